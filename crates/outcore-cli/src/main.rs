@@ -1,0 +1,38 @@
+//! `outcore`: programs for files that are larger than RAM.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "counts of bytes and lines that exist; debug builds check them, and sizes that a user \
+              types are parsed with checks"
+)]
+
+mod args;
+mod dedup;
+mod doctor;
+mod failure;
+mod memory;
+mod progress;
+mod random;
+mod size;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Dedup(args) => dedup::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    };
+    match result {
+        Ok(()) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // A closed standard error leaves nobody to tell; the exit code stays.
+            writeln!(io::stderr(), "outcore: {failure}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Memory: what the machine has, what this process takes, what it may take.
+
+pub(crate) mod budget;
+pub(crate) mod cgroup;
+
+use std::fs;
+
+use self::cgroup::Limit;
+
+/// Assumed where the system does not tell: a small machine.
+const MACHINE_BYTES_ASSUMED: u64 = 2 << 30;
+
+/// Returns how many bytes of this process are resident now, where the system tells.
+pub(crate) fn resident_bytes() -> Option<u64> {
+    kilobytes_of(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS")
+}
+
+/// Returns the most bytes that were ever resident at once, where the system tells.
+pub(crate) fn peak_resident_bytes() -> Option<u64> {
+    kilobytes_of(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM")
+}
+
+/// Returns the size of the machine's memory, where the system tells.
+pub(crate) fn machine_bytes() -> Option<u64> {
+    kilobytes_of(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal")
+}
+
+/// Returns the limit that applies without `--memory`: half of what there is.
+pub(crate) fn default_limit_bytes() -> u64 {
+    half_of(machine_bytes(), cgroup::limit())
+}
+
+fn half_of(machine_bytes: Option<u64>, cgroup: Option<Limit>) -> u64 {
+    let machine = machine_bytes.unwrap_or(MACHINE_BYTES_ASSUMED);
+    let cgroup = cgroup.and_then(|limit| limit.bytes).unwrap_or(u64::MAX);
+    machine.min(cgroup) / 2
+}
+
+/// Finds a line `field: 123 kB` and returns the bytes.
+fn kilobytes_of(text: &str, field: &str) -> Option<u64> {
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    let kilobytes: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_proc_are_read() {
+        let text = "Name:\toutcore\nVmHWM:\t    5120 kB\nVmRSS:\t    4096 kB\n";
+        assert_eq!(kilobytes_of(text, "VmHWM"), Some(5120 << 10));
+        assert_eq!(kilobytes_of(text, "VmRSS"), Some(4096 << 10));
+        assert_eq!(kilobytes_of(text, "Vm"), None);
+        assert_eq!(kilobytes_of(text, "Name"), None);
+    }
+
+    #[test]
+    fn the_default_is_half_of_the_smaller_one() {
+        let cgroup = |bytes| {
+            Some(Limit {
+                version: 2,
+                group: "/".to_owned(),
+                bytes,
+            })
+        };
+        assert_eq!(half_of(Some(8 << 30), None), 4 << 30);
+        assert_eq!(half_of(Some(8 << 30), cgroup(None)), 4 << 30);
+        assert_eq!(half_of(Some(8 << 30), cgroup(Some(1 << 30))), 1 << 29);
+        assert_eq!(half_of(None, None), MACHINE_BYTES_ASSUMED / 2);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_system_tells_here() {
+        let peak = peak_resident_bytes().unwrap();
+        assert!(resident_bytes().unwrap() <= peak);
+        assert!(peak <= machine_bytes().unwrap());
+    }
+}

@@ -1,0 +1,126 @@
+//! Sizes and counts as people write and read them.
+
+/// Reads a size such as `64MiB`, `512M`, `2g` or `1048576`, in bytes.
+///
+/// Units are binary whatever their spelling: `K` and `KiB` are 1024 bytes. `KB` and
+/// its kin are refused, because half of the world reads 1000 in them.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits_len = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, unit) = text.split_at(digits_len);
+    let shift = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kib" => 10,
+        "m" | "mib" => 20,
+        "g" | "gib" => 30,
+        "t" | "tib" => 40,
+        "kb" | "mb" | "gb" | "tb" => {
+            return Err("units are binary here: write M or MiB, not MB".to_owned());
+        }
+        _ => return Err("write a whole number with K, M, G, T or KiB, MiB, GiB, TiB".to_owned()),
+    };
+    if digits.is_empty() {
+        return Err("a size starts with a number".to_owned());
+    }
+    let too_large = || "larger than any memory or disk".to_owned();
+    let count: u64 = digits.parse().map_err(|_overflow| too_large())?;
+    count.checked_mul(1 << shift).ok_or_else(too_large)
+}
+
+/// Writes a number of bytes with the unit in which it has up to four digits.
+pub(crate) fn format_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
+    }
+    let mut value = bytes;
+    let mut rest = 0;
+    let mut unit = "bytes";
+    for next in UNITS {
+        if value < 1024 {
+            break;
+        }
+        rest = value % 1024;
+        value /= 1024;
+        unit = next;
+    }
+    // Cut, not rounded: what is free or allowed is never shown as more than it is.
+    match rest * 10 / 1024 {
+        0 => format!("{value} {unit}"),
+        tenths => format!("{value}.{tenths} {unit}"),
+    }
+}
+
+/// Writes a number with a comma between groups of three digits.
+pub(crate) fn format_count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_binary_and_case_is_free() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("17", 17),
+            ("17B", 17),
+            ("64MiB", 64 << 20),
+            ("512M", 512 << 20),
+            ("1GiB", 1 << 30),
+            ("2g", 2 << 30),
+            ("3 KiB", 3 << 10),
+            ("1t", 1 << 40),
+        ] {
+            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused() {
+        for text in [
+            "", "M", "-1", "1.5G", "1 0", "64MB", "1e9", "0x10", "64MiBs",
+        ] {
+            assert!(parse_bytes(text).is_err(), "{text}");
+        }
+        assert!(parse_bytes("99999999999999999999").is_err());
+        assert!(parse_bytes("99999999999T").is_err());
+    }
+
+    #[test]
+    fn shown_sizes_are_short_and_never_too_large() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            ((1 << 20) - 1, "1023.9 KiB"),
+            (64 << 20, "64 MiB"),
+            (5 << 29, "2.5 GiB"),
+            (u64::MAX, "16383.9 PiB"),
+        ] {
+            assert_eq!(format_bytes(bytes), text);
+        }
+    }
+
+    #[test]
+    fn digits_stand_in_groups_of_three() {
+        for (count, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(format_count(count), text);
+        }
+    }
+}

@@ -1,0 +1,470 @@
+//! The global allocator: big blocks in a file, all others where they were.
+//!
+//! A global allocator is called from everywhere: before `main`, in destructors of threads, inside
+//! of our own code. So nothing here waits for anything that could be waiting for it: while the file
+//! is being made, and whenever our own code allocates, the inner allocator serves.
+#![expect(
+    unsafe_code,
+    reason = "implements the global allocator's trait; see docs/safety.md"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::{Cell, UnsafeCell};
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{
+    AtomicU8, AtomicU64, AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+use crate::error::Result;
+use crate::storage::blocks::Blocks;
+use crate::storage::dir::ScratchDir;
+use crate::sys;
+
+/// A global allocator whose big blocks live in a file of the scratch directory.
+///
+/// Two lines in a program, and its large vectors and maps no longer count against the memory
+/// limit: the kernel writes them to disk when memory gets short. Blocks of at least `threshold`
+/// bytes go to the file, all others to an inner allocator, std's [`System`] unless another is
+/// named. The variable `$OUTCORE_SPILL` replaces the threshold: a number of bytes, with `KiB`,
+/// `MiB` or `GiB` behind it, or `off`.
+///
+/// # Examples
+///
+/// ```
+/// use outcore::SpillAlloc;
+///
+/// #[global_allocator]
+/// static GLOBAL: SpillAlloc = SpillAlloc::new(1 << 20);
+///
+/// let numbers: Vec<u64> = (0..1_000_000).collect();
+/// assert!(GLOBAL.spilled_bytes() >= 8_000_000);
+/// drop(numbers);
+/// assert!(GLOBAL.spilled_bytes() < 8_000_000);
+/// ```
+///
+/// # Failure
+///
+/// Where the directory cannot be used, the disk is full or a quota reached, the inner allocator
+/// gets the request, and [`failures`](Self::failures) counts it. A page that the device cannot
+/// deliver kills the process with `SIGBUS` when it is touched.
+///
+/// # Fork
+///
+/// A forked child does not inherit big blocks, and cannot change its parent's: where they were, it
+/// finds nothing, or memory of its own. So a child that goes on without `exec` must not touch them.
+/// Its own big blocks are the inner allocator's. A child that calls `exec` at once, as
+/// [`Command`](std::process::Command) does, notices nothing, with one exception: where std forks
+/// (with `pre_exec`, `uid`, `gid` and the like), an argument or environment of the threshold's size
+/// is not there for `exec`, and `spawn` returns an error. Memory that a long-lived child allocates
+/// where its parent had big blocks is not freed.
+pub struct SpillAlloc<A = System> {
+    inner: A,
+    /// Blocks of that many bytes go to the file. [`UNASKED`] until the environment was asked.
+    threshold: AtomicUsize,
+    /// The threshold of the program.
+    default_threshold: usize,
+    /// What is in `blocks`: [`NONE`], [`MAKING`], [`READY`] or [`FAILED`].
+    state: AtomicU8,
+    /// Addresses of all blocks in the file; both 0 until there are any.
+    base: AtomicUsize,
+    len: AtomicUsize,
+    peak_bytes: AtomicU64,
+    failures: AtomicU64,
+    /// # Invariants
+    ///
+    /// 1. Initialized, and never changed again, once `state` is [`READY`]; before, only the thread
+    ///    that changed `state` from [`NONE`] to [`MAKING`] writes it.
+    blocks: UnsafeCell<MaybeUninit<Blocks>>,
+}
+
+const NONE: u8 = 0;
+const MAKING: u8 = 1;
+const READY: u8 = 2;
+const FAILED: u8 = 3;
+
+/// The threshold that lets every request look for the environment's.
+const UNASKED: usize = 0;
+
+/// The smallest threshold: below it, blocks would cost more in the file than they take.
+const THRESHOLD_MIN: usize = 4 << 10;
+
+// SAFETY: `blocks` is written by one thread before others may read it (invariant 1), and `Blocks`
+// may be used by all threads.
+unsafe impl<A: Sync> Sync for SpillAlloc<A> {}
+
+thread_local! {
+    /// Whether this thread is in our own code, which must not call itself.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks the thread as being in our own code, until it is dropped.
+struct Inside;
+
+impl Inside {
+    /// Returns `None` where the thread is inside already, or has no thread-locals any more.
+    fn enter() -> Option<Self> {
+        let entered = INSIDE.try_with(|inside| !inside.replace(true));
+        entered.unwrap_or(false).then_some(Self)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let _gone = INSIDE.try_with(|inside| inside.set(false));
+    }
+}
+
+impl SpillAlloc<System> {
+    /// Makes an allocator that sends blocks of at least `threshold` bytes to disk, and all others
+    /// to [`System`]. A threshold below 4 KiB counts as 4 KiB.
+    #[must_use]
+    pub const fn new(threshold: usize) -> Self {
+        Self::with_inner(threshold, System)
+    }
+}
+
+impl<A> SpillAlloc<A> {
+    /// Makes an allocator that sends blocks of at least `threshold` bytes to disk, and all others
+    /// to `inner`.
+    #[must_use]
+    pub const fn with_inner(threshold: usize, inner: A) -> Self {
+        Self {
+            inner,
+            threshold: AtomicUsize::new(UNASKED),
+            default_threshold: if threshold < THRESHOLD_MIN {
+                THRESHOLD_MIN
+            } else {
+                threshold
+            },
+            state: AtomicU8::new(NONE),
+            base: AtomicUsize::new(0),
+            len: AtomicUsize::new(0),
+            peak_bytes: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            blocks: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    /// Returns the threshold in bytes; `usize::MAX` when `$OUTCORE_SPILL` is `off`.
+    pub fn threshold(&self) -> usize {
+        match self.threshold.load(Relaxed) {
+            UNASKED => self.ask_threshold(),
+            threshold => threshold,
+        }
+    }
+
+    /// Returns how many bytes on disk big blocks take.
+    pub fn spilled_bytes(&self) -> u64 {
+        self.blocks().map_or(0, Blocks::claimed_bytes)
+    }
+
+    /// Returns the most bytes on disk that big blocks have taken so far.
+    pub fn peak(&self) -> u64 {
+        self.peak_bytes.load(Relaxed)
+    }
+
+    /// Returns how many big blocks the inner allocator got, since the file had no space for them.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Relaxed)
+    }
+
+    /// Writes all big blocks back to disk and takes them out of memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): the system fails to write back.
+    pub fn evict(&self) -> Result<()> {
+        let _inside = Inside::enter();
+        self.blocks().map_or(Ok(()), Blocks::evict)
+    }
+
+    /// Asks the environment for the threshold, as it was when the process started.
+    #[cold]
+    fn ask_threshold(&self) -> usize {
+        let mut value = [0; 32];
+        let asked = sys::initial_variable(b"OUTCORE_SPILL", &mut value);
+        let asked = asked.and_then(parse_threshold);
+        let threshold = asked.unwrap_or(self.default_threshold).max(THRESHOLD_MIN);
+        self.threshold.store(threshold, Relaxed);
+        threshold
+    }
+
+    /// Returns the blocks if they have been made.
+    fn blocks(&self) -> Option<&Blocks> {
+        if self.state.load(Acquire) != READY {
+            return None;
+        }
+        // SAFETY: the state says that nobody writes here any more (invariant 1).
+        let blocks = unsafe { &*self.blocks.get() };
+        // SAFETY: and that there is a value (invariant 1).
+        Some(unsafe { blocks.assume_init_ref() })
+    }
+
+    /// Returns the blocks, making them if nobody has. The thread is inside.
+    fn make_blocks(&self) -> Option<&Blocks> {
+        if self
+            .state
+            .compare_exchange(NONE, MAKING, AcqRel, Acquire)
+            .is_ok()
+        {
+            let made = ScratchDir::from_env().and_then(|dir| Blocks::new(&dir));
+            let state = match made {
+                Ok(blocks) => {
+                    let (base, len) = blocks.addresses();
+                    // SAFETY: this thread alone changed the state, so it alone writes here
+                    // (invariant 1).
+                    unsafe { (*self.blocks.get()).write(blocks) };
+                    self.base.store(base, Relaxed);
+                    self.len.store(len, Release);
+                    READY
+                }
+                Err(_refused) => FAILED,
+            };
+            self.state.store(state, Release);
+        }
+        self.blocks()
+    }
+
+    /// Returns whether a block is in the file.
+    fn is_ours(&self, block: *mut u8) -> bool {
+        // The length first: once it is seen, so is the base.
+        let len = self.len.load(Acquire);
+        block.addr().wrapping_sub(self.base.load(Relaxed)) < len
+    }
+
+    /// Takes a block from the file; null where that cannot be.
+    fn spill(&self, layout: Layout, zeroed: bool) -> *mut u8 {
+        let Some(_inside) = Inside::enter() else {
+            return ptr::null_mut();
+        };
+        let blocks = self.make_blocks();
+        let block = blocks.and_then(|blocks| blocks.allocate(layout, zeroed));
+        self.note_peak();
+        block.map_or_else(
+            || {
+                self.failures.fetch_add(1, Relaxed);
+                ptr::null_mut()
+            },
+            NonNull::as_ptr,
+        )
+    }
+
+    fn note_peak(&self) {
+        self.peak_bytes.fetch_max(self.spilled_bytes(), Relaxed);
+    }
+
+    /// Gives a block back to the file.
+    ///
+    /// # Safety
+    ///
+    /// The block came from the file, and nobody uses it any more.
+    unsafe fn unspill(&self, block: *mut u8) {
+        let _inside = Inside::enter();
+        if let (Some(blocks), Some(block)) = (self.blocks(), NonNull::new(block)) {
+            // SAFETY: the caller keeps the contract.
+            unsafe { blocks.deallocate(block) };
+        }
+    }
+}
+
+// SAFETY: each block is handed out by the file or by the inner allocator, both of which keep the
+// contract, and goes back to the one that it came from, told apart by its address.
+unsafe impl<A: GlobalAlloc> GlobalAlloc for SpillAlloc<A> {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() >= self.threshold.load(Relaxed) && layout.size() >= self.threshold() {
+            let block = self.spill(layout, false);
+            if !block.is_null() {
+                return block;
+            }
+        }
+        // SAFETY: the caller keeps the contract.
+        unsafe { self.inner.alloc(layout) }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if layout.size() >= self.threshold.load(Relaxed) && layout.size() >= self.threshold() {
+            let block = self.spill(layout, true);
+            if !block.is_null() {
+                return block;
+            }
+        }
+        // SAFETY: the caller keeps the contract.
+        unsafe { self.inner.alloc_zeroed(layout) }
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if self.is_ours(block) {
+            // SAFETY: the block came from the file, and the caller gives it up.
+            unsafe { self.unspill(block) };
+        } else {
+            // SAFETY: the block came from the inner allocator, with this layout.
+            unsafe { self.inner.dealloc(block, layout) };
+        }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let threshold = self.threshold();
+        if !self.is_ours(block) && new_size < threshold {
+            // SAFETY: the block came from the inner allocator, with this layout.
+            return unsafe { self.inner.realloc(block, layout, new_size) };
+        }
+        // SAFETY: the caller keeps the contract.
+        unsafe { self.realloc_across(block, layout, new_size) }
+    }
+}
+
+impl<A: GlobalAlloc> SpillAlloc<A> {
+    /// Changes the size of a block that is in the file, or is to be.
+    ///
+    /// # Safety
+    ///
+    /// That of [`GlobalAlloc::realloc`].
+    #[cold]
+    unsafe fn realloc_across(&self, block: *mut u8, old: Layout, new_size: usize) -> *mut u8 {
+        let Ok(new) = Layout::from_size_align(new_size, old.align()) else {
+            return ptr::null_mut();
+        };
+        let ours = self.is_ours(block);
+        if ours && new_size >= self.threshold() {
+            // SAFETY: the caller keeps the contract.
+            if let Some(resized) = unsafe { self.resize_spilled(block, old, new) } {
+                return resized.as_ptr();
+            }
+        }
+        // From the one allocator to the other, or out of a file that is full.
+        let mut moved = ptr::null_mut();
+        if !ours {
+            moved = self.spill(new, false);
+        }
+        if moved.is_null() {
+            if !ours {
+                // SAFETY: the block came from the inner allocator, with this layout.
+                return unsafe { self.inner.realloc(block, old, new_size) };
+            }
+            if new_size >= self.threshold() {
+                self.failures.fetch_add(1, Relaxed);
+            }
+            // SAFETY: the size is not zero, as the caller says.
+            moved = unsafe { self.inner.alloc(new) };
+        }
+        if moved.is_null() {
+            return moved;
+        }
+        let kept = old.size().min(new_size);
+        // SAFETY: both blocks have that many bytes, and lie apart.
+        unsafe { ptr::copy_nonoverlapping(block, moved, kept) };
+        // SAFETY: the block has this layout, and the caller gives it up.
+        unsafe { self.dealloc(block, old) };
+        moved
+    }
+
+    /// Changes the size of a block in the file.
+    ///
+    /// # Safety
+    ///
+    /// That of [`GlobalAlloc::realloc`]; the block is in the file.
+    unsafe fn resize_spilled(
+        &self,
+        block: *mut u8,
+        old: Layout,
+        new: Layout,
+    ) -> Option<NonNull<u8>> {
+        let _inside = Inside::enter();
+        let (blocks, block) = (self.blocks()?, NonNull::new(block)?);
+        // SAFETY: the caller keeps the contract.
+        let resized = unsafe { blocks.resize(block, old, new, false) };
+        self.note_peak();
+        resized
+    }
+}
+
+impl<A> fmt::Debug for SpillAlloc<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpillAlloc")
+            .field("threshold", &self.threshold())
+            .field("spilled_bytes", &self.spilled_bytes())
+            .field("peak", &self.peak())
+            .field("failures", &self.failures())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns the threshold that a value of `$OUTCORE_SPILL` asks for, or `None` where it is nonsense.
+fn parse_threshold(value: &[u8]) -> Option<usize> {
+    let value = value.trim_ascii();
+    if value.eq_ignore_ascii_case(b"off") {
+        return Some(usize::MAX);
+    }
+    let digits = value
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let (number, unit) = value.split_at_checked(digits)?;
+    let number = std::str::from_utf8(number).ok()?.parse::<usize>().ok()?;
+    let shift = match unit.trim_ascii() {
+        b"" | b"B" => 0,
+        b"K" | b"KiB" => 10,
+        b"M" | b"MiB" => 20,
+        b"G" | b"GiB" => 30,
+        _ => return None,
+    };
+    number.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_have_units_or_are_off() {
+        assert_eq!(parse_threshold(b"64MiB"), Some(64 << 20));
+        assert_eq!(parse_threshold(b" 5 K "), Some(5 << 10));
+        assert_eq!(parse_threshold(b"4096"), Some(4096));
+        assert_eq!(parse_threshold(b"1G"), Some(1 << 30));
+        assert_eq!(parse_threshold(b"OFF"), Some(usize::MAX));
+        for nonsense in [
+            &b""[..],
+            b"MiB",
+            b"-1",
+            b"12 parsecs",
+            b"99999999999999999999",
+        ] {
+            assert_eq!(parse_threshold(nonsense), None, "{nonsense:?}");
+        }
+    }
+
+    #[test]
+    fn blocks_cross_the_threshold_both_ways_with_their_bytes() {
+        // Never dropped, as a global allocator is.
+        static SPILL: SpillAlloc = SpillAlloc::new(64 << 10);
+        let spill = &SPILL;
+        let layout = |size| Layout::from_size_align(size, 64).unwrap();
+        // SAFETY: the size is not zero.
+        let mut block = unsafe { spill.alloc(layout(100)) };
+        // SAFETY: the block has 100 bytes.
+        unsafe { block.write_bytes(7, 100) };
+        assert_eq!(spill.spilled_bytes(), 0);
+        let mut size = 100;
+        for new_size in [1 << 20, 5 << 20, 3 << 20, 70 << 10, 64 << 10, 10] {
+            // SAFETY: the block has this layout, and the new size is not zero.
+            block = unsafe { spill.realloc(block, layout(size), new_size) };
+            size = new_size;
+            assert_eq!(block.addr() % 64, 0);
+            // SAFETY: the block has `size` bytes, of which the first 100 were written.
+            let kept = unsafe { std::slice::from_raw_parts(block, size.min(10)) };
+            assert!(kept.iter().all(|byte| *byte == 7), "at {size}");
+            assert_eq!(spill.is_ours(block), size >= 64 << 10);
+        }
+        // SAFETY: the block has this layout.
+        unsafe { spill.dealloc(block, layout(size)) };
+        assert!(spill.peak() >= 5 << 20);
+        assert_eq!(spill.failures(), 0);
+    }
+}

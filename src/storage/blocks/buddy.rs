@@ -1,0 +1,168 @@
+//! The buddy system over units: blocks of `1 << order` units, each aligned to its length.
+//!
+//! After Knowlton, "A Fast Storage Allocator", CACM 8 (1965). The zone is opened from its start, a
+//! piece at a time, so that a small heap stays in one corner of it.
+
+use std::io;
+
+use crate::storage::blocks::table::{Kind, Table, first_of, link, unlink};
+
+/// Orders of blocks: the largest has 2^24 units, which is 1 TiB.
+const ORDERS: usize = 25;
+
+/// The least by which the zone is opened: 256 units, 16 MiB.
+const OPEN_ORDER: u32 = 8;
+
+/// The free blocks of zone A.
+#[derive(Debug)]
+pub(crate) struct Buddy {
+    pub(crate) table: Table,
+    /// For each order, the list of free blocks.
+    free: [u32; ORDERS],
+    /// Units that have been opened; all before are in a block.
+    opened: usize,
+    units_max: usize,
+}
+
+impl Buddy {
+    pub(crate) fn new(units_max: usize) -> io::Result<Self> {
+        Ok(Self {
+            table: Table::reserve(units_max)?,
+            free: [0; ORDERS],
+            opened: 0,
+            units_max,
+        })
+    }
+
+    /// Takes a block of `1 << order` units and returns the number of its first.
+    pub(crate) fn take(&mut self, order: u32) -> io::Result<usize> {
+        let wanted = index(order);
+        loop {
+            let found = (wanted..ORDERS).find_map(|at| Some((at, first_of(*self.free.get(at)?)?)));
+            let Some((mut at, number)) = found else {
+                self.open(order)?;
+                continue;
+            };
+            self.unlink(at, number);
+            // Split it; the upper halves stay free.
+            while at > wanted {
+                at = at.saturating_sub(1);
+                self.add_free(at, number.saturating_add(1 << at));
+            }
+            self.mark(number, Kind::Whole, order);
+            return Ok(number);
+        }
+    }
+
+    /// Frees a block, joining it with its buddies as far as they are free.
+    pub(crate) fn give_back(&mut self, mut number: usize, order: u32) {
+        let mut at = index(order);
+        self.mark(number, Kind::Inside, 0);
+        while at.saturating_add(1) < ORDERS {
+            let buddy = number ^ (1 << at);
+            if !self.is_free(buddy, at) {
+                break;
+            }
+            self.unlink(at, buddy);
+            number = number.min(buddy);
+            at = at.saturating_add(1);
+        }
+        self.add_free(at, number);
+    }
+
+    /// Opens more of the zone, so that it has a free block of this order.
+    fn open(&mut self, order: u32) -> io::Result<()> {
+        let left = self.units_max.saturating_sub(self.opened);
+        let order = order.max(OPEN_ORDER.min(left.checked_ilog2().unwrap_or(0)));
+        let len = 1_usize << order;
+        let start = self.opened.next_multiple_of(len);
+        let end = start.saturating_add(len);
+        if index(order) >= ORDERS || end > self.units_max {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        self.table.grow(end)?;
+        // What is passed over for the alignment becomes smaller blocks.
+        let mut at = self.opened;
+        while at < start {
+            let gap = at.trailing_zeros().min(start.saturating_sub(at).ilog2());
+            self.add_free(index(gap), at);
+            at = at.saturating_add(1 << gap);
+        }
+        self.opened = end;
+        self.give_back(start, order);
+        Ok(())
+    }
+
+    fn is_free(&mut self, number: usize, at: usize) -> bool {
+        let unit = self.table.units().get(number);
+        unit.is_some_and(|unit| unit.kind == Kind::Free && usize::from(unit.order) == at)
+    }
+
+    fn add_free(&mut self, at: usize, number: usize) {
+        self.mark(number, Kind::Free, u32::try_from(at).unwrap_or(0));
+        if let Some(head) = self.free.get_mut(at) {
+            link(self.table.units(), head, number);
+        }
+    }
+
+    fn unlink(&mut self, at: usize, number: usize) {
+        self.mark(number, Kind::Inside, 0);
+        if let Some(head) = self.free.get_mut(at) {
+            unlink(self.table.units(), head, number);
+        }
+    }
+
+    fn mark(&mut self, number: usize, kind: Kind, order: u32) {
+        if let Some(unit) = self.table.units().get_mut(number) {
+            unit.kind = kind;
+            unit.order = u8::try_from(order).unwrap_or(u8::MAX);
+        }
+    }
+}
+
+fn index(order: u32) -> usize {
+    usize::try_from(order).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every block is aligned, inside, and apart from all others; all freed, the zone is whole.
+    #[test]
+    fn blocks_never_overlap_and_join_again() {
+        let mut buddy = Buddy::new(1 << 12).unwrap();
+        let mut owner = vec![0_usize; 1 << 12];
+        let mut live: Vec<(usize, u32)> = Vec::new();
+        let mut state = 1_u64;
+        let mut random = |below: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        for id in 1..20_000 {
+            if random(2) == 0 {
+                let order = u32::try_from(random(6)).unwrap();
+                let Ok(number) = buddy.take(order) else {
+                    continue;
+                };
+                assert_eq!(number % (1 << order), 0);
+                let units = &mut owner[number..number + (1 << order)];
+                assert!(units.iter().all(|owner| *owner == 0), "overlap at {number}");
+                units.fill(id);
+                live.push((number, order));
+            } else if !live.is_empty() {
+                let (number, order) = live.swap_remove(random(live.len()));
+                owner[number..number + (1 << order)].fill(0);
+                buddy.give_back(number, order);
+            }
+        }
+        for (number, order) in live {
+            buddy.give_back(number, order);
+        }
+        let largest = buddy.opened.ilog2();
+        assert!(buddy.take(largest.min(12)).is_ok());
+        assert!(buddy.take(13).is_err());
+    }
+}

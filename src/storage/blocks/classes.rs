@@ -1,0 +1,86 @@
+//! The sizes in which small blocks come: pure arithmetic.
+
+use std::alloc::Layout;
+
+/// The longest small block, in bytes; longer ones take whole units.
+pub(crate) const SMALL_BYTES_MAX: usize = 16 << 10;
+
+/// The distance of the smallest sizes, and the alignment that all sizes have.
+const STEP_BYTES: usize = 16;
+
+/// How many sizes there are.
+pub(crate) const CLASSES: usize = 36;
+
+/// Returns the class for a layout, or `None` if its block is not small.
+///
+/// Up to 128 bytes the sizes are multiples of 16, then there are four to each doubling, so that at
+/// most a fifth of a block is wasted. An alignment above 16 takes a power of two.
+pub(crate) fn class_of(layout: Layout) -> Option<usize> {
+    let mut size = layout.size().max(1);
+    if layout.align() > STEP_BYTES {
+        size = size.max(layout.align()).checked_next_power_of_two()?;
+    }
+    if size > SMALL_BYTES_MAX {
+        return None;
+    }
+    if size <= 128 {
+        return Some(size.div_ceil(STEP_BYTES).saturating_sub(1));
+    }
+    // With `size - 1`, an exact power of two belongs to the doubling that it ends.
+    let below = size.saturating_sub(1);
+    let doubling = usize::try_from(below.ilog2())
+        .unwrap_or(0)
+        .saturating_sub(7);
+    let quarter = (below >> doubling.saturating_add(5)) & 3;
+    Some(
+        doubling
+            .saturating_mul(4)
+            .saturating_add(quarter)
+            .saturating_add(8),
+    )
+}
+
+/// Returns the size of the blocks of a class in bytes.
+pub(crate) const fn class_bytes(class: usize) -> usize {
+    if class < 8 {
+        return class.saturating_add(1).saturating_mul(STEP_BYTES);
+    }
+    let above = class.saturating_sub(8);
+    let quarters = (above & 3).saturating_add(5);
+    quarters.saturating_mul(32) << (above >> 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_small_layout_fits_its_class_and_wastes_little() {
+        for size in 0..=SMALL_BYTES_MAX {
+            let class = class_of(Layout::from_size_align(size, 8).unwrap()).unwrap();
+            let bytes = class_bytes(class);
+            assert!(bytes >= size && class < CLASSES, "{size}: {class}, {bytes}");
+            assert!(size <= 128 || bytes * 4 <= size * 5 + 4, "{size}: {bytes}");
+            assert!(class == 0 || class_bytes(class - 1) < size.max(1));
+        }
+    }
+
+    #[test]
+    fn aligned_layouts_get_blocks_that_are_aligned() {
+        for align in (0..=14).map(|log| 1_usize << log) {
+            for size in (1..=SMALL_BYTES_MAX).step_by(97) {
+                match class_of(Layout::from_size_align(size, align).unwrap()) {
+                    Some(class) => assert_eq!(class_bytes(class) % align.min(16 << 10), 0),
+                    None => assert!(size.max(align).next_power_of_two() > SMALL_BYTES_MAX),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_classes_ascend_to_the_largest() {
+        assert!((1..CLASSES).all(|class| class_bytes(class - 1) < class_bytes(class)));
+        assert_eq!(class_bytes(CLASSES - 1), SMALL_BYTES_MAX);
+        assert_eq!(class_of(Layout::new::<[u8; SMALL_BYTES_MAX + 1]>()), None);
+    }
+}

@@ -1,0 +1,118 @@
+//! The slots of zone B: a large block has one, or several in a row, and grows inside of it.
+
+/// How many slots there are.
+pub(crate) const SLOTS: usize = 1024;
+
+/// Who has which slot. Pure arithmetic.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    /// For the first slot of a block: how many slots it has. 0 for a slot that is free or not the
+    /// first.
+    counts: [u16; SLOTS],
+    /// Bytes claimed on disk for the block that starts at a slot.
+    claimed_bytes: [usize; SLOTS],
+    taken: [bool; SLOTS],
+    /// Bytes of a slot.
+    slot_bytes: usize,
+}
+
+impl Slots {
+    pub(crate) const fn new(slot_bytes: usize) -> Self {
+        Self {
+            counts: [0; SLOTS],
+            claimed_bytes: [0; SLOTS],
+            taken: [false; SLOTS],
+            slot_bytes,
+        }
+    }
+
+    /// Takes as many slots in a row as `bytes` need, and returns the first byte of them.
+    pub(crate) fn take(&mut self, bytes: usize) -> Option<usize> {
+        let count = bytes.div_ceil(self.slot_bytes).max(1);
+        let start = self
+            .taken
+            .windows(count)
+            .position(|row| !row.contains(&true))?;
+        let end = start.checked_add(count)?;
+        self.taken.get_mut(start..end)?.fill(true);
+        *self.counts.get_mut(start)? = u16::try_from(count).ok()?;
+        start.checked_mul(self.slot_bytes)
+    }
+
+    /// Frees the slots of the block that starts at byte `at`.
+    pub(crate) fn give_back(&mut self, at: usize) {
+        let start = self.slot(at);
+        let count = self.counts.get_mut(start).map_or(0, std::mem::take);
+        let end = start.saturating_add(usize::from(count));
+        if let Some(row) = self.taken.get_mut(start..end) {
+            row.fill(false);
+        }
+        self.set_claimed(at, 0);
+    }
+
+    /// Sees to it that the block at byte `at` has room for `bytes`, taking the slots behind it if
+    /// they are free; says whether it has.
+    pub(crate) fn make_room(&mut self, at: usize, bytes: usize) -> bool {
+        let start = self.slot(at);
+        let count = bytes.div_ceil(self.slot_bytes).max(1);
+        let Some(has) = self.counts.get_mut(start) else {
+            return false;
+        };
+        let had = usize::from(*has);
+        if count <= had {
+            return true;
+        }
+        let more = start.saturating_add(had)..start.saturating_add(count);
+        let Some(row) = self.taken.get_mut(more).filter(|row| !row.contains(&true)) else {
+            return false;
+        };
+        row.fill(true);
+        *has = u16::try_from(count).unwrap_or(u16::MAX);
+        true
+    }
+
+    pub(crate) fn claimed(&self, at: usize) -> usize {
+        self.claimed_bytes.get(self.slot(at)).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn set_claimed(&mut self, at: usize, bytes: usize) {
+        let slot = self.slot(at);
+        if let Some(claimed) = self.claimed_bytes.get_mut(slot) {
+            *claimed = bytes;
+        }
+    }
+
+    fn slot(&self, at: usize) -> usize {
+        at.checked_div(self.slot_bytes).unwrap_or(SLOTS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_get_rows_of_free_slots_and_grow_into_free_ones() {
+        let mut slots = Slots::new(100);
+        let (a, b) = (slots.take(1).unwrap(), slots.take(250).unwrap());
+        assert_eq!((a, b), (0, 100));
+        assert!(slots.make_room(a, 100));
+        assert!(!slots.make_room(a, 101), "the next slot is taken");
+        assert!(
+            slots.make_room(b, 1000),
+            "to the end of the zone it is free"
+        );
+        slots.give_back(b);
+        assert!(slots.make_room(a, 101));
+        assert_eq!(slots.take(100), Some(200));
+    }
+
+    #[test]
+    fn what_passes_the_zone_is_refused() {
+        let mut slots = Slots::new(100);
+        assert_eq!(slots.take(100 * SLOTS + 1), None);
+        assert_eq!(slots.take(usize::MAX), None);
+        assert_eq!(slots.take(100 * SLOTS), Some(0));
+        assert_eq!(slots.take(1), None);
+    }
+}

@@ -1,0 +1,253 @@
+//! A file of this process: space is claimed, transfers are finished, interruptions are borne.
+#![expect(
+    unsafe_code,
+    reason = "lengthens a vector over bytes that were read; see docs/safety.md"
+)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::dir::GROW;
+use crate::storage::stats;
+use crate::sys;
+use crate::sys::Hint;
+
+/// The bytes that are written at once where space cannot be claimed otherwise.
+const ZEROS: &[u8] = &[0; 1 << 20];
+
+/// The most that the kernel is asked to copy at once, so that a signal does not wait long.
+const COPY_BYTES_MAX: u64 = 64 << 20;
+
+/// An open file, and what it is called in errors.
+///
+/// It belongs to the process that opened it: in a forked child, which shares the open file, every
+/// call that changes it is refused, so that a child cannot overwrite what its parent trusts.
+#[derive(Debug)]
+pub(crate) struct OwnedFile {
+    file: sys::File,
+    /// The file, or the directory of a file without a name.
+    path: PathBuf,
+    /// The process that opened the file.
+    owner: u64,
+    /// Whether a sync has failed. The kernel reports lost pages once and takes them for clean after
+    /// that (linux-facts D1), so no later sync is believed.
+    sync_failed: AtomicBool,
+}
+
+impl OwnedFile {
+    pub(crate) fn new(file: sys::File, path: &Path) -> Self {
+        stats::file_opened();
+        Self {
+            file,
+            path: path.to_owned(),
+            owner: sys::process(),
+            sync_failed: AtomicBool::new(false),
+        }
+    }
+
+    /// Refuses a length that the process may not give to a file: to try would be `SIGXFSZ`.
+    pub(crate) fn check_len(&self, len: u64) -> Result<()> {
+        let Some(limit) = sys::file_size_limit().filter(|limit| len > *limit) else {
+            return Ok(());
+        };
+        stats::failed();
+        let reason = format!("{len} bytes would pass the limit of {limit} (RLIMIT_FSIZE)");
+        Err(Error::refused(ErrorKind::FileTooLarge, GROW, reason).at(&self.path))
+    }
+
+    pub(crate) fn set_len(&self, action: &'static str, len: u64) -> Result<()> {
+        self.check_owner(action)?;
+        self.retry(action, || self.file.set_len(len))
+    }
+
+    pub(crate) fn punch(&self, offset: u64, len: u64) -> Result<()> {
+        const ACTION: &str = "give back part of a file in";
+        self.check_owner(ACTION)?;
+        self.retry(ACTION, || self.file.punch(offset, len))
+    }
+
+    /// Claims space for `from..to`, by writing zeros where the file system cannot reserve it. When
+    /// it fails, part of the space may have been claimed.
+    pub(crate) fn claim(&self, from: u64, to: u64) -> Result<()> {
+        let len = to.saturating_sub(from);
+        let claimed = sys::retry(|| self.file.allocate(from, len));
+        match claimed {
+            Err(answer) if answer.kind() == io::ErrorKind::Unsupported => {
+                self.write_zeros(from, len)
+            }
+            claimed => claimed.map_err(|answer| self.error(GROW, answer)),
+        }
+    }
+
+    pub(crate) fn write_zeros(&self, offset: u64, len: u64) -> Result<()> {
+        let end = offset.saturating_add(len);
+        let mut at = offset;
+        while at < end {
+            let len = end.saturating_sub(at).min(ZEROS.len() as u64);
+            let zeros = ZEROS.get(..usize::try_from(len).unwrap_or(0));
+            self.write_all_at(zeros.unwrap_or_default(), at)?;
+            at = at.saturating_add(len);
+        }
+        Ok(())
+    }
+
+    /// Writes all of `bytes` at `offset`, where space has been claimed.
+    ///
+    /// On failure an unknown part of them has been written; to write them again mends that.
+    pub(crate) fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> Result<()> {
+        const ACTION: &str = "write to a file in";
+        self.check_owner(ACTION)?;
+        while !bytes.is_empty() {
+            let taken = self.retry(ACTION, || self.file.write_at(bytes, offset))?;
+            if taken == 0 {
+                return Err(self.error(ACTION, io::ErrorKind::WriteZero.into()));
+            }
+            bytes = bytes.get(taken..).unwrap_or_default();
+            offset = offset.saturating_add(taken as u64);
+        }
+        Ok(())
+    }
+
+    /// Copies `len` bytes from `offset` of `source` to the same place of this file, where space has
+    /// been claimed.
+    pub(crate) fn copy_from(&self, source: &Self, mut offset: u64, len: u64) -> Result<()> {
+        const ACTION: &str = "copy to a file in";
+        self.check_owner(ACTION)?;
+        let end = offset.saturating_add(len);
+        while offset < end {
+            let left = end.saturating_sub(offset).min(COPY_BYTES_MAX);
+            let left = usize::try_from(left).unwrap_or(usize::MAX);
+            let copied = sys::retry(|| self.file.copy_from(&source.file, offset, left));
+            let copied = match copied {
+                Err(answer) if cannot_copy(&answer) => {
+                    return self.copy_through(source, offset, end);
+                }
+                copied => copied.map_err(|answer| self.error(ACTION, answer))?,
+            };
+            if copied == 0 {
+                return Err(self.error(ACTION, io::ErrorKind::UnexpectedEof.into()));
+            }
+            offset = offset.saturating_add(copied as u64);
+        }
+        Ok(())
+    }
+
+    /// Copies `offset..end` of `source` through memory.
+    fn copy_through(&self, source: &Self, mut offset: u64, end: u64) -> Result<()> {
+        let mut buffer = Vec::new();
+        while offset < end {
+            let left = end.saturating_sub(offset).min(ZEROS.len() as u64);
+            buffer.clear();
+            source.read_to_end_of(&mut buffer, usize::try_from(left).unwrap_or(0), offset)?;
+            self.write_all_at(&buffer, offset)?;
+            offset = offset.saturating_add(left);
+        }
+        Ok(())
+    }
+
+    /// Fills all of `buffer` from `offset`.
+    ///
+    /// After an error the buffer's content is unspecified; after `Ok`, all of it is initialized.
+    pub(crate) fn read_exact_at(
+        &self,
+        mut buffer: &mut [MaybeUninit<u8>],
+        mut offset: u64,
+    ) -> Result<()> {
+        while !buffer.is_empty() {
+            let filled = self.retry(READ, || self.file.read_at(buffer, offset))?;
+            if filled == 0 {
+                return Err(self.error(READ, io::ErrorKind::UnexpectedEof.into()));
+            }
+            buffer = buffer.get_mut(filled..).unwrap_or_default();
+            offset = offset.saturating_add(filled as u64);
+        }
+        Ok(())
+    }
+
+    /// Appends `len` bytes from `offset` to `target`. On failure `target` is unchanged but for its
+    /// capacity.
+    ///
+    /// Allocates only where `target` has no room, and zeroes nothing.
+    pub(crate) fn read_to_end_of(
+        &self,
+        target: &mut Vec<u8>,
+        len: usize,
+        offset: u64,
+    ) -> Result<()> {
+        if target.try_reserve(len).is_err() {
+            let reason = format!("there is no memory for {len} bytes");
+            return Err(Error::refused(ErrorKind::OutOfMemory, READ, reason).at(&self.path));
+        }
+        let room = target.spare_capacity_mut().get_mut(..len);
+        self.read_exact_at(room.unwrap_or_default(), offset)?;
+        let end = target.len().saturating_add(len);
+        // SAFETY: `try_reserve` made room for `len` bytes more, and all of them were read.
+        unsafe { target.set_len(end) };
+        Ok(())
+    }
+
+    /// Tells the page cache what to expect of `len` bytes from `offset`.
+    pub(crate) fn advise(&self, offset: u64, len: u64, hint: Hint) -> Result<()> {
+        self.retry("give advice on a file in", || {
+            self.file.advise(offset, len, hint)
+        })
+    }
+
+    /// Waits until the file's bytes are on the device. After the first failure it always fails:
+    /// pages that could not be written may count as clean, and must not be dropped for that.
+    pub(crate) fn sync_data(&self) -> Result<()> {
+        const ACTION: &str = "sync a file in";
+        if self.sync_failed.load(Relaxed) {
+            let reason = "an earlier sync failed, so what is in memory may be the only copy";
+            return Err(Error::refused(ErrorKind::Io, ACTION, reason).at(&self.path));
+        }
+        let synced = self.retry(ACTION, || self.file.sync_data());
+        synced.inspect_err(|_lost| self.sync_failed.store(true, Relaxed))
+    }
+
+    pub(crate) fn sys(&self) -> &sys::File {
+        &self.file
+    }
+
+    /// Refuses to work in a forked child.
+    pub(crate) fn check_owner(&self, action: &'static str) -> Result<()> {
+        if sys::process() == self.owner {
+            return Ok(());
+        }
+        let reason = "it belongs to the process that this one was forked from";
+        Err(Error::refused(ErrorKind::Forked, action, reason).at(&self.path))
+    }
+
+    /// Makes a call, again for as long as a signal interrupts it.
+    pub(crate) fn retry<R>(
+        &self,
+        action: &'static str,
+        call: impl FnMut() -> io::Result<R>,
+    ) -> Result<R> {
+        sys::retry(call).map_err(|answer| self.error(action, answer))
+    }
+
+    #[cold]
+    pub(crate) fn error(&self, action: &'static str, answer: io::Error) -> Error {
+        stats::failed();
+        Error::io(action, answer).at(&self.path)
+    }
+}
+
+/// Returns whether an answer to `copy_file_range` says that this file system does not do it.
+fn cannot_copy(answer: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, InvalidInput, Unsupported};
+    matches!(answer.kind(), Unsupported | InvalidInput | CrossesDevices)
+}
+
+/// How a read is named in errors.
+const READ: &str = "read a file in";
+
+impl Drop for OwnedFile {
+    fn drop(&mut self) {
+        stats::file_closed();
+    }
+}

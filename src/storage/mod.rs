@@ -1,0 +1,14 @@
+//! The floor of storage: directories, files, growth, and addresses that show files. It knows
+//! bytes and pages, and no element type.
+
+pub(crate) mod addresses;
+pub(crate) mod advice;
+pub(crate) mod batch;
+pub(crate) mod blocks;
+pub(crate) mod dir;
+pub(crate) mod file;
+pub(crate) mod growth;
+pub(crate) mod region;
+pub(crate) mod scratch;
+pub(crate) mod stats;
+pub(crate) mod view;

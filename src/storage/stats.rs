@@ -1,0 +1,83 @@
+//! Counters of everything that the crate holds, for monitoring.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+static OPEN_FILES: AtomicU64 = AtomicU64::new(0);
+static DISK_BYTES: AtomicU64 = AtomicU64::new(0);
+static MAPPED_BYTES: AtomicU64 = AtomicU64::new(0);
+static GROWTHS: AtomicU64 = AtomicU64::new(0);
+static FAILURES: AtomicU64 = AtomicU64::new(0);
+
+/// What all objects of this crate in this process hold, and what befell them.
+///
+/// Made by [`stats`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Scratch files that are open now.
+    pub open_files: u64,
+    /// Bytes that are claimed on disk now.
+    pub disk_bytes: u64,
+    /// Bytes of addresses that are reserved now; most of them take no memory.
+    pub mapped_bytes: u64,
+    /// How many times a file was made longer, since the start.
+    pub growths: u64,
+    /// How many times a file could not be made, lengthened, read or written, since the start.
+    pub failures: u64,
+}
+
+/// Returns what all objects of this crate in this process hold, and what befell them.
+///
+/// # Examples
+///
+/// ```
+/// let before = outcore::stats();
+/// let arena = outcore::Arena::new()?;
+/// let mut writer = arena.writer()?;
+/// writer.push("a few bytes")?;
+/// writer.flush()?;
+/// assert!(outcore::stats().disk_bytes > 0);
+/// # Ok::<(), outcore::Error>(())
+/// ```
+///
+/// # Cost
+///
+/// Five atomic loads. While other threads work, the numbers need not be of one moment.
+pub fn stats() -> Stats {
+    Stats {
+        open_files: OPEN_FILES.load(Relaxed),
+        disk_bytes: DISK_BYTES.load(Relaxed),
+        mapped_bytes: MAPPED_BYTES.load(Relaxed),
+        growths: GROWTHS.load(Relaxed),
+        failures: FAILURES.load(Relaxed),
+    }
+}
+
+pub(crate) fn file_opened() {
+    OPEN_FILES.fetch_add(1, Relaxed);
+}
+
+pub(crate) fn file_closed() {
+    OPEN_FILES.fetch_sub(1, Relaxed);
+}
+
+pub(crate) fn claimed(bytes: u64) {
+    DISK_BYTES.fetch_add(bytes, Relaxed);
+    GROWTHS.fetch_add(1, Relaxed);
+}
+
+pub(crate) fn returned(bytes: u64) {
+    DISK_BYTES.fetch_sub(bytes, Relaxed);
+}
+
+pub(crate) fn mapped(bytes: usize) {
+    MAPPED_BYTES.fetch_add(bytes as u64, Relaxed);
+}
+
+pub(crate) fn unmapped(bytes: usize) {
+    MAPPED_BYTES.fetch_sub(bytes as u64, Relaxed);
+}
+
+pub(crate) fn failed() {
+    FAILURES.fetch_add(1, Relaxed);
+}

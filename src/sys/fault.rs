@@ -1,0 +1,301 @@
+//! The contract of [`super`] with faults: in a unit test, the n-th call of the thread fails, comes
+//! back short, or is interrupted.
+//!
+//! A test [`arm`]s a [`Fault`], works, and looks at what [`disarm`] returns: whether the fault was
+//! met. Everything else goes to the real implementation. The plan belongs to a thread, so tests
+//! run side by side.
+
+use std::cell::RefCell;
+use std::io;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::path::Path;
+use std::ptr::NonNull;
+
+use crate::sys::backend;
+use crate::sys::{Access, FileSystem, Hint};
+
+/// What happens to the chosen call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The call does nothing and fails with this error number.
+    Errno(i32),
+    /// The call does half of its work and fails with this error number, as `fallocate` does on a
+    /// full ext4 (linux-facts G3). Calls that cannot be done by halves just fail.
+    HalfThenErrno(i32),
+    /// A transfer moves half of the bytes, at least one; other calls work.
+    Short,
+    /// A transfer moves no byte and reports that; other calls work.
+    Zero,
+}
+
+/// Which call meets which outcome.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    /// How many calls work before.
+    pub(crate) after: usize,
+    /// Whether all later calls meet the outcome too.
+    pub(crate) sticky: bool,
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    fault: Option<Fault>,
+    calls: usize,
+    met: usize,
+}
+
+thread_local! {
+    static PLAN: RefCell<Plan> = RefCell::default();
+}
+
+/// Plans a fault for the calls of this thread from now on.
+pub(crate) fn arm(fault: Fault) {
+    PLAN.with_borrow_mut(|plan| {
+        *plan = Plan {
+            fault: Some(fault),
+            ..Plan::default()
+        }
+    });
+}
+
+/// Ends the plan; returns how many calls it saw and how many of them met the fault.
+pub(crate) fn disarm() -> (usize, usize) {
+    PLAN.with_borrow_mut(|plan| {
+        let plan = std::mem::take(plan);
+        (plan.calls, plan.met)
+    })
+}
+
+/// Counts one call and says what is to happen to it.
+fn next() -> Option<Outcome> {
+    PLAN.with_borrow_mut(|plan| {
+        let fault = plan.fault?;
+        let call = plan.calls;
+        plan.calls = plan.calls.saturating_add(1);
+        let hit = call == fault.after || (fault.sticky && call > fault.after);
+        if hit {
+            plan.met = plan.met.saturating_add(1);
+        }
+        hit.then_some(fault.outcome)
+    })
+}
+
+/// For calls that work or fail as a whole.
+fn check() -> io::Result<()> {
+    match next() {
+        Some(Outcome::Errno(errno) | Outcome::HalfThenErrno(errno)) => {
+            Err(io::Error::from_raw_os_error(errno))
+        }
+        Some(Outcome::Short | Outcome::Zero) | None => Ok(()),
+    }
+}
+
+/// For transfers: how many of `len` bytes to move.
+fn transfer(len: usize) -> io::Result<usize> {
+    match next() {
+        Some(Outcome::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),
+        Some(Outcome::HalfThenErrno(_) | Outcome::Short) => Ok((len / 2).max(1).min(len)),
+        Some(Outcome::Zero) => Ok(0),
+        None => Ok(len),
+    }
+}
+
+/// A directory whose calls can fail.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    inner: backend::Dir,
+}
+
+impl Dir {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        check()?;
+        backend::Dir::open(path).map(|inner| Self { inner })
+    }
+
+    pub(crate) fn file_system(&self) -> io::Result<FileSystem> {
+        check()?;
+        self.inner.file_system()
+    }
+
+    pub(crate) fn create_unnamed(&self) -> io::Result<File> {
+        check()?;
+        self.inner.create_unnamed().map(|inner| File { inner })
+    }
+}
+
+/// A file whose calls can fail.
+#[derive(Debug)]
+pub(crate) struct File {
+    inner: backend::File,
+}
+
+impl File {
+    pub(crate) fn read_at(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
+        let len = transfer(buffer.len())?;
+        if len == 0 {
+            return Ok(0);
+        }
+        self.inner.read_at(&mut buffer[..len], offset)
+    }
+
+    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let len = transfer(bytes.len())?;
+        if len == 0 {
+            return Ok(0);
+        }
+        self.inner.write_at(&bytes[..len], offset)
+    }
+
+    pub(crate) fn copy_from(&self, source: &Self, offset: u64, len: usize) -> io::Result<usize> {
+        let len = transfer(len)?;
+        if len == 0 {
+            return Ok(0);
+        }
+        self.inner.copy_from(&source.inner, offset, len)
+    }
+
+    pub(crate) fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        match next() {
+            Some(Outcome::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),
+            Some(Outcome::HalfThenErrno(errno)) => {
+                self.inner.allocate(offset, (len / 2).max(1))?;
+                Err(io::Error::from_raw_os_error(errno))
+            }
+            Some(Outcome::Short | Outcome::Zero) | None => self.inner.allocate(offset, len),
+        }
+    }
+
+    pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
+        check()?;
+        self.inner.set_len(len)
+    }
+
+    pub(crate) fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        check()?;
+        self.inner.punch(offset, len)
+    }
+
+    pub(crate) fn sync_data(&self) -> io::Result<()> {
+        check()?;
+        self.inner.sync_data()
+    }
+
+    pub(crate) fn advise(&self, offset: u64, len: u64, hint: Hint) -> io::Result<()> {
+        check()?;
+        self.inner.advise(offset, len, hint)
+    }
+
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    pub(crate) fn disk_bytes(&self) -> io::Result<u64> {
+        self.inner.disk_bytes()
+    }
+}
+
+/// A range of addresses whose calls can fail.
+#[derive(Debug)]
+pub(crate) struct Space {
+    inner: backend::Space,
+}
+
+#[expect(
+    unsafe_code,
+    reason = "passes calls on; the contracts are those of the callee"
+)]
+impl Space {
+    pub(crate) fn reserve(len: usize, align: usize) -> io::Result<Self> {
+        check()?;
+        backend::Space::reserve(len, align).map(|inner| Self { inner })
+    }
+
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.inner.base()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    /// # Safety
+    ///
+    /// That of the callee.
+    pub(crate) unsafe fn commit(&self, range: Range<usize>) -> io::Result<()> {
+        check()?;
+        // SAFETY: the caller keeps the callee's contract.
+        unsafe { self.inner.commit(range) }
+    }
+
+    /// # Safety
+    ///
+    /// That of the callee.
+    pub(crate) unsafe fn open(&self, range: Range<usize>) -> io::Result<()> {
+        check()?;
+        // SAFETY: the caller keeps the callee's contract.
+        unsafe { self.inner.open(range) }
+    }
+
+    /// # Safety
+    ///
+    /// That of the callee.
+    pub(crate) unsafe fn show_all(&self, file: &File, access: Access) -> io::Result<()> {
+        check()?;
+        // SAFETY: the caller keeps the callee's contract.
+        unsafe { self.inner.show_all(&file.inner, access) }
+    }
+
+    /// # Safety
+    ///
+    /// That of the callee.
+    pub(crate) unsafe fn show(
+        &self,
+        range: Range<usize>,
+        file: &File,
+        offset: u64,
+        access: Access,
+    ) -> io::Result<()> {
+        check()?;
+        // SAFETY: the caller keeps the callee's contract.
+        unsafe { self.inner.show(range, &file.inner, offset, access) }
+    }
+
+    /// # Safety
+    ///
+    /// That of the callee.
+    pub(crate) unsafe fn slide(&self, from: Range<usize>, by: usize) -> io::Result<()> {
+        check()?;
+        // SAFETY: the caller keeps the callee's contract.
+        unsafe { self.inner.slide(from, by) }
+    }
+
+    /// # Safety
+    ///
+    /// That of the callee.
+    pub(crate) unsafe fn release(&self, range: Range<usize>) -> io::Result<()> {
+        check()?;
+        // SAFETY: the caller keeps the callee's contract.
+        unsafe { self.inner.release(range) }
+    }
+
+    pub(crate) fn advise(&self, range: Range<usize>, hint: Hint) -> io::Result<()> {
+        check()?;
+        self.inner.advise(range, hint)
+    }
+
+    /// # Safety
+    ///
+    /// That of the callee.
+    pub(crate) unsafe fn unmap_pages(&self, range: Range<usize>) -> io::Result<()> {
+        check()?;
+        // SAFETY: the caller keeps the callee's contract.
+        unsafe { self.inner.unmap_pages(range) }
+    }
+
+    pub(crate) fn resident_bytes(&self, range: Range<usize>) -> io::Result<u64> {
+        check()?;
+        self.inner.resident_bytes(range)
+    }
+}

@@ -1,0 +1,264 @@
+//! Directories and files that are heap blocks.
+#![expect(
+    unsafe_code,
+    reason = "copies between a file's bytes and the windows on it"
+)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::path::Path;
+use std::ptr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::sys::{FileSystem, Hint};
+
+/// Stands in for a directory, which only has to exist.
+#[derive(Debug)]
+pub(crate) struct Dir;
+
+#[expect(
+    clippy::unnecessary_wraps,
+    clippy::unused_self,
+    reason = "the signatures belong to the contract"
+)]
+impl Dir {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        if cfg!(miri) || path.is_dir() {
+            return Ok(Self);
+        }
+        std::fs::read_dir(path).map(|_entries| Self)
+    }
+
+    pub(crate) fn file_system(&self) -> io::Result<FileSystem> {
+        Ok(FileSystem {
+            name: "heap".to_owned(),
+            ram_backed: false,
+            network: false,
+            free_bytes: 1 << 40,
+            total_bytes: 1 << 40,
+        })
+    }
+
+    pub(crate) fn create_unnamed(&self) -> io::Result<File> {
+        Ok(File {
+            content: Arc::new(Mutex::new(Content::default())),
+        })
+    }
+}
+
+/// Stands in for a file.
+#[derive(Debug)]
+pub(crate) struct File {
+    content: Arc<Mutex<Content>>,
+}
+
+/// The bytes of a file, and the windows that show them.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    bytes: Vec<u8>,
+    windows: Vec<Window>,
+}
+
+/// Memory of a space that shows part of a file.
+#[derive(Debug)]
+pub(super) struct Window {
+    /// # Invariants
+    ///
+    /// 1. `at..at + len` is memory of a live `Space`, which removes the window before it uses the
+    ///    memory otherwise or frees it.
+    at: *mut u8,
+    len: usize,
+    offset: usize,
+    writable: bool,
+}
+
+// SAFETY: a window is only used under the lock of its file, and its memory may be used from any
+// thread (invariant 1).
+unsafe impl Send for Window {}
+
+impl Window {
+    /// Returns where `range` of the file lies in this window, if any of it does: the address, and
+    /// the part of the file.
+    fn part(&self, range: &Range<usize>) -> Option<(*mut u8, Range<usize>)> {
+        let end = self.offset.saturating_add(self.len);
+        let part = range.start.max(self.offset)..range.end.min(end);
+        (part.start < part.end).then(|| {
+            let skipped = part.start.saturating_sub(self.offset);
+            (self.at.wrapping_add(skipped), part)
+        })
+    }
+}
+
+impl Content {
+    /// Copies what was stored through writable windows on `range` into the file.
+    fn gather(&mut self, range: &Range<usize>) {
+        for window in self.windows.iter().filter(|window| window.writable) {
+            let Some((at, part)) = window.part(&(range.start..range.end.min(self.bytes.len())))
+            else {
+                continue;
+            };
+            let target = &mut self.bytes[part];
+            // SAFETY: the window's memory is live (invariant 1) and holds as many bytes.
+            unsafe { ptr::copy_nonoverlapping(at, target.as_mut_ptr(), target.len()) };
+        }
+    }
+
+    /// Copies `range` of the file into all windows on it.
+    fn spread(&self, range: &Range<usize>) {
+        for window in &self.windows {
+            let Some((at, part)) = window.part(&(range.start..range.end.min(self.bytes.len())))
+            else {
+                continue;
+            };
+            let source = &self.bytes[part];
+            // SAFETY: the window's memory is live (invariant 1) and has room for as many bytes.
+            unsafe { ptr::copy_nonoverlapping(source.as_ptr(), at, source.len()) };
+        }
+    }
+
+    /// Adds a window and fills it.
+    pub(super) fn add_window(&mut self, at: *mut u8, len: usize, offset: usize, writable: bool) {
+        let range = offset..offset.saturating_add(len);
+        self.gather(&range);
+        self.windows.push(Window {
+            at,
+            len,
+            offset,
+            writable,
+        });
+        self.spread(&range);
+    }
+
+    /// Removes what lies in `len` bytes from `at` from all windows, keeping what was stored there.
+    pub(super) fn remove_windows(&mut self, at: *mut u8, len: usize) {
+        let taken = at.addr()..at.addr().saturating_add(len);
+        let touched = |window: &&Window| {
+            let end = window.at.addr().saturating_add(window.len);
+            window.at.addr() < taken.end && taken.start < end
+        };
+        let touched = self.windows.iter().filter(touched);
+        let ranges: Vec<_> = touched
+            .map(|window| window.offset..window.offset.saturating_add(window.len))
+            .collect();
+        for range in ranges {
+            self.gather(&range);
+        }
+        let mut kept = Vec::new();
+        for window in self.windows.drain(..) {
+            let end = window.at.addr().saturating_add(window.len);
+            for piece in [
+                window.at.addr()..taken.start.min(end),
+                taken.end.max(window.at.addr())..end,
+            ] {
+                if piece.start < piece.end {
+                    let skipped = piece.start.saturating_sub(window.at.addr());
+                    kept.push(Window {
+                        at: window.at.wrapping_add(skipped),
+                        len: piece.end.saturating_sub(piece.start),
+                        offset: window.offset.saturating_add(skipped),
+                        writable: window.writable,
+                    });
+                }
+            }
+        }
+        self.windows = kept;
+    }
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    clippy::unused_self,
+    reason = "the signatures belong to the contract"
+)]
+impl File {
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn shared_content(&self) -> &Arc<Mutex<Content>> {
+        &self.content
+    }
+
+    pub(crate) fn read_at(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
+        let mut content = self.content();
+        let start = to_usize(offset)?.min(content.bytes.len());
+        let len = buffer.len().min(content.bytes.len().saturating_sub(start));
+        let range = start..start.saturating_add(len);
+        content.gather(&range);
+        for (target, source) in buffer.iter_mut().zip(&content.bytes[range]) {
+            target.write(*source);
+        }
+        Ok(len)
+    }
+
+    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let mut content = self.content();
+        let start = to_usize(offset)?;
+        let end = start
+            .checked_add(bytes.len())
+            .ok_or(io::ErrorKind::FileTooLarge)?;
+        if content.bytes.len() < end {
+            content.bytes.resize(end, 0);
+        }
+        content.bytes[start..end].copy_from_slice(bytes);
+        content.spread(&(start..end));
+        Ok(bytes.len())
+    }
+
+    pub(crate) fn copy_from(&self, source: &Self, offset: u64, len: usize) -> io::Result<usize> {
+        let mut bytes = vec![MaybeUninit::uninit(); len];
+        let read = source.read_at(&mut bytes, offset)?;
+        // SAFETY: `read_at` filled as many bytes as it says.
+        let bytes = unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast::<u8>(), read) };
+        self.write_at(bytes, offset)
+    }
+
+    pub(crate) fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        let end = offset.checked_add(len).ok_or(io::ErrorKind::FileTooLarge)?;
+        let old = self.content().bytes.len();
+        if to_usize(end)? > old {
+            self.set_len(end)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut content = self.content();
+        let (old, new) = (content.bytes.len(), to_usize(len)?);
+        content.bytes.resize(new, 0);
+        content.spread(&(old..new));
+        Ok(())
+    }
+
+    pub(crate) fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        let mut content = self.content();
+        let start = to_usize(offset)?.min(content.bytes.len());
+        let end = to_usize(offset.saturating_add(len))?.min(content.bytes.len());
+        content.bytes[start..end].fill(0);
+        content.spread(&(start..end));
+        Ok(())
+    }
+
+    pub(crate) fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(crate) fn advise(&self, _offset: u64, _len: u64, _hint: Hint) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        Ok(self.content().bytes.len() as u64)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn disk_bytes(&self) -> io::Result<u64> {
+        self.len()
+    }
+}
+
+fn to_usize(offset: u64) -> io::Result<usize> {
+    usize::try_from(offset).map_err(|_overflow| io::ErrorKind::FileTooLarge.into())
+}

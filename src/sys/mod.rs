@@ -1,0 +1,92 @@
+//! The ground floor: every system call that the crate makes, one call a function.
+//!
+//! One small contract, three implementations. `unix` asks the kernel. `heap` keeps files and
+//! mappings in heap blocks, where `AddressSanitizer`, valgrind and Miri see every access; ask for
+//! it with `--cfg heap_backend`. `fault` stands before either of them in the unit tests and makes
+//! the n-th call fail, come back short, or be interrupted.
+//!
+//! # The contract
+//!
+//! Nothing here retries, loops or keeps accounts: that is the work of the floor above, so that the
+//! faults reach it. Offsets and lengths of whole pages are multiples of [`page_size`].
+//!
+//! * [`Dir`]: a directory that stays the same one whatever happens to its path.
+//! * [`File`]: a file of ours. `read_at` and `write_at` may transfer less than asked, and fail
+//!   with `EINTR`. `allocate` claims space, so that neither a write nor a store into a mapping can
+//!   meet a full disk later; when it fails, part of the space may have been claimed.
+//! * [`Space`]: a range of addresses that is ours until the value is dropped. At first no byte of
+//!   it may be touched. `open` lets reserved pages be used as zeroed memory, `commit` turns any into it, `show` into a window
+//!   on a file, `slide` moves memory forward and leaves zeroed memory behind, `release` takes
+//!   pages away again. No call leaves a hole into which a mapping of someone else could fall.
+
+use std::io;
+
+#[cfg(not(any(target_os = "linux", miri, heap_backend)))]
+compile_error!(
+    "outcore needs Linux: it claims space with fallocate, keeps files without names, and moves \
+     mapped pages, for which other systems have no equal"
+);
+
+#[cfg(any(miri, heap_backend))]
+mod heap;
+#[cfg(not(any(miri, heap_backend)))]
+mod unix;
+
+#[cfg(any(miri, heap_backend))]
+use self::heap as backend;
+#[cfg(not(any(miri, heap_backend)))]
+use self::unix as backend;
+
+#[cfg(test)]
+pub(crate) mod fault;
+
+#[cfg(not(test))]
+pub(crate) use self::backend::{Dir, File, Space};
+pub(crate) use self::backend::{
+    address_limit, file_size_limit, initial_variable, page_size, process,
+};
+#[cfg(test)]
+pub(crate) use self::fault::{Dir, File, Space};
+
+/// Makes a call again for as long as a signal interrupts it.
+pub(crate) fn retry<R>(mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    loop {
+        match call() {
+            Err(answer) if answer.kind() == io::ErrorKind::Interrupted => {}
+            answer => return answer,
+        }
+    }
+}
+
+/// What a file system says about itself.
+#[derive(Clone, Debug)]
+pub(crate) struct FileSystem {
+    /// The usual name, or the type's number in hexadecimal where we know no name.
+    pub(crate) name: String,
+    pub(crate) ram_backed: bool,
+    pub(crate) network: bool,
+    pub(crate) free_bytes: u64,
+    pub(crate) total_bytes: u64,
+}
+
+/// What to expect of the pages of a file or of a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hint {
+    /// No particular order: the kernel's own guess.
+    Normal,
+    /// In ascending order, each once.
+    Sequential,
+    /// At random: read nothing ahead.
+    Random,
+    /// Soon: start reading now.
+    WillNeed,
+    /// Not soon: drop what is clean.
+    DontNeed,
+}
+
+/// What a mapping of a file may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    ReadWrite,
+}

@@ -1,0 +1,143 @@
+//! A directory, what its file system is, and files without a name in it.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::sys::FileSystem;
+use crate::sys::unix::file::File;
+
+/// An open directory.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    fd: OwnedFd,
+}
+
+impl Dir {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = fs::open(path, flags, Mode::empty())?;
+        Ok(Self { fd })
+    }
+
+    /// Says what file system the directory is on, and how full that is.
+    pub(crate) fn file_system(&self) -> io::Result<FileSystem> {
+        let facts = fs::fstatfs(&self.fd)?;
+        // The field's type differs between architectures; the magic numbers have 32 bits.
+        let magic = u32::try_from(facts.f_type & 0xFFFF_FFFF).unwrap_or(0);
+        let (name, ram_backed, network) = describe(magic);
+        let block_bytes = u64::try_from(facts.f_frsize).unwrap_or(0);
+        Ok(FileSystem {
+            name: name.map_or_else(|| format!("file system {magic:#x}"), str::to_owned),
+            ram_backed,
+            network,
+            free_bytes: facts.f_bavail.saturating_mul(block_bytes),
+            total_bytes: facts.f_blocks.saturating_mul(block_bytes),
+        })
+    }
+
+    /// Creates an empty file that no path leads to, readable and writable by its owner only.
+    ///
+    /// Where the file system knows no `O_TMPFILE`, the file has a random name for the moment
+    /// between two calls.
+    pub(crate) fn create_unnamed(&self) -> io::Result<File> {
+        // With O_EXCL, not even `linkat` can give the file a name later.
+        let flags = OFlags::TMPFILE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        match fs::openat(&self.fd, c".", flags, mode) {
+            Ok(fd) => Ok(File::from_fd(fd)),
+            // EISDIR: a kernel before 3.11, which takes the request for an ordinary open.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => self.create_and_unlink(),
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    /// The way without `O_TMPFILE`: creates under a name that cannot be guessed, takes it away.
+    fn create_and_unlink(&self) -> io::Result<File> {
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+        let name = random_name()?;
+        let fd = fs::openat(&self.fd, &name, flags, Mode::RUSR | Mode::WUSR)?;
+        retry_on_intr(|| fs::unlinkat(&self.fd, &name, AtFlags::empty()))?;
+        Ok(File::from_fd(fd))
+    }
+}
+
+/// Returns `.outcore-` and 128 random bits.
+fn random_name() -> io::Result<CString> {
+    let mut bits = [0; 16];
+    let filled = retry_on_intr(|| {
+        rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty())
+    })?;
+    if filled < bits.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let name = format!(".outcore-{:032x}", u128::from_ne_bytes(bits));
+    CString::new(name).map_err(io::Error::from)
+}
+
+/// Returns the name of a file system type, whether it lives in memory, and whether it is remote.
+///
+/// The numbers are those of `statfs(2)` and of the kernel's `magic.h`.
+fn describe(magic: u32) -> (Option<&'static str>, bool, bool) {
+    let (name, ram_backed, network) = match magic {
+        0x0102_1994 => ("tmpfs", true, false),
+        0x8584_58f6 => ("ramfs", true, false),
+        0x9584_58f6 => ("hugetlbfs", true, false),
+        0x0000_ef53 => ("ext4", false, false),
+        0x5846_5342 => ("xfs", false, false),
+        0x9123_683e => ("btrfs", false, false),
+        0x2fc1_2fc1 => ("zfs", false, false),
+        0xf2f5_2010 => ("f2fs", false, false),
+        0xca45_1a4e => ("bcachefs", false, false),
+        0x794c_7630 => ("overlayfs", false, false),
+        0x0000_4d44 => ("vfat", false, false),
+        0x2011_bab0 => ("exfat", false, false),
+        0x7366_746e | 0x5346_544e => ("ntfs", false, false),
+        0x0000_6969 => ("nfs", false, true),
+        0xff53_4d42 => ("cifs", false, true),
+        0xfe53_4d42 => ("smb2", false, true),
+        0x0102_1997 => ("9p", false, true),
+        0x00c3_6400 => ("ceph", false, true),
+        0x5346_414f => ("afs", false, true),
+        0x0bd0_0bd0 => ("lustre", false, true),
+        0x6573_5546 => ("fuse", false, false),
+        _ => return (None, false, false),
+    };
+    (Some(name), ram_backed, network)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_file_systems_are_told_from_disks() {
+        assert_eq!(describe(0x0102_1994), (Some("tmpfs"), true, false));
+        assert_eq!(describe(0xef53), (Some("ext4"), false, false));
+        assert_eq!(describe(0x6969), (Some("nfs"), false, true));
+        assert_eq!(describe(1), (None, false, false));
+    }
+
+    /// File systems without `O_TMPFILE` are rare on test machines, so the way round it is
+    /// called directly.
+    #[test]
+    fn a_file_made_the_long_way_has_no_name_either() {
+        let name = format!("target/outcore-unlinked-{}", std::process::id());
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        let file = Dir::open(&path).unwrap().create_and_unlink().unwrap();
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+        assert_eq!(file.write_at(b"kept", 0).unwrap(), 4);
+        std::fs::remove_dir(&path).unwrap();
+    }
+
+    #[test]
+    fn random_names_differ() {
+        assert_ne!(random_name().unwrap(), random_name().unwrap());
+    }
+}

@@ -1,0 +1,99 @@
+//! A file of ours: one system call a function.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{self, Advice, FallocateFlags};
+
+use crate::sys::Hint;
+
+/// An open file, closed on drop.
+#[derive(Debug)]
+pub(crate) struct File {
+    fd: OwnedFd,
+}
+
+impl File {
+    pub(super) fn from_fd(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Reads once and returns how many bytes of `buffer` are now filled; 0 at the end of the file.
+    pub(crate) fn read_at(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
+        let (filled, _rest) = rustix::io::pread(&self.fd, buffer, offset)?;
+        Ok(filled.len())
+    }
+
+    /// Writes once and returns how many bytes of `bytes` were taken.
+    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::pwrite(&self.fd, bytes, offset)?)
+    }
+
+    /// Copies once up to `len` bytes from `offset` of `source` to the same place of this file, and
+    /// returns how many were copied; 0 at the end of the source.
+    pub(crate) fn copy_from(&self, source: &Self, offset: u64, len: usize) -> io::Result<usize> {
+        let (mut from, mut to) = (offset, offset);
+        let copied = fs::copy_file_range(&source.fd, Some(&mut from), &self.fd, Some(&mut to), len);
+        Ok(copied?)
+    }
+
+    /// Claims zeroed space on disk for `len` bytes from `offset`, growing the file if need be.
+    pub(crate) fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        Ok(fs::fallocate(
+            &self.fd,
+            FallocateFlags::empty(),
+            offset,
+            len,
+        )?)
+    }
+
+    /// Cuts the file off at `len`, or extends it by a hole.
+    pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
+        Ok(fs::ftruncate(&self.fd, len)?)
+    }
+
+    /// Gives the space of `len` bytes from `offset` back to the disk; they read as zero.
+    pub(crate) fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        Ok(fs::fallocate(&self.fd, flags, offset, len)?)
+    }
+
+    /// Waits until the file's data is on the device.
+    pub(crate) fn sync_data(&self) -> io::Result<()> {
+        Ok(fs::fdatasync(&self.fd)?)
+    }
+
+    /// Tells the page cache what to expect of `len` bytes from `offset`.
+    pub(crate) fn advise(&self, offset: u64, len: u64, hint: Hint) -> io::Result<()> {
+        let advice = match hint {
+            Hint::Normal => Advice::Normal,
+            Hint::Sequential => Advice::Sequential,
+            Hint::Random => Advice::Random,
+            Hint::WillNeed => Advice::WillNeed,
+            Hint::DontNeed => Advice::DontNeed,
+        };
+        // A length of zero would mean "to the end of the file".
+        match std::num::NonZeroU64::new(len) {
+            Some(len) => Ok(fs::fadvise(&self.fd, offset, Some(len), advice)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the length of the file in bytes.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        Ok(u64::try_from(fs::fstat(&self.fd)?.st_size).unwrap_or(0))
+    }
+
+    /// Returns the bytes that the file takes on disk.
+    #[cfg(test)]
+    pub(crate) fn disk_bytes(&self) -> io::Result<u64> {
+        let blocks = u64::try_from(fs::fstat(&self.fd)?.st_blocks).unwrap_or(0);
+        Ok(blocks.saturating_mul(512))
+    }
+}

@@ -1,0 +1,86 @@
+//! The contract of [`super`], answered by a Linux kernel.
+
+mod dir;
+mod file;
+mod process;
+mod space;
+
+pub(crate) use self::dir::Dir;
+pub(crate) use self::file::File;
+pub(crate) use self::process::process;
+pub(crate) use self::space::Space;
+
+use rustix::fs::{self, Mode, OFlags};
+use rustix::process::{Resource, getrlimit};
+
+/// Returns the size of a page of memory in bytes, a power of two.
+pub(crate) fn page_size() -> usize {
+    rustix::param::page_size()
+}
+
+/// Returns `RLIMIT_FSIZE` in bytes, or `None` where files may be of any length.
+///
+/// To pass it raises `SIGXFSZ`, which kills the process unless it is ignored: ask first.
+pub(crate) fn file_size_limit() -> Option<u64> {
+    getrlimit(Resource::Fsize).current
+}
+
+/// Returns `RLIMIT_AS` in bytes, or `None` where the process may have all addresses.
+pub(crate) fn address_limit() -> Option<u64> {
+    getrlimit(Resource::As).current
+}
+
+/// Returns the value that a variable had when the process started, as far as `value` has room.
+///
+/// Reads the process's file of variables, since std's functions allocate and take a lock.
+pub(crate) fn initial_variable<'a>(name: &[u8], value: &'a mut [u8]) -> Option<&'a [u8]> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = fs::open(c"/proc/self/environ", flags, Mode::empty()).ok()?;
+    let mut bytes = [0_u8; 512];
+    // How many bytes of `name` and `=` this entry has matched, and of its value taken.
+    let (mut matched, mut taken, mut found) = (Some(0_usize), 0_usize, false);
+    loop {
+        let read = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut bytes)).ok()?;
+        for byte in bytes.get(..read)? {
+            match (*byte, matched) {
+                (0, _) if found => return value.get(..taken),
+                (0, _) => matched = Some(0),
+                (byte, _) if found => {
+                    *value.get_mut(taken)? = byte;
+                    taken = taken.saturating_add(1);
+                }
+                (b'=', Some(at)) if at == name.len() => found = true,
+                (byte, Some(at)) if name.get(at) == Some(&byte) => {
+                    matched = Some(at.saturating_add(1));
+                }
+                _ => matched = None,
+            }
+        }
+        if read == 0 {
+            return found.then(|| value.get(..taken)).flatten();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_of_the_start_is_found_as_std_finds_it() {
+        let mut value = [0; 4096];
+        for name in [
+            "PATH",
+            "HOME",
+            "CARGO_MANIFEST_DIR",
+            "OUTCORE_NO_SUCH",
+            "PAT",
+            "ATH",
+        ] {
+            let expected = std::env::var(name).ok();
+            let found = initial_variable(name.as_bytes(), &mut value);
+            let found = found.map(|value| String::from_utf8(value.to_vec()).unwrap());
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,592 @@
+//! The fault campaign of the vector: every system call of a long life fails in every way, once and
+//! for good, and the vector keeps being the `Vec` that its model is.
+//!
+//! What fails is tried again, as by a caller that freed space; a lasting fault ends with the first
+//! error that it causes. A failure names the element, the fault and the step.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "a panic in a test is a failed test"
+)]
+
+use std::cell::Cell;
+use std::fmt::Debug;
+use std::ops::Range;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::advice::Advice;
+use crate::storage::dir::ScratchDir;
+use crate::storage::growth::WINDOW_BYTES_MIN as WINDOW;
+use crate::sys::fault::{Fault, Outcome, arm, disarm};
+use crate::vec::DiskVec;
+
+const EINTR: i32 = 4;
+const EIO: i32 = 5;
+const ENOMEM: i32 = 12;
+const EFBIG: i32 = 27;
+const ENOSPC: i32 = 28;
+const EOPNOTSUPP: i32 = 95;
+const EDQUOT: i32 = 122;
+
+/// How often a caller tries again before it gives up.
+const TRIES: usize = 6;
+
+/// Windows that are more than the addresses reserved at first, in a back end that has few.
+const MOVING_WINDOWS: usize = if cfg!(any(miri, heap_backend)) { 16 } else { 1 };
+
+thread_local! {
+    /// Owners alive in this thread.
+    static OWNERS: Cell<usize> = const { Cell::new(0) };
+}
+
+trait Element: Clone + PartialEq + Debug + 'static {
+    fn make(number: u64) -> Self;
+
+    /// Returns how many elements this thread has, if they are counted.
+    fn alive() -> Option<usize>;
+}
+
+impl Element for u64 {
+    fn make(number: u64) -> Self {
+        number
+    }
+
+    fn alive() -> Option<usize> {
+        None
+    }
+}
+
+/// An element that owns memory; large, so that few fill a window.
+#[derive(Debug)]
+struct Owner {
+    number: Box<u64>,
+    _rest: [u64; 63],
+}
+
+impl Element for Owner {
+    fn make(number: u64) -> Self {
+        OWNERS.set(OWNERS.get() + 1);
+        Self {
+            number: Box::new(number),
+            _rest: [number; 63],
+        }
+    }
+
+    fn alive() -> Option<usize> {
+        Some(OWNERS.get())
+    }
+}
+
+impl Clone for Owner {
+    fn clone(&self) -> Self {
+        Self::make(*self.number)
+    }
+}
+
+impl PartialEq for Owner {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        OWNERS.set(OWNERS.get().checked_sub(1).unwrap());
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sabotage {
+    None,
+    Difference,
+    Leak,
+}
+
+/// A life of a vector with one fault.
+struct Run<T: Element> {
+    name: String,
+    fault: Fault,
+    /// Armed when the first error surfaces.
+    second: Option<Fault>,
+    armed: bool,
+    calls: usize,
+    met: usize,
+    errors: Vec<String>,
+    dir: ScratchDir,
+    vec: DiskVec<T>,
+    model: Vec<T>,
+    sabotage: Sabotage,
+}
+
+impl<T: Element> Run<T> {
+    fn new(fault: Fault) -> Self {
+        let dir = dir();
+        Self {
+            name: format!("{}, {fault:?}", std::any::type_name::<T>()),
+            fault,
+            second: None,
+            armed: false,
+            calls: 0,
+            met: 0,
+            errors: Vec::new(),
+            vec: DiskVec::new_in(&dir),
+            dir,
+            model: Vec::new(),
+            sabotage: Sabotage::None,
+        }
+    }
+
+    /// Runs the life and its end; returns the errors that surfaced.
+    fn play(mut self) -> Vec<String> {
+        self.live();
+        let Self {
+            name,
+            dir,
+            vec,
+            model,
+            ..
+        } = self;
+        // The rest of the vector goes while the fault may still be armed.
+        let mut elements = vec.into_iter();
+        let first: Vec<T> = elements.by_ref().take(model.len() / 2).collect();
+        assert!(
+            first == model[..model.len() / 2],
+            "{name}: at the end, the elements differ"
+        );
+        if self.sabotage == Sabotage::Leak {
+            // Nothing is leaked, so that whoever looks for leaks finds none.
+            OWNERS.set(OWNERS.get() + 1);
+        }
+        drop((first, elements, model));
+        let met = self.met + disarm().1;
+        assert!(
+            met > 0 || self.sabotage != Sabotage::None,
+            "{name}: the fault was not met"
+        );
+        let alive = T::alive().unwrap_or(0);
+        OWNERS.set(0);
+        assert_eq!(alive, 0, "{name}: so many elements are alive");
+        assert_eq!(dir.used_bytes(), 0, "{name}: the budget is not back");
+        self.errors
+    }
+
+    /// Does everything that a vector can do.
+    fn live(&mut self) {
+        arm(self.fault);
+        self.armed = true;
+        // Memory, a file, windows that are replaced and that slide.
+        self.try_extend(0..3);
+        self.try_extend(3..elements::<T>(WINDOW) - 5);
+        self.try_extend(elements::<T>(WINDOW) - 5..elements::<T>(11 * WINDOW + 100));
+        self.check("growing");
+        self.attempt_sync("advise", |run| run.vec.advise(Advice::Random));
+        self.fill_window();
+        self.push();
+        self.fill_window();
+        self.insert(3);
+        let more = elements::<T>(2 * WINDOW);
+        self.attempt_growth("reserve", |run| run.vec.reserve(more));
+        assert!(self.vec.capacity() >= self.vec.len() + more);
+        self.extend_from_slice(elements::<T>(3 * WINDOW));
+        self.fill_window();
+        self.push_within_capacity();
+        self.both("remove", |vec| vec.remove(7), |vec| vec.remove(7));
+        self.read();
+        let clone = self.attempt("try_clone", |run| run.vec.try_clone());
+        assert!(clone == self.model, "{}: another clone", self.name);
+        drop(clone);
+        self.append(elements::<T>(WINDOW * 2));
+        // Moves, where addresses are few.
+        self.extend_from_slice(elements::<T>(WINDOW * MOVING_WINDOWS));
+        self.attempt("advise", |run| run.vec.advise(Advice::Sequential));
+        // Back at the end, back into memory, and out again.
+        self.truncate(elements::<T>(6 * WINDOW + 100));
+        self.shrink_to_fit();
+        self.push();
+        self.truncate(elements::<T>(WINDOW / 2));
+        self.shrink_to_fit();
+        self.pop();
+        self.grow(elements::<T>(4 * WINDOW));
+        self.attempt("advise", |run| run.vec.advise(Advice::Normal));
+        // Back at the front.
+        self.truncate_front(elements::<T>(2 * WINDOW + 1000));
+        self.fill_window();
+        self.insert(1);
+        self.read();
+        self.shrink_to_fit();
+        self.append(elements::<T>(WINDOW / 2));
+        self.truncate_front(self.model.len() - 3);
+        self.shrink_to_fit();
+        self.push();
+        self.truncate_front(usize::MAX);
+        let len = elements::<T>(WINDOW * 2);
+        self.attempt("resize", |run| run.vec.resize(len, T::make(4)));
+        self.model.resize(len, T::make(4));
+        self.truncate(0);
+        self.shrink_to_fit();
+        self.grow(elements::<T>(3 * WINDOW));
+        self.check("the end");
+    }
+
+    /// Does what a caller does: tries again when an operation failed, which changed no element.
+    fn attempt<R>(&mut self, what: &str, operation: impl Fn(&mut Self) -> Result<R>) -> R {
+        for _ in 0..TRIES {
+            match operation(self) {
+                Ok(result) => return result,
+                Err(refused) => {
+                    self.refused(what, &refused);
+                    self.check(what);
+                }
+            }
+        }
+        panic!(
+            "{}: {what}: refused {TRIES} times: {:?}",
+            self.name, self.errors
+        );
+    }
+
+    /// As [`attempt`](Self::attempt), for what is refused for good after a sync failed.
+    fn attempt_sync(&mut self, what: &str, operation: impl Fn(&mut Self) -> Result<()>) {
+        self.attempt(what, |run| match operation(run) {
+            Err(refused) if refused.to_string().contains("an earlier sync failed") => {
+                let met = run.errors.iter().any(|error| error.contains("cannot sync"));
+                assert!(met, "{}: {what}: no sync failed: {refused}", run.name);
+                Ok(())
+            }
+            answer => answer,
+        });
+        self.check(what);
+    }
+
+    /// As [`attempt`](Self::attempt), for what claims space: that is given back after an error.
+    fn attempt_growth<R>(&mut self, what: &str, operation: impl Fn(&mut Self) -> Result<R>) -> R {
+        self.attempt(what, |run| {
+            let before = (run.vec.disk_bytes(), run.vec.capacity());
+            let result = operation(run);
+            let after = (run.vec.disk_bytes(), run.vec.capacity());
+            if result.is_err() && !run.fault.sticky {
+                assert_eq!(after, before, "{}: {what}: it keeps space", run.name);
+            }
+            result
+        })
+    }
+
+    fn refused(&mut self, what: &str, error: &Error) {
+        let name = format!("{}: {what}: {error}", self.name);
+        assert!(error.to_string().starts_with("cannot "), "{name}");
+        if self.fault.sticky {
+            self.disarm();
+        }
+        let second = self.second.take();
+        let expected = match self.fault.outcome {
+            Outcome::Errno(ENOSPC | EDQUOT) | Outcome::HalfThenErrno(_) => ErrorKind::StorageFull,
+            Outcome::Errno(EFBIG) => ErrorKind::FileTooLarge,
+            Outcome::Errno(ENOMEM) => ErrorKind::OutOfMemory,
+            Outcome::Errno(_) | Outcome::Zero => ErrorKind::Io,
+            Outcome::Short => panic!("{name}: a short transfer has to be finished"),
+        };
+        let is_second = self.name.ends_with("then another") && error.kind() == ErrorKind::Io;
+        assert!(error.kind() == expected || is_second, "{name}");
+        self.errors.push(name);
+        if let Some(second) = second {
+            self.name = format!("{}, {second:?}, then another", self.name);
+            self.fault.sticky = true;
+            self.armed = true;
+            arm(second);
+        }
+    }
+
+    fn disarm(&mut self) {
+        if self.armed {
+            let (calls, met) = disarm();
+            (self.calls, self.met) = (self.calls + calls, self.met + met);
+            self.armed = false;
+        }
+    }
+
+    /// Compares the vector with its model, and the books with each other.
+    fn check(&self, what: &str) {
+        let name = &self.name;
+        let same = self.vec == self.model;
+        assert!(same, "{name}: at {what}, the elements differ");
+        assert!(self.vec.capacity() >= self.vec.len(), "{name}: {what}");
+        if let Some(alive) = T::alive() {
+            let expected = 2 * self.model.len();
+            assert_eq!(alive, expected, "{name}: {what}: so many elements live");
+        }
+        let (used, claimed) = (self.dir.used_bytes(), self.vec.disk_bytes());
+        assert_eq!(used, claimed, "{name}: {what}: the budget differs");
+    }
+
+    /// Appends elements; what was appended before an error stays.
+    fn try_extend(&mut self, numbers: Range<usize>) {
+        let mut left: Vec<T> = numbers.map(|number| T::make(number as u64)).collect();
+        let goal = self.model.len() + left.len();
+        for _ in 0..TRIES {
+            let extended = self.vec.try_extend(left.iter().cloned());
+            let appended = self.vec.len() - self.model.len();
+            self.model.extend(left.drain(..appended));
+            match extended {
+                Ok(()) => break,
+                Err(refused) => self.refused("try_extend", &refused),
+            }
+            assert!(self.vec == self.model, "{}: try_extend", self.name);
+        }
+        assert_eq!(self.vec.len(), goal, "{}: {:?}", self.name, self.errors);
+    }
+
+    fn grow(&mut self, count: usize) {
+        let start = self.model.len();
+        self.try_extend(start..start + count);
+        self.check("grow");
+    }
+
+    /// Fills what is accessible, so that the next element needs a call.
+    fn fill_window(&mut self) {
+        let room = self.vec.limit - self.vec.len;
+        self.grow(room);
+    }
+
+    fn push(&mut self) {
+        self.attempt_growth("push", |run| run.vec.push(T::make(1)));
+        self.model.push(T::make(1));
+        self.check("push");
+    }
+
+    fn push_within_capacity(&mut self) {
+        for _ in 0..TRIES {
+            if self.vec.capacity() == self.vec.len() {
+                self.attempt_growth("reserve", |run| run.vec.reserve(1));
+            }
+            let used = self.dir.used_bytes();
+            let pushed = self.vec.push_within_capacity(T::make(2));
+            assert_eq!(self.dir.used_bytes(), used, "{}: it claims", self.name);
+            if pushed.is_ok() {
+                self.model.push(T::make(2));
+                return self.check("push_within_capacity");
+            }
+            assert!(pushed == Err(T::make(2)), "{}: another", self.name);
+            drop(pushed);
+            self.check("push_within_capacity");
+            if self.fault.sticky {
+                self.disarm();
+            }
+        }
+        panic!("{}: nothing can be pushed", self.name);
+    }
+
+    fn insert(&mut self, from_end: usize) {
+        let at = self.model.len() - from_end;
+        self.attempt_growth("insert", |run| run.vec.insert(at, T::make(3)));
+        self.model.insert(at, T::make(3));
+        self.check("insert");
+    }
+
+    fn extend_from_slice(&mut self, count: usize) {
+        let more: Vec<T> = (0..count).map(|number| T::make(number as u64)).collect();
+        for tried in 0.. {
+            let extended = self.vec.extend_from_slice(&more);
+            match extended {
+                Ok(()) => break,
+                Err(refused) => self.refused("extend_from_slice", &refused),
+            }
+            assert!(tried < TRIES, "{}: {:?}", self.name, self.errors);
+            assert!(self.vec == self.model, "{}: half of it", self.name);
+        }
+        self.model.extend(more);
+        self.check("extend_from_slice");
+    }
+
+    fn append(&mut self, count: usize) {
+        let more: Vec<T> = (0..count).map(|number| T::make(number as u64)).collect();
+        let mut other = DiskVec::new_in(&self.dir);
+        for tried in 0.. {
+            let done = if other.is_empty() {
+                other.extend_from_slice(&more)
+            } else {
+                Ok(())
+            };
+            match done.and_then(|()| self.vec.append(&mut other)) {
+                Ok(()) => break,
+                Err(refused) => self.refused("append", &refused),
+            }
+            assert!(tried < TRIES, "{}: {:?}", self.name, self.errors);
+            assert!(self.vec == self.model, "{}: half of it", self.name);
+            assert!(other.is_empty() || other == more, "{}: not all", self.name);
+        }
+        assert!(other.is_empty(), "{}: it is in both", self.name);
+        drop(other);
+        self.model.extend(more);
+        self.check("append");
+    }
+
+    /// Everything that takes elements out of memory and lets them come back.
+    fn read(&mut self) {
+        let third = self.model.len() / 3;
+        self.attempt_sync("evict", |run| run.vec.evict(third..));
+        self.attempt("prefetch", |run| run.vec.prefetch(..third));
+        let scanned = self.vec.scan().flatten().eq(&self.model);
+        assert!(scanned, "{}: a scan differs", self.name);
+        self.attempt("resident_bytes", |run| run.vec.resident_bytes());
+        self.check("read");
+    }
+
+    /// Does to both what needs no space.
+    fn both<R: PartialEq>(
+        &mut self,
+        what: &str,
+        ours: impl FnOnce(&mut DiskVec<T>) -> R,
+        theirs: impl FnOnce(&mut Vec<T>) -> R,
+    ) {
+        let same = ours(&mut self.vec) == theirs(&mut self.model);
+        assert!(same, "{}: {what}: another was taken", self.name);
+        self.check(what);
+    }
+
+    fn pop(&mut self) {
+        if self.sabotage == Sabotage::Difference {
+            self.model[0] = T::make(77);
+        }
+        self.both("pop", DiskVec::pop, Vec::pop);
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.both("truncate", |vec| vec.truncate(len), |vec| vec.truncate(len));
+    }
+
+    fn truncate_front(&mut self, count: usize) {
+        let cut = |vec: &mut Vec<T>| drop(vec.drain(..count.min(vec.len())));
+        self.both("truncate_front", |vec| vec.truncate_front(count), cut);
+    }
+
+    fn shrink_to_fit(&mut self) {
+        self.attempt("shrink_to_fit", |run| run.vec.shrink_to_fit());
+        self.check("shrink_to_fit");
+    }
+}
+
+/// Returns a directory for many short lives: in memory, where there is one.
+fn dir() -> ScratchDir {
+    let in_memory = ScratchDir::builder("/dev/shm").allow_ram(true).build();
+    in_memory.unwrap_or_else(|_none| ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap())
+}
+
+/// Returns how many elements take this many bytes.
+fn elements<T>(bytes: usize) -> usize {
+    bytes / size_of::<T>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What every call meets.
+    const CORE: [(Outcome, bool); 4] = [
+        (Outcome::Errno(ENOSPC), false),
+        (Outcome::Errno(EIO), false),
+        (Outcome::Errno(EIO), true),
+        (Outcome::Errno(ENOMEM), false),
+    ];
+
+    /// What every call meets some of.
+    const MORE: [Outcome; 7] = [
+        Outcome::Errno(ENOMEM),
+        Outcome::Errno(EDQUOT),
+        Outcome::Errno(EFBIG),
+        Outcome::Errno(EOPNOTSUPP),
+        Outcome::HalfThenErrno(ENOSPC),
+        Outcome::Short,
+        Outcome::Zero,
+    ];
+
+    #[test]
+    fn every_call_may_fail() {
+        campaign::<Owner>(&CORE, 1);
+    }
+
+    /// One of 14 faults for each call: all of them together take minutes without optimization.
+    #[test]
+    fn calls_may_fail_in_every_way() {
+        let faults = [
+            MORE.map(|outcome| (outcome, false)),
+            MORE.map(|outcome| (outcome, true)),
+        ];
+        campaign::<Owner>(faults.as_flattened(), 14);
+    }
+
+    /// One of four outcomes for each call, since it takes many numbers to fill a window.
+    #[test]
+    fn every_call_may_fail_with_numbers_in_the_vector() {
+        campaign::<u64>(&CORE, 4);
+    }
+
+    #[test]
+    fn an_interrupted_call_is_made_again() {
+        let mut surfaced = Vec::new();
+        for after in 0..calls_of::<Owner>() {
+            let run = Run::<Owner>::new(fault(after, Outcome::Errno(EINTR), false));
+            surfaced.append(&mut run.play());
+        }
+        assert!(surfaced.is_empty(), "{}", surfaced.join("\n"));
+    }
+
+    /// While a failure is mended, another call fails.
+    #[test]
+    fn a_second_fault_may_follow_the_first_error() {
+        for after in 0..calls_of::<Owner>() {
+            let second = after % 5;
+            let outcome = [Outcome::Errno(ENOSPC), Outcome::Errno(EIO)][after / 5 % 2];
+            let mut run = Run::<Owner>::new(fault(after, outcome, true));
+            run.second = Some(fault(second, Outcome::Errno(EIO), second % 2 == 1));
+            run.play();
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "at pop, the elements differ")]
+    fn a_planted_difference_is_found() {
+        let mut run = Run::<Owner>::new(fault(usize::MAX, Outcome::Zero, false));
+        run.sabotage = Sabotage::Difference;
+        run.play();
+    }
+
+    #[test]
+    #[should_panic(expected = "elements are alive")]
+    fn a_planted_leak_is_found() {
+        let mut run = Run::<Owner>::new(fault(usize::MAX, Outcome::Zero, false));
+        run.sabotage = Sabotage::Leak;
+        run.play();
+    }
+
+    fn fault(after: usize, outcome: Outcome, sticky: bool) -> Fault {
+        Fault {
+            after,
+            sticky,
+            outcome,
+        }
+    }
+
+    /// Counts the calls of a life in which nothing fails.
+    fn calls_of<T: Element>() -> usize {
+        let mut run = Run::<T>::new(fault(usize::MAX, Outcome::Zero, false));
+        run.live();
+        run.disarm();
+        assert!(run.errors.is_empty(), "{:?}", run.errors);
+        assert!(run.calls > 60, "only {} calls", run.calls);
+        run.calls
+    }
+
+    /// Lets each call meet every `thinned`-th fault, another for each call.
+    fn campaign<T: Element>(faults: &[(Outcome, bool)], thinned: usize) {
+        let calls = calls_of::<T>();
+        let (mut runs, mut errors) = (0, 0);
+        for after in 0..calls {
+            for (outcome, sticky) in faults.iter().skip(after % thinned).step_by(thinned) {
+                let run = Run::<T>::new(fault(after, *outcome, *sticky));
+                errors += run.play().len();
+                runs += 1;
+            }
+        }
+        println!("{calls} calls, {runs} faults, {errors} errors that surfaced");
+        assert!(errors > runs / 3, "{runs} faults, only {errors} errors");
+    }
+}

@@ -1,0 +1,295 @@
+//! Random operations on two arenas and on vectors of bytes; both must always agree.
+//!
+//! Reproduce a failure with `OUTCORE_SEED=<seed> cargo test arena_model`.
+
+use outcore::{Arena, ArenaMap, ArenaWriter, ErrorKind, Location};
+
+use crate::support::items::{BUFFER, EDGES, item};
+use crate::support::random::{Random, seeds};
+use crate::support::{arena, get_mapped};
+
+const STEPS: usize = if cfg!(miri) { 30 } else { 600 };
+
+/// Bytes that one run pushes to an arena, so that the disk is spared.
+const BYTES_MAX: u64 = 24 << 20;
+
+#[test]
+fn an_arena_behaves_like_a_list_of_byte_strings() {
+    for seed in seeds(16) {
+        Run::new(seed).play(|_model| {});
+    }
+}
+
+#[test]
+#[should_panic(expected = "seed 0")]
+fn a_planted_fault_is_found() {
+    Run::new(0).play(|model| {
+        let known = model.iter_mut().filter(|known| !known.bytes.is_empty());
+        known.for_each(|known| known.bytes[0] ^= 1);
+    });
+}
+
+/// An item that was pushed.
+struct Known {
+    location: Location,
+    bytes: Vec<u8>,
+    /// The writer that has it, as long as that may not have flushed it.
+    writer: Option<u64>,
+}
+
+struct Writer {
+    name: u64,
+    writer: ArenaWriter,
+}
+
+struct Run {
+    seed: u64,
+    step: usize,
+    random: Random,
+    arena: Arena,
+    /// Made at the start, so that all else comes later.
+    map: ArenaMap,
+    other: Arena,
+    foreign: Location,
+    writers: Vec<Writer>,
+    next_name: u64,
+    model: Vec<Known>,
+    pushed_bytes: u64,
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let (arena, other) = (arena(), arena());
+        let mut writer = other.writer().unwrap();
+        let foreign = writer.push("of another arena").unwrap();
+        Self {
+            seed,
+            step: 0,
+            random: Random::new(seed),
+            map: arena.map().unwrap(),
+            arena,
+            other,
+            foreign,
+            writers: Vec::new(),
+            next_name: 0,
+            model: Vec::new(),
+            pushed_bytes: 0,
+        }
+    }
+
+    /// Runs all steps; `sabotage` may corrupt the model halfway.
+    fn play(mut self, sabotage: impl Fn(&mut [Known])) {
+        while self.step < STEPS {
+            match self.random.below(100) {
+                0..=3 => self.new_writer(),
+                4..=6 => self.end_writer(),
+                7..=14 => self.flush(),
+                15..=59 => self.push(),
+                60..=74 => self.read_one(),
+                75..=84 => self.read_through_writer(),
+                85..=94 => self.read_batch(),
+                _ => self.read_foreign(),
+            }
+            self.step += 1;
+            if self.step == STEPS / 2 {
+                sabotage(&mut self.model);
+            }
+        }
+        while !self.writers.is_empty() {
+            self.end_writer();
+        }
+        self.read_all();
+        assert_eq!(self.arena.len_bytes(), self.pushed_bytes, "{}", self.here());
+        assert!(
+            self.arena.disk_bytes() >= self.pushed_bytes,
+            "{}",
+            self.here()
+        );
+    }
+
+    fn here(&self) -> String {
+        format!("seed {}, step {}", self.seed, self.step)
+    }
+
+    fn new_writer(&mut self) {
+        if self.writers.len() < 5 {
+            let writer = self.arena.writer().unwrap();
+            let name = self.next_name;
+            self.writers.push(Writer { name, writer });
+            self.next_name += 1;
+        }
+    }
+
+    fn end_writer(&mut self) {
+        if self.writers.is_empty() {
+            return;
+        }
+        let chosen = self.random.below(self.writers.len());
+        let Writer { name, writer } = self.writers.swap_remove(chosen);
+        if self.random.below(2) == 0 {
+            writer.finish().unwrap();
+        } else {
+            drop(writer);
+        }
+        self.flushed(name);
+    }
+
+    fn flush(&mut self) {
+        if self.writers.is_empty() {
+            return;
+        }
+        let chosen = self.random.below(self.writers.len());
+        let Writer { name, writer } = &mut self.writers[chosen];
+        writer.flush().unwrap();
+        assert_eq!(writer.unflushed_bytes(), 0);
+        let name = *name;
+        self.flushed(name);
+    }
+
+    fn flushed(&mut self, name: u64) {
+        for known in &mut self.model {
+            known.writer = known.writer.filter(|writer| *writer != name);
+        }
+    }
+
+    /// Pushes an item whose size is often at an edge: of the buffer, or of what is left of it.
+    fn push(&mut self) {
+        if self.writers.is_empty() {
+            return self.new_writer();
+        }
+        let chosen = self.random.below(self.writers.len());
+        let left = BUFFER - self.writers[chosen].writer.unflushed_bytes() % BUFFER;
+        let len = match self.random.below(16) {
+            0 => self.random.pick(&EDGES),
+            1 => left - 1,
+            2 => left,
+            3 => left + 1,
+            4 => (1 << 20) + 1,
+            5 | 6 => self.random.below(2 * BUFFER),
+            7..=9 => self.random.below(5000),
+            _ => self.random.below(40),
+        };
+        if self.pushed_bytes + len as u64 > BYTES_MAX {
+            return;
+        }
+        let bytes = item(self.random.next(), len);
+        let Writer { name, writer } = &mut self.writers[chosen];
+        let location = writer.push(&bytes).unwrap();
+        let writer = Some(*name);
+        self.pushed_bytes += len as u64;
+        self.model.push(Known {
+            location,
+            bytes,
+            writer,
+        });
+    }
+
+    fn read_one(&mut self) {
+        if self.model.is_empty() {
+            return;
+        }
+        let way = self.random.below(3);
+        let known = &self.model[self.random.below(self.model.len())];
+        let mut bytes = vec![b'#'; self.random.below(3)];
+        let before = bytes.len();
+        let answer = match way {
+            0 => self.arena.get_into(known.location, &mut bytes),
+            1 => self
+                .arena
+                .get(known.location)
+                .map(|item| bytes.extend(item)),
+            _ => get_mapped(&mut self.map, known.location).map(|item| bytes.extend(item)),
+        };
+        match answer {
+            Ok(()) => assert!(
+                bytes[before..] == known.bytes,
+                "{}: {:?}",
+                self.here(),
+                known.location
+            ),
+            Err(refused) => {
+                assert_eq!(refused.kind(), ErrorKind::NotFlushed, "{}", self.here());
+                assert!(known.writer.is_some(), "{}: {refused}", self.here());
+                assert_eq!(bytes.len(), before, "{}", self.here());
+            }
+        }
+    }
+
+    /// A writer reads what it holds back, and everything that is flushed.
+    fn read_through_writer(&mut self) {
+        if self.model.is_empty() || self.writers.is_empty() {
+            return;
+        }
+        let known = &self.model[self.random.below(self.model.len())];
+        let Writer { name, writer } = &self.writers[self.random.below(self.writers.len())];
+        let mut bytes = Vec::new();
+        match writer.get_into(known.location, &mut bytes) {
+            Ok(()) => assert!(
+                bytes == known.bytes,
+                "{}: {:?}",
+                self.here(),
+                known.location
+            ),
+            Err(refused) => {
+                assert_eq!(refused.kind(), ErrorKind::NotFlushed, "{}", self.here());
+                let elsewhere = known.writer.is_some_and(|other| other != *name);
+                assert!(elsewhere, "{}: {refused}", self.here());
+                assert!(bytes.is_empty(), "{}", self.here());
+            }
+        }
+    }
+
+    fn read_batch(&mut self) {
+        if self.model.is_empty() {
+            return;
+        }
+        let count = self.random.below(30);
+        let chosen: Vec<usize> = (0..count)
+            .map(|_| self.random.below(self.model.len()))
+            .filter(|at| self.model[*at].writer.is_none())
+            .collect();
+        self.read_these(&chosen);
+    }
+
+    fn read_all(&mut self) {
+        let all: Vec<usize> = (0..self.model.len()).collect();
+        self.read_these(&all);
+    }
+
+    fn read_these(&self, chosen: &[usize]) {
+        let locations: Vec<_> = chosen.iter().map(|at| self.model[*at].location).collect();
+        let mut times = vec![0; chosen.len()];
+        let deliver = |index: usize, bytes: &[u8]| {
+            let known = &self.model[chosen[index]];
+            assert!(
+                bytes == known.bytes,
+                "{}: {:?}",
+                self.here(),
+                known.location
+            );
+            times[index] += 1;
+        };
+        let answer = self.arena.get_many(&locations, deliver);
+        assert!(answer.is_ok(), "{}: {answer:?}", self.here());
+        assert!(times.iter().all(|times| *times == 1), "{}", self.here());
+    }
+
+    fn read_foreign(&mut self) {
+        let answer = self.arena.get(self.foreign);
+        assert_eq!(
+            answer.unwrap_err().kind(),
+            ErrorKind::ForeignLocation,
+            "{}",
+            self.here()
+        );
+        if let Some(known) = self.model.last() {
+            let answer = self.other.get(known.location);
+            assert_eq!(
+                answer.unwrap_err().kind(),
+                ErrorKind::ForeignLocation,
+                "{}",
+                self.here()
+            );
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The public API from outside, in one binary so that it links once.
+//!
+//! A test that needs a process of its own (limits, signals, a fork, another environment) starts
+//! this binary again with the name of the test: see `support::process`.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "a panic in a test is a failed test"
+)]
+
+mod arena;
+mod arena_formats;
+mod arena_mistakes;
+mod arena_model;
+mod arena_text;
+mod arena_threads;
+mod support;
+#[cfg(not(miri))]
+mod tidy;
+mod vec;
+mod vec_calls;
+mod vec_copy;
+#[cfg(not(any(miri, heap_backend)))]
+mod vec_disks;
+mod vec_fork;
+mod vec_full;
+mod vec_items;
+#[cfg(not(any(miri, heap_backend)))]
+mod vec_many;
+mod vec_model;
+mod vec_unwind;
+
+// What asks the real system for its limits, its disks and its memory.
+#[cfg(not(any(miri, heap_backend)))]
+mod full_disk;
+#[cfg(all(not(any(miri, heap_backend)), target_pointer_width = "64"))]
+mod heavy;
+#[cfg(not(any(miri, heap_backend)))]
+mod scratch;
+#[cfg(not(any(miri, heap_backend)))]
+mod scratch_limits;

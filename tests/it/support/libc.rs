@@ -1,0 +1,156 @@
+//! The few calls of the C library that fixtures need and std does not have.
+#![expect(
+    unsafe_code,
+    reason = "declares the C library's functions and calls them"
+)]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_ulong, c_void};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::ExitStatus;
+
+#[repr(C)]
+struct Limit {
+    current: c_ulong,
+    maximum: c_ulong,
+}
+
+// The signatures are those of the C library on Linux, whose `rlim_t` is an `unsigned long` there.
+// The functions that are called safe take no pointers.
+unsafe extern "C" {
+    fn fork() -> c_int;
+    fn waitpid(process: c_int, status: *mut c_int, options: c_int) -> c_int;
+    fn getrlimit(resource: c_int, limit: *mut Limit) -> c_int;
+    fn setrlimit(resource: c_int, limit: *const Limit) -> c_int;
+    fn mount(
+        source: *const c_char,
+        target: *const c_char,
+        kind: *const c_char,
+        flags: c_ulong,
+        data: *const c_void,
+    ) -> c_int;
+    fn umount2(target: *const c_char, flags: c_int) -> c_int;
+    fn signal(number: c_int, handler: usize) -> usize;
+    safe fn unshare(flags: c_int) -> c_int;
+    safe fn umask(mask: c_uint) -> c_uint;
+    safe fn geteuid() -> c_uint;
+    safe fn _exit(status: c_int) -> !;
+}
+
+fn checked(answer: c_int) -> io::Result<c_int> {
+    match answer {
+        -1 => Err(io::Error::last_os_error()),
+        answer => Ok(answer),
+    }
+}
+
+/// A limit on what the process may use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Resource {
+    /// Bytes of the longest file.
+    FileSize = 1,
+    /// Open files.
+    OpenFiles = 7,
+    /// Bytes of addresses.
+    AddressSpace = 9,
+}
+
+/// Sets a limit of this process; the hard limit stays, so that it can be lifted again.
+pub(crate) fn set_limit(resource: Resource, value: u64) {
+    let mut limit = Limit {
+        current: 0,
+        maximum: 0,
+    };
+    // SAFETY: the pointer leads to a live structure.
+    checked(unsafe { getrlimit(resource as c_int, &raw mut limit) }).unwrap();
+    limit.current = c_ulong::try_from(value)
+        .unwrap_or(c_ulong::MAX)
+        .min(limit.maximum);
+    // SAFETY: the pointer leads to a live structure.
+    checked(unsafe { setrlimit(resource as c_int, &raw const limit) }).unwrap();
+}
+
+/// Ignores `SIGXFSZ`, so that a write past the limit is an error instead of the end.
+pub(crate) fn ignore_file_size_signal() {
+    const SIGXFSZ: c_int = 25;
+    const SIG_IGN: usize = 1;
+    // SAFETY: no code of ours is installed as a handler.
+    let before = unsafe { signal(SIGXFSZ, SIG_IGN) };
+    assert_ne!(before, usize::MAX, "{}", io::Error::last_os_error());
+}
+
+/// Sets which permissions new files do not get.
+pub(crate) fn set_umask(mask: u32) {
+    umask(mask);
+}
+
+/// Returns whether permissions do not bind this process.
+pub(crate) fn is_root() -> bool {
+    geteuid() == 0
+}
+
+/// Runs `work` in a forked child, waits for it, and returns how it ended: with 0, with 101 after a
+/// panic, or by a signal.
+///
+/// To be called where no other thread works: in a process that runs one test.
+pub(crate) fn in_forked_child(work: impl FnOnce()) -> ExitStatus {
+    // SAFETY: the process runs one test in one thread, and the thread that waits for it holds no
+    // lock, so the child finds everything that it needs in order.
+    let child = checked(unsafe { fork() }).unwrap();
+    if child == 0 {
+        let worked = catch_unwind(AssertUnwindSafe(work));
+        _exit(if worked.is_ok() { 0 } else { 101 });
+    }
+    let mut status = 0;
+    // SAFETY: the pointer leads to a live integer.
+    checked(unsafe { waitpid(child, &raw mut status, 0) }).unwrap();
+    ExitStatus::from_raw(status)
+}
+
+/// Gives this thread, and those that it starts, mounts that nobody else sees and that vanish with
+/// them.
+pub(crate) fn make_mounts_private() -> io::Result<()> {
+    const CLONE_NEWNS: c_int = 0x0002_0000;
+    const MS_REC_PRIVATE: c_ulong = 0x4000 | 0x4_0000;
+    checked(unshare(CLONE_NEWNS))?;
+    mount_raw(c"none", Path::new("/"), MS_REC_PRIVATE, c"")
+}
+
+/// Mounts a tmpfs of this many bytes on a directory.
+pub(crate) fn mount_tmpfs(target: &Path, bytes: u64) -> io::Result<()> {
+    let options = CString::new(format!("size={bytes},mode=0777"))?;
+    mount_raw(c"tmpfs", target, 0, &options)
+}
+
+/// Changes how many bytes a tmpfs can hold.
+pub(crate) fn resize_tmpfs(target: &Path, bytes: u64) {
+    const MS_REMOUNT: c_ulong = 32;
+    let options = CString::new(format!("size={bytes}")).unwrap();
+    mount_raw(c"tmpfs", target, MS_REMOUNT, &options).unwrap();
+}
+
+/// Takes a mount away; what is still open in it lives on until it is closed.
+pub(crate) fn unmount(target: &Path) {
+    const MNT_DETACH: c_int = 2;
+    let target = CString::new(target.as_os_str().as_bytes()).unwrap();
+    // SAFETY: the pointer leads to a live C string.
+    checked(unsafe { umount2(target.as_ptr(), MNT_DETACH) }).unwrap();
+}
+
+fn mount_raw(kind: &CStr, target: &Path, flags: c_ulong, options: &CStr) -> io::Result<()> {
+    let target = CString::new(target.as_os_str().as_bytes())?;
+    // SAFETY: all pointers lead to live C strings.
+    let answer = unsafe {
+        mount(
+            c"none".as_ptr(),
+            target.as_ptr(),
+            kind.as_ptr(),
+            flags,
+            options.as_ptr().cast(),
+        )
+    };
+    checked(answer).map(|_zero| ())
+}

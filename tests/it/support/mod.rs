@@ -1,0 +1,43 @@
+//! What the tests share: items, random numbers, counted allocations; and for those that ask the
+//! real system, processes and small disks.
+
+pub(crate) mod allocations;
+pub(crate) mod items;
+pub(crate) mod random;
+
+#[cfg(not(any(miri, heap_backend)))]
+pub(crate) mod libc;
+#[cfg(not(any(miri, heap_backend)))]
+pub(crate) mod process;
+#[cfg(not(any(miri, heap_backend)))]
+mod system;
+#[cfg(not(any(miri, heap_backend)))]
+pub(crate) mod tmpfs;
+
+#[cfg(not(any(miri, heap_backend)))]
+pub(crate) use self::system::{new_dir, skipped, test_name};
+
+use outcore::{Arena, ArenaMap, ErrorKind, Location, Result, ScratchDir};
+
+/// Returns a directory on a disk for files of tests.
+pub(crate) fn disk() -> ScratchDir {
+    ScratchDir::new(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// Makes an arena on a disk.
+pub(crate) fn arena() -> Arena {
+    Arena::new_in(&disk()).unwrap()
+}
+
+/// Reads an item through a map. Where addresses are scarce, the map may end before an item that
+/// was pushed later, and a new one is made, as the error says.
+pub(crate) fn get_mapped(map: &mut ArenaMap, location: Location) -> Result<Vec<u8>> {
+    let scarce = cfg!(any(miri, heap_backend, target_pointer_width = "32"));
+    match map.get(location) {
+        Err(refused) if scarce && refused.kind() == ErrorKind::OutOfMemory => {
+            *map = map.arena().map()?;
+            map.get(location).map(<[u8]>::to_vec)
+        }
+        answer => answer.map(<[u8]>::to_vec),
+    }
+}

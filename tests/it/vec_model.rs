@@ -1,0 +1,483 @@
+//! Random operations on a vector and on a `Vec`; both must always agree.
+//!
+//! Reproduce a failure with `OUTCORE_SEED=<seed> cargo test vec_model`.
+
+use std::mem::{ManuallyDrop, needs_drop};
+use std::ops::Range;
+
+use outcore::{Advice, DiskVec, ScratchDir};
+
+use crate::support::disk;
+use crate::support::random::{Random, seeds};
+use crate::vec_items::{Aligned, Item, Nothing, Owner, alive, new_ledger, register_dropped};
+
+const STEPS: usize = if cfg!(miri) { 20 } else { 300 };
+
+#[test]
+fn bytes_behave_like_a_vec() {
+    play_all::<u8>();
+}
+
+#[test]
+fn numbers_behave_like_a_vec() {
+    play_all::<u64>();
+}
+
+#[test]
+fn elements_that_divide_no_page_behave_like_a_vec() {
+    play_all::<[u8; 24]>();
+}
+
+#[test]
+fn elements_larger_than_a_page_behave_like_a_vec() {
+    play_all::<[u8; 5000]>();
+}
+
+#[test]
+fn owners_of_memory_behave_like_a_vec_and_are_dropped_once() {
+    play_all::<Owner>();
+}
+
+#[test]
+fn elements_without_size_behave_like_a_vec_and_are_dropped_once() {
+    play_all::<Nothing>();
+}
+
+#[test]
+fn elements_with_a_large_alignment_behave_like_a_vec() {
+    play_all::<Aligned>();
+}
+
+#[test]
+#[should_panic(expected = "seed 0")]
+fn a_planted_difference_is_found() {
+    Run::<u64>::new(0).play(|run| run.model.push(1));
+}
+
+#[test]
+#[should_panic(expected = "seed 0")]
+fn a_planted_leak_is_found() {
+    Run::<Nothing>::new(0).play(|_run| {
+        let _leaked = ManuallyDrop::new(Nothing::make(1));
+    });
+}
+
+#[test]
+#[should_panic(expected = "seed 0")]
+fn a_planted_second_drop_is_found() {
+    Run::<Owner>::new(0).play(|_run| {
+        drop(Owner::make(1));
+        register_dropped(0);
+        register_dropped(0);
+    });
+}
+
+fn play_all<T: Item>() {
+    for seed in seeds(24) {
+        Run::<T>::new(seed).play(|_run| {});
+    }
+}
+
+struct Run<T> {
+    seed: u64,
+    step: usize,
+    steps: usize,
+    what: &'static str,
+    random: Random,
+    dir: ScratchDir,
+    vec: DiskVec<T>,
+    model: Vec<T>,
+    leaked: usize,
+}
+
+impl<T: Item> Run<T> {
+    fn new(seed: u64) -> Self {
+        new_ledger();
+        let mut random = Random::new(seed);
+        let dir = disk();
+        Self {
+            seed,
+            step: 0,
+            steps: STEPS / 4 + random.below(STEPS * 3 / 4),
+            what: "start",
+            random,
+            vec: DiskVec::new_in(&dir),
+            dir,
+            model: Vec::new(),
+            leaked: 0,
+        }
+    }
+
+    /// Runs all steps; `sabotage` may interfere halfway.
+    fn play(mut self, sabotage: impl Fn(&mut Self)) {
+        while self.step < self.steps {
+            self.step();
+            self.step += 1;
+            if self.step == self.steps / 2 {
+                sabotage(&mut self);
+            }
+            self.check(self.step % 8 == 0);
+        }
+        self.check(true);
+        let (here, leaked, dir) = (self.here(), self.leaked, self.dir.clone());
+        drop(self);
+        assert_eq!(alive(), (leaked, 0), "{here}: alive, dropped twice");
+        assert_eq!(dir.used_bytes(), 0, "{here}");
+    }
+
+    fn here(&self) -> String {
+        format!("seed {}, step {}, {}", self.seed, self.step, self.what)
+    }
+
+    fn check(&self, thorough: bool) {
+        let (len, capacity) = (self.vec.len(), self.vec.capacity());
+        assert_eq!(len, self.model.len(), "{}", self.here());
+        assert!(capacity >= len, "{}", self.here());
+        assert!(self.vec.first() == self.model.first(), "{}", self.here());
+        assert!(self.vec.last() == self.model.last(), "{}", self.here());
+        let aligned = self.vec.as_ptr().addr() % align_of::<T>() == 0;
+        assert!(aligned, "{}", self.here());
+        if thorough {
+            let same = self.vec.iter().eq(&self.model);
+            assert!(same, "{}: the elements differ", self.here());
+            let used = self.dir.used_bytes();
+            assert_eq!(used, self.vec.disk_bytes(), "{}", self.here());
+        }
+    }
+
+    /// Returns a number of elements: often few, at times several windows.
+    fn count(&mut self) -> usize {
+        let room = T::MANY.saturating_sub(self.model.len());
+        let count = match self.random.below(8) {
+            0 => 0,
+            1..=3 => self.random.below(20),
+            4..=5 => self.random.below(T::MANY / 20),
+            _ => self.random.below(T::MANY / 2),
+        };
+        count.min(room)
+    }
+
+    /// Returns the numbers of elements: neighbours are often equal.
+    fn numbers(&mut self, count: usize) -> Vec<u64> {
+        let start = self.random.next();
+        let run = 1 + self.random.next() % 3;
+        (0..count as u64)
+            .map(|index| start.wrapping_add(index / run))
+            .collect()
+    }
+
+    fn items(&mut self, count: usize) -> Vec<T> {
+        let numbers = self.numbers(count);
+        numbers.into_iter().map(T::make).collect()
+    }
+
+    fn item(&mut self) -> (T, T) {
+        let number = self.random.next();
+        (T::make(number), T::make(number))
+    }
+
+    /// Returns an index of an element, if there is one.
+    fn index(&mut self) -> Option<usize> {
+        let len = self.model.len();
+        (len > 0).then(|| self.random.below(len))
+    }
+
+    fn range(&mut self) -> Range<usize> {
+        let len = self.model.len() + 1;
+        let (a, b) = (self.random.below(len), self.random.below(len));
+        a.min(b)..a.max(b)
+    }
+
+    fn step(&mut self) {
+        match self.random.below(100) {
+            0..=24 => self.add(),
+            25..=44 => self.add_one(),
+            45..=59 => self.take_one(),
+            60..=72 => self.take_many(),
+            73..=84 => self.sieve(),
+            85..=91 => self.convert(),
+            92..=97 => self.space(),
+            _ => self.residency(),
+        }
+    }
+
+    fn add(&mut self) {
+        let count = self.count();
+        match self.random.below(6) {
+            0 => {
+                self.what = "extend_from_slice";
+                let more = self.items(count);
+                self.vec.extend_from_slice(&more).unwrap();
+                self.model.extend(more);
+            }
+            1 => {
+                self.what = "try_extend";
+                let numbers = self.numbers(count);
+                let more = numbers.iter().copied().map(T::make);
+                self.vec.try_extend(more).unwrap();
+                self.model.extend(numbers.into_iter().map(T::make));
+            }
+            2 => {
+                self.what = "resize";
+                let (ours, theirs) = self.item();
+                let len = self.model.len() + count;
+                self.vec.resize(len, ours).unwrap();
+                self.model.resize(len, theirs);
+            }
+            3 => {
+                self.what = "resize_with";
+                let (mut ours, mut theirs) = (7, 7);
+                let next = |number: &mut u64| {
+                    *number += 1;
+                    T::make(*number)
+                };
+                let len = self.model.len() + count;
+                self.vec.resize_with(len, || next(&mut ours)).unwrap();
+                self.model.resize_with(len, || next(&mut theirs));
+            }
+            _ => {
+                self.what = "append";
+                let more = self.items(count);
+                let mut other = DiskVec::new_in(&self.dir);
+                other.extend_from_slice(&more).unwrap();
+                let front = self.random.below(count + 1);
+                other.truncate_front(front);
+                self.vec.append(&mut other).unwrap();
+                assert!(other.is_empty(), "{}", self.here());
+                other.push(T::make(1)).unwrap();
+                self.model.extend(more.into_iter().skip(front));
+            }
+        }
+    }
+
+    fn add_one(&mut self) {
+        let (ours, theirs) = self.item();
+        match self.random.below(3) {
+            0 => {
+                self.what = "push";
+                self.vec.push(ours).unwrap();
+                self.model.push(theirs);
+            }
+            1 => {
+                self.what = "push_within_capacity";
+                let fits = self.vec.len() < self.vec.capacity();
+                let used = self.dir.used_bytes();
+                match self.vec.push_within_capacity(ours) {
+                    Ok(()) => self.model.push(theirs),
+                    Err(back) => assert!(back == theirs && !fits, "{}", self.here()),
+                }
+                assert_eq!(self.dir.used_bytes(), used, "{}", self.here());
+            }
+            _ => {
+                self.what = "insert";
+                let at = self.random.below(self.model.len() + 1);
+                self.vec.insert(at, ours).unwrap();
+                self.model.insert(at, theirs);
+            }
+        }
+    }
+
+    fn take_one(&mut self) {
+        let index = self.index();
+        let same = match (self.random.below(3), index) {
+            (0, Some(at)) => {
+                self.what = "remove";
+                self.vec.remove(at) == self.model.remove(at)
+            }
+            (1, Some(at)) => {
+                self.what = "swap_remove";
+                self.vec.swap_remove(at) == self.model.swap_remove(at)
+            }
+            _ => {
+                self.what = "pop";
+                self.vec.pop() == self.model.pop()
+            }
+        };
+        assert!(same, "{}: another was taken", self.here());
+    }
+
+    fn take_many(&mut self) {
+        let len = self.model.len();
+        match self.random.below(12) {
+            0 => {
+                self.what = "clear";
+                self.vec.clear();
+                self.model.clear();
+            }
+            1..=2 => {
+                self.what = "truncate";
+                let len = self.random.below(len + 2);
+                self.vec.truncate(len);
+                self.model.truncate(len);
+            }
+            3..=6 => {
+                self.what = "truncate_front";
+                let count = self.count().min(len);
+                self.vec.truncate_front(count);
+                self.model.drain(..count);
+            }
+            // Not of elements that own memory, so that whoever looks for leaks finds none.
+            7 if size_of::<T>() == 0 || !needs_drop::<T>() => {
+                self.what = "leak a drain";
+                let range = self.range();
+                let lost = len - range.start;
+                let _ours = ManuallyDrop::new(self.vec.drain(range.clone()));
+                let _theirs = ManuallyDrop::new(self.model.drain(range));
+                self.leaked += 2 * lost * usize::from(needs_drop::<T>());
+            }
+            _ => self.drain(),
+        }
+    }
+
+    fn drain(&mut self) {
+        self.what = "drain";
+        let range = self.range();
+        let here = self.here();
+        let (front, back) = (self.random.below(3), self.random.below(3));
+        let all = self.random.below(2) == 0;
+        let mut ours = self.vec.drain(range.clone());
+        let mut theirs = self.model.drain(range);
+        for taken in 0..front + back {
+            let same = if taken < front {
+                ours.next() == theirs.next()
+            } else {
+                ours.next_back() == theirs.next_back()
+            };
+            assert!(same, "{here}");
+        }
+        assert_eq!(ours.len(), theirs.len(), "{here}");
+        assert!(ours.as_slice() == theirs.as_slice(), "{here}");
+        assert!(!all || ours.eq(theirs), "{here}");
+    }
+
+    fn sieve(&mut self) {
+        let salt = self.random.next();
+        let part = 1 + self.random.next() % 4;
+        let keep = |item: &T| (item.number() ^ salt) % 4 < part;
+        match self.random.below(5) {
+            0 => {
+                self.what = "retain";
+                self.vec.retain(keep);
+                self.model.retain(keep);
+            }
+            1 => {
+                self.what = "retain_mut";
+                let change = |item: &mut T| {
+                    *item = T::make(item.number().wrapping_add(1));
+                    keep(item)
+                };
+                self.vec.retain_mut(change);
+                self.model.retain_mut(change);
+            }
+            2 => {
+                self.what = "dedup";
+                self.vec.dedup();
+                self.model.dedup();
+            }
+            3 => {
+                self.what = "dedup_by_key";
+                self.vec.dedup_by_key(|item| item.number() / 3);
+                self.model.dedup_by_key(|item| item.number() / 3);
+            }
+            _ => {
+                self.what = "dedup_by";
+                let close = |a: &mut T, b: &mut T| a.number().wrapping_sub(b.number()) < part;
+                self.vec.dedup_by(close);
+                self.model.dedup_by(close);
+            }
+        }
+    }
+
+    fn convert(&mut self) {
+        match self.random.below(5) {
+            0 => {
+                self.what = "try_clone";
+                self.vec = self.vec.try_clone().unwrap();
+                self.model = self.model.clone();
+            }
+            1 => {
+                self.what = "with_capacity_in";
+                let mut other = DiskVec::with_capacity_in(self.model.len(), &self.dir).unwrap();
+                other.append(&mut self.vec).unwrap();
+                self.vec = other;
+            }
+            2 => {
+                self.what = "into_iter";
+                let (mut ours, mut theirs) = (
+                    std::mem::replace(&mut self.vec, DiskVec::new_in(&self.dir)).into_iter(),
+                    std::mem::take(&mut self.model).into_iter(),
+                );
+                let front = ours.next() == theirs.next();
+                let back = ours.next_back() == theirs.next_back();
+                let rest = ours.as_slice() == theirs.as_slice();
+                assert!(front && back && rest, "{}", self.here());
+                assert_eq!(ours.len(), theirs.len(), "{}", self.here());
+                if self.random.below(2) == 0 {
+                    self.vec.try_extend(ours).unwrap();
+                    self.model.extend(theirs);
+                }
+            }
+            3 => {
+                self.what = "iter_mut";
+                let change = |item: &mut T| *item = T::make(item.number() ^ 1);
+                self.vec.iter_mut().for_each(change);
+                self.model.iter_mut().for_each(change);
+            }
+            _ => {
+                self.what = "sort_by_key";
+                self.vec.sort_by_key(T::number);
+                self.model.sort_by_key(T::number);
+            }
+        }
+    }
+
+    fn space(&mut self) {
+        let count = self.count();
+        let needed = self.vec.len() + count;
+        match self.random.below(3) {
+            0 => {
+                self.what = "reserve";
+                self.vec.reserve(count).unwrap();
+                assert!(self.vec.capacity() >= needed, "{}", self.here());
+            }
+            1 => {
+                self.what = "reserve_exact";
+                self.vec.reserve_exact(count).unwrap();
+                assert!(self.vec.capacity() >= needed, "{}", self.here());
+            }
+            _ => {
+                self.what = "shrink_to_fit";
+                self.vec.shrink_to_fit().unwrap();
+            }
+        }
+    }
+
+    fn residency(&mut self) {
+        let range = self.range();
+        let advice = [Advice::Normal, Advice::Sequential, Advice::Random];
+        // Few evictions, since each waits for the disk.
+        match self.random.below(8) {
+            0 => {
+                self.what = "advise";
+                let advice = self.random.pick(&advice);
+                self.vec.advise(advice).unwrap();
+                assert_eq!(self.vec.advice(), advice, "{}", self.here());
+            }
+            1 => {
+                self.what = "evict";
+                self.vec.evict(range).unwrap();
+            }
+            2..=3 => {
+                self.what = "prefetch";
+                self.vec.prefetch(range).unwrap();
+            }
+            _ => {
+                self.what = "scan";
+                let scanned = self.vec.scan().flatten();
+                assert!(scanned.eq(&self.model), "{}", self.here());
+                self.vec.resident_bytes().unwrap();
+            }
+        }
+        self.check(true);
+    }
+}
