@@ -1,0 +1,116 @@
+//! Measures outcore beside the crates and the plain loops that a user would pick instead:
+//! `cargo run --release -p bench-compare -- --quick`.
+//!
+//! This is the only crate of the repository that depends on competitors. What is measured
+//! and what is not equal stands in the README beside this crate.
+
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "a measuring program: it may die of a mistake"
+)]
+
+mod farena_rows;
+mod mapped_rows;
+mod mmap_vec_rows;
+mod std_rows;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use outcore_bench::alloc::Counting;
+use outcore_bench::cli::{self, Program};
+use outcore_bench::failure::Result;
+use outcore_bench::goal::{Asked, Goal};
+use outcore_bench::scenario::{get, push, vec_push, vec_read, vec_update};
+use outcore_bench::settings::Settings;
+use outcore_bench::workload::Workload;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() -> ExitCode {
+    cli::main(&Program {
+        workloads,
+        lock: include_str!("../../../Cargo.lock"),
+        crates: &[
+            "outcore", "rustix", "farena", "memmap2", "mmap-vec", "tempfile",
+        ],
+    })
+}
+
+fn workloads(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
+    let mut pushers = farena_rows::pushers();
+    pushers.extend(std_rows::pushers());
+    let mut all = push::workloads(settings, dir, &pushers)?;
+    all.extend(get::workloads(
+        settings,
+        dir,
+        &[farena_rows::getters, mapped_rows::getters],
+    )?);
+    let pushers = mmap_vec_rows::pushers();
+    all.extend(vec_push::workloads(settings, dir, &pushers)?);
+    all.extend(vec_read::workloads(settings, dir, &[mmap_vec_rows::sums]));
+    all.push(vec_update::workload(
+        settings,
+        dir,
+        &[mmap_vec_rows::updates],
+    ));
+    for workload in &mut all {
+        add_goals(workload);
+    }
+    Ok(all)
+}
+
+/// Adds what issues 2 and 3 ask of outcore against competitors, and their columns of
+/// ratios.
+fn add_goals(workload: &mut Workload) {
+    let faster = |candidate, baseline, factor| {
+        let asked = Asked::Faster { baseline, factor };
+        Goal::new(candidate, asked)
+    };
+    let name = workload.name.as_str();
+    let is_limited = name.contains("/limit_");
+    if name.starts_with("push_256/") {
+        workload.baselines.push(farena_rows::PUSH);
+        if !is_limited {
+            let goal = faster("outcore", farena_rows::PUSH, 2.0);
+            workload.goals.insert(0, goal);
+        }
+    } else if name.starts_with("get_512/") {
+        let goal = faster("outcore_map_get", farena_rows::GET, 4.0);
+        workload.goals.push(goal);
+        workload.baselines.push(farena_rows::GET);
+    } else if name.starts_with("get_many_512/") {
+        workload.baselines.push(farena_rows::GET);
+    } else if name.starts_with("push_u64/") {
+        let factor = if is_limited { 1.4 } else { 2.0 };
+        let goal = faster(vec_push::OUTCORE, mmap_vec_rows::PUSH, factor);
+        workload.goals.push(goal);
+        workload.baselines.push(mmap_vec_rows::PUSH);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use outcore_bench::workload::Kind;
+
+    /// Every goal names candidates that exist: a renamed row would go unjudged for ever.
+    #[test]
+    fn goals_and_baselines_name_candidates() {
+        let settings = Settings::default();
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for workload in workloads(&settings, dir).unwrap() {
+            let Kind::Isolated(candidates) = &workload.kind else {
+                continue;
+            };
+            let is_known = |name: &str| candidates.iter().any(|one| one.name == name);
+            for goal in &workload.goals {
+                assert!(is_known(goal.candidate), "{}", goal.candidate);
+            }
+            for baseline in &workload.baselines {
+                assert!(is_known(baseline), "{}: {baseline}", workload.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Runs in processes of their own: the parent starts its own program again, the child
+//! measures and tells (see [`crate::protocol`]), and how it died is a result as well.
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, ExitStatus, Stdio};
+
+use crate::failure::{Context, Failure, Result};
+use crate::limit::Limit;
+use crate::measure::{Outcome, Run};
+use crate::protocol::{Event, Reader};
+use crate::report::Results;
+
+/// In the place of a candidate's name: all of them, in turns.
+pub const ALL: &str = "*";
+
+/// Starts this program again for one candidate or [`ALL`], and returns what it told.
+///
+/// `arguments` are those of the parent: both must come to the same workloads. `seen` gets
+/// each run as it ends.
+///
+/// # Errors
+///
+/// The child cannot be started, or says what is no result.
+pub fn run(
+    arguments: &[String],
+    workload: &str,
+    candidate: &str,
+    memory_limit: Option<u64>,
+    seen: &mut dyn FnMut(&Run),
+) -> Result<Results> {
+    let limit = memory_limit.map(Limit::new);
+    let program = env::current_exe().context("find the own program")?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .args(["--child", workload, candidate]);
+    if let Some(limit) = &limit {
+        command.args(limit.arguments());
+    }
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("start a child")?;
+    let output = child.stdout.take();
+    let output = output.ok_or_else(|| Failure::new("a child without output"))?;
+    let mut reader = Reader::default();
+    let mut results = Results {
+        runs: Vec::new(),
+        candidates: Vec::new(),
+    };
+    for line in BufReader::new(output).lines() {
+        match reader.line(&line.context("listen to a child")?)? {
+            Some(Event::Candidate(name, note)) => results.candidates.push((name, note)),
+            Some(Event::Ended(mut run)) => {
+                add_group_peak(&mut run, limit.as_ref());
+                seen(&run);
+                results.runs.push(run);
+            }
+            None => {}
+        }
+    }
+    let status = child.wait().context("wait for a child")?;
+    if let Some(outcome) = death(
+        status,
+        reader.under_way.is_some() || results.runs.is_empty(),
+    ) {
+        let candidate = reader.under_way.unwrap_or_else(|| candidate.to_owned());
+        let round = results.runs.last().map_or(0, |run| run.round);
+        let run = Run {
+            candidate,
+            round,
+            outcome,
+        };
+        seen(&run);
+        results.runs.push(run);
+    }
+    Ok(results)
+}
+
+/// Says how a child died in the middle of something; `None` if it just ended.
+fn death(status: ExitStatus, in_the_middle: bool) -> Option<Outcome> {
+    if let Some(signal) = status.signal() {
+        return Some(Outcome::Killed(format!("signal {signal}")));
+    }
+    in_the_middle.then(|| Outcome::Failed(format!("the child ended with {status}")))
+}
+
+fn add_group_peak(run: &mut Run, limit: Option<&Limit>) {
+    let peak = limit.and_then(Limit::peak_bytes);
+    if let (Outcome::Measured(sample), Some(peak)) = (&mut run.outcome, peak) {
+        sample.add("group_peak", peak as f64, "bytes");
+    }
+}
+
+/// Returns the folder for files with names, which a killed child leaves behind. A child
+/// calls it with the number of its parent.
+pub fn named_folder(dir: &Path, parent: u32) -> PathBuf {
+    dir.join(format!("outcore-bench-{parent}"))
+}
+
+/// Removes what children have left in their folder.
+pub fn remove_named_files(dir: &Path) {
+    let folder = named_folder(dir, process::id());
+    if folder.exists() {
+        if let Err(error) = std::fs::remove_dir_all(&folder) {
+            eprintln!("files stay behind: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_a_result_and_an_early_end_is_a_failure() {
+        let killed = death(ExitStatus::from_raw(9), true);
+        assert_eq!(killed, Some(Outcome::Killed("signal 9".to_owned())));
+        let early = death(ExitStatus::from_raw(1 << 8), true);
+        assert!(matches!(early, Some(Outcome::Failed(_))));
+        assert_eq!(death(ExitStatus::from_raw(0), false), None);
+        // It said itself why it failed.
+        assert_eq!(death(ExitStatus::from_raw(1 << 8), false), None);
+    }
+}

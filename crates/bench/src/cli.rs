@@ -1,0 +1,177 @@
+//! The body of a measuring program: from its arguments to tables and a record.
+
+use std::env;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use outcore::ScratchDir;
+
+use crate::environment;
+use crate::failure::{Context, Failure, Result};
+use crate::limit;
+use crate::machine;
+use crate::record::Record;
+use crate::report;
+use crate::runs::{self, Parent};
+use crate::settings::{self, HELP, Settings, Task};
+use crate::workload::{Kind, Workload};
+
+/// The load average per core above which the machine counts as busy.
+const BUSY: f64 = 0.2;
+
+/// What one measuring program has that others have not.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// Makes the workloads for a directory.
+    pub workloads: fn(&Settings, &Path) -> Result<Vec<Workload>>,
+    /// The text of `Cargo.lock`.
+    pub lock: &'static str,
+    /// The crates whose versions are recorded.
+    pub crates: &'static [&'static str],
+}
+
+/// Does what the command line asks for.
+///
+/// Ends with an error if a candidate failed; a goal that was missed is a result.
+pub fn main(program: &Program) -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match run(program, &arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(program: &Program, arguments: &[String]) -> Result<bool> {
+    let settings = Settings::parse(arguments)?;
+    if settings.task == Task::Help {
+        print!("{HELP}");
+        return Ok(true);
+    }
+    // Before anything is allocated or cached.
+    if let Some(folder) = &settings.group {
+        limit::enter_group(folder)?;
+    }
+    if let Some(bytes) = settings.data_limit {
+        limit::limit_data(bytes)?;
+    }
+    let dir = directory(&settings, arguments)?;
+    let workloads = (program.workloads)(&settings, &dir)?;
+    if let Some((workload, candidate)) = &settings.child {
+        let named = workloads.iter().find(|one| one.name == *workload);
+        let named = named.ok_or_else(|| Failure::new(format!("no workload {workload}")))?;
+        runs::of_child(named, candidate, &settings, &dir)?;
+        return Ok(true);
+    }
+    let wanted: Vec<Workload> = workloads
+        .into_iter()
+        .filter(|workload| settings.wants(&workload.name))
+        .collect();
+    if wanted.is_empty() {
+        return Err(Failure::new("no workload has such a name; see --list"));
+    }
+    if settings.task == Task::List {
+        list(&wanted);
+        return Ok(true);
+    }
+    measure_all(program, &settings, arguments, &dir, &wanted)
+}
+
+/// Returns the directory for all files. If it is not the one that every candidate would
+/// choose, starts the program again with the variables that make it so.
+fn directory(settings: &Settings, arguments: &[String]) -> Result<PathBuf> {
+    let scratch = match &settings.dir {
+        Some(dir) => ScratchDir::new(dir)?,
+        None => ScratchDir::from_env()?,
+    };
+    let dir = fs::canonicalize(scratch.path()).context("find the directory")?;
+    let names = ["TMPDIR", "OUTCORE_DIR"];
+    let is_set = |name: &&str| env::var_os(name).is_some_and(|value| value == dir);
+    if names.iter().all(is_set) {
+        return Ok(dir);
+    }
+    let own = env::current_exe().context("find the own program")?;
+    let mut again = Command::new(own);
+    again.args(arguments).envs(names.map(|name| (name, &dir)));
+    Err(again.exec()).context("start again")
+}
+
+fn list(workloads: &[Workload]) {
+    for workload in workloads {
+        println!("{}", workload.name);
+        match &workload.kind {
+            Kind::Isolated(candidates) => {
+                for candidate in candidates {
+                    println!("  {}", candidate.name);
+                }
+            }
+            Kind::Shared(_) => println!("  (one process; candidates show when it runs)"),
+        }
+    }
+}
+
+fn measure_all(
+    program: &Program,
+    settings: &Settings,
+    arguments: &[String],
+    dir: &Path,
+    workloads: &[Workload],
+) -> Result<bool> {
+    let command = settings::without_paths(arguments);
+    let facts = environment::facts(dir, program.lock, program.crates, &command);
+    for (name, value) in &facts {
+        println!("{name}: {value}");
+    }
+    println!();
+    warn_if_busy();
+    let mut record = Record::new(&facts);
+    let mut path = None;
+    let mut is_sound = true;
+    let parent = Parent::new(settings, arguments, dir)?;
+    for workload in workloads {
+        let results = parent.measure(workload)?;
+        println!("{}", report::report(workload, &results));
+        is_sound &= !results.has_failures();
+        record.add(&workload.name, &results);
+        if settings.no_record {
+            continue;
+        }
+        // After each workload, so that little is lost if a later one takes us down.
+        match &path {
+            Some(path) => fs::write(path, record.to_csv()).context("write the record")?,
+            None => path = Some(save(&record, settings, dir)?),
+        }
+    }
+    if let Some(path) = path {
+        println!("record: {}", path.display());
+    }
+    Ok(is_sound)
+}
+
+fn save(record: &Record, settings: &Settings, dir: &Path) -> Result<PathBuf> {
+    let usual = || {
+        // Set if cargo runs the program, which is in the repository then.
+        let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        package.unwrap_or_default().join("record")
+    };
+    let folder = settings.record.clone().unwrap_or_else(usual);
+    let machine = settings.machine.clone();
+    let machine = machine.unwrap_or_else(|| environment::machine_name(dir));
+    let name = format!("{}-{}", environment::date(), settings.name());
+    record.save(&folder, &machine, &name)
+}
+
+fn warn_if_busy() {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let Some(load) = machine::load_average() else {
+        return;
+    };
+    if load > BUSY * cores as f64 {
+        eprintln!("load average {load}: the machine is busy, these numbers are worth little");
+    }
+}

@@ -1,0 +1,18 @@
+//! Measures outcore alone, beside raw loops: `cargo run --release -p outcore-bench`.
+
+use std::process::ExitCode;
+
+use outcore_bench::alloc::Counting;
+use outcore_bench::cli::{self, Program};
+use outcore_bench::scenario;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() -> ExitCode {
+    cli::main(&Program {
+        workloads: scenario::own,
+        lock: include_str!("../../../Cargo.lock"),
+        crates: &["outcore", "rustix"],
+    })
+}

@@ -1,0 +1,155 @@
+//! The bytes that every candidate pushes: made once, the same for all.
+
+use crate::random::{self, Random};
+
+/// One raw write has this many bytes.
+pub const CHUNK: usize = 1 << 20;
+
+/// Items of random bytes in memory, repeated for as long as bytes are wanted.
+///
+/// Item `i` of the stream is item `i % count` of the pool. The count is a prime, so that
+/// bytes which land a whole number of pages, chunks or files away from their place are
+/// other bytes, and the checksum finds it.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// `count` items, then the first [`CHUNK`] bytes once more, so that a chunk may start
+    /// anywhere in the first round.
+    bytes: Vec<u8>,
+    item_len: usize,
+    count: usize,
+}
+
+impl Pool {
+    /// Makes about 8 MiB of items of `item_len` bytes, a multiple of 8.
+    pub fn new(item_len: usize, seed: u64) -> Self {
+        let count = largest_prime_up_to((8 << 20) / item_len);
+        let round = count * item_len;
+        let mut bytes = vec![0; round + CHUNK];
+        Random::new(seed).fill(&mut bytes[..round]);
+        bytes.copy_within(..CHUNK, round);
+        Self {
+            bytes,
+            item_len,
+            count,
+        }
+    }
+
+    /// Returns the length of an item in bytes.
+    pub fn item_len(&self) -> usize {
+        self.item_len
+    }
+
+    /// Returns item `index` of the stream.
+    pub fn item(&self, index: u64) -> &[u8] {
+        let start = self.position(index) * self.item_len;
+        &self.bytes[start..start + self.item_len]
+    }
+
+    /// Returns the [`CHUNK`] bytes at `offset` of the stream.
+    pub fn chunk(&self, offset: u64) -> &[u8] {
+        let round = (self.count * self.item_len) as u64;
+        let start = usize::try_from(offset % round).unwrap_or(0);
+        &self.bytes[start..start + CHUNK]
+    }
+
+    /// Returns the items of the stream from `first` on, for ever; cheaper than
+    /// [`item`](Self::item) one by one.
+    pub fn items_from(&self, first: u64) -> impl Iterator<Item = &[u8]> {
+        let round = &self.bytes[..self.count * self.item_len];
+        let start = self.position(first) * self.item_len;
+        let head = round[start..].chunks_exact(self.item_len);
+        head.chain(std::iter::repeat_with(|| round.chunks_exact(self.item_len)).flatten())
+    }
+
+    fn position(&self, index: u64) -> usize {
+        usize::try_from(index % self.count as u64).unwrap_or(0)
+    }
+}
+
+fn largest_prime_up_to(limit: usize) -> usize {
+    let is_prime = |number: usize| {
+        let mut divisors = (2..).take_while(|divisor| divisor * divisor <= number);
+        divisors.all(|divisor| number % divisor != 0)
+    };
+    let found = (2..=limit).rev().find(|number| is_prime(*number));
+    found.unwrap_or(1)
+}
+
+/// Returns a number as an index; one that no index can be, for one that is too large.
+pub fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// Returns the checksum of one item at one place of the stream.
+///
+/// The sum (wrapping) over all items does not depend on the order in which threads
+/// deliver them, and does notice two items that changed places.
+pub fn fingerprint(index: u64, bytes: &[u8]) -> u64 {
+    let mut state = random::mix(index + 1) ^ bytes.len() as u64;
+    let mut words = bytes.chunks_exact(8);
+    for word in &mut words {
+        state = (state.rotate_left(23) ^ word_of(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+    for byte in words.remainder() {
+        state = (state ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
+    }
+    random::mix(state)
+}
+
+/// Returns the sum of the 8-byte words of `bytes`: the cheapest use of every byte.
+#[inline]
+pub fn sum_words(bytes: &[u8]) -> u64 {
+    bytes
+        .chunks_exact(8)
+        .fold(0, |sum, word| sum.wrapping_add(word_of(word)))
+}
+
+fn word_of(bytes: &[u8]) -> u64 {
+    bytes
+        .try_into()
+        .map_or(0, |word: [u8; 8]| u64::from_le_bytes(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_and_chunks_show_the_same_stream() {
+        let pool = Pool::new(256, 5);
+        let per_chunk = (CHUNK / 256) as u64;
+        let rounds = 3 * pool.count as u64 / per_chunk;
+        for number in 0..rounds {
+            let chunk = pool.chunk(number * CHUNK as u64);
+            let first = number * per_chunk;
+            for (index, bytes) in (first..).zip(chunk.chunks_exact(256)) {
+                assert_eq!(bytes, pool.item(index));
+            }
+        }
+        let start = pool.count as u64 - 3;
+        for (index, bytes) in (start..start + 10).zip(pool.items_from(start)) {
+            assert_eq!(bytes, pool.item(index));
+        }
+    }
+
+    #[test]
+    fn the_stream_does_not_repeat_at_a_power_of_two() {
+        let pool = Pool::new(256, 5);
+        assert_ne!(pool.item(0), pool.item(1 << 15));
+        assert_eq!(pool.item(0), pool.item(pool.count as u64));
+    }
+
+    #[test]
+    fn the_fingerprint_notices_place_content_and_length() {
+        let print = fingerprint(3, b"twelve bytes");
+        assert_ne!(print, fingerprint(4, b"twelve bytes"));
+        assert_ne!(print, fingerprint(3, b"twelve bytez"));
+        assert_ne!(print, fingerprint(3, b"twelve byte"));
+    }
+
+    #[test]
+    fn words_are_summed() {
+        let bytes = [1u64.to_le_bytes(), 41u64.to_le_bytes()].concat();
+        assert_eq!(sum_words(&bytes), 42);
+    }
+}

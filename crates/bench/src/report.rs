@@ -1,0 +1,210 @@
+//! Turns runs into what a person reads: a table of candidates, and one of goals.
+
+use crate::goal;
+use crate::measure::{self, Run};
+use crate::stats::Spread;
+use crate::table::{Align, Table};
+use crate::workload::{Column, Workload};
+
+/// The runs of one workload, with the names and notes of its candidates in their order.
+#[derive(Clone, Debug)]
+pub struct Results {
+    /// Every run, those of round 0 too.
+    pub runs: Vec<Run>,
+    /// Name and note of each candidate.
+    pub candidates: Vec<(String, String)>,
+}
+
+impl Results {
+    /// Tells whether a candidate failed. Being killed is a result.
+    pub fn has_failures(&self) -> bool {
+        let failed = |run: &Run| matches!(run.outcome, measure::Outcome::Failed(_));
+        self.runs.iter().any(failed)
+    }
+}
+
+/// Returns the report of a workload as text.
+pub fn report(workload: &Workload, results: &Results) -> String {
+    let mut text = format!("## {}\n\n{}\n", workload.name, workload.title);
+    text.push_str(
+        "Speed columns are medians of the ratios within a round: 2.00 is twice as fast.\n\n",
+    );
+    text.push_str(&candidates(workload, results).render());
+    text.push('\n');
+    if !workload.goals.is_empty() {
+        text.push('\n');
+        text.push_str(&goals(workload, results).render());
+        text.push('\n');
+    }
+    let notes = results.candidates.iter();
+    let notes = notes.filter(|(_, note)| !note.is_empty());
+    let notes: Vec<String> = notes
+        .map(|(name, note)| format!("- {name}: {note}\n"))
+        .collect();
+    if !notes.is_empty() {
+        text.push_str("\nNot equal, and why:\n");
+        text.push_str(&notes.concat());
+    }
+    text
+}
+
+fn candidates(workload: &Workload, results: &Results) -> Table {
+    let right = |title: &str| (title.to_owned(), Align::Right);
+    let mut titles = vec![
+        ("candidate".to_owned(), Align::Left),
+        right(workload.headline.unit),
+        right("min..max"),
+    ];
+    let versus = workload.baselines.iter();
+    titles.extend(versus.map(|baseline| right(&format!("speed / {baseline}"))));
+    titles.extend(workload.columns.iter().map(|column| right(column.title)));
+    let mut table = Table::new(titles);
+    for (name, _) in &results.candidates {
+        table.push(row(workload, results, name));
+    }
+    table
+}
+
+fn row(workload: &Workload, results: &Results, name: &str) -> Vec<String> {
+    let runs = &results.runs;
+    let headline = workload.headline;
+    if let Some(why) = measure::ended(runs, name) {
+        return vec![name.to_owned(), why];
+    }
+    let values = measure::values(runs, name, headline.metric);
+    let Some(spread) = Spread::of(&goal::without_rounds(&values)) else {
+        return vec![name.to_owned(), "no runs".to_owned()];
+    };
+    let digits = digits(spread.median);
+    let mut cells = vec![
+        name.to_owned(),
+        format!("{:.digits$}", spread.median),
+        format!("{:.digits$}..{:.digits$}", spread.min, spread.max),
+    ];
+    for baseline in &workload.baselines {
+        let ratio = goal::speed(runs, headline, name, baseline);
+        cells.push(ratio.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median)));
+    }
+    for column in &workload.columns {
+        cells.push(cell(column, runs, name));
+    }
+    cells
+}
+
+fn cell(column: &Column, runs: &[Run], name: &str) -> String {
+    let values = measure::values(runs, name, column.metric);
+    let Some(spread) = Spread::of(&goal::without_rounds(&values)) else {
+        return String::new();
+    };
+    let value = if column.is_peak {
+        spread.max
+    } else {
+        spread.median
+    };
+    let digits = column.digits;
+    format!("{:.digits$}", value / column.scale)
+}
+
+fn goals(workload: &Workload, results: &Results) -> Table {
+    let mut table = Table::new([
+        ("candidate".to_owned(), Align::Left),
+        ("asked".to_owned(), Align::Left),
+        ("measured".to_owned(), Align::Right),
+        ("min..max".to_owned(), Align::Right),
+        ("reached".to_owned(), Align::Left),
+    ]);
+    for goal in &workload.goals {
+        let verdict = goal.judge(&results.runs, workload.headline);
+        table.push([
+            goal.candidate.to_owned(),
+            verdict.asked,
+            verdict.measured,
+            verdict.spread,
+            verdict.reached,
+        ]);
+    }
+    table
+}
+
+/// Three significant digits are more than a shared machine gives.
+fn digits(value: f64) -> usize {
+    if value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::goal::{Asked, Goal};
+    use crate::measure::{Candidate, Plan, Sample, interleave};
+    use crate::workload::{Deferred, Kind, RATE};
+
+    fn workload() -> Workload {
+        Workload {
+            name: "push/test".to_owned(),
+            title: "Pushes.",
+            headline: RATE,
+            columns: vec![],
+            baselines: vec!["raw"],
+            goals: vec![Goal::new(
+                "ours",
+                Asked::Faster {
+                    baseline: "raw",
+                    factor: 2.0,
+                },
+            )],
+            rounds: 3,
+            expected: Deferred::new(|| 0),
+            kind: Kind::Isolated(vec![]),
+        }
+    }
+
+    fn results() -> Results {
+        let rate = |rate, checksum| {
+            move || {
+                let mut sample = Sample::new();
+                sample.add("rate", rate, "GiB/s");
+                sample.checksum = checksum;
+                Ok(sample)
+            }
+        };
+        let mut candidates = [
+            Candidate::new("raw", "", rate(2.0, 0)),
+            Candidate::new("ours", "never syncs", rate(5.0, 0)),
+            Candidate::new("liar", "", rate(900.0, 1)),
+        ];
+        let names = candidates.iter();
+        let names = names.map(|one| (one.name.to_owned(), one.note.to_owned()));
+        let names = names.collect();
+        let plan = Plan {
+            rounds: 3,
+            seed: 9,
+            expected: 0,
+        };
+        Results {
+            runs: interleave(&mut candidates, plan, &mut |_run| {}),
+            candidates: names,
+        }
+    }
+
+    #[test]
+    fn the_report_shows_ratios_goals_notes_and_failures() {
+        let text = report(&workload(), &results());
+        let line = |start: &str| {
+            let found = text.lines().find(|line| line.starts_with(start));
+            found.unwrap_or_else(|| panic!("no {start} in\n{text}"))
+        };
+        assert!(line("| ours").contains("5.00"));
+        assert!(line("| ours").contains("2.50"));
+        assert!(line("| liar").contains("FAILED: read back the wrong bytes"));
+        assert!(!text.contains("900"));
+        assert!(text.contains(">= 2 x speed of raw"));
+        assert!(text.contains("- ours: never syncs"));
+        assert!(results().has_failures());
+    }
+}

@@ -1,0 +1,32 @@
+//! What a user does with outcore, beside the same work in plain system calls.
+//!
+//! Programs that compare with others give their candidates to the functions in here, so
+//! that all do the same work in the same loops.
+
+pub mod get;
+pub mod push;
+pub mod raw;
+mod shared_file;
+pub mod vec_push;
+pub mod vec_read;
+pub mod vec_update;
+
+use std::path::Path;
+
+use crate::failure::Result;
+use crate::settings::Settings;
+use crate::workload::Workload;
+
+/// Returns outcore's own workloads, without any competitor.
+///
+/// # Errors
+///
+/// Settings that make no sense.
+pub fn own(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
+    let mut workloads = push::workloads(settings, dir, &[])?;
+    workloads.extend(get::workloads(settings, dir, &[])?);
+    workloads.extend(vec_push::workloads(settings, dir, &[])?);
+    workloads.extend(vec_read::workloads(settings, dir, &[]));
+    workloads.push(vec_update::workload(settings, dir, &[]));
+    Ok(workloads)
+}
