@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Every check that decides whether a change lands. It needs cargo and nothing else; what the
+# machine lacks is skipped, and named.
+#
+#   ci/check.sh                 all checks
+#   ci/check.sh dependencies    prints the crates that users compile, for ci/dependencies.txt
+#
+# Cargo.lock and ci/dependencies.txt are committed, so that a new crate is a reviewed line.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Every crate that a user of the library compiles, and its licence.
+dependencies() {
+  cargo tree --locked -p outcore --all-features --edges normal,build --target all \
+    --prefix none --no-dedupe --format '{p} {l}' |
+    sed -E 's/ v[0-9][^ ]*//; s/ \([^)]*\)//; /^outcore /d' | LC_ALL=C sort -u
+}
+if [[ "${1:-}" == dependencies ]]; then
+  dependencies
+  exit
+fi
+
+started=$SECONDS
+passed=0
+skipped=0
+step() {
+  printf '\n== [%4ds] %s\n' $((SECONDS - started)) "$*"
+  "$@"
+  passed=$((passed + 1))
+}
+skip() {
+  printf '\n== skipped: %s\n' "$*"
+  skipped=$((skipped + 1))
+}
+
+host=$(rustc -vV | sed -n 's/^host: //p')
+oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+deny=(-D warnings)
+
+step cargo fmt --all --check
+step diff ci/dependencies.txt <(dependencies)
+step cargo clippy --locked --workspace --all-targets --all-features -- "${deny[@]}"
+step cargo clippy --locked -p outcore --all-targets --no-default-features -- "${deny[@]}"
+# The command that the README names.
+step cargo test --locked
+step cargo test --locked -p outcore --all-features
+step cargo test --locked -p outcore --no-default-features --lib --test it
+step cargo test --locked -p outcore-bench -p bench-compare
+step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --all-features --no-deps
+
+# The second backend of src/sys.
+heap=(--locked -p outcore --target-dir target/heap)
+step env RUSTFLAGS="--cfg heap_backend" cargo clippy "${heap[@]}" --all-targets -- "${deny[@]}"
+step env RUSTFLAGS="--cfg heap_backend" cargo test "${heap[@]}" --all-features --lib --test it
+
+# The main job, as the README shows it, on a smaller sample.
+main_job() { cargo run --locked --release --quiet -- dedup --sample-size 64MiB >/dev/null; }
+step main_job
+step cargo run --locked --release --quiet -- doctor
+
+compiler=${MSRV_RUSTC:-/usr/bin/rustc}
+if [[ "$("$compiler" --version 2>/dev/null)" == "rustc $oldest."* ]]; then
+  step env RUSTC="$compiler" cargo check --locked -p outcore --all-features --target-dir target/oldest
+else
+  skip "oldest compiler: MSRV_RUSTC is not the path of a rustc $oldest"
+fi
+
+if ! rustup toolchain list 2>/dev/null | grep -q '^nightly'; then
+  skip "AddressSanitizer, Miri: no nightly toolchain"
+else
+  asan=(cargo +nightly test --locked -p outcore --all-features --target "$host" --lib --test it)
+  # Heap blocks: the sanitizer sees each of them, and nothing inside a mapping.
+  step env RUSTFLAGS="-Zsanitizer=address --cfg heap_backend" "${asan[@]}" --target-dir target/asan
+  if cargo +nightly miri --version >/dev/null 2>&1; then
+    step env MIRIFLAGS="-Zmiri-strict-provenance" cargo +nightly miri test --locked -p outcore --lib
+  else
+    skip "Miri: rustup +nightly component add miri rust-src"
+  fi
+fi
+
+printf '\n== %d checks passed, %d skipped, in %d s\n' "$passed" "$skipped" $((SECONDS - started))
