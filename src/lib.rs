@@ -83,9 +83,9 @@
 //!
 //! What is made before a `fork` belongs to the parent. In the child, calls that would change a file
 //! return [`Forked`](ErrorKind::Forked), and what is mapped is not inherited: the child must not
-//! touch elements of a [`DiskVec`], items of an [`ArenaMap`] or blocks of an allocator, or it is
-//! killed by `SIGSEGV` or finds there what it has mapped itself. [`Arena::get`] works. A child that
-//! calls `exec`, as [`Command`](std::process::Command) does, notices nothing.
+//! touch elements of a [`DiskVec`] or blocks of an allocator, or it is killed by `SIGSEGV` or finds
+//! there what it has mapped itself. [`Arena::get`] and [`ArenaMap::get`] work. A child that calls
+//! `exec`, as [`Command`](std::process::Command) does, notices nothing; for [`SpillAlloc`] see there.
 //!
 //! # Network file systems
 //!

@@ -108,8 +108,10 @@ impl ArenaMap {
     pub fn advise(&self, advice: Advice) -> Result<()> {
         let mut current = self.advice.lock().unwrap_or_else(PoisonError::into_inner);
         let shards = self.arena.inner.shards();
-        for (view, shard) in self.views.iter().filter_map(OnceLock::get).zip(shards) {
-            view.advise(&shard.file, advice)?;
+        for (view, shard) in self.views.iter().zip(shards) {
+            if let Some(view) = view.get() {
+                view.advise(&shard.file, advice)?;
+            }
         }
         *current = advice;
         Ok(())
