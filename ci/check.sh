@@ -33,25 +33,29 @@ skip() {
   skipped=$((skipped + 1))
 }
 
+# Every feature that stable compilers have.
+features=$(sed -n '/^\[features\]/,/^$/s/^\([a-z0-9-]*\) = .*/\1/p' Cargo.toml |
+  grep -vx -e default -e nightly | paste -sd, -)
+
 host=$(rustc -vV | sed -n 's/^host: //p')
 oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 deny=(-D warnings)
 
 step cargo fmt --all --check
 step diff ci/dependencies.txt <(dependencies)
-step cargo clippy --locked --workspace --all-targets --all-features -- "${deny[@]}"
+step cargo clippy --locked --workspace --all-targets --features outcore/${features//,/,outcore/} -- "${deny[@]}"
 step cargo clippy --locked -p outcore --all-targets --no-default-features -- "${deny[@]}"
 # The command that the README names.
 step cargo test --locked
-step cargo test --locked -p outcore --all-features
+step cargo test --locked -p outcore --features "$features"
 step cargo test --locked -p outcore --no-default-features --lib --test it
 step cargo test --locked -p outcore-bench -p bench-compare
-step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --all-features --no-deps
+step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features outcore/${features//,/,outcore/} --no-deps
 
 # The second backend of src/sys.
 heap=(--locked -p outcore --target-dir target/heap)
 step env RUSTFLAGS="--cfg heap_backend" cargo clippy "${heap[@]}" --all-targets -- "${deny[@]}"
-step env RUSTFLAGS="--cfg heap_backend" cargo test "${heap[@]}" --all-features --lib --test it
+step env RUSTFLAGS="--cfg heap_backend" cargo test "${heap[@]}" --features "$features" --lib --test it
 
 # The main job, as the README shows it, on a smaller sample.
 main_job() { cargo run --locked --release --quiet -- dedup --sample-size 64MiB >/dev/null; }
@@ -60,17 +64,21 @@ step cargo run --locked --release --quiet -- doctor
 
 compiler=${MSRV_RUSTC:-/usr/bin/rustc}
 if [[ "$("$compiler" --version 2>/dev/null)" == "rustc $oldest."* ]]; then
-  step env RUSTC="$compiler" cargo check --locked -p outcore --all-features --target-dir target/oldest
+  step env RUSTC="$compiler" cargo check --locked -p outcore --features "$features" --target-dir target/oldest
 else
   skip "oldest compiler: MSRV_RUSTC is not the path of a rustc $oldest"
 fi
 
 if ! rustup toolchain list 2>/dev/null | grep -q '^nightly'; then
-  skip "AddressSanitizer, Miri: no nightly toolchain"
+  skip "std's allocator trait, AddressSanitizer, Miri: no nightly toolchain"
 else
-  asan=(cargo +nightly test --locked -p outcore --all-features --target "$host" --lib --test it)
+  asan=(cargo +nightly test --locked -p outcore --features "$features" --target "$host" --lib --test it)
   # Heap blocks: the sanitizer sees each of them, and nothing inside a mapping.
   step env RUSTFLAGS="-Zsanitizer=address --cfg heap_backend" "${asan[@]}" --target-dir target/asan
+  # std's allocator trait; heap blocks too.
+  nightly=(cargo +nightly test --locked -p outcore --all-features --target-dir target/nightly --lib)
+  step "${nightly[@]}" alloc
+  step env RUSTFLAGS="--cfg heap_backend" "${nightly[@]}" alloc
   if cargo +nightly miri --version >/dev/null 2>&1; then
     step env MIRIFLAGS="-Zmiri-strict-provenance" cargo +nightly miri test --locked -p outcore --lib
   else

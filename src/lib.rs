@@ -85,7 +85,8 @@
 //! return [`Forked`](ErrorKind::Forked), and what is mapped is not inherited: the child must not
 //! touch elements of a [`DiskVec`] or blocks of an allocator, or it is killed by `SIGSEGV` or finds
 //! there what it has mapped itself. [`Arena::get`] and [`ArenaMap::get`] work. A child that calls
-//! `exec`, as [`Command`](std::process::Command) does, notices nothing; for [`SpillAlloc`] see there.
+//! `exec`, as [`Command`](std::process::Command) does, notices nothing. Of big blocks of a
+//! [`SpillAlloc`] a child finds nothing, and goes on with the inner allocator.
 //!
 //! # Network file systems
 //!
@@ -98,6 +99,7 @@
 //! | feature | default | what it brings |
 //! |---|---|---|
 //! | `allocator-api2` | yes | [`DiskAlloc`], by the trait of `allocator-api2` 0.2 |
+//! | `nightly` | no | [`DiskAlloc`] by std's unstable trait; needs a nightly compiler |
 //! | `serde` | no | `Serialize` and `Deserialize` for [`DiskVec`] and [`Location`] |
 //! | `bytemuck` | no | `Pod` and `Zeroable` for [`Location`] |
 //!
@@ -105,6 +107,8 @@
 //!
 //! Linux; on other systems the crate does not compile. Rust 1.85 or newer.
 
+#![cfg_attr(feature = "nightly", feature(allocator_api))]
+#![cfg_attr(all(test, feature = "nightly"), feature(btreemap_alloc))]
 #![cfg_attr(
     test,
     expect(
@@ -113,7 +117,7 @@
     )
 )]
 
-#[cfg(feature = "allocator-api2")]
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 mod alloc;
 mod arena;
 mod error;
@@ -122,7 +126,7 @@ mod storage;
 mod sys;
 mod vec;
 
-#[cfg(feature = "allocator-api2")]
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 pub use crate::alloc::DiskAlloc;
 pub use crate::arena::{Arena, ArenaMap, ArenaWriter, FinishError, Location};
 pub use crate::error::{Error, ErrorKind, Result};

@@ -8,22 +8,22 @@
 
 use std::alloc::Layout;
 use std::fmt;
+use std::fs::File;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use allocator_api2::alloc::{AllocError, Allocator};
-
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::advice::Advice;
 use crate::storage::blocks::Blocks;
 use crate::storage::dir::ScratchDir;
+use crate::storage::scratch::ScratchFile;
 
 /// An allocator whose memory is a file on disk, for collections that take one.
 ///
 /// It implements the trait of `allocator-api2` 0.2, which is what `hashbrown`, `bumpalo` and
-/// `allocator_api2::vec::Vec` ask for on stable Rust. Clones share one file, and any number of
-/// collections can use them, from any thread. The file vanishes with the last clone, and every
-/// collection holds one.
+/// `allocator_api2::vec::Vec` ask for on stable Rust, and std's own with the feature `nightly`.
+/// Clones share one file, and any number of collections can use them, from any thread. The file
+/// vanishes with the last clone, and every collection holds one.
 ///
 /// # Examples
 ///
@@ -42,9 +42,70 @@ use crate::storage::dir::ScratchDir;
 /// # Ok::<(), outcore::Error>(())
 /// ```
 ///
+/// # Other versions of the trait
+///
+/// On a nightly compiler, the feature `nightly` brings std's trait, for `std::vec::Vec<T,
+/// DiskAlloc>`, `Box`, `BTreeMap` and all others:
+///
+/// ```toml
+/// outcore = { version = "0.1", features = ["nightly"] }
+/// ```
+///
+/// Both traits can be had at once, unless another crate turns on the feature `nightly` of
+/// `allocator-api2` 0.2: that makes its trait std's, and the compiler finds two implementations of
+/// one trait. Then leave one of them out, by `default-features = false`.
+///
+/// The versions 0.3 and 0.4 of `allocator-api2` have traits of their own, which a type of the
+/// program's passes on:
+///
+/// ```
+/// use allocator_api2::alloc::Allocator as _;
+/// use allocator_api2_04::alloc::{AllocError, Allocator, Layout};
+/// use outcore::DiskAlloc;
+/// use std::ptr::NonNull;
+///
+/// #[derive(Clone, Debug)]
+/// struct Disk(DiskAlloc);
+///
+/// // SAFETY: all calls are passed on to an allocator of the same contract.
+/// unsafe impl Allocator for Disk {
+///     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+///         self.0.allocate(layout).map_err(|_| AllocError)
+///     }
+///     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+///         // SAFETY: the caller keeps the contract.
+///         unsafe { self.0.deallocate(block, layout) }
+///     }
+///     // Without these two, blocks are copied when they grow.
+///     unsafe fn grow(
+///         &self,
+///         block: NonNull<u8>,
+///         old: Layout,
+///         new: Layout,
+///     ) -> Result<NonNull<[u8]>, AllocError> {
+///         // SAFETY: the caller keeps the contract.
+///         unsafe { self.0.grow(block, old, new) }.map_err(|_| AllocError)
+///     }
+///     unsafe fn shrink(
+///         &self,
+///         block: NonNull<u8>,
+///         old: Layout,
+///         new: Layout,
+///     ) -> Result<NonNull<[u8]>, AllocError> {
+///         // SAFETY: the caller keeps the contract.
+///         unsafe { self.0.shrink(block, old, new) }.map_err(|_| AllocError)
+///     }
+/// }
+///
+/// let mut numbers = allocator_api2_04::vec::Vec::new_in(Disk(DiskAlloc::new()?));
+/// numbers.extend(0..1000_u64);
+/// assert_eq!(numbers[999], 999);
+/// # Ok::<(), outcore::Error>(())
+/// ```
+///
 /// # Failure
 ///
-/// When the disk is full, an allocation fails with [`AllocError`]: collections offer `try_reserve`
+/// When the disk is full, an allocation fails with `AllocError`: collections offer `try_reserve`
 /// for that, and call the handler for failed allocations otherwise. Nothing that is allocated can
 /// meet a full disk later. A page that the device cannot deliver kills the process with `SIGBUS`
 /// when it is touched, as with every mapped file.
@@ -80,8 +141,63 @@ impl DiskAlloc {
     ///
     /// About six system calls.
     pub fn new_in(dir: &ScratchDir) -> Result<Self> {
-        let blocks = Arc::new(Blocks::new(dir)?);
-        Ok(Self { blocks })
+        Self::over(ScratchFile::create(dir)?)
+    }
+
+    /// Makes an allocator in an empty file of the caller's, which has to be open for reading and
+    /// writing.
+    ///
+    /// The file is locked for this allocator alone, by `flock`. When the last clone is gone, it is
+    /// empty again and unlocked. No budget counts what is in it. It may be on any file system, on
+    /// one that lives in memory, too: whoever names a file has chosen its place.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use allocator_api2::vec::Vec;
+    /// use outcore::DiskAlloc;
+    /// use std::fs::{self, OpenOptions};
+    ///
+    /// let path = std::env::temp_dir().join(format!("outcore-{}", std::process::id()));
+    /// let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+    /// fs::remove_file(&path)?;
+    /// // SAFETY: without a name, the file is nobody else's to change.
+    /// let alloc = unsafe { DiskAlloc::on_file(file) }?;
+    /// let mut numbers = Vec::new_in(alloc);
+    /// numbers.extend(0..1000_u64);
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): the file is locked by somebody else, not empty, no regular
+    /// file, not open for both reading and writing, or open for appending.
+    /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory): hardly any addresses are left.
+    /// [`FileTooLarge`](crate::ErrorKind::FileTooLarge): the process or the file system allows no
+    /// file of 16 MiB. The file is unlocked again.
+    ///
+    /// # Safety
+    ///
+    /// As long as a clone of this allocator, or a collection that has one, is alive, nobody else
+    /// writes to the file, maps it for writing, or changes its length or the space that it takes:
+    /// no other process, and no duplicate of this `File` or descriptor opened elsewhere in this
+    /// process. (The lock keeps out only those who ask for it.) Otherwise collections find changed
+    /// bytes among their own, or the process is killed by `SIGBUS`.
+    pub unsafe fn on_file(file: File) -> Result<Self> {
+        Self::over(ScratchFile::lent(file)?)
+    }
+
+    fn over(file: ScratchFile) -> Result<Self> {
+        const ACTION: &str = "map a file in";
+        let path = file.path().to_owned();
+        let blocks = Blocks::over(file).map_err(|answer| {
+            let named = !path.as_os_str().is_empty();
+            let refused = Error::io(if named { ACTION } else { "map the given file" }, answer);
+            if named { refused.at(&path) } else { refused }
+        })?;
+        Ok(Self {
+            blocks: Arc::new(blocks),
+        })
     }
 
     /// Returns how many bytes are claimed on disk.
@@ -94,8 +210,8 @@ impl DiskAlloc {
         self.blocks.mapped_bytes()
     }
 
-    /// Returns the directory that the file is in.
-    pub fn dir(&self) -> &ScratchDir {
+    /// Returns the directory that the file is in; `None` for a file of the caller's.
+    pub fn dir(&self) -> Option<&ScratchDir> {
         self.blocks.dir()
     }
 
@@ -122,84 +238,114 @@ impl DiskAlloc {
     ///
     /// # Safety
     ///
-    /// That of [`Allocator::grow`], or of [`Allocator::shrink`].
+    /// That of the `grow` of both traits, or of their `shrink`.
     unsafe fn resize(
         &self,
         block: NonNull<u8>,
         old: Layout,
         new: Layout,
         zeroed: bool,
-    ) -> Result<NonNull<[u8]>, AllocError> {
+    ) -> Option<NonNull<[u8]>> {
         if new.size() == 0 {
             // SAFETY: the caller gives the block up.
-            unsafe { self.deallocate(block, old) };
-            return Ok(nothing(new));
+            unsafe { self.take_back(block, old) };
+            return Some(nothing(new));
         }
         if old.size() == 0 {
             return self.hand_out(new, zeroed);
         }
         // SAFETY: the block was handed out for `old`, as the caller says, by one of our clones.
         let resized = unsafe { self.blocks.resize(block, old, new, zeroed) };
-        resized.map(|block| slice(block, new)).ok_or(AllocError)
+        resized.map(|block| slice(block, new))
     }
 
-    fn hand_out(&self, layout: Layout, zeroed: bool) -> Result<NonNull<[u8]>, AllocError> {
+    fn hand_out(&self, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
         if layout.size() == 0 {
-            return Ok(nothing(layout));
+            return Some(nothing(layout));
         }
         let block = self.blocks.allocate(layout, zeroed);
-        block.map(|block| slice(block, layout)).ok_or(AllocError)
-    }
-}
-
-// SAFETY: a block stays where it is and is nobody else's until it is freed or resized; a clone
-// shares the file, which lives as long as any of them.
-unsafe impl Allocator for DiskAlloc {
-    fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        self.hand_out(layout, false)
+        block.map(|block| slice(block, layout))
     }
 
-    fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        self.hand_out(layout, true)
-    }
-
-    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+    /// Takes a block back.
+    ///
+    /// # Safety
+    ///
+    /// The block was handed out for this layout by one of our clones, and nobody uses it any more.
+    unsafe fn take_back(&self, block: NonNull<u8>, layout: Layout) {
         if layout.size() > 0 {
-            // SAFETY: the block was handed out by one of our clones, and the caller gives it up.
+            // SAFETY: the caller keeps the contract.
             unsafe { self.blocks.deallocate(block) };
         }
     }
-
-    unsafe fn grow(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the caller keeps the contract.
-        unsafe { self.resize(block, old, new, false) }
-    }
-
-    unsafe fn grow_zeroed(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the caller keeps the contract.
-        unsafe { self.resize(block, old, new, true) }
-    }
-
-    unsafe fn shrink(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the caller keeps the contract.
-        unsafe { self.resize(block, old, new, false) }
-    }
 }
+
+/// Implements the trait of one crate; the traits differ in nothing but their paths.
+macro_rules! implement {
+    ($($path:ident)::+) => {
+        // SAFETY: a block stays where it is and is nobody else's until it is freed or resized; a
+        // clone shares the file, which lives as long as any of them.
+        unsafe impl $($path)::+::Allocator for DiskAlloc {
+            #[inline]
+            fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
+                self.hand_out(layout, false).ok_or($($path)::+::AllocError)
+            }
+
+            #[inline]
+            fn allocate_zeroed(
+                &self,
+                layout: Layout,
+            ) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
+                self.hand_out(layout, true).ok_or($($path)::+::AllocError)
+            }
+
+            #[inline]
+            unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+                // SAFETY: the caller keeps the contract.
+                unsafe { self.take_back(block, layout) };
+            }
+
+            unsafe fn grow(
+                &self,
+                block: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
+                // SAFETY: the caller keeps the contract.
+                let grown = unsafe { self.resize(block, old, new, false) };
+                grown.ok_or($($path)::+::AllocError)
+            }
+
+            unsafe fn grow_zeroed(
+                &self,
+                block: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
+                // SAFETY: the caller keeps the contract.
+                let grown = unsafe { self.resize(block, old, new, true) };
+                grown.ok_or($($path)::+::AllocError)
+            }
+
+            unsafe fn shrink(
+                &self,
+                block: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
+                // SAFETY: the caller keeps the contract.
+                let shrunk = unsafe { self.resize(block, old, new, false) };
+                shrunk.ok_or($($path)::+::AllocError)
+            }
+        }
+    };
+}
+
+#[cfg(feature = "allocator-api2")]
+implement!(allocator_api2::alloc);
+
+#[cfg(feature = "nightly")]
+implement!(std::alloc);
 
 /// The block of a layout without bytes: an aligned address that nobody may touch.
 fn nothing(layout: Layout) -> NonNull<[u8]> {
@@ -214,9 +360,39 @@ fn slice(block: NonNull<u8>, layout: Layout) -> NonNull<[u8]> {
 impl fmt::Debug for DiskAlloc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DiskAlloc")
-            .field("dir", &self.dir().path())
+            .field("dir", &self.dir().map(ScratchDir::path))
             .field("disk_bytes", &self.disk_bytes())
             .field("mapped_bytes", &self.mapped_bytes())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "nightly"))]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn collections_of_std_live_in_one_file() {
+        let alloc = DiskAlloc::new_in(&ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap());
+        let alloc = alloc.unwrap();
+        let mut numbers = Vec::new_in(alloc.clone());
+        let mut squares = BTreeMap::new_in(alloc.clone());
+        for n in 0..100_000_u64 {
+            numbers.push(n);
+            squares.insert(n, Box::new_in(n * n, alloc.clone()));
+        }
+        assert!(alloc.disk_bytes() > 800_000 + 100_000 * 32);
+        assert!((0..100_000).all(|n| *squares[&n] == n * n));
+        squares.retain(|n, _square| n % 2 == 0);
+        numbers.truncate(10);
+        numbers.shrink_to_fit();
+        assert!(squares.iter().all(|(n, square)| **square == n * n));
+        assert_eq!(numbers, (0..10).collect::<Vec<u64>>());
+        assert!(numbers.try_reserve(1 << 50).is_err());
+        let used = alloc.disk_bytes();
+        drop((numbers, squares));
+        assert!(alloc.disk_bytes() < used / 4);
     }
 }

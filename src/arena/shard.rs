@@ -129,7 +129,7 @@ impl Shard {
         let Some(end) = end.filter(|end| *end <= self.len_max) else {
             let reason = format!("{} bytes is the most that one file can have", self.len_max);
             let refused = Error::refused(ErrorKind::FileTooLarge, GROW, reason);
-            return Err(refused.at(self.file.dir().path()));
+            return Err(refused.at(self.file.path()));
         };
         self.marks.reserve(end)?;
         let claimed = ledger.claimed;

@@ -1,8 +1,8 @@
 //! The global allocator: big blocks in a file, all others where they were.
 //!
-//! A global allocator is called from everywhere: before `main`, in destructors of threads, inside
-//! of our own code. So nothing here waits for anything that could be waiting for it: while the file
-//! is being made, and whenever our own code allocates, the inner allocator serves.
+//! A global allocator is called from everywhere: before `main`, in destructors of threads, in
+//! forked children. So our own code allocates nothing here, and nothing waits for anything that
+//! could be waiting for it: while the file is being made, the inner allocator serves.
 #![expect(
     unsafe_code,
     reason = "implements the global allocator's trait; see docs/safety.md"
@@ -20,7 +20,7 @@ use std::sync::atomic::{
 
 use crate::error::Result;
 use crate::storage::blocks::Blocks;
-use crate::storage::dir::ScratchDir;
+use crate::storage::quiet;
 use crate::sys;
 
 /// A global allocator whose big blocks live in a file of the scratch directory.
@@ -29,7 +29,11 @@ use crate::sys;
 /// limit: the kernel writes them to disk when memory gets short. Blocks of at least `threshold`
 /// bytes go to the file, all others to an inner allocator, std's [`System`] unless another is
 /// named. The variable `$OUTCORE_SPILL` replaces the threshold: a number of bytes, with `KiB`,
-/// `MiB` or `GiB` behind it, or `off`.
+/// `MiB` or `GiB` behind it, or `off`. The file is made with the first big block, in the directory
+/// that [`ScratchDir::from_env`](crate::ScratchDir::from_env) finds with the environment that the
+/// process was started with. Nothing here allocates memory, reads the environment through std, or
+/// needs more of a thread than a byte, so it works before `main` and in destructors of
+/// thread-locals.
 ///
 /// # Examples
 ///
@@ -53,13 +57,21 @@ use crate::sys;
 ///
 /// # Fork
 ///
-/// A forked child does not inherit big blocks, and cannot change its parent's: where they were, it
-/// finds nothing, or memory of its own. So a child that goes on without `exec` must not touch them.
-/// Its own big blocks are the inner allocator's. A child that calls `exec` at once, as
-/// [`Command`](std::process::Command) does, notices nothing, with one exception: where std forks
-/// (with `pre_exec`, `uid`, `gid` and the like), an argument or environment of the threshold's size
-/// is not there for `exec`, and `spawn` returns an error. Memory that a long-lived child allocates
-/// where its parent had big blocks is not freed.
+/// A forked child does not inherit big blocks, and cannot change its parent's. Where they were it
+/// finds nothing: to touch one is `SIGSEGV`. It may free them, which does nothing, and shrink them;
+/// to grow one is refused as if memory were full. What the child allocates itself is the inner
+/// allocator's, so a child that leaves its parent's big blocks alone can go on as long as it likes.
+/// If the parent had no big blocks yet, the child spills to a file of its own.
+///
+/// That takes the C library's `fork`. In a child made by a bare system call, memory that the child
+/// maps later can come to lie where a big block was. It is then not freed, and growing an inherited
+/// block copies what is there.
+///
+/// A child that calls `exec` at once, as [`Command`](std::process::Command) does, notices nothing,
+/// with one exception: where std forks (with `pre_exec`, `uid`, `gid` and the like), an argument or
+/// environment of the threshold's size is not there for `exec`, and `spawn` returns an error.
+///
+/// Like every allocator it must not be called from signal handlers.
 pub struct SpillAlloc<A = System> {
     inner: A,
     /// Blocks of that many bytes go to the file. [`UNASKED`] until the environment was asked.
@@ -210,9 +222,10 @@ impl<A> SpillAlloc<A> {
             .compare_exchange(NONE, MAKING, AcqRel, Acquire)
             .is_ok()
         {
-            let made = ScratchDir::from_env().and_then(|dir| Blocks::new(&dir));
-            let state = match made {
-                Ok(blocks) => {
+            let made = quiet::scratch_file().and_then(|file| Blocks::over(file).ok());
+            // Children are told about the addresses before there is anything at them.
+            let state = match made.filter(Blocks::clear_in_children) {
+                Some(blocks) => {
                     let (base, len) = blocks.addresses();
                     // SAFETY: this thread alone changed the state, so it alone writes here
                     // (invariant 1).
@@ -221,7 +234,7 @@ impl<A> SpillAlloc<A> {
                     self.len.store(len, Release);
                     READY
                 }
-                Err(_refused) => FAILED,
+                None => FAILED,
             };
             self.state.store(state, Release);
         }
@@ -241,6 +254,10 @@ impl<A> SpillAlloc<A> {
             return ptr::null_mut();
         };
         let blocks = self.make_blocks();
+        if blocks.is_some_and(|blocks| !blocks.is_owner()) {
+            // A forked child's blocks are the inner allocator's.
+            return ptr::null_mut();
+        }
         let block = blocks.and_then(|blocks| blocks.allocate(layout, zeroed));
         self.note_peak();
         block.map_or_else(
@@ -332,6 +349,15 @@ impl<A: GlobalAlloc> SpillAlloc<A> {
             return ptr::null_mut();
         };
         let ours = self.is_ours(block);
+        if ours && self.blocks().is_some_and(Blocks::is_cleared) {
+            // A forked child has the address of its parent's block, and not its bytes. To keep a
+            // block that is too long is allowed; to move it cannot be done.
+            return if new_size <= old.size() {
+                block
+            } else {
+                ptr::null_mut()
+            };
+        }
         if ours && new_size >= self.threshold() {
             // SAFETY: the caller keeps the contract.
             if let Some(resized) = unsafe { self.resize_spilled(block, old, new) } {
@@ -421,6 +447,7 @@ fn parse_threshold(value: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::fault::{Fault, Outcome, arm, disarm};
 
     #[test]
     fn thresholds_have_units_or_are_off() {
@@ -466,5 +493,74 @@ mod tests {
         unsafe { spill.dealloc(block, layout(size)) };
         assert!(spill.peak() >= 5 << 20);
         assert_eq!(spill.failures(), 0);
+    }
+
+    /// Counts what each thread asks of the heap.
+    struct Counting;
+
+    thread_local! {
+        static ASKED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[global_allocator]
+    static COUNTING: Counting = Counting;
+
+    // SAFETY: all calls are passed on to the system's allocator.
+    unsafe impl GlobalAlloc for Counting {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            let _gone = ASKED.try_with(|asked| asked.set(asked.get() + 1));
+            // SAFETY: the caller keeps the contract.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+            // SAFETY: the caller keeps the contract.
+            unsafe { System.dealloc(block, layout) };
+        }
+    }
+
+    /// When memory and disk were both full, the error that said so was itself allocated: the
+    /// program was aborted where it should have got a null pointer.
+    #[cfg(not(any(miri, heap_backend)))]
+    #[test]
+    fn nothing_is_allocated_on_any_path_not_even_when_calls_fail() {
+        let layout = Layout::from_size_align(100 << 10, 64).unwrap();
+        let mut calls_most = 0;
+        for after in 0..200 {
+            for errno in [5, 12, 28] {
+                for sticky in [false, true] {
+                    // Leaked, as a static is never dropped.
+                    let spill: &SpillAlloc = Box::leak(Box::new(SpillAlloc::new(64 << 10)));
+                    let outcome = Outcome::Errno(errno);
+                    arm(Fault {
+                        after,
+                        sticky,
+                        outcome,
+                    });
+                    let before = ASKED.get();
+                    // SAFETY: the size is not zero.
+                    let mut block = unsafe { spill.alloc_zeroed(layout) };
+                    assert!(!block.is_null());
+                    let mut size = layout.size();
+                    for new_size in [3 << 20, 1 << 20, 100, 200 << 10] {
+                        let old = Layout::from_size_align(size, 64).unwrap();
+                        // SAFETY: the block has this layout, and the new size is not zero.
+                        block = unsafe { spill.realloc(block, old, new_size) };
+                        assert!(!block.is_null());
+                        size = new_size;
+                    }
+                    // SAFETY: the block has this layout.
+                    unsafe { spill.dealloc(block, Layout::from_size_align(size, 64).unwrap()) };
+                    let asked = ASKED.get() - before;
+                    let (calls, _met) = disarm();
+                    assert_eq!(asked, 0, "call {after}, error {errno}, for good: {sticky}");
+                    calls_most = calls_most.max(calls);
+                }
+            }
+            if after > calls_most {
+                break;
+            }
+        }
+        assert!(calls_most > 10, "{calls_most} calls");
     }
 }

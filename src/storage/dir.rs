@@ -193,7 +193,7 @@ impl ScratchDir {
         let facts = self.file_system()?;
         Ok(ScratchReport {
             path: self.inner.path.clone(),
-            file_system: facts.name,
+            file_system: facts.name.into_owned(),
             ram_backed: facts.ram_backed,
             network: facts.network,
             free_bytes: facts.free_bytes,
@@ -242,6 +242,26 @@ impl ScratchDir {
             }
         }
         Ok(())
+    }
+
+    /// Enters `bytes` into the budget if they are allowed. Allocates nothing.
+    pub(crate) fn try_charge(&self, bytes: u64) -> bool {
+        let quota = self.inner.quota_bytes;
+        let within = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= quota);
+        let used = &self.inner.used_bytes;
+        if used.fetch_update(Relaxed, Relaxed, within).is_err() {
+            return false;
+        }
+        let floor = self.inner.free_bytes_min;
+        let enough = || {
+            let facts = sys::retry(|| self.inner.dir.file_system());
+            facts.is_ok_and(|facts| facts.free_bytes.saturating_sub(bytes) >= floor)
+        };
+        if floor > 0 && !enough() {
+            self.release(bytes);
+            return false;
+        }
+        true
     }
 
     /// Takes `bytes` out of the budget.

@@ -50,7 +50,7 @@ impl OwnedFile {
 
     /// Refuses a length that the process may not give to a file: to try would be `SIGXFSZ`.
     pub(crate) fn check_len(&self, len: u64) -> Result<()> {
-        let Some(limit) = sys::file_size_limit().filter(|limit| len > *limit) else {
+        let Some(limit) = limit_below(len) else {
             return Ok(());
         };
         stats::failed();
@@ -63,33 +63,38 @@ impl OwnedFile {
         self.retry(action, || self.file.set_len(len))
     }
 
-    pub(crate) fn punch(&self, offset: u64, len: u64) -> Result<()> {
-        const ACTION: &str = "give back part of a file in";
-        self.check_owner(ACTION)?;
-        self.retry(ACTION, || self.file.punch(offset, len))
+    /// Gives part of the file back to the disk. Asks not who owns the file, and allocates nothing.
+    pub(crate) fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        sys::retry(|| self.file.punch(offset, len))
     }
 
     /// Claims space for `from..to`, by writing zeros where the file system cannot reserve it. When
-    /// it fails, part of the space may have been claimed.
-    pub(crate) fn claim(&self, from: u64, to: u64) -> Result<()> {
+    /// it fails, part of the space may have been claimed. Asks not who owns the file, and allocates
+    /// nothing.
+    pub(crate) fn claim(&self, from: u64, to: u64) -> io::Result<()> {
         let len = to.saturating_sub(from);
         let claimed = sys::retry(|| self.file.allocate(from, len));
         match claimed {
             Err(answer) if answer.kind() == io::ErrorKind::Unsupported => {
                 self.write_zeros(from, len)
             }
-            claimed => claimed.map_err(|answer| self.error(GROW, answer)),
+            claimed => claimed,
         }
     }
 
-    pub(crate) fn write_zeros(&self, offset: u64, len: u64) -> Result<()> {
+    /// Writes zeros, with the same reservations.
+    pub(crate) fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()> {
         let end = offset.saturating_add(len);
         let mut at = offset;
         while at < end {
             let len = end.saturating_sub(at).min(ZEROS.len() as u64);
             let zeros = ZEROS.get(..usize::try_from(len).unwrap_or(0));
-            self.write_all_at(zeros.unwrap_or_default(), at)?;
-            at = at.saturating_add(len);
+            let zeros = zeros.unwrap_or_default();
+            let taken = sys::retry(|| self.file.write_at(zeros, at))?;
+            if taken == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            at = at.saturating_add(taken as u64);
         }
         Ok(())
     }
@@ -208,13 +213,23 @@ impl OwnedFile {
         synced.inspect_err(|_lost| self.sync_failed.store(true, Relaxed))
     }
 
+    /// Returns what the file is called in errors.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn sys(&self) -> &sys::File {
         &self.file
     }
 
+    /// Returns whether this is the process that opened the file.
+    pub(crate) fn is_owner(&self) -> bool {
+        sys::process() == self.owner
+    }
+
     /// Refuses to work in a forked child.
     pub(crate) fn check_owner(&self, action: &'static str) -> Result<()> {
-        if sys::process() == self.owner {
+        if self.is_owner() {
             return Ok(());
         }
         let reason = "it belongs to the process that this one was forked from";
@@ -233,8 +248,18 @@ impl OwnedFile {
     #[cold]
     pub(crate) fn error(&self, action: &'static str, answer: io::Error) -> Error {
         stats::failed();
+        if self.path.as_os_str().is_empty() {
+            // Files of the user's, and those of a global allocator, which cannot keep a path.
+            let action = action.strip_suffix(" in").unwrap_or(action);
+            return Error::io(action, answer);
+        }
         Error::io(action, answer).at(&self.path)
     }
+}
+
+/// Returns `RLIMIT_FSIZE` if it does not allow a file of this length.
+pub(crate) fn limit_below(len: u64) -> Option<u64> {
+    sys::file_size_limit().filter(|limit| len > *limit)
 }
 
 /// Returns whether an answer to `copy_file_range` says that this file system does not do it.

@@ -8,6 +8,7 @@ pub(crate) mod blocks;
 pub(crate) mod dir;
 pub(crate) mod file;
 pub(crate) mod growth;
+pub(crate) mod quiet;
 pub(crate) mod region;
 pub(crate) mod scratch;
 pub(crate) mod stats;

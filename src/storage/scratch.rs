@@ -1,20 +1,29 @@
-//! A scratch file: an [`OwnedFile`] without a name, whose space counts against a budget.
+//! A scratch file: an [`OwnedFile`] for this process alone, whose space counts against a budget.
 
+use std::io;
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::error::Result;
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+use crate::error::{Error, ErrorKind};
 use crate::storage::dir::{GROW, ScratchDir};
-use crate::storage::file::OwnedFile;
+use crate::storage::file::{OwnedFile, limit_below};
 use crate::storage::stats;
+use crate::sys;
 
-/// A file without a name in a [`ScratchDir`], whose claimed bytes count against its budget.
+/// A file without a name in a [`ScratchDir`], whose claimed bytes count against its budget; or a
+/// file of the user's, without one.
 #[derive(Debug)]
 pub(crate) struct ScratchFile {
     file: OwnedFile,
-    dir: ScratchDir,
-    /// Bytes entered into the budget of `dir` for this file.
+    /// Whose budget counts, if any.
+    dir: Option<ScratchDir>,
+    /// Bytes claimed for this file, and entered into the budget.
     charged_bytes: AtomicU64,
+    /// Whether the file stays when this is gone: then it is emptied and unlocked.
+    lent: bool,
 }
 
 impl Deref for ScratchFile {
@@ -30,8 +39,51 @@ impl ScratchFile {
         let file = dir.create_unnamed()?;
         Ok(Self {
             file: OwnedFile::new(file, dir.path()),
-            dir: dir.clone(),
+            dir: Some(dir.clone()),
             charged_bytes: AtomicU64::new(0),
+            lent: false,
+        })
+    }
+
+    /// Takes a file that has no name, and whose directory has no budget. Allocates nothing.
+    pub(crate) fn without_dir(file: sys::File) -> Self {
+        Self {
+            file: OwnedFile::new(file, Path::new("")),
+            dir: None,
+            charged_bytes: AtomicU64::new(0),
+            lent: false,
+        }
+    }
+
+    /// Takes a file of the user's, which nobody else may have locked, and locks it.
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn lent(file: std::fs::File) -> Result<Self> {
+        const ACTION: &str = "use the given file";
+        let failed = |answer| Error::io(ACTION, answer);
+        let file = sys::File::from_std(file);
+        let locked = sys::retry(|| file.try_lock()).map_err(failed)?;
+        if !locked {
+            let reason = "it is locked by somebody else";
+            return Err(Error::refused(ErrorKind::Io, ACTION, reason));
+        }
+        let facts = sys::retry(|| file.facts());
+        let reason = match &facts {
+            Ok(facts) if !facts.regular => "it is no regular file",
+            Ok(facts) if facts.len > 0 => "it is not empty",
+            Ok(facts) if facts.append => "it is open for appending",
+            Ok(_) => {
+                // From here on, drop empties and unlocks it.
+                let mut lent = Self::without_dir(file);
+                lent.lent = true;
+                return Ok(lent);
+            }
+            Err(_) => "",
+        };
+        // A duplicate of the caller's would keep the lock.
+        let _unlocked = sys::retry(|| file.unlock());
+        Err(match facts {
+            Ok(_) => Error::refused(ErrorKind::Io, ACTION, reason),
+            Err(answer) => failed(answer),
         })
     }
 
@@ -52,13 +104,14 @@ impl ScratchFile {
         self.file.check_owner(GROW)?;
         self.file.check_len(to)?;
         let added = to.saturating_sub(from);
-        let charged = self.dir.charge(added);
-        charged.inspect_err(|_refused| stats::failed())?;
+        if let Some(dir) = &self.dir {
+            dir.charge(added).inspect_err(|_refused| stats::failed())?;
+        }
         if let Err(refused) = self.file.claim(from, to) {
             // ext4 leaves the file half grown when the disk is full (linux-facts G3).
             let _undone = self.file.set_len(GROW, from);
-            self.dir.release(added);
-            return Err(refused);
+            self.release(added);
+            return Err(self.file.error(GROW, refused));
         }
         self.charged_bytes.fetch_add(added, Relaxed);
         stats::claimed(added);
@@ -76,8 +129,11 @@ impl ScratchFile {
 
     /// Gives the space of `len` bytes from `offset`, which are in the file and claimed, back to the
     /// budget, and to the disk where the file system can give back parts of files. Says whether that
-    /// was done; then they read as zero. Otherwise they stay claimed.
+    /// was done; then they read as zero. Otherwise they stay claimed. Allocates nothing.
     pub(crate) fn give_back_part(&self, offset: u64, len: u64) -> bool {
+        if !self.file.is_owner() {
+            return false;
+        }
         let given = self.file.punch(offset, len);
         let given = given.or_else(|_refused| self.file.write_zeros(offset, len));
         if given.is_ok() {
@@ -86,35 +142,47 @@ impl ScratchFile {
         given.is_ok()
     }
 
-    /// Makes the file `len` bytes long without claiming any of them: a hole, of which
-    /// [`claim_part`](Self::claim_part) makes parts usable.
-    pub(crate) fn set_sparse_len(&self, len: u64) -> Result<()> {
-        self.file.check_len(len)?;
-        self.file.set_len(GROW, len)
+    /// Makes the file, which is new, `len` bytes long without claiming any of them: a hole, of which
+    /// [`claim_part`](Self::claim_part) makes parts usable. Allocates nothing.
+    pub(crate) fn set_sparse_len(&self, len: u64) -> io::Result<()> {
+        if limit_below(len).is_some() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        sys::retry(|| self.file.sys().set_len(len))
     }
 
-    /// Claims space for `len` bytes from `offset`, all inside of the file and none claimed yet.
-    ///
-    /// On failure nothing is claimed.
-    pub(crate) fn claim_part(&self, offset: u64, len: u64) -> Result<()> {
-        self.file.check_owner(GROW)?;
-        let charged = self.dir.charge(len);
-        charged.inspect_err(|_refused| stats::failed())?;
-        if let Err(refused) = self.file.claim(offset, offset.saturating_add(len)) {
+    /// Claims space for `len` bytes from `offset`, all inside of the file and none claimed yet; says
+    /// whether it could. Otherwise nothing is claimed. Allocates nothing.
+    pub(crate) fn claim_part(&self, offset: u64, len: u64) -> bool {
+        if !self.file.is_owner() {
+            return false;
+        }
+        if self.dir.as_ref().is_some_and(|dir| !dir.try_charge(len)) {
+            stats::failed();
+            return false;
+        }
+        if self.file.claim(offset, offset.saturating_add(len)).is_err() {
+            stats::failed();
             // Part of the space may have been claimed.
             let _undone = self.file.punch(offset, len);
-            self.dir.release(len);
-            return Err(refused);
+            self.release(len);
+            return false;
         }
         self.charged_bytes.fetch_add(len, Relaxed);
         stats::claimed(len);
-        Ok(())
+        true
     }
 
     fn give_back(&self, bytes: u64) {
         self.charged_bytes.fetch_sub(bytes, Relaxed);
-        self.dir.release(bytes);
+        self.release(bytes);
         stats::returned(bytes);
+    }
+
+    fn release(&self, bytes: u64) {
+        if let Some(dir) = &self.dir {
+            dir.release(bytes);
+        }
     }
 
     /// Returns the bytes that are claimed on disk for this file.
@@ -122,20 +190,28 @@ impl ScratchFile {
         self.charged_bytes.load(Relaxed)
     }
 
-    pub(crate) fn dir(&self) -> &ScratchDir {
-        &self.dir
+    /// Returns the directory whose budget counts, if any.
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn dir(&self) -> Option<&ScratchDir> {
+        self.dir.as_ref()
     }
 }
 
 impl Drop for ScratchFile {
     fn drop(&mut self) {
         self.give_back(self.claimed_bytes());
+        if self.lent && self.file.is_owner() {
+            // Nobody is left to hear of a refusal.
+            let _emptied = sys::retry(|| self.file.sys().set_len(0));
+            let _unlocked = sys::retry(|| self.file.sys().unlock());
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(not(any(feature = "allocator-api2", feature = "nightly")))]
     use crate::error::ErrorKind;
     use crate::sys::fault::{Fault, Outcome, arm, disarm};
 
@@ -237,5 +313,78 @@ mod tests {
         file.shrink(1 << 20, 4096).unwrap();
         assert_eq!(file.sys().disk_bytes().unwrap(), 4096);
         assert_eq!(dir.used_bytes(), 4096);
+    }
+
+    #[cfg(not(heap_backend))]
+    fn empty_file() -> std::fs::File {
+        use std::sync::atomic::AtomicUsize;
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Relaxed);
+        let name = format!("target/outcore-lent-{}-{number}", std::process::id());
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        let file = options.open(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        file
+    }
+
+    #[cfg(not(any(miri, heap_backend)))]
+    #[test]
+    fn a_lent_file_is_locked_and_comes_back_empty() {
+        let file = empty_file();
+        let kept = file.try_clone().unwrap();
+        let lent = ScratchFile::lent(file).unwrap();
+        // Another open description of the same file.
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&kept));
+        let again = || std::fs::File::options().read(true).write(true).open(&path);
+        let error = ScratchFile::lent(again().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.to_string().contains("locked"), "{error}");
+        lent.set_sparse_len(1 << 20).unwrap();
+        assert!(lent.claim_part(0, 8192) && lent.claimed_bytes() == 8192);
+        drop(lent);
+        assert_eq!(kept.metadata().unwrap().len(), 0);
+        drop(ScratchFile::lent(again().unwrap()).unwrap());
+    }
+
+    /// What is refused must neither be emptied nor stay locked.
+    #[cfg(not(any(miri, heap_backend)))]
+    #[test]
+    fn a_file_that_cannot_be_lent_is_left_alone() {
+        let file = empty_file();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"the user's", 0).unwrap();
+        for _ in 0..2 {
+            let error = ScratchFile::lent(file.try_clone().unwrap()).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "cannot use the given file: it is not empty"
+            );
+            assert_eq!(file.metadata().unwrap().len(), 10);
+        }
+        let directory = std::fs::File::options()
+            .read(true)
+            .open(env!("CARGO_MANIFEST_DIR"))
+            .unwrap();
+        let error = ScratchFile::lent(directory).unwrap_err();
+        assert!(error.to_string().contains("no regular file"), "{error}");
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_claimed_leaves_the_books_as_they_were() {
+        let dir = ScratchDir::builder(env!("CARGO_MANIFEST_DIR"))
+            .quota(1 << 20)
+            .build()
+            .unwrap();
+        let file = ScratchFile::create(&dir).unwrap();
+        file.set_sparse_len(4 << 20).unwrap();
+        assert!(!file.claim_part(0, 2 << 20), "the quota");
+        arm(next_call(Outcome::HalfThenErrno(ENOSPC)));
+        assert!(!file.claim_part(0, 1 << 20));
+        assert_eq!(disarm(), (2, 1), "half of it was given back");
+        assert_eq!((file.claimed_bytes(), dir.used_bytes()), (0, 0));
+        assert!(file.claim_part(0, 1 << 20) && file.give_back_part(0, 1 << 20));
+        assert_eq!((file.claimed_bytes(), dir.used_bytes()), (0, 0));
     }
 }

@@ -6,12 +6,15 @@
 //! run side by side.
 
 use std::cell::RefCell;
+use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::path::Path;
 use std::ptr::NonNull;
 
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+use crate::sys::FileFacts;
 use crate::sys::backend;
 use crate::sys::{Access, FileSystem, Hint};
 
@@ -114,6 +117,16 @@ impl Dir {
         backend::Dir::open(path).map(|inner| Self { inner })
     }
 
+    pub(crate) fn open_c(path: &CStr) -> io::Result<Self> {
+        check()?;
+        backend::Dir::open_c(path).map(|inner| Self { inner })
+    }
+
+    pub(crate) fn is_ram_backed(&self) -> io::Result<bool> {
+        check()?;
+        self.inner.is_ram_backed()
+    }
+
     pub(crate) fn file_system(&self) -> io::Result<FileSystem> {
         check()?;
         self.inner.file_system()
@@ -132,6 +145,29 @@ pub(crate) struct File {
 }
 
 impl File {
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn from_std(file: std::fs::File) -> Self {
+        let inner = backend::File::from_std(file);
+        Self { inner }
+    }
+
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn try_lock(&self) -> io::Result<bool> {
+        check()?;
+        self.inner.try_lock()
+    }
+
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        check()?;
+        self.inner.unlock()
+    }
+
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
+        check()?;
+        self.inner.facts()
+    }
+
     pub(crate) fn read_at(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
         let len = transfer(buffer.len())?;
         if len == 0 {
@@ -218,6 +254,14 @@ impl Space {
 
     pub(crate) fn len(&self) -> usize {
         self.inner.len()
+    }
+
+    pub(crate) fn clear_in_children(&self) -> bool {
+        check().is_ok() && self.inner.clear_in_children()
+    }
+
+    pub(crate) fn is_cleared(&self) -> bool {
+        self.inner.is_cleared()
     }
 
     /// # Safety

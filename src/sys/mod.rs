@@ -19,6 +19,7 @@
 //!   on a file, `slide` moves memory forward and leaves zeroed memory behind, `release` takes
 //!   pages away again. No call leaves a hole into which a mapping of someone else could fall.
 
+use std::borrow::Cow;
 use std::io;
 
 #[cfg(not(any(target_os = "linux", miri, heap_backend)))]
@@ -58,11 +59,21 @@ pub(crate) fn retry<R>(mut call: impl FnMut() -> io::Result<R>) -> io::Result<R>
     }
 }
 
+/// What a file says about itself.
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileFacts {
+    pub(crate) len: u64,
+    pub(crate) regular: bool,
+    /// Whether all writes go to its end.
+    pub(crate) append: bool,
+}
+
 /// What a file system says about itself.
 #[derive(Clone, Debug)]
 pub(crate) struct FileSystem {
     /// The usual name, or the type's number in hexadecimal where we know no name.
-    pub(crate) name: String,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) ram_backed: bool,
     pub(crate) network: bool,
     pub(crate) free_bytes: u64,

@@ -14,6 +14,7 @@ mod arena_mistakes;
 mod arena_model;
 mod arena_text;
 mod arena_threads;
+mod spill_fork;
 mod support;
 #[cfg(not(miri))]
 mod tidy;

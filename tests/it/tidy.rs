@@ -30,7 +30,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/sys/fault.rs",
     "src/sys/heap/file.rs",
     "src/sys/heap/space.rs",
-    "src/sys/unix/process.rs",
+    "src/sys/unix/fork.rs",
     "src/sys/unix/process.rs",
     "src/sys/unix/space.rs",
     "src/vec/grow.rs",

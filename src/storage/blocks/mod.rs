@@ -24,19 +24,21 @@ mod table;
 
 use std::alloc::Layout;
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::Result;
 use crate::storage::addresses::{Addresses, share_of};
-#[cfg(feature = "allocator-api2")]
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use crate::storage::advice::Advice;
 use crate::storage::blocks::buddy::Buddy;
 use crate::storage::blocks::classes::class_of;
 use crate::storage::blocks::runs::Runs;
 use crate::storage::blocks::slots::{SLOTS, Slots};
 use crate::storage::blocks::table::{Kind, UNIT_BYTES};
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use crate::storage::dir::ScratchDir;
 use crate::storage::growth::page_up;
 use crate::storage::scratch::ScratchFile;
@@ -93,13 +95,11 @@ enum Place {
 }
 
 impl Blocks {
-    /// Makes a file and maps it, over up to 8 TiB of addresses.
-    pub(crate) fn new(dir: &ScratchDir) -> Result<Self> {
-        let file = ScratchFile::create(dir)?;
-        let refused = |answer| file.error("map a file in", answer);
+    /// Maps a file that is empty, over up to 8 TiB of addresses. Allocates nothing.
+    pub(crate) fn over(file: ScratchFile) -> io::Result<Self> {
         let mut len = share_of(SHARES).max(LEN_WORTH_TRYING);
         let space = loop {
-            let reserved = Addresses::exactly(len, SHARES, ALIGN_MAX).map_err(refused);
+            let reserved = Addresses::exactly(len, SHARES, ALIGN_MAX);
             let shown = reserved.and_then(|space| {
                 file.set_sparse_len(space.len() as u64)?;
                 Ok(space)
@@ -111,11 +111,10 @@ impl Blocks {
             }
         };
         // SAFETY: nobody knows the addresses yet, and the file is ours alone.
-        let shown = sys::retry(|| unsafe { space.show_all(file.sys(), Access::ReadWrite) });
-        shown.map_err(refused)?;
+        sys::retry(|| unsafe { space.show_all(file.sys(), Access::ReadWrite) })?;
         let zone_b = space.len() / 2;
         let state = State {
-            buddy: Buddy::new(zone_b / UNIT_BYTES).map_err(refused)?,
+            buddy: Buddy::new(zone_b / UNIT_BYTES)?,
             runs: Runs::new(),
             slots: Slots::new(zone_b / SLOTS),
         };
@@ -130,7 +129,7 @@ impl Blocks {
     /// Hands out a block for a layout whose size is not zero; `None` if there is no space on disk,
     /// or no room among the addresses.
     pub(crate) fn allocate(&self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
-        if layout.align() > ALIGN_MAX || self.file.check_owner("allocate in").is_err() {
+        if layout.align() > ALIGN_MAX || !self.file.is_owner() {
             return None;
         }
         if let Some(class) = class_of(layout) {
@@ -194,7 +193,7 @@ impl Blocks {
     ///
     /// The block was handed out by this, was not taken back since, and nobody uses it any more.
     pub(crate) unsafe fn deallocate(&self, block: NonNull<u8>) {
-        if self.file.check_owner("free a block in").is_err() {
+        if !self.file.is_owner() {
             // In a forked child the block is not mapped, and its file is the parent's.
             return;
         }
@@ -245,7 +244,9 @@ impl Blocks {
         new: Layout,
         zeroed: bool,
     ) -> Option<NonNull<u8>> {
-        self.file.check_owner("resize a block in").ok()?;
+        if !self.file.is_owner() {
+            return None;
+        }
         let aligned = block.addr().get() & new.align().wrapping_sub(1) == 0;
         let resized = aligned.then(|| self.resize_in_place(block, new)).flatten();
         if let Some(used_before) = resized {
@@ -319,7 +320,7 @@ impl Blocks {
 
     fn claim(&self, range: Range<usize>) -> bool {
         let (offset, len) = (range.start as u64, range.len() as u64);
-        range.is_empty() || self.file.claim_part(offset, len).is_ok()
+        range.is_empty() || self.file.claim_part(offset, len)
     }
 
     /// Gives space back, after which it reads as zero. Where that fails, it stays claimed, and its
@@ -365,6 +366,22 @@ impl Blocks {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns whether this is the process that made the blocks.
+    pub(crate) fn is_owner(&self) -> bool {
+        self.file.is_owner()
+    }
+
+    /// Sees to it that forked children find nothing where the blocks are, not even what they map
+    /// themselves; says whether it will be so. For blocks that are never dropped.
+    pub(crate) fn clear_in_children(&self) -> bool {
+        self.space.clear_in_children()
+    }
+
+    /// Returns whether this is a forked child that finds nothing where the blocks are.
+    pub(crate) fn is_cleared(&self) -> bool {
+        self.space.is_cleared()
+    }
+
     /// Returns the bytes claimed on disk.
     pub(crate) fn claimed_bytes(&self) -> u64 {
         self.file.claimed_bytes()
@@ -380,8 +397,8 @@ impl Blocks {
         (self.space.base().addr().get(), self.space.len())
     }
 
-    #[cfg(feature = "allocator-api2")]
-    pub(crate) fn dir(&self) -> &ScratchDir {
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn dir(&self) -> Option<&ScratchDir> {
         self.file.dir()
     }
 
@@ -395,7 +412,7 @@ impl Blocks {
     }
 
     /// Tells the kernel in which order blocks will be accessed.
-    #[cfg(feature = "allocator-api2")]
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     pub(crate) fn advise(&self, advice: Advice) -> Result<()> {
         if advice == Advice::Random {
             self.evict()?;

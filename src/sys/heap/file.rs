@@ -4,6 +4,7 @@
     reason = "copies between a file's bytes and the windows on it"
 )]
 
+use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -11,6 +12,8 @@ use std::path::Path;
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+use crate::sys::FileFacts;
 use crate::sys::{FileSystem, Hint};
 
 /// Stands in for a directory, which only has to exist.
@@ -30,9 +33,18 @@ impl Dir {
         std::fs::read_dir(path).map(|_entries| Self)
     }
 
+    pub(crate) fn open_c(path: &CStr) -> io::Result<Self> {
+        let path = path.to_str().map_err(|_no_text| io::ErrorKind::NotFound)?;
+        Self::open(Path::new(path))
+    }
+
+    pub(crate) fn is_ram_backed(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+
     pub(crate) fn file_system(&self) -> io::Result<FileSystem> {
         Ok(FileSystem {
-            name: "heap".to_owned(),
+            name: "heap".into(),
             ram_backed: false,
             network: false,
             free_bytes: 1 << 40,
@@ -174,6 +186,32 @@ impl Content {
 impl File {
     fn content(&self) -> MutexGuard<'_, Content> {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stands in for an empty file. Nothing is locked.
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn from_std(_file: std::fs::File) -> Self {
+        Self {
+            content: Arc::new(Mutex::new(Content::default())),
+        }
+    }
+
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn try_lock(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
+        Ok(FileFacts {
+            len: self.content().bytes.len() as u64,
+            regular: true,
+            append: false,
+        })
     }
 
     pub(super) fn shared_content(&self) -> &Arc<Mutex<Content>> {

@@ -65,6 +65,14 @@ impl Space {
         self.layout.size()
     }
 
+    pub(crate) fn clear_in_children(&self) -> bool {
+        true
+    }
+
+    pub(crate) fn is_cleared(&self) -> bool {
+        false
+    }
+
     /// # Safety
     ///
     /// As in the contract: no reference leads into `range`, and no other thread uses it.

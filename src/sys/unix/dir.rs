@@ -1,6 +1,7 @@
 //! A directory, what its file system is, and files without a name in it.
 
-use std::ffi::CString;
+use std::borrow::Cow;
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -24,6 +25,21 @@ impl Dir {
         Ok(Self { fd })
     }
 
+    /// As [`open`](Self::open), and allocates nothing.
+    pub(crate) fn open_c(path: &CStr) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = fs::open(path, flags, Mode::empty())?;
+        Ok(Self { fd })
+    }
+
+    /// Says whether the file system lives in memory. Allocates nothing.
+    pub(crate) fn is_ram_backed(&self) -> io::Result<bool> {
+        let facts = fs::fstatfs(&self.fd)?;
+        let magic = u32::try_from(facts.f_type & 0xFFFF_FFFF).unwrap_or(0);
+        let (_name, ram_backed, _network) = describe(magic);
+        Ok(ram_backed)
+    }
+
     /// Says what file system the directory is on, and how full that is.
     pub(crate) fn file_system(&self) -> io::Result<FileSystem> {
         let facts = fs::fstatfs(&self.fd)?;
@@ -32,7 +48,7 @@ impl Dir {
         let (name, ram_backed, network) = describe(magic);
         let block_bytes = u64::try_from(facts.f_frsize).unwrap_or(0);
         Ok(FileSystem {
-            name: name.map_or_else(|| format!("file system {magic:#x}"), str::to_owned),
+            name: name.map_or_else(|| format!("file system {magic:#x}").into(), Cow::Borrowed),
             ram_backed,
             network,
             free_bytes: facts.f_bavail.saturating_mul(block_bytes),
@@ -41,6 +57,7 @@ impl Dir {
     }
 
     /// Creates an empty file that no path leads to, readable and writable by its owner only.
+    /// Allocates nothing.
     ///
     /// Where the file system knows no `O_TMPFILE`, the file has a random name for the moment
     /// between two calls.
@@ -61,14 +78,19 @@ impl Dir {
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
         let name = random_name()?;
-        let fd = fs::openat(&self.fd, &name, flags, Mode::RUSR | Mode::WUSR)?;
-        retry_on_intr(|| fs::unlinkat(&self.fd, &name, AtFlags::empty()))?;
+        let name =
+            CStr::from_bytes_until_nul(&name).map_err(|_no_end| io::ErrorKind::InvalidData)?;
+        let fd = fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
+        retry_on_intr(|| fs::unlinkat(&self.fd, name, AtFlags::empty()))?;
         Ok(File::from_fd(fd))
     }
 }
 
-/// Returns `.outcore-` and 128 random bits.
-fn random_name() -> io::Result<CString> {
+/// How the names of files start that have one for a moment.
+const PREFIX: &[u8] = b".outcore-";
+
+/// Returns `.outcore-`, 128 random bits, and a zero.
+fn random_name() -> io::Result<[u8; 42]> {
     let mut bits = [0; 16];
     let filled = retry_on_intr(|| {
         rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty())
@@ -76,8 +98,19 @@ fn random_name() -> io::Result<CString> {
     if filled < bits.len() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let name = format!(".outcore-{:032x}", u128::from_ne_bytes(bits));
-    CString::new(name).map_err(io::Error::from)
+    let digit = |nibble: u8| {
+        *b"0123456789abcdef"
+            .get(usize::from(nibble))
+            .unwrap_or(&b'0')
+    };
+    let digits = bits
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    let mut name = [0; 42];
+    for (place, byte) in name.iter_mut().zip(PREFIX.iter().copied().chain(digits)) {
+        *place = byte;
+    }
+    Ok(name)
 }
 
 /// Returns the name of a file system type, whether it lives in memory, and whether it is remote.
@@ -138,6 +171,11 @@ mod tests {
 
     #[test]
     fn random_names_differ() {
-        assert_ne!(random_name().unwrap(), random_name().unwrap());
+        let name = random_name().unwrap();
+        assert_ne!(name, random_name().unwrap());
+        assert_eq!(
+            (name.iter().position(|byte| *byte == 0), name.len()),
+            (Some(41), 42)
+        );
     }
 }

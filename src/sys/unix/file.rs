@@ -4,8 +4,14 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, Advice, FallocateFlags};
+use rustix::fs::{self, Advice, FallocateFlags, FlockOperation};
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+use rustix::fs::{FileType, OFlags};
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+use rustix::io::Errno;
 
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+use crate::sys::FileFacts;
 use crate::sys::Hint;
 
 /// An open file, closed on drop.
@@ -17,6 +23,35 @@ pub(crate) struct File {
 impl File {
     pub(super) fn from_fd(fd: OwnedFd) -> Self {
         Self { fd }
+    }
+
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn from_std(file: std::fs::File) -> Self {
+        Self { fd: file.into() }
+    }
+
+    /// Locks the file for this open description of it; says whether nobody else has it locked.
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn try_lock(&self) -> io::Result<bool> {
+        match fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            locked => Ok(locked.map(|()| true)?),
+        }
+    }
+
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        Ok(fs::flock(&self.fd, FlockOperation::Unlock)?)
+    }
+
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
+        let facts = fs::fstat(&self.fd)?;
+        let flags = fs::fcntl_getfl(&self.fd)?;
+        Ok(FileFacts {
+            len: u64::try_from(facts.st_size).unwrap_or(0),
+            regular: FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile,
+            append: flags.contains(OFlags::APPEND),
+        })
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {

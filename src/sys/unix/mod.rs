@@ -2,6 +2,7 @@
 
 mod dir;
 mod file;
+mod fork;
 mod process;
 mod space;
 

@@ -13,7 +13,7 @@ use rustix::mm::{self, Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 use rustix::process::{Resource, getrlimit};
 
 use crate::sys::unix::file::File;
-use crate::sys::unix::{page_size, process};
+use crate::sys::unix::{fork, page_size, process};
 use crate::sys::{Access, Hint};
 
 /// Addresses of ours. Dropping the value unmaps all of them.
@@ -84,6 +84,18 @@ impl Space {
     /// Returns the number of reserved bytes, a multiple of the page size.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Sees to it that the pages which forked children do not inherit stay clear there; says whether
+    /// it will be so. For a space that is never dropped. Allocates nothing.
+    pub(crate) fn clear_in_children(&self) -> bool {
+        fork::clear_in_children(self.base.as_ptr().cast::<c_void>(), self.len)
+    }
+
+    /// Returns whether this process is a forked child in which the space leads to nothing, and
+    /// always will.
+    pub(crate) fn is_cleared(&self) -> bool {
+        fork::is_cleared(self.base.as_ptr().cast::<c_void>())
     }
 
     /// Turns the pages of `range` into zeroed memory. What was there is gone.
