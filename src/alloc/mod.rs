@@ -114,7 +114,9 @@ use crate::storage::scratch::ScratchFile;
 ///
 /// One file and one mapping, of 8 TiB of addresses where there are so many. Blocks up to 16 KiB
 /// come in 36 sizes from runs of 64 KiB, blocks up to 1 MiB are aligned to their length, and larger
-/// ones have addresses to grow where they are. Freed pages go back to the disk.
+/// ones start in the middle of the widest gap, so that they can grow for long where they are. Freed
+/// pages go back to the disk. Eight heaps serve small blocks, so that threads seldom wait for each
+/// other; each keeps an empty run of each size that was used in it.
 #[derive(Clone)]
 pub struct DiskAlloc {
     blocks: Arc<Blocks>,

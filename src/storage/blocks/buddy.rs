@@ -5,7 +5,7 @@
 
 use std::io;
 
-use crate::storage::blocks::table::{Kind, Table, first_of, link, unlink};
+use crate::storage::blocks::table::{Kind, Table, Unit, first_of, link, unlink};
 
 /// Orders of blocks: the largest has 2^24 units, which is 1 TiB.
 const ORDERS: usize = 25;
@@ -16,7 +16,6 @@ const OPEN_ORDER: u32 = 8;
 /// The free blocks of zone A.
 #[derive(Debug)]
 pub(crate) struct Buddy {
-    pub(crate) table: Table,
     /// For each order, the list of free blocks.
     free: [u32; ORDERS],
     /// Units that have been opened; all before are in a block.
@@ -25,53 +24,54 @@ pub(crate) struct Buddy {
 }
 
 impl Buddy {
-    pub(crate) fn new(units_max: usize) -> io::Result<Self> {
-        Ok(Self {
-            table: Table::reserve(units_max)?,
+    pub(crate) const fn new(units_max: usize) -> Self {
+        Self {
             free: [0; ORDERS],
             opened: 0,
             units_max,
-        })
+        }
     }
 
     /// Takes a block of `1 << order` units and returns the number of its first.
-    pub(crate) fn take(&mut self, order: u32) -> io::Result<usize> {
+    pub(crate) fn take(&mut self, table: &Table, order: u32) -> io::Result<usize> {
         let wanted = index(order);
         loop {
             let found = (wanted..ORDERS).find_map(|at| Some((at, first_of(*self.free.get(at)?)?)));
             let Some((mut at, number)) = found else {
-                self.open(order)?;
+                self.open(table, order)?;
                 continue;
             };
-            self.unlink(at, number);
+            let units = table.units();
+            self.unlink(units, at, number);
             // Split it; the upper halves stay free.
             while at > wanted {
                 at = at.saturating_sub(1);
-                self.add_free(at, number.saturating_add(1 << at));
+                self.add_free(units, at, number.saturating_add(1 << at));
             }
-            self.mark(number, Kind::Whole, order);
+            mark(units, number, Kind::Whole, order);
             return Ok(number);
         }
     }
 
     /// Frees a block, joining it with its buddies as far as they are free.
-    pub(crate) fn give_back(&mut self, mut number: usize, order: u32) {
+    pub(crate) fn give_back(&mut self, table: &Table, mut number: usize, order: u32) {
+        let units = table.units();
         let mut at = index(order);
-        self.mark(number, Kind::Inside, 0);
+        mark(units, number, Kind::Inside, 0);
         while at.saturating_add(1) < ORDERS {
             let buddy = number ^ (1 << at);
-            if !self.is_free(buddy, at) {
+            if !is_free(units, buddy, at) {
                 break;
             }
-            self.unlink(at, buddy);
+            self.unlink(units, at, buddy);
             number = number.min(buddy);
             at = at.saturating_add(1);
         }
-        self.add_free(at, number);
+        self.add_free(units, at, number);
     }
 
     /// Opens more of the zone, so that it has a free block of this order.
-    fn open(&mut self, order: u32) -> io::Result<()> {
+    fn open(&mut self, table: &Table, order: u32) -> io::Result<()> {
         let left = self.units_max.saturating_sub(self.opened);
         let order = order.max(OPEN_ORDER.min(left.checked_ilog2().unwrap_or(0)));
         let len = 1_usize << order;
@@ -80,43 +80,44 @@ impl Buddy {
         if index(order) >= ORDERS || end > self.units_max {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
-        self.table.grow(end)?;
+        table.grow(end)?;
+        let units = table.units();
         // What is passed over for the alignment becomes smaller blocks.
         let mut at = self.opened;
         while at < start {
             let gap = at.trailing_zeros().min(start.saturating_sub(at).ilog2());
-            self.add_free(index(gap), at);
+            self.add_free(units, index(gap), at);
             at = at.saturating_add(1 << gap);
         }
         self.opened = end;
-        self.give_back(start, order);
+        self.give_back(table, start, order);
         Ok(())
     }
 
-    fn is_free(&mut self, number: usize, at: usize) -> bool {
-        let unit = self.table.units().get(number);
-        unit.is_some_and(|unit| unit.kind == Kind::Free && usize::from(unit.order) == at)
-    }
-
-    fn add_free(&mut self, at: usize, number: usize) {
-        self.mark(number, Kind::Free, u32::try_from(at).unwrap_or(0));
+    fn add_free(&mut self, units: &[Unit], at: usize, number: usize) {
+        mark(units, number, Kind::Free, u32::try_from(at).unwrap_or(0));
         if let Some(head) = self.free.get_mut(at) {
-            link(self.table.units(), head, number);
+            link(units, head, number);
         }
     }
 
-    fn unlink(&mut self, at: usize, number: usize) {
-        self.mark(number, Kind::Inside, 0);
+    fn unlink(&mut self, units: &[Unit], at: usize, number: usize) {
+        mark(units, number, Kind::Inside, 0);
         if let Some(head) = self.free.get_mut(at) {
-            unlink(self.table.units(), head, number);
+            unlink(units, head, number);
         }
     }
+}
 
-    fn mark(&mut self, number: usize, kind: Kind, order: u32) {
-        if let Some(unit) = self.table.units().get_mut(number) {
-            unit.kind = kind;
-            unit.order = u8::try_from(order).unwrap_or(u8::MAX);
-        }
+fn is_free(units: &[Unit], number: usize, at: usize) -> bool {
+    let unit = units.get(number);
+    unit.is_some_and(|unit| unit.kind() == Kind::Free && usize::from(unit.order()) == at)
+}
+
+fn mark(units: &[Unit], number: usize, kind: Kind, order: u32) {
+    if let Some(unit) = units.get(number) {
+        unit.set_kind(kind);
+        unit.set_order(u8::try_from(order).unwrap_or(u8::MAX));
     }
 }
 
@@ -131,7 +132,8 @@ mod tests {
     /// Every block is aligned, inside, and apart from all others; all freed, the zone is whole.
     #[test]
     fn blocks_never_overlap_and_join_again() {
-        let mut buddy = Buddy::new(1 << 12).unwrap();
+        let table = Table::reserve(1 << 12).unwrap();
+        let mut buddy = Buddy::new(1 << 12);
         let mut owner = vec![0_usize; 1 << 12];
         let mut live: Vec<(usize, u32)> = Vec::new();
         let mut state = 1_u64;
@@ -144,7 +146,7 @@ mod tests {
         for id in 1..20_000 {
             if random(2) == 0 {
                 let order = u32::try_from(random(6)).unwrap();
-                let Ok(number) = buddy.take(order) else {
+                let Ok(number) = buddy.take(&table, order) else {
                     continue;
                 };
                 assert_eq!(number % (1 << order), 0);
@@ -155,14 +157,14 @@ mod tests {
             } else if !live.is_empty() {
                 let (number, order) = live.swap_remove(random(live.len()));
                 owner[number..number + (1 << order)].fill(0);
-                buddy.give_back(number, order);
+                buddy.give_back(&table, number, order);
             }
         }
         for (number, order) in live {
-            buddy.give_back(number, order);
+            buddy.give_back(&table, number, order);
         }
         let largest = buddy.opened.ilog2();
-        assert!(buddy.take(largest.min(12)).is_ok());
-        assert!(buddy.take(13).is_err());
+        assert!(buddy.take(&table, largest.min(12)).is_ok());
+        assert!(buddy.take(&table, 13).is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::alloc::Layout;
 pub(crate) const SMALL_BYTES_MAX: usize = 16 << 10;
 
 /// The distance of the smallest sizes, and the alignment that all sizes have.
-const STEP_BYTES: usize = 16;
+pub(crate) const STEP_BYTES: usize = 16;
 
 /// How many sizes there are.
 pub(crate) const CLASSES: usize = 36;

@@ -11,6 +11,10 @@
 //! addresses from the start, with a hole wherever no block is. So there is one mapping and one
 //! open file however many blocks there are; the space of a block is claimed on disk when it is
 //! handed out, and given back when it is freed.
+//!
+//! Small blocks belong to heaps, of which each thread uses one: to hand one out or to take it back
+//! takes the lock of its heap, and no system call as long as the heap has room. Everything else is
+//! given out under one lock; claiming its space, which takes longer, is done outside of any.
 #![expect(
     unsafe_code,
     reason = "hands out and takes back addresses; see docs/safety.md"
@@ -18,6 +22,10 @@
 
 mod buddy;
 mod classes;
+#[cfg(test)]
+mod faults;
+mod heaps;
+mod resize;
 mod runs;
 mod slots;
 mod table;
@@ -26,7 +34,7 @@ use std::alloc::Layout;
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::Result;
@@ -35,9 +43,10 @@ use crate::storage::addresses::{Addresses, share_of};
 use crate::storage::advice::Advice;
 use crate::storage::blocks::buddy::Buddy;
 use crate::storage::blocks::classes::class_of;
-use crate::storage::blocks::runs::Runs;
+use crate::storage::blocks::heaps::{Heaps, heap_of_thread};
+use crate::storage::blocks::runs::Small;
 use crate::storage::blocks::slots::{SLOTS, Slots};
-use crate::storage::blocks::table::{Kind, UNIT_BYTES};
+use crate::storage::blocks::table::{Kind, Table, UNIT_BYTES, Unit};
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use crate::storage::dir::ScratchDir;
 use crate::storage::growth::page_up;
@@ -66,30 +75,34 @@ pub(crate) struct Blocks {
     ///
     /// 1. All of `space` shows `file`, byte for byte, for reading and writing; the file is that
     ///    long, and nothing else shows or changes it.
-    /// 2. Every block that is handed out lies in one unit range that `state` gave to it alone, and
-    ///    all of its bytes are claimed in the file.
-    /// 3. Bytes of no block read as zero, but for those of small blocks that were freed.
+    /// 2. Every block that is handed out lies in units that `ranges` gave to it alone, or in a run
+    ///    whose heap gave its place to it alone, or in slots that `ranges` gave to it alone; and all
+    ///    of its bytes are claimed in the file.
+    /// 3. Bytes of no block read as zero, but for those of small blocks that were freed, of ranges
+    ///    that could not be given back, which are never used again, and those behind torn blocks.
     space: Addresses,
     file: ScratchFile,
     /// Where zone B starts.
     zone_b: usize,
-    state: Mutex<State>,
+    table: Table,
+    heaps: Heaps,
+    ranges: Mutex<Ranges>,
 }
 
+/// Who has which units and slots.
 #[derive(Debug)]
-struct State {
+struct Ranges {
     buddy: Buddy,
-    runs: Runs,
     slots: Slots,
 }
 
 /// Where a block is.
 #[derive(Clone, Copy, Debug)]
-enum Place {
-    /// In a run: the number of its unit.
-    Small(usize),
-    /// In zone A, as a whole: the number of its first unit.
-    Whole(usize),
+enum Place<'table> {
+    /// In a run: the number of its unit, and the unit.
+    Small(usize, &'table Unit),
+    /// In zone A, as a whole: the number of its first unit, and the unit.
+    Whole(usize, &'table Unit),
     /// In zone B: the first byte in the zone.
     Large(usize),
 }
@@ -113,16 +126,17 @@ impl Blocks {
         // SAFETY: nobody knows the addresses yet, and the file is ours alone.
         sys::retry(|| unsafe { space.show_all(file.sys(), Access::ReadWrite) })?;
         let zone_b = space.len() / 2;
-        let state = State {
-            buddy: Buddy::new(zone_b / UNIT_BYTES)?,
-            runs: Runs::new(),
-            slots: Slots::new(zone_b / SLOTS),
-        };
+        let units_max = zone_b / UNIT_BYTES;
         Ok(Self {
             space,
             file,
             zone_b,
-            state: Mutex::new(state),
+            table: Table::reserve(units_max)?,
+            heaps: Heaps::new(),
+            ranges: Mutex::new(Ranges {
+                buddy: Buddy::new(units_max),
+                slots: Slots::new(zone_b / SLOTS),
+            }),
         })
     }
 
@@ -136,55 +150,72 @@ impl Blocks {
             return self.allocate_small(class, layout, zeroed);
         }
         let bytes = page_up(layout.size(), sys::page_size())?;
-        let mut state = self.lock();
-        let large = bytes > WHOLE_BYTES_MAX && layout.align() <= self.slot_align();
-        if let Some(at) = large.then(|| state.slots.take(bytes)).flatten() {
-            let start = self.zone_b.saturating_add(at);
-            if !self.claim(start..start.saturating_add(bytes)) {
-                state.slots.give_back(at);
-                return None;
+        if bytes > WHOLE_BYTES_MAX && layout.align() <= self.slot_align() {
+            let taken = self.lock().slots.take(bytes);
+            if let Some(at) = taken {
+                return self.allocate_large(at, bytes);
             }
-            state.slots.set_claimed(at, bytes);
-            return Some(self.address(start));
         }
-        let order = order_of(bytes.max(layout.align()))?;
-        let number = state.buddy.take(order).ok()?;
-        let start = number.saturating_mul(UNIT_BYTES);
-        if !self.claim(start..start.saturating_add(bytes)) {
-            state.buddy.give_back(number, order);
-            return None;
-        }
-        state.set_pages(number, bytes);
-        Some(self.address(start))
+        self.allocate_whole(bytes, order_of(bytes.max(layout.align()))?)
     }
 
+    #[inline]
     fn allocate_small(&self, class: usize, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
         let base = self.space.base();
-        let mut guard = self.lock();
-        let state = &mut *guard;
+        let heap = heap_of_thread();
+        let units = self.table.units();
         // SAFETY: units are numbered from the base, and the units of runs are claimed.
-        let mut taken = unsafe { state.runs.take(state.buddy.table.units(), class, base) };
-        if taken.is_none() {
-            let number = state.buddy.take(0).ok()?;
-            let start = number.saturating_mul(UNIT_BYTES);
-            if !self.claim(start..start.saturating_add(UNIT_BYTES)) {
-                state.buddy.give_back(number, 0);
-                return None;
-            }
-            let units = state.buddy.table.units();
-            state.runs.add(units, number, class);
-            // SAFETY: as above.
-            taken = unsafe { state.runs.take(units, class, base) };
-        }
-        drop(guard);
-        let small = taken?;
-        let start = small.run.saturating_mul(UNIT_BYTES);
-        let block = self.address(start.saturating_add(small.offset));
+        let taken = unsafe { self.heaps.lock(heap).take(units, class, base) };
+        let small = match taken {
+            Some(small) => small,
+            None => self.allocate_from_new_run(class, heap)?,
+        };
+        let block = self.address(small.offset);
         if zeroed && !small.fresh {
             // SAFETY: the block has at least the layout's size, and nobody else has it.
             unsafe { block.write_bytes(0, layout.size()) };
         }
         Some(block)
+    }
+
+    #[cold]
+    fn allocate_from_new_run(&self, class: usize, heap: u8) -> Option<Small> {
+        let number = self.take_units(0, UNIT_BYTES)?;
+        let units = self.table.units();
+        let mut runs = self.heaps.lock(heap);
+        runs.add(units, number, class, heap);
+        // SAFETY: as in `allocate_small`.
+        unsafe { runs.take(units, class, self.space.base()) }
+    }
+
+    fn allocate_large(&self, at: usize, bytes: usize) -> Option<NonNull<u8>> {
+        let start = self.zone_b.saturating_add(at);
+        let claimed = self.claim(start..start.saturating_add(bytes));
+        let mut ranges = self.lock();
+        if !claimed {
+            ranges.slots.give_back(at);
+            return None;
+        }
+        ranges.slots.set_claimed(at, bytes);
+        Some(self.address(start))
+    }
+
+    fn allocate_whole(&self, bytes: usize, order: u32) -> Option<NonNull<u8>> {
+        let number = self.take_units(order, bytes)?;
+        set_claimed_pages(self.table.units().get(number)?, bytes);
+        Some(self.address(number.saturating_mul(UNIT_BYTES)))
+    }
+
+    /// Takes `1 << order` units, of which the first `bytes` are claimed, and returns the number of
+    /// the first.
+    fn take_units(&self, order: u32, bytes: usize) -> Option<usize> {
+        let number = self.lock().buddy.take(&self.table, order).ok()?;
+        let start = number.saturating_mul(UNIT_BYTES);
+        if !self.claim(start..start.saturating_add(bytes)) {
+            self.lock().buddy.give_back(&self.table, number, order);
+            return None;
+        }
+        Some(number)
     }
 
     /// Takes a block back.
@@ -197,124 +228,43 @@ impl Blocks {
             // In a forked child the block is not mapped, and its file is the parent's.
             return;
         }
-        let base = self.space.base();
         let offset = self.offset(block);
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        match self.place(state, offset) {
-            Place::Large(at) => {
-                let claimed = state.slots.claimed(at);
-                if self.unclaim(offset..offset.saturating_add(claimed)) {
-                    state.slots.give_back(at);
-                }
-            }
-            Place::Whole(number) => {
-                let (pages, order) = state.whole(number);
-                if self.unclaim(offset..offset.saturating_add(pages)) {
-                    state.buddy.give_back(number, order);
-                }
-            }
-            Place::Small(number) => {
-                let within = offset.saturating_sub(number.saturating_mul(UNIT_BYTES));
-                let units = state.buddy.table.units();
+        match self.place(offset) {
+            Some(Place::Small(number, unit)) => {
+                // Whoever has a block of the run may ask which heap it belongs to.
+                let mut runs = self.heaps.lock(unit.heap());
+                let units = self.table.units();
                 // SAFETY: as in `allocate_small`; the caller has given the block up.
-                let empty = unsafe { state.runs.free(units, number, within, base) };
-                let start = number.saturating_mul(UNIT_BYTES);
-                if empty && self.unclaim(start..start.saturating_add(UNIT_BYTES)) {
-                    state.buddy.give_back(number, 0);
+                let empty = unsafe { runs.free(units, number, offset, self.space.base()) };
+                drop(runs);
+                if empty {
+                    self.give_back_units(number, UNIT_BYTES, 0);
                 }
             }
+            Some(Place::Whole(number, unit)) => {
+                if unit.kind() == Kind::Torn {
+                    // What is behind it may not be zero, so its units are out of use.
+                    let _given = self.unclaim(offset..offset.saturating_add(claimed_of(unit)));
+                    return;
+                }
+                self.give_back_units(number, claimed_of(unit), u32::from(unit.order()));
+            }
+            Some(Place::Large(at)) => {
+                let (claimed, torn) = self.lock().slots.claimed(at);
+                if self.unclaim(offset..offset.saturating_add(claimed)) && !torn {
+                    self.lock().slots.give_back(at);
+                }
+            }
+            None => debug_assert!(false, "no block starts there"),
         }
     }
 
-    /// Changes the size of a block, where it is if that can be, and returns where it is then. On
-    /// failure the block is as it was.
-    ///
-    /// The bytes up to the smaller of both sizes are kept; with `zeroed`, those behind the old size
-    /// are zero.
-    ///
-    /// # Safety
-    ///
-    /// The block was handed out by this for `old` and not taken back since; nobody uses it during
-    /// the call, or uses its old address afterwards. The new size is not zero.
-    pub(crate) unsafe fn resize(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-        zeroed: bool,
-    ) -> Option<NonNull<u8>> {
-        if !self.file.is_owner() {
-            return None;
-        }
-        let aligned = block.addr().get() & new.align().wrapping_sub(1) == 0;
-        let resized = aligned.then(|| self.resize_in_place(block, new)).flatten();
-        if let Some(used_before) = resized {
-            if zeroed && old.size() < new.size() {
-                let dirty = used_before.min(new.size()).saturating_sub(old.size());
-                let rest = block.as_ptr().wrapping_add(old.size());
-                // SAFETY: the bytes lie in the block, which the caller lets us use.
-                unsafe { rest.write_bytes(0, dirty) };
-            }
-            return Some(block);
-        }
-        let Some(moved) = self.allocate(new, zeroed) else {
-            // To keep a longer block is no failure.
-            return (aligned && new.size() <= old.size()).then_some(block);
-        };
-        let kept = old.size().min(new.size());
-        // SAFETY: both blocks have at least `kept` bytes and lie apart.
-        unsafe { ptr::copy_nonoverlapping(block.as_ptr(), moved.as_ptr(), kept) };
-        // SAFETY: the caller gives the old block up.
-        unsafe { self.deallocate(block) };
-        Some(moved)
-    }
-
-    /// Changes the size of a block without moving it, if that can be done. Returns how many bytes
-    /// from its start may have been used before; those behind are zero.
-    fn resize_in_place(&self, block: NonNull<u8>, new: Layout) -> Option<usize> {
-        let offset = self.offset(block);
-        let bytes = page_up(new.size(), sys::page_size())?;
-        let small = class_of(new);
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        match self.place(state, offset) {
-            Place::Small(number) => {
-                let unit = state.buddy.table.units().get(number)?;
-                (small? == usize::from(unit.order)).then_some(usize::MAX)
-            }
-            Place::Whole(number) => {
-                let (claimed, order) = state.whole(number);
-                let fits = small.is_none() && bytes <= UNIT_BYTES << order;
-                if !fits || !self.reclaim(offset, claimed, bytes) {
-                    state.set_pages(number, claimed);
-                    return None;
-                }
-                state.set_pages(number, bytes);
-                Some(claimed)
-            }
-            Place::Large(at) => {
-                let claimed = state.slots.claimed(at);
-                let fits = bytes > WHOLE_BYTES_MAX && state.slots.make_room(at, bytes);
-                if !fits || !self.reclaim(offset, claimed, bytes) {
-                    return None;
-                }
-                state.slots.set_claimed(at, bytes);
-                Some(claimed)
-            }
-        }
-    }
-
-    /// Claims or gives back what a block of `from` bytes at `offset` needs to have `to`.
-    fn reclaim(&self, offset: usize, from: usize, to: usize) -> bool {
-        let (old_end, new_end) = (offset.saturating_add(from), offset.saturating_add(to));
-        if old_end < new_end {
-            self.claim(old_end..new_end)
-        } else {
-            // What cannot be given back stays claimed and out of use: it may be half gone, so it is
-            // claimed anew before it is used again.
-            let _given = self.unclaim(new_end..old_end);
-            true
+    /// Gives back units that nobody uses any more, and of which the first `bytes` are claimed.
+    #[cold]
+    fn give_back_units(&self, number: usize, bytes: usize, order: u32) {
+        let start = number.saturating_mul(UNIT_BYTES);
+        if self.unclaim(start..start.saturating_add(bytes)) {
+            self.lock().buddy.give_back(&self.table, number, order);
         }
     }
 
@@ -330,14 +280,18 @@ impl Blocks {
         range.is_empty() || self.file.give_back_part(offset, len)
     }
 
-    fn place(&self, state: &mut State, offset: usize) -> Place {
+    /// Returns where the block is that starts at `offset`.
+    #[inline]
+    fn place(&self, offset: usize) -> Option<Place<'_>> {
         if let Some(at) = offset.checked_sub(self.zone_b) {
-            return Place::Large(at);
+            return Some(Place::Large(at));
         }
         let number = offset / UNIT_BYTES;
-        match state.buddy.table.units().get(number) {
-            Some(unit) if unit.kind == Kind::Run => Place::Small(number),
-            _ => Place::Whole(number),
+        let unit = self.table.units().get(number)?;
+        match unit.kind() {
+            Kind::Run => Some(Place::Small(number, unit)),
+            Kind::Whole | Kind::Torn => Some(Place::Whole(number, unit)),
+            Kind::Inside | Kind::Free => None,
         }
     }
 
@@ -362,8 +316,8 @@ impl Blocks {
         offset
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Ranges> {
+        self.ranges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns whether this is the process that made the blocks.
@@ -372,7 +326,7 @@ impl Blocks {
     }
 
     /// Sees to it that forked children find nothing where the blocks are, not even what they map
-    /// themselves; says whether it will be so. For blocks that are never dropped.
+    /// themselves; says whether it will be so.
     pub(crate) fn clear_in_children(&self) -> bool {
         self.space.clear_in_children()
     }
@@ -423,26 +377,15 @@ impl Blocks {
     }
 }
 
-impl State {
-    /// Returns the claimed bytes of a whole block, and its order.
-    fn whole(&mut self, number: usize) -> (usize, u32) {
-        let unit = self.buddy.table.units().get(number);
-        debug_assert!(unit.is_some_and(|unit| unit.kind == Kind::Whole));
-        unit.map_or((0, 0), |unit| {
-            let pages = usize::try_from(unit.pages).unwrap_or(0);
-            (
-                pages.saturating_mul(sys::page_size()),
-                u32::from(unit.order),
-            )
-        })
-    }
+/// Returns how many bytes of a whole block are claimed.
+fn claimed_of(unit: &Unit) -> usize {
+    let pages = usize::try_from(unit.pages()).unwrap_or(0);
+    pages.saturating_mul(sys::page_size())
+}
 
-    fn set_pages(&mut self, number: usize, bytes: usize) {
-        let pages = bytes.checked_div(sys::page_size()).unwrap_or(0);
-        if let Some(unit) = self.buddy.table.units().get_mut(number) {
-            unit.pages = u32::try_from(pages).unwrap_or(u32::MAX);
-        }
-    }
+fn set_claimed_pages(unit: &Unit, bytes: usize) {
+    let pages = bytes.checked_div(sys::page_size()).unwrap_or(0);
+    unit.set_pages(u32::try_from(pages).unwrap_or(u32::MAX));
 }
 
 /// Returns the order of the smallest block of the buddy system that has this many bytes.

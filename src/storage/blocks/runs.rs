@@ -6,18 +6,17 @@
 
 use std::ptr::NonNull;
 
-use crate::storage::blocks::classes::{CLASSES, class_bytes};
+use crate::storage::blocks::classes::{CLASSES, STEP_BYTES, class_bytes};
 use crate::storage::blocks::table::{Kind, UNIT_BYTES, Unit, first_of, link, unlink};
 
-/// For each class, the runs that have a free block.
+/// For each class, the runs of one heap that have a free block.
 #[derive(Debug)]
 pub(crate) struct Runs {
     partial: [u32; CLASSES],
 }
 
-/// A small block: where it is in its run, in bytes, and whether it was never used.
+/// A small block: where it is, in bytes from the start of unit 0, and whether it was never used.
 pub(crate) struct Small {
-    pub(crate) run: usize,
     pub(crate) offset: usize,
     pub(crate) fresh: bool,
 }
@@ -29,15 +28,18 @@ impl Runs {
         }
     }
 
-    /// Makes a run of the class of a unit that was taken for it and whose space is claimed.
-    pub(crate) fn add(&mut self, units: &mut [Unit], number: usize, class: usize) {
-        let Some(unit) = units.get_mut(number) else {
+    /// Makes a run of a class, for this heap, of a unit that was taken for it and whose space is
+    /// claimed.
+    pub(crate) fn add(&mut self, units: &[Unit], number: usize, class: usize, heap: u8) {
+        let Some(unit) = units.get(number) else {
             return;
         };
-        unit.kind = Kind::Run;
-        unit.order = u8::try_from(class).unwrap_or(u8::MAX);
-        (unit.first_free, unit.used) = (0, 0);
-        unit.fresh = blocks_of(class);
+        unit.set_order(u8::try_from(class).unwrap_or(u8::MAX));
+        unit.set_heap(heap);
+        unit.set_first_free(0);
+        unit.set_fresh(0);
+        unit.set_used(0);
+        unit.set_kind(Kind::Run);
         if let Some(head) = self.partial.get_mut(class) {
             link(units, head, number);
         }
@@ -47,79 +49,89 @@ impl Runs {
     ///
     /// # Safety
     ///
-    /// `base` is where the unit of number 0 starts, and the unit of every run is accessible.
+    /// `base` is where the unit of number 0 starts, the unit of every run is accessible, and these
+    /// are the runs of its heap.
+    #[inline]
     pub(crate) unsafe fn take(
         &mut self,
-        units: &mut [Unit],
+        units: &[Unit],
         class: usize,
         base: NonNull<u8>,
     ) -> Option<Small> {
         let head = self.partial.get_mut(class)?;
         let number = first_of(*head)?;
-        let unit = units.get_mut(number)?;
-        let (index, fresh) = if let Some(index) = unit.first_free.checked_sub(1) {
-            let at = address(base, number, class, index);
-            // SAFETY: the block lies in the run, is free, and holds the rest of the list: `free`
-            // put it there. Blocks have at least 16 bytes, so that it is aligned.
-            unit.first_free = unsafe { at.read() };
-            debug_assert!(
-                unit.first_free <= blocks_of(class),
-                "a freed block was written to"
-            );
-            (index, false)
-        } else {
-            let index = blocks_of(class).saturating_sub(unit.fresh);
-            unit.fresh = unit.fresh.saturating_sub(1);
-            (index, true)
+        let unit = units.get(number)?;
+        let start = number.saturating_mul(UNIT_BYTES);
+        let (place, first_free, fresh) = match unit.first_free().checked_sub(1) {
+            Some(place) => {
+                let at = address(base, start.saturating_add(bytes_to(place)));
+                // SAFETY: the block lies in the run, is free, and holds the rest of the list:
+                // `free` put it there. Blocks have at least 16 bytes, so that it is aligned.
+                let rest = unsafe { at.read() };
+                debug_assert!(rest <= end_of(class), "a freed block was written to");
+                unit.set_first_free(rest);
+                (place, rest, false)
+            }
+            None => (unit.fresh(), 0, true),
         };
-        unit.used = unit.used.saturating_add(1);
-        if unit.first_free == 0 && unit.fresh == 0 {
+        if fresh {
+            let steps = u16::try_from(class_bytes(class) / STEP_BYTES).unwrap_or(0);
+            unit.set_fresh(place.saturating_add(steps));
+        }
+        unit.set_used(unit.used().saturating_add(1));
+        if first_free == 0 && unit.fresh() == end_of(class) {
             unlink(units, head, number);
         }
         Some(Small {
-            run: number,
-            offset: usize::from(index).saturating_mul(class_bytes(class)),
+            offset: start.saturating_add(bytes_to(place)),
             fresh,
         })
     }
 
-    /// Frees the block at `offset` in a run. Returns whether the run is empty now and out of the
-    /// list, so that its unit can be given back; one empty run of each class is kept.
+    /// Frees the block at `offset` from the start of unit 0, in the run of unit `number`. Returns
+    /// whether the run is empty now and out of the list, so that its unit can be given back; one
+    /// empty run of each class is kept.
     ///
     /// # Safety
     ///
     /// As for `take`, which handed the block out; nobody uses it any more.
+    #[inline]
     pub(crate) unsafe fn free(
         &mut self,
-        units: &mut [Unit],
+        units: &[Unit],
         number: usize,
         offset: usize,
         base: NonNull<u8>,
     ) -> bool {
-        let Some(unit) = units.get_mut(number) else {
+        let Some(unit) = units.get(number) else {
             return false;
         };
-        debug_assert!(unit.kind == Kind::Run && unit.used > 0);
-        let class = usize::from(unit.order);
-        let index = offset.checked_div(class_bytes(class)).unwrap_or(0);
-        let index = u16::try_from(index).unwrap_or(u16::MAX);
-        let at = address(base, number, class, index);
+        debug_assert!(unit.kind() == Kind::Run && unit.used() > 0);
+        let class = usize::from(unit.order());
+        debug_assert_eq!(
+            (offset % UNIT_BYTES).checked_rem(class_bytes(class)),
+            Some(0)
+        );
+        let place = u16::try_from((offset % UNIT_BYTES) / STEP_BYTES).unwrap_or(u16::MAX);
+        let first_free = unit.first_free();
         // SAFETY: the block lies in the run and belongs to nobody but us now; it is aligned, since
         // blocks have a multiple of 16 bytes.
-        unsafe { at.write(unit.first_free) };
-        let was_full = unit.first_free == 0 && unit.fresh == 0;
-        unit.first_free = index.saturating_add(1);
-        unit.used = unit.used.saturating_sub(1);
-        let empty = unit.used == 0;
+        unsafe { address(base, offset).write(first_free) };
+        unit.set_first_free(place.saturating_add(1));
+        let used = unit.used().saturating_sub(1);
+        unit.set_used(used);
+        let was_full = first_free == 0 && unit.fresh() == end_of(class);
+        if !was_full && used > 0 {
+            return false;
+        }
         let Some(head) = self.partial.get_mut(class) else {
             return false;
         };
         if was_full {
             link(units, head, number);
         }
-        let alone =
-            first_of(*head) == Some(number) && units.get(number).is_some_and(|unit| unit.next == 0);
-        if empty && !alone {
+        let alone = first_of(*head) == Some(number) && unit.next() == 0;
+        if used == 0 && !alone {
             unlink(units, head, number);
             return true;
         }
@@ -127,22 +139,44 @@ impl Runs {
     }
 }
 
-/// Returns how many blocks a run of a class has.
-fn blocks_of(class: usize) -> u16 {
-    let count = UNIT_BYTES.checked_div(class_bytes(class)).unwrap_or(0);
-    u16::try_from(count).unwrap_or(0)
+/// Returns where the last block of a run of a class ends, as a place: in steps of 16 bytes.
+#[inline]
+fn end_of(class: usize) -> u16 {
+    ENDS.get(class).copied().unwrap_or(0)
 }
 
-/// Returns where the block of this index is, as the place of a link of the list.
+/// For each class, where the last block of its runs ends.
+const ENDS: [u16; CLASSES] = {
+    let mut ends = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        let steps = class_bytes(class) / STEP_BYTES;
+        let end = (UNIT_BYTES / STEP_BYTES / steps) * steps;
+        assert!(end <= 4096);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "at most 4096, as asserted when this is compiled"
+        )]
+        {
+            ends[class] = end as u16;
+        }
+        class += 1;
+    }
+    ends
+};
+
+/// Returns how many bytes a place is from the start of its run.
+#[inline]
+fn bytes_to(place: u16) -> usize {
+    usize::from(place).saturating_mul(STEP_BYTES)
+}
+
+/// Returns the address of a block, as the place of a link of the list.
+#[inline]
 #[expect(
     clippy::cast_ptr_alignment,
     reason = "blocks lie at multiples of 16 bytes"
 )]
-fn address(base: NonNull<u8>, number: usize, class: usize, index: u16) -> *mut u16 {
-    debug_assert!(index < blocks_of(class));
-    let start = number.saturating_mul(UNIT_BYTES);
-    let offset = usize::from(index).saturating_mul(class_bytes(class));
-    base.as_ptr()
-        .wrapping_add(start.saturating_add(offset))
-        .cast::<u16>()
+fn address(base: NonNull<u8>, offset: usize) -> *mut u16 {
+    base.as_ptr().wrapping_add(offset).cast::<u16>()
 }

@@ -1,5 +1,7 @@
 //! The slots of zone B: a large block has one, or several in a row, and grows inside of it.
 
+use std::ops::Range;
+
 /// How many slots there are.
 pub(crate) const SLOTS: usize = 1024;
 
@@ -12,6 +14,8 @@ pub(crate) struct Slots {
     /// Bytes claimed on disk for the block that starts at a slot.
     claimed_bytes: [usize; SLOTS],
     taken: [bool; SLOTS],
+    /// Whether bytes may be left behind the block that starts at a slot, that are not zero.
+    torn: [bool; SLOTS],
     /// Bytes of a slot.
     slot_bytes: usize,
 }
@@ -22,21 +26,37 @@ impl Slots {
             counts: [0; SLOTS],
             claimed_bytes: [0; SLOTS],
             taken: [false; SLOTS],
+            torn: [false; SLOTS],
             slot_bytes,
         }
     }
 
     /// Takes as many slots in a row as `bytes` need, and returns the first byte of them.
+    ///
+    /// They are taken in the middle of the widest gap, so that the block before it and the new one
+    /// can both grow for a long time.
     pub(crate) fn take(&mut self, bytes: usize) -> Option<usize> {
         let count = bytes.div_ceil(self.slot_bytes).max(1);
-        let start = self
-            .taken
-            .windows(count)
-            .position(|row| !row.contains(&true))?;
+        let gap = self.widest_gap();
+        let spare = gap.len().checked_sub(count)?;
+        let before = if gap.start == 0 { 0 } else { spare / 2 };
+        let start = gap.start.checked_add(before)?;
         let end = start.checked_add(count)?;
         self.taken.get_mut(start..end)?.fill(true);
         *self.counts.get_mut(start)? = u16::try_from(count).ok()?;
         start.checked_mul(self.slot_bytes)
+    }
+
+    fn widest_gap(&self) -> Range<usize> {
+        let (mut widest, mut start) = (0..0, 0);
+        for row in self.taken.chunk_by(|left, right| left == right) {
+            let end = row.len().saturating_add(start);
+            if row.first() == Some(&false) && row.len() > widest.len() {
+                widest = start..end;
+            }
+            start = end;
+        }
+        widest
     }
 
     /// Frees the slots of the block that starts at byte `at`.
@@ -71,8 +91,19 @@ impl Slots {
         true
     }
 
-    pub(crate) fn claimed(&self, at: usize) -> usize {
-        self.claimed_bytes.get(self.slot(at)).copied().unwrap_or(0)
+    /// Returns how many bytes of the block at byte `at` are claimed, and whether it is torn: then
+    /// there may be bytes behind it that are not zero.
+    pub(crate) fn claimed(&self, at: usize) -> (usize, bool) {
+        let slot = self.slot(at);
+        let claimed = self.claimed_bytes.get(slot).copied().unwrap_or(0);
+        (claimed, self.torn.get(slot).copied().unwrap_or(false))
+    }
+
+    pub(crate) fn set_torn(&mut self, at: usize) {
+        let slot = self.slot(at);
+        if let Some(torn) = self.torn.get_mut(slot) {
+            *torn = true;
+        }
     }
 
     pub(crate) fn set_claimed(&mut self, at: usize, bytes: usize) {
@@ -95,16 +126,25 @@ mod tests {
     fn blocks_get_rows_of_free_slots_and_grow_into_free_ones() {
         let mut slots = Slots::new(100);
         let (a, b) = (slots.take(1).unwrap(), slots.take(250).unwrap());
-        assert_eq!((a, b), (0, 100));
-        assert!(slots.make_room(a, 100));
-        assert!(!slots.make_room(a, 101), "the next slot is taken");
-        assert!(
-            slots.make_room(b, 1000),
-            "to the end of the zone it is free"
-        );
-        slots.give_back(b);
-        assert!(slots.make_room(a, 101));
-        assert_eq!(slots.take(100), Some(200));
+        assert_eq!((a, b), (0, (1 + (SLOTS - 1 - 3) / 2) * 100));
+        assert!(slots.make_room(a, b), "up to the next block it is free");
+        assert!(!slots.make_room(a, b + 1));
+        assert!(slots.make_room(b, 100 * SLOTS - b), "to the end");
+        assert!(!slots.make_room(b, 100 * SLOTS - b + 1));
+        assert_eq!(slots.take(1), None);
+        slots.give_back(a);
+        assert_eq!(slots.take(b + 1), None);
+        assert_eq!(slots.take(b), Some(0));
+    }
+
+    /// Two vectors that grew side by side were copied as soon as one filled its slot.
+    #[test]
+    fn many_blocks_have_room_to_grow() {
+        let mut slots = Slots::new(100);
+        let blocks: Vec<_> = (0..64).map(|_| slots.take(100).unwrap()).collect();
+        for at in blocks {
+            assert!(slots.make_room(at, 100 * (SLOTS / 64 / 2)), "{at}");
+        }
     }
 
     #[test]

@@ -7,6 +7,11 @@
 
 use std::io;
 use std::slice;
+use std::sync::atomic::{
+    AtomicU8, AtomicU16, AtomicU32, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use std::sync::{Mutex, PoisonError};
 
 use crate::sys;
 
@@ -26,25 +31,87 @@ pub(crate) enum Kind {
     Whole = 2,
     /// A run of small blocks.
     Run = 3,
+    /// A block that was handed out as a whole, and behind whose end bytes may be left that are not
+    /// zero, since they could not be given back.
+    Torn = 4,
 }
 
 /// One unit. A value of zero bytes is a valid one, and means that no block starts here.
-#[derive(Clone, Copy, Debug, Default)]
+///
+/// All fields can be read by any thread at any time, so that none is ever torn or undefined. Who
+/// may change them, and who may believe them:
+///
+/// * of a free unit, whoever has the buddy system;
+/// * of a run, its heap; kind, order and heap stay as they are as long as it has a block in use, so
+///   who has a block may read those;
+/// * of a whole block, who has the block.
+#[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Unit {
     /// Neighbours in the list that the unit is in: numbers of units plus one, 0 for none.
-    pub(crate) next: u32,
-    pub(crate) previous: u32,
+    next: AtomicU32,
+    previous: AtomicU32,
     /// For a whole block: how many pages of it are claimed.
-    pub(crate) pages: u32,
-    /// For a run: the first free block plus one, 0 for none; how many were never handed out; how
-    /// many are in use.
-    pub(crate) first_free: u16,
-    pub(crate) fresh: u16,
-    pub(crate) used: u16,
-    pub(crate) kind: Kind,
-    /// The block's length is `1 << order` units.
-    pub(crate) order: u8,
+    pages: AtomicU32,
+    /// For a run: the first free block plus one, 0 for none, and the first that was never handed
+    /// out, both as places; and how many blocks are in use.
+    first_free: AtomicU16,
+    fresh: AtomicU16,
+    used: AtomicU16,
+    kind: AtomicU8,
+    /// The block's length is `1 << order` units; for a run, its class.
+    order: AtomicU8,
+    /// For a run: the heap that it belongs to.
+    heap: AtomicU8,
+}
+
+/// Writes a pair of functions that read and change a field.
+macro_rules! field {
+    ($get:ident, $set:ident, $int:ty) => {
+        #[inline]
+        pub(crate) fn $get(&self) -> $int {
+            self.$get.load(Relaxed)
+        }
+
+        #[inline]
+        pub(crate) fn $set(&self, value: $int) {
+            self.$get.store(value, Relaxed);
+        }
+    };
+}
+
+impl Unit {
+    field!(next, set_next, u32);
+    field!(previous, set_previous, u32);
+    field!(pages, set_pages, u32);
+    field!(first_free, set_first_free, u16);
+    field!(fresh, set_fresh, u16);
+    field!(used, set_used, u16);
+    field!(order, set_order, u8);
+    field!(heap, set_heap, u8);
+
+    #[inline]
+    pub(crate) fn kind(&self) -> Kind {
+        match self.kind.load(Relaxed) {
+            1 => Kind::Free,
+            2 => Kind::Whole,
+            3 => Kind::Run,
+            4 => Kind::Torn,
+            _ => Kind::Inside,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn set_kind(&self, kind: Kind) {
+        let number = match kind {
+            Kind::Inside => 0,
+            Kind::Free => 1,
+            Kind::Whole => 2,
+            Kind::Run => 3,
+            Kind::Torn => 4,
+        };
+        self.kind.store(number, Relaxed);
+    }
 }
 
 /// The units of zone A, as far as it has been opened.
@@ -52,13 +119,18 @@ pub(crate) struct Unit {
 pub(crate) struct Table {
     /// # Invariants
     ///
-    /// 1. The first `committed` bytes of the space are memory that was zeroed and holds `Unit`s
-    ///    since; only this value uses them.
+    /// 1. The first `committed` bytes of the space are memory that was zeroed, and are used as
+    ///    `Unit`s only, through shared references. `committed` never falls.
     space: sys::Space,
-    committed: usize,
+    committed: AtomicUsize,
+    /// Held while the table grows.
+    growing: Mutex<()>,
 }
 
-/// Bytes by which the table grows: 3,276 units, or 204 MiB of zone A.
+/// Bytes that the table has for each unit.
+const UNIT_ENTRY_BYTES: usize = size_of::<Unit>();
+
+/// Bytes by which the table grows: 2,730 units, or 170 MiB of zone A.
 const GROW_BYTES: usize = 64 << 10;
 
 impl Table {
@@ -67,74 +139,80 @@ impl Table {
         let bytes = units_max.saturating_mul(size_of::<Unit>());
         Ok(Self {
             space: sys::Space::reserve(bytes, sys::page_size())?,
-            committed: 0,
+            committed: AtomicUsize::new(0),
+            growing: Mutex::new(()),
         })
     }
 
     /// Makes at least this many units usable.
-    pub(crate) fn grow(&mut self, units: usize) -> io::Result<()> {
+    pub(crate) fn grow(&self, units: usize) -> io::Result<()> {
         let bytes = units.saturating_mul(size_of::<Unit>());
-        while self.committed < bytes {
-            let end = self
-                .committed
-                .saturating_add(GROW_BYTES)
-                .min(self.space.len());
-            if end <= self.committed {
+        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut committed = self.committed.load(Relaxed);
+        while committed < bytes {
+            let end = committed.saturating_add(GROW_BYTES).min(self.space.len());
+            if end <= committed {
                 return Err(io::ErrorKind::OutOfMemory.into());
             }
-            // SAFETY: what is behind `committed` is reserved (invariant 1).
-            unsafe { self.space.open(self.committed..end) }?;
-            self.committed = end;
+            // SAFETY: what is behind `committed` is reserved (invariant 1), and stays so while the
+            // lock is held.
+            unsafe { self.space.open(committed..end) }?;
+            committed = end;
+            self.committed.store(end, Release);
         }
         Ok(())
     }
 
     /// Returns the units that are usable.
-    pub(crate) fn units(&mut self) -> &mut [Unit] {
-        let count = self.committed.checked_div(size_of::<Unit>()).unwrap_or(0);
+    #[inline]
+    pub(crate) fn units(&self) -> &[Unit] {
+        let count = self.committed.load(Acquire) / UNIT_ENTRY_BYTES;
         let first = self.space.base().cast::<Unit>();
-        // SAFETY: the bytes hold `count` units, of which zero bytes are valid ones (invariant 1);
-        // a space starts at a page, which is aligned for them; `&mut self` excludes other users.
-        unsafe { slice::from_raw_parts_mut(first.as_ptr(), count) }
+        // SAFETY: the bytes hold `count` units, of which zero bytes are valid ones, and which may
+        // be shared (invariant 1); a space starts at a page, which is aligned for them.
+        unsafe { slice::from_raw_parts(first.as_ptr(), count) }
     }
 }
 
 /// Adds a unit to the front of a list.
-pub(crate) fn link(units: &mut [Unit], head: &mut u32, number: usize) {
+pub(crate) fn link(units: &[Unit], head: &mut u32, number: usize) {
     let name = name_of(number);
     let next = *head;
     if let Some(after) = unit_named(units, next) {
-        after.previous = name;
+        after.set_previous(name);
     }
-    if let Some(unit) = units.get_mut(number) {
-        (unit.next, unit.previous) = (next, 0);
+    if let Some(unit) = units.get(number) {
+        unit.set_next(next);
+        unit.set_previous(0);
     }
     *head = name;
 }
 
 /// Takes a unit out of the list that it is in.
-pub(crate) fn unlink(units: &mut [Unit], head: &mut u32, number: usize) {
-    let Some(unit) = units.get_mut(number) else {
+pub(crate) fn unlink(units: &[Unit], head: &mut u32, number: usize) {
+    let Some(unit) = units.get(number) else {
         return;
     };
-    let (next, previous) = (unit.next, unit.previous);
-    (unit.next, unit.previous) = (0, 0);
+    let (next, previous) = (unit.next(), unit.previous());
+    unit.set_next(0);
+    unit.set_previous(0);
     match unit_named(units, previous) {
-        Some(before) => before.next = next,
+        Some(before) => before.set_next(next),
         None => *head = next,
     }
     if let Some(after) = unit_named(units, next) {
-        after.previous = previous;
+        after.set_previous(previous);
     }
 }
 
 /// Returns the number of the first unit of a list.
+#[inline]
 pub(crate) fn first_of(head: u32) -> Option<usize> {
     usize::try_from(head.checked_sub(1)?).ok()
 }
 
-fn unit_named(units: &mut [Unit], name: u32) -> Option<&mut Unit> {
-    units.get_mut(first_of(name)?)
+fn unit_named(units: &[Unit], name: u32) -> Option<&Unit> {
+    units.get(first_of(name)?)
 }
 
 fn name_of(number: usize) -> u32 {

@@ -72,6 +72,15 @@ pub(super) fn clear_in_children(base: *mut c_void, len: usize) -> bool {
     true
 }
 
+/// Takes back a range before it is unmapped.
+pub(super) fn forget(base: *mut c_void) {
+    let known = |range: &&Range| range.base.load(Acquire) == base;
+    if let Some(range) = RANGES.iter().find(known) {
+        range.len.store(0, Release);
+        range.base.store(ptr::null_mut(), Release);
+    }
+}
+
 /// Returns whether this process is a forked child in which the range that starts at `base` leads to
 /// nothing, and always will.
 pub(super) fn is_cleared(base: *mut c_void) -> bool {

@@ -87,7 +87,7 @@ impl Space {
     }
 
     /// Sees to it that the pages which forked children do not inherit stay clear there; says whether
-    /// it will be so. For a space that is never dropped. Allocates nothing.
+    /// it will be so. There is room for a few spaces only. Allocates nothing.
     pub(crate) fn clear_in_children(&self) -> bool {
         fork::clear_in_children(self.base.as_ptr().cast::<c_void>(), self.len)
     }
@@ -320,6 +320,7 @@ impl Drop for Space {
         if process() != self.owner {
             return;
         }
+        fork::forget(self.base.as_ptr().cast::<c_void>());
         // SAFETY: this value owns exactly this range (invariant 1), and nothing can use it after
         // drop.
         let _unmapped = unsafe { mm::munmap(self.base.as_ptr().cast::<c_void>(), self.len) };
