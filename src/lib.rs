@@ -53,7 +53,7 @@
 //!
 //! * An [`ArenaWriter`]: a buffer of 256 KiB. An [`Arena`]: 16 to 32 bytes for each MiB on disk,
 //!   and 4 KiB for each file at least. A [`Location`]: 12 bytes, wherever it is kept.
-//! * A [`DiskVec`]: its last elements, an eighth of it, but 64 KiB at least and 8 MiB at most.
+//! * A [`DiskVec`]: its last elements, an eighth of it, but 64 KiB at least and 1 MiB at most.
 //! * A [`DiskAlloc`]: 11 KiB, and 20 bytes for each 64 KiB of blocks up to 1 MiB.
 //! * Pages of files that are in use, as long as the kernel has room for them. They are the
 //!   kernel's, so it drops them when memory gets short; where memory is limited by a control group,
