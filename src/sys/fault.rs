@@ -6,6 +6,7 @@
 //! run side by side.
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -123,6 +124,51 @@ impl Dir {
         check()?;
         self.inner.create_unnamed().map(|inner| File { inner })
     }
+
+    pub(crate) fn create_linkable(&self) -> io::Result<File> {
+        check()?;
+        self.inner.create_linkable().map(|inner| File { inner })
+    }
+
+    pub(crate) fn create_named(&self, name: &OsStr) -> io::Result<File> {
+        check()?;
+        self.inner.create_named(name).map(|inner| File { inner })
+    }
+
+    pub(crate) fn open_named(&self, name: &OsStr) -> io::Result<File> {
+        check()?;
+        self.inner.open_named(name).map(|inner| File { inner })
+    }
+
+    pub(crate) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
+        check()?;
+        self.inner.link(&file.inner, name)
+    }
+
+    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        check()?;
+        self.inner.rename(from, to)
+    }
+
+    pub(crate) fn unlink(&self, name: &OsStr) -> io::Result<()> {
+        check()?;
+        self.inner.unlink(name)
+    }
+
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        check()?;
+        self.inner.sync()
+    }
+
+    pub(crate) fn try_lock(&self) -> io::Result<()> {
+        check()?;
+        self.inner.try_lock()
+    }
+
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        check()?;
+        self.inner.unlock()
+    }
 }
 
 /// A file whose calls can fail.
@@ -185,6 +231,26 @@ impl File {
     pub(crate) fn advise(&self, offset: u64, len: u64, hint: Hint) -> io::Result<()> {
         check()?;
         self.inner.advise(offset, len, hint)
+    }
+
+    pub(crate) fn sync_all(&self) -> io::Result<()> {
+        check()?;
+        self.inner.sync_all()
+    }
+
+    pub(crate) fn try_lock(&self) -> io::Result<()> {
+        check()?;
+        self.inner.try_lock()
+    }
+
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        check()?;
+        self.inner.unlock()
+    }
+
+    pub(crate) fn regular_len(&self) -> io::Result<Option<u64>> {
+        check()?;
+        self.inner.regular_len()
     }
 
     pub(crate) fn len(&self) -> io::Result<u64> {
@@ -292,6 +358,15 @@ impl Space {
         check()?;
         // SAFETY: the caller keeps the callee's contract.
         unsafe { self.inner.unmap_pages(range) }
+    }
+
+    /// # Safety
+    ///
+    /// That of the callee.
+    pub(crate) unsafe fn sync(&self, range: Range<usize>) -> io::Result<()> {
+        check()?;
+        // SAFETY: the caller keeps the callee's contract.
+        unsafe { self.inner.sync(range) }
     }
 
     pub(crate) fn resident_bytes(&self, range: Range<usize>) -> io::Result<u64> {
