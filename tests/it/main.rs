@@ -14,6 +14,9 @@ mod arena_mistakes;
 mod arena_model;
 mod arena_text;
 mod arena_threads;
+mod ranged;
+#[cfg(not(any(miri, heap_backend)))]
+mod ranged_named;
 mod support;
 #[cfg(not(miri))]
 mod tidy;

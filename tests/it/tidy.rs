@@ -17,6 +17,8 @@ const UNSAFE_FILES: &[&str] = &[
     "src/alloc/mod.rs",
     "src/arena/map.rs",
     "src/arena/text.rs",
+    "src/ranged/body.rs",
+    "src/ranged/raw.rs",
     "src/spill/mod.rs",
     "src/storage/blocks/mod.rs",
     "src/storage/blocks/runs.rs",
