@@ -6,6 +6,10 @@
 mod align;
 mod allot;
 mod body;
+#[cfg(all(test, not(loom)))]
+mod faults;
+#[cfg(all(test, loom))]
+mod loom;
 mod publish;
 mod range;
 mod raw;

@@ -15,8 +15,11 @@ mod arena_model;
 mod arena_text;
 mod arena_threads;
 mod ranged;
+mod ranged_model;
 #[cfg(not(any(miri, heap_backend)))]
 mod ranged_named;
+#[cfg(not(any(miri, heap_backend)))]
+mod ranged_process;
 mod support;
 #[cfg(not(miri))]
 mod tidy;

@@ -18,6 +18,8 @@ const UNSAFE_FILES: &[&str] = &[
     "src/arena/map.rs",
     "src/arena/text.rs",
     "src/ranged/body.rs",
+    "src/ranged/faults.rs",
+    "src/ranged/loom.rs",
     "src/ranged/raw.rs",
     "src/spill/mod.rs",
     "src/storage/blocks/mod.rs",
