@@ -24,6 +24,7 @@ pub mod environment;
 pub mod failure;
 pub mod full_cache;
 pub mod goal;
+pub mod guard;
 pub mod histogram;
 pub mod limit;
 pub mod machine;
