@@ -4,6 +4,7 @@
 //! that all do the same work in the same loops.
 
 pub mod get;
+pub mod physical;
 pub mod push;
 pub mod raw;
 mod shared_file;
@@ -23,7 +24,8 @@ use crate::workload::Workload;
 ///
 /// Settings that make no sense.
 pub fn own(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
-    let mut workloads = push::workloads(settings, dir, &[])?;
+    let mut workloads = physical::workloads(settings, dir);
+    workloads.extend(push::workloads(settings, dir, &[])?);
     workloads.extend(get::workloads(settings, dir, &[])?);
     workloads.extend(vec_push::workloads(settings, dir, &[])?);
     workloads.extend(vec_read::workloads(settings, dir, &[]));
