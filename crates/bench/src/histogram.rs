@@ -25,6 +25,7 @@ pub struct Histogram {
     counts: Vec<u64>,
     longest: u64,
     total: u64,
+    sum: u64,
 }
 
 impl Default for Histogram {
@@ -33,6 +34,7 @@ impl Default for Histogram {
             counts: vec![0; 64 * FINE],
             longest: 0,
             total: 0,
+            sum: 0,
         }
     }
 }
@@ -45,6 +47,7 @@ impl Histogram {
         self.counts[bucket(nanos)] += 1;
         self.longest = self.longest.max(nanos);
         self.total += 1;
+        self.sum = self.sum.saturating_add(nanos);
     }
 
     /// Adds the usual quantiles to a sample, as `p50_NAME`, `p90_NAME`, ... and
@@ -54,6 +57,11 @@ impl Histogram {
             sample.add(&format!("{label}_{name}"), self.quantile(share), "ns");
         }
         sample.add(&format!("longest_{name}"), self.longest as f64, "ns");
+    }
+
+    /// Returns the mean, exactly, in nanoseconds.
+    pub fn mean(&self) -> f64 {
+        self.sum as f64 / self.total.max(1) as f64
     }
 
     /// Returns the longest duration, exactly, in nanoseconds.

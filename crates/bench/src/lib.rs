@@ -37,6 +37,7 @@ pub mod record;
 pub mod report;
 pub mod runs;
 pub mod scenario;
+pub mod series;
 pub mod settings;
 pub mod stage;
 pub mod stats;
