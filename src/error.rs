@@ -72,6 +72,11 @@ pub enum ErrorKind {
     OutOfMemory,
     /// The object was made before a `fork` and belongs to the parent process.
     Forked,
+    /// Ranges of the file are given out: all of them have to come back before it is published, and
+    /// those that are claimed must not be among them.
+    RangesInUse,
+    /// The file is open already, here or in another process.
+    AlreadyOpen,
     /// Any other refusal of the system; see [`Error::io_error`].
     Io,
 }
@@ -113,6 +118,12 @@ impl Error {
     pub(crate) fn at(mut self, path: &Path) -> Self {
         self.0.path = Some(path.to_owned());
         self
+    }
+
+    /// Names the operation and the file in the words of the caller, who knows what it was for.
+    pub(crate) fn about(mut self, action: &'static str, path: &Path) -> Self {
+        self.0.action = action;
+        self.at(path)
     }
 
     /// Adds who chose the path, such as an environment variable.
@@ -184,6 +195,7 @@ impl From<Error> for io::Error {
             }
             ErrorKind::RamBacked => io::ErrorKind::Unsupported,
             ErrorKind::Forked => io::ErrorKind::PermissionDenied,
+            ErrorKind::RangesInUse | ErrorKind::AlreadyOpen => io::ErrorKind::ResourceBusy,
             ErrorKind::Io => error.io_error().map_or(io::ErrorKind::Other, Self::kind),
         };
         Self::new(kind, error)

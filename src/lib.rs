@@ -2,7 +2,8 @@
 //!
 //! What they hold is in files, and the process stays small. For programs that hold one collection
 //! too many to fit into memory: loaders, indexers, sorters, graph and text processing. Nothing here
-//! outlives the process, so this is no database; and what fits into memory is faster in std.
+//! outlives the process but what a [`RangeFile`] publishes, so this is no database; and what fits
+//! into memory is faster in std.
 //!
 //! | what you have | what to reach for |
 //! |---|---|
@@ -10,6 +11,7 @@
 //! | a `Vec<T>` that no longer fits | [`DiskVec`] |
 //! | collections that take an allocator: `hashbrown`, `bumpalo` | [`DiskAlloc`] |
 //! | a program whose large blocks should leave memory by themselves | [`SpillAlloc`] |
+//! | one file that many threads write at once | [`RangeFile`], [`FileRangeMut`], [`FileRange`] |
 //! | a say in where the bytes live, and in how many | [`ScratchDir`] |
 //!
 //! # Examples
@@ -53,8 +55,9 @@
 //!
 //! * An [`ArenaWriter`]: a buffer of 256 KiB. An [`Arena`]: 16 to 32 bytes for each MiB on disk,
 //!   and 4 KiB for each file at least. A [`Location`]: 12 bytes, wherever it is kept.
-//! * A [`DiskVec`]: its last elements, an eighth of it, but 64 KiB at least and 8 MiB at most.
-//! * A [`DiskAlloc`]: 14 KiB, and 24 bytes for each 64 KiB of blocks up to 1 MiB.
+//! * A [`DiskVec`]: its last elements, an eighth of it, but 64 KiB at least and 1 MiB at most.
+//! * A [`RangeFile`]: a few words for each stretch of it that was given back or is written.
+//! * A [`DiskAlloc`]: 11 KiB, and 20 bytes for each 64 KiB of blocks up to 1 MiB.
 //! * Pages of files that are in use, as long as the kernel has room for them. They are the
 //!   kernel's, so it drops them when memory gets short; where memory is limited by a control group,
 //!   they count there until then. [`DiskVec::evict`] and [`DiskVec::scan`] let go of them earlier.
@@ -73,7 +76,7 @@
 //! What can still kill a process that uses this crate:
 //!
 //! * A device that cannot deliver a page of a mapped file, by `SIGBUS` when the page is touched. A
-//!   [`DiskVec`], an [`ArenaMap`] and blocks of a [`DiskAlloc`] are mapped. [`Arena::get`] and its
+//!   [`DiskVec`], an [`ArenaMap`], ranges of a [`RangeFile`] and blocks of a [`DiskAlloc`] are mapped. [`Arena::get`] and its
 //!   kin read by system calls, so there it is an error.
 //! * The same signal on file systems where claimed space need not be there later: those that copy
 //!   on write (btrfs, ZFS), when they are full.
@@ -83,10 +86,11 @@
 //!
 //! What is made before a `fork` belongs to the parent. In the child, calls that would change a file
 //! return [`Forked`](ErrorKind::Forked), and what is mapped is not inherited: the child must not
-//! touch elements of a [`DiskVec`] or blocks of an allocator, or it is killed by `SIGSEGV` or finds
-//! there what it has mapped itself. [`Arena::get`] and [`ArenaMap::get`] work. A child that calls
-//! `exec`, as [`Command`](std::process::Command) does, notices nothing. Of big blocks of a
-//! [`SpillAlloc`] a child finds nothing, and goes on with the inner allocator.
+//! touch elements of a [`DiskVec`], ranges of a [`RangeFile`] or blocks of an allocator, or it is
+//! killed by `SIGSEGV` or finds there what it has mapped itself. [`Arena::get`] and
+//! [`ArenaMap::get`] work. A child that calls `exec`, as [`Command`](std::process::Command) does,
+//! notices nothing. Of big blocks of a [`SpillAlloc`] a child finds
+//! nothing, and goes on with the inner allocator.
 //!
 //! # Network file systems
 //!
@@ -100,7 +104,7 @@
 //! |---|---|---|
 //! | `allocator-api2` | yes | [`DiskAlloc`], by the trait of `allocator-api2` 0.2 |
 //! | `nightly` | no | [`DiskAlloc`] by std's unstable trait; needs a nightly compiler |
-//! | `serde` | no | `Serialize` and `Deserialize` for [`DiskVec`] and [`Location`] |
+//! | `serde` | no | `Serialize` and `Deserialize` for [`DiskVec`], [`Location`], [`Written`] |
 //! | `bytemuck` | no | `Pod` and `Zeroable` for [`Location`] |
 //!
 //! # Platforms
@@ -121,6 +125,7 @@
 mod alloc;
 mod arena;
 mod error;
+mod ranged;
 mod spill;
 mod storage;
 mod sys;
@@ -130,6 +135,9 @@ mod vec;
 pub use crate::alloc::DiskAlloc;
 pub use crate::arena::{Arena, ArenaMap, ArenaWriter, FinishError, Location};
 pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::ranged::{
+    ALIGNMENT, FileRange, FileRangeMut, PublishError, RangeFile, Written, align_down, align_up,
+};
 pub use crate::spill::SpillAlloc;
 pub use crate::storage::advice::Advice;
 pub use crate::storage::dir::{ScratchDir, ScratchDirBuilder, ScratchReport};

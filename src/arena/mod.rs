@@ -206,7 +206,7 @@ impl Arena {
 
     /// Returns how many bytes the arena has claimed on disk.
     ///
-    /// That is more than it holds: each file grows by a quarter of its length, at most by 32 MiB.
+    /// That is more than it holds: each file grows by a quarter of its length, at most by 256 MiB.
     pub fn disk_bytes(&self) -> u64 {
         let claimed = |shard: &Arc<Shard>| shard.file.claimed_bytes();
         self.inner.shards().map(claimed).sum()

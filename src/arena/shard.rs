@@ -12,7 +12,7 @@ use crate::storage::dir::{GROW, ScratchDir};
 use crate::storage::scratch::ScratchFile;
 
 /// The most that a file grows unasked. Bounds the space that is claimed and not yet used.
-const STEP_BYTES_MAX: u64 = 32 << 20;
+const STEP_BYTES_MAX: u64 = 256 << 20;
 
 /// A file with the marks of its blocks. Grows at its end only.
 #[derive(Debug)]

@@ -102,7 +102,7 @@ impl ArenaWriter {
     /// # Cost
     ///
     /// A copy into the buffer, and one `pwrite` for each 256 KiB. An item of that size or more is
-    /// written from where it is. The file grows by a quarter, at most by 32 MiB, with one
+    /// written from where it is. The file grows by a quarter, at most by 256 MiB, with one
     /// `fallocate`.
     #[inline]
     pub fn push(&mut self, bytes: impl AsRef<[u8]>) -> Result<Location> {

@@ -7,11 +7,11 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::dir::GROW;
 use crate::storage::stats;
+use crate::storage::syncs::Syncs;
 use crate::sys;
 use crate::sys::Hint;
 
@@ -32,9 +32,8 @@ pub(crate) struct OwnedFile {
     path: PathBuf,
     /// The process that opened the file.
     owner: u64,
-    /// Whether a sync has failed. The kernel reports lost pages once and takes them for clean after
-    /// that (linux-facts D1), so no later sync is believed.
-    sync_failed: AtomicBool,
+    /// After a sync that failed, no other is believed.
+    syncs: Syncs,
 }
 
 impl OwnedFile {
@@ -44,7 +43,7 @@ impl OwnedFile {
             file,
             path: path.to_owned(),
             owner: sys::process(),
-            sync_failed: AtomicBool::new(false),
+            syncs: Syncs::default(),
         }
     }
 
@@ -69,9 +68,15 @@ impl OwnedFile {
     }
 
     /// Claims space for `from..to`, by writing zeros where the file system cannot reserve it. When
-    /// it fails, part of the space may have been claimed. Asks not who owns the file, and allocates
+    /// it fails, part of the space may have been claimed. Asks not who owns the file.
+    pub(crate) fn claim(&self, from: u64, to: u64) -> Result<()> {
+        let claimed = self.claim_quietly(from, to);
+        claimed.map_err(|answer| self.error(GROW, answer))
+    }
+
+    /// As [`claim`](Self::claim). Asks not who owns the file, and allocates
     /// nothing.
-    pub(crate) fn claim(&self, from: u64, to: u64) -> io::Result<()> {
+    pub(crate) fn claim_quietly(&self, from: u64, to: u64) -> io::Result<()> {
         let len = to.saturating_sub(from);
         let claimed = sys::retry(|| self.file.allocate(from, len));
         match claimed {
@@ -80,6 +85,12 @@ impl OwnedFile {
             }
             claimed => claimed,
         }
+    }
+
+    /// Claims space for what is missing of the first `len` bytes of a file that has them, and changes
+    /// none. Refused where the file system cannot: to write zeros would be no way round.
+    pub(crate) fn claim_holes(&self, len: u64) -> Result<()> {
+        self.retry(GROW, || self.file.allocate(0, len))
     }
 
     /// Writes zeros, with the same reservations.
@@ -204,13 +215,22 @@ impl OwnedFile {
     /// Waits until the file's bytes are on the device. After the first failure it always fails:
     /// pages that could not be written may count as clean, and must not be dropped for that.
     pub(crate) fn sync_data(&self) -> Result<()> {
+        self.sync_by(|| self.file.sync_data())
+    }
+
+    /// The same, also for what the system notes about the file.
+    pub(crate) fn sync_all(&self) -> Result<()> {
+        self.sync_by(|| self.file.sync_all())
+    }
+
+    /// The same by a call of the caller's.
+    pub(crate) fn sync_by(&self, call: impl FnMut() -> io::Result<()>) -> Result<()> {
         const ACTION: &str = "sync a file in";
-        if self.sync_failed.load(Relaxed) {
+        let ran = self.syncs.run(|| self.retry(ACTION, call));
+        ran.unwrap_or_else(|| {
             let reason = "an earlier sync failed, so what is in memory may be the only copy";
-            return Err(Error::refused(ErrorKind::Io, ACTION, reason).at(&self.path));
-        }
-        let synced = self.retry(ACTION, || self.file.sync_data());
-        synced.inspect_err(|_lost| self.sync_failed.store(true, Relaxed))
+            Err(Error::refused(ErrorKind::Io, ACTION, reason).at(&self.path))
+        })
     }
 
     /// Returns what the file is called in errors.

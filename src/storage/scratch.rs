@@ -61,16 +61,19 @@ impl ScratchFile {
         const ACTION: &str = "use the given file";
         let failed = |answer| Error::io(ACTION, answer);
         let file = sys::File::from_std(file);
-        let locked = sys::retry(|| file.try_lock()).map_err(failed)?;
-        if !locked {
-            let reason = "it is locked by somebody else";
-            return Err(Error::refused(ErrorKind::Io, ACTION, reason));
+        match sys::retry(|| file.try_lock()) {
+            Err(answer) if answer.kind() == io::ErrorKind::WouldBlock => {
+                let reason = "it is locked by somebody else";
+                return Err(Error::refused(ErrorKind::Io, ACTION, reason));
+            }
+            locked => locked.map_err(failed)?,
         }
-        let facts = sys::retry(|| file.facts());
+        let len = sys::retry(|| file.regular_len());
+        let facts = len.and_then(|len| Ok((len, sys::retry(|| file.appends())?)));
         let reason = match &facts {
-            Ok(facts) if !facts.regular => "it is no regular file",
-            Ok(facts) if facts.len > 0 => "it is not empty",
-            Ok(facts) if facts.append => "it is open for appending",
+            Ok((None, _)) => "it is no regular file",
+            Ok((Some(1..), _)) => "it is not empty",
+            Ok((_, true)) => "it is open for appending",
             Ok(_) => {
                 // From here on, drop empties and unlocks it.
                 let mut lent = Self::without_dir(file);
@@ -111,7 +114,7 @@ impl ScratchFile {
             // ext4 leaves the file half grown when the disk is full (linux-facts G3).
             let _undone = self.file.set_len(GROW, from);
             self.release(added);
-            return Err(self.file.error(GROW, refused));
+            return Err(refused);
         }
         self.charged_bytes.fetch_add(added, Relaxed);
         stats::claimed(added);
@@ -161,7 +164,8 @@ impl ScratchFile {
             stats::failed();
             return false;
         }
-        if self.file.claim(offset, offset.saturating_add(len)).is_err() {
+        let end = offset.saturating_add(len);
+        if self.file.claim_quietly(offset, end).is_err() {
             stats::failed();
             // Part of the space may have been claimed.
             let _undone = self.file.punch(offset, len);

@@ -6,15 +6,13 @@
 //! run side by side.
 
 use std::cell::RefCell;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::path::Path;
 use std::ptr::NonNull;
 
-#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-use crate::sys::FileFacts;
 use crate::sys::backend;
 use crate::sys::{Access, FileSystem, Hint};
 
@@ -136,6 +134,51 @@ impl Dir {
         check()?;
         self.inner.create_unnamed().map(|inner| File { inner })
     }
+
+    pub(crate) fn create_linkable(&self) -> io::Result<File> {
+        check()?;
+        self.inner.create_linkable().map(|inner| File { inner })
+    }
+
+    pub(crate) fn create_named(&self, name: &OsStr) -> io::Result<File> {
+        check()?;
+        self.inner.create_named(name).map(|inner| File { inner })
+    }
+
+    pub(crate) fn open_named(&self, name: &OsStr) -> io::Result<File> {
+        check()?;
+        self.inner.open_named(name).map(|inner| File { inner })
+    }
+
+    pub(crate) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
+        check()?;
+        self.inner.link(&file.inner, name)
+    }
+
+    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        check()?;
+        self.inner.rename(from, to)
+    }
+
+    pub(crate) fn unlink(&self, name: &OsStr) -> io::Result<()> {
+        check()?;
+        self.inner.unlink(name)
+    }
+
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        check()?;
+        self.inner.sync()
+    }
+
+    pub(crate) fn try_lock(&self) -> io::Result<()> {
+        check()?;
+        self.inner.try_lock()
+    }
+
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        check()?;
+        self.inner.unlock()
+    }
 }
 
 /// A file whose calls can fail.
@@ -152,20 +195,9 @@ impl File {
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn try_lock(&self) -> io::Result<bool> {
+    pub(crate) fn appends(&self) -> io::Result<bool> {
         check()?;
-        self.inner.try_lock()
-    }
-
-    pub(crate) fn unlock(&self) -> io::Result<()> {
-        check()?;
-        self.inner.unlock()
-    }
-
-    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
-        check()?;
-        self.inner.facts()
+        self.inner.appends()
     }
 
     pub(crate) fn read_at(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
@@ -221,6 +253,26 @@ impl File {
     pub(crate) fn advise(&self, offset: u64, len: u64, hint: Hint) -> io::Result<()> {
         check()?;
         self.inner.advise(offset, len, hint)
+    }
+
+    pub(crate) fn sync_all(&self) -> io::Result<()> {
+        check()?;
+        self.inner.sync_all()
+    }
+
+    pub(crate) fn try_lock(&self) -> io::Result<()> {
+        check()?;
+        self.inner.try_lock()
+    }
+
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        check()?;
+        self.inner.unlock()
+    }
+
+    pub(crate) fn regular_len(&self) -> io::Result<Option<u64>> {
+        check()?;
+        self.inner.regular_len()
     }
 
     pub(crate) fn len(&self) -> io::Result<u64> {
@@ -336,6 +388,15 @@ impl Space {
         check()?;
         // SAFETY: the caller keeps the callee's contract.
         unsafe { self.inner.unmap_pages(range) }
+    }
+
+    /// # Safety
+    ///
+    /// That of the callee.
+    pub(crate) unsafe fn sync(&self, range: Range<usize>) -> io::Result<()> {
+        check()?;
+        // SAFETY: the caller keeps the callee's contract.
+        unsafe { self.inner.sync(range) }
     }
 
     pub(crate) fn resident_bytes(&self, range: Range<usize>) -> io::Result<u64> {

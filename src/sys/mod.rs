@@ -10,7 +10,8 @@
 //! Nothing here retries, loops or keeps accounts: that is the work of the floor above, so that the
 //! faults reach it. Offsets and lengths of whole pages are multiples of [`page_size`].
 //!
-//! * [`Dir`]: a directory that stays the same one whatever happens to its path.
+//! * [`Dir`]: a directory that stays the same one whatever happens to its path. It makes files without
+//!   a name, of which `link` can give some a name later, and opens those that have one.
 //! * [`File`]: a file of ours. `read_at` and `write_at` may transfer less than asked, and fail
 //!   with `EINTR`. `allocate` claims space, so that neither a write nor a store into a mapping can
 //!   meet a full disk later; when it fails, part of the space may have been claimed.
@@ -44,7 +45,7 @@ pub(crate) mod fault;
 #[cfg(not(test))]
 pub(crate) use self::backend::{Dir, File, Space};
 pub(crate) use self::backend::{
-    address_limit, file_size_limit, initial_variable, page_size, process,
+    address_limit, file_size_limit, initial_variable, page_size, process, unguessable_name,
 };
 #[cfg(test)]
 pub(crate) use self::fault::{Dir, File, Space};
@@ -57,16 +58,6 @@ pub(crate) fn retry<R>(mut call: impl FnMut() -> io::Result<R>) -> io::Result<R>
             answer => return answer,
         }
     }
-}
-
-/// What a file says about itself.
-#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FileFacts {
-    pub(crate) len: u64,
-    pub(crate) regular: bool,
-    /// Whether all writes go to its end.
-    pub(crate) append: bool,
 }
 
 /// What a file system says about itself.

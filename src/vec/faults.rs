@@ -43,6 +43,11 @@ trait Element: Clone + PartialEq + Debug + 'static {
 
     /// Returns how many elements this thread has, if they are counted.
     fn alive() -> Option<usize>;
+
+    /// Copies the vector as plain data, or clones it where elements are more than that.
+    fn copy(vec: &DiskVec<Self>) -> Result<DiskVec<Self>> {
+        vec.try_clone()
+    }
 }
 
 impl Element for u64 {
@@ -52,6 +57,10 @@ impl Element for u64 {
 
     fn alive() -> Option<usize> {
         None
+    }
+
+    fn copy(vec: &DiskVec<Self>) -> Result<DiskVec<Self>> {
+        vec.try_copy()
     }
 }
 
@@ -194,6 +203,9 @@ impl<T: Element> Run<T> {
         let clone = self.attempt("try_clone", |run| run.vec.try_clone());
         assert!(clone == self.model, "{}: another clone", self.name);
         drop(clone);
+        let copy = self.attempt("try_copy", |run| T::copy(&run.vec));
+        assert!(copy == self.model, "{}: another copy", self.name);
+        drop(copy);
         self.append(elements::<T>(WINDOW * 2));
         // Moves, where addresses are few.
         self.extend_from_slice(elements::<T>(WINDOW * MOVING_WINDOWS));
@@ -212,6 +224,9 @@ impl<T: Element> Run<T> {
         self.fill_window();
         self.insert(1);
         self.read();
+        let copy = self.attempt("try_copy", |run| T::copy(&run.vec));
+        assert!(copy == self.model, "{}: another copy", self.name);
+        drop(copy);
         self.shrink_to_fit();
         self.append(elements::<T>(WINDOW / 2));
         self.truncate_front(self.model.len() - 3);

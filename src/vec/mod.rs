@@ -33,7 +33,7 @@ use crate::storage::region::Region;
 ///
 /// It is a slice like `Vec`: index, iterate, sort, search, lend it. What may need space returns a
 /// [`Result`], and a full disk is an error and never a signal. Appending takes memory for a window
-/// of at most 8 MiB however long the vector is, and elements keep their address while the vector
+/// of at most 1 MiB however long the vector is, and elements keep their address while the vector
 /// grows, until the addresses reserved for it are used up: 1 TiB as a rule, less with hundreds of
 /// vectors or under `RLIMIT_AS`.
 ///
@@ -166,7 +166,7 @@ impl<T> DiskVec<T> {
     /// # Cost
     ///
     /// That of `Vec::push`, and one `pwrite`, `mremap` and `mmap` for each window: an eighth of the
-    /// vector, from 64 KiB to 8 MiB. No element is copied to grow.
+    /// vector, from 64 KiB to 1 MiB. No element is copied to grow.
     #[inline]
     pub fn push(&mut self, value: T) -> Result<()> {
         if self.len == self.limit {

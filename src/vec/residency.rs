@@ -27,7 +27,8 @@ impl<T> DiskVec<T> {
     /// # Cost
     ///
     /// One `madvise` and one `fadvise`; for [`Advice::Random`] also that of
-    /// [`evict(..)`](Self::evict).
+    /// [`evict(..)`](Self::evict), and from then on one `pwrite` for each page that is appended,
+    /// where there was one for each MiB.
     pub fn advise(&mut self, advice: Advice) -> Result<()> {
         self.region.advise(advice)
     }
@@ -52,7 +53,7 @@ impl<T> DiskVec<T> {
     }
 
     /// Writes elements back to disk and takes them out of memory, as far as they are in the file;
-    /// the window at the end, of at most 8 MiB, stays.
+    /// the window at the end, of at most 1 MiB, stays.
     ///
     /// # Errors
     ///

@@ -14,6 +14,12 @@ mod arena_mistakes;
 mod arena_model;
 mod arena_text;
 mod arena_threads;
+mod ranged;
+mod ranged_model;
+#[cfg(not(any(miri, heap_backend)))]
+mod ranged_named;
+#[cfg(not(any(miri, heap_backend)))]
+mod ranged_process;
 mod spill_fork;
 mod support;
 #[cfg(not(miri))]

@@ -6,13 +6,15 @@
 
 #![expect(
     clippy::arithmetic_side_effects,
-    reason = "a measuring program: it may die of a mistake"
+    clippy::print_stderr,
+    reason = "a measuring program: it counts, says what stays behind, and may die of a mistake"
 )]
 
 mod farena_rows;
 mod mapped_rows;
 mod mmap_vec_rows;
 mod std_rows;
+mod stores;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,7 +23,7 @@ use outcore_bench::alloc::Counting;
 use outcore_bench::cli::{self, Program};
 use outcore_bench::failure::Result;
 use outcore_bench::goal::{Asked, Goal};
-use outcore_bench::scenario::{get, push, vec_push, vec_read, vec_update};
+use outcore_bench::scenario::{get, physical, push, store, vec_push, vec_read, vec_update};
 use outcore_bench::settings::Settings;
 use outcore_bench::workload::Workload;
 
@@ -33,7 +35,8 @@ fn main() -> ExitCode {
         workloads,
         lock: include_str!("../../../Cargo.lock"),
         crates: &[
-            "outcore", "rustix", "farena", "memmap2", "mmap-vec", "tempfile",
+            "outcore", "rustix", "farena", "fjall", "heed", "memmap2", "mmap-vec", "redb",
+            "swapvec", "tempfile", "vecdb",
         ],
     })
 }
@@ -41,7 +44,8 @@ fn main() -> ExitCode {
 fn workloads(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
     let mut pushers = farena_rows::pushers();
     pushers.extend(std_rows::pushers());
-    let mut all = push::workloads(settings, dir, &pushers)?;
+    let mut all = physical::workloads(settings, dir);
+    all.extend(push::workloads(settings, dir, &pushers)?);
     all.extend(get::workloads(
         settings,
         dir,
@@ -55,6 +59,7 @@ fn workloads(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
         dir,
         &[mmap_vec_rows::updates],
     ));
+    all.extend(store::workloads(settings, dir, &stores::rows()));
     for workload in &mut all {
         add_goals(workload);
     }

@@ -38,7 +38,7 @@ impl SegmentBuilder for InFolder {
 /// The vector of the rows.
 type Numbers = MmapVec<u64, InFolder>;
 
-fn use_folder_in(dir: &Path) -> io::Result<()> {
+pub(crate) fn use_folder_in(dir: &Path) -> io::Result<()> {
     let folder = child::named_folder(dir, parent_id());
     FOLDER
         .get_or_init(|| DefaultSegmentBuilder::with_path(folder))

@@ -16,6 +16,16 @@ use crate::report::Results;
 /// In the place of a candidate's name: all of them, in turns.
 pub const ALL: &str = "*";
 
+/// Makes the kernel end this process, which is a child, as soon as its parent is gone.
+///
+/// # Errors
+///
+/// The kernel refuses.
+pub fn die_with_parent() -> Result<()> {
+    let kill = Some(rustix::process::Signal::KILL);
+    rustix::process::set_parent_process_death_signal(kill).context("follow the parent")
+}
+
 /// Starts this program again for one candidate or [`ALL`], and returns what it told.
 ///
 /// `arguments` are those of the parent: both must come to the same workloads. `seen` gets

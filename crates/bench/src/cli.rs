@@ -5,11 +5,14 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
 use outcore::ScratchDir;
 
+use crate::child;
 use crate::environment;
 use crate::failure::{Context, Failure, Result};
+use crate::guard;
 use crate::limit;
 use crate::machine;
 use crate::record::Record;
@@ -37,6 +40,10 @@ pub struct Program {
 /// Ends with an error if a candidate failed; a goal that was missed is a result.
 pub fn main(program: &Program) -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    if arguments == [guard::ARGUMENT] {
+        guard::watch(std::io::stdin().lock());
+        return ExitCode::SUCCESS;
+    }
     match run(program, &arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -52,6 +59,9 @@ fn run(program: &Program, arguments: &[String]) -> Result<bool> {
     if settings.task == Task::Help {
         print!("{HELP}");
         return Ok(true);
+    }
+    if settings.child.is_some() {
+        child::die_with_parent()?;
     }
     // Before anything is allocated or cached.
     if let Some(folder) = &settings.group {
@@ -133,8 +143,15 @@ fn measure_all(
     let mut path = None;
     let mut is_sound = true;
     let parent = Parent::new(settings, arguments, dir)?;
-    for workload in workloads {
-        let results = parent.measure(workload)?;
+    let started = Instant::now();
+    for (number, workload) in workloads.iter().enumerate() {
+        let left = settings.time().map(|time| {
+            let left = time.saturating_sub(started.elapsed());
+            left / u32::try_from(workloads.len() - number).unwrap_or(u32::MAX)
+        });
+        let began = Instant::now();
+        let results = parent.measure(workload, left)?;
+        eprintln!("{}: {:.1} s", workload.name, began.elapsed().as_secs_f64());
         println!("{}", report::report(workload, &results));
         is_sound &= !results.has_failures();
         record.add(&workload.name, &results);

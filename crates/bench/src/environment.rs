@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::full_cache;
-use crate::limit::Version;
+use crate::limit::{self, Version};
 use crate::machine::{self, Device};
 
 /// Facts in the order of the record.
@@ -45,6 +45,7 @@ pub fn facts(dir: &Path, lock: &str, crates: &[&str], command: &str) -> Facts {
     let huge_pages = "/sys/kernel/mm/transparent_hugepage/enabled";
     add("transparent_huge_pages", read(huge_pages));
     add("cgroup_memory", Version::here().name().to_owned());
+    add("memory_limited_by", limit::means());
     for name in [
         "dirty_ratio",
         "dirty_background_ratio",

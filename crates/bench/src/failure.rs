@@ -7,6 +7,7 @@ use std::io;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     text: String,
+    is_skip: bool,
 }
 
 /// The result of everything in the harness that can go wrong.
@@ -15,7 +16,24 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 impl Failure {
     /// Wraps a sentence.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into() }
+        Self {
+            text: text.into(),
+            is_skip: false,
+        }
+    }
+
+    /// Says what this machine lacks. A row or a workload that fails with this is named in the
+    /// tables as skipped, and is no failure of the program.
+    pub fn skip(what_is_missing: impl Into<String>) -> Self {
+        Self {
+            is_skip: true,
+            ..Self::new(what_is_missing)
+        }
+    }
+
+    /// Tells whether this is something that the machine lacks.
+    pub fn is_skip(&self) -> bool {
+        self.is_skip
     }
 }
 

@@ -28,11 +28,15 @@ const STEP: u64 = 256;
 /// more than a GiB free at times; this much reading moves those pages through its hands.
 const STEPS_AFTER: u32 = 8;
 
+/// The same where runs are short and their data small.
+const STEPS_AFTER_QUICK: u32 = 1;
+
 /// The file, and how far it was read.
 #[derive(Debug)]
 pub struct FullCache {
     file: File,
     offset: u64,
+    steps_after: u32,
 }
 
 impl FullCache {
@@ -42,13 +46,22 @@ impl FullCache {
     /// # Errors
     ///
     /// No file can be made in `dir`.
-    pub fn where_needed(dir: &Path) -> Result<Option<Self>> {
+    pub fn where_needed(dir: &Path, is_full: bool) -> Result<Option<Self>> {
         if !host_takes_free_memory() {
             return Ok(None);
         }
         let file = raw::create(dir)?;
         file.set_len(LEN).context("make a sparse file")?;
-        Ok(Some(Self { file, offset: 0 }))
+        let steps_after = if is_full {
+            STEPS_AFTER
+        } else {
+            STEPS_AFTER_QUICK
+        };
+        Ok(Some(Self {
+            file,
+            offset: 0,
+            steps_after,
+        }))
     }
 
     /// Reads on until the cache is full, so that the kernel takes a page back for each page
@@ -62,7 +75,7 @@ impl FullCache {
         // If others free memory all the time, twice the memory is enough.
         let mut steps_left = 2 * memory("MemTotal:").unwrap_or(0) / (STEP * PIECE as u64);
         let mut steps_full = 0;
-        while steps_full < STEPS_AFTER && steps_left > 0 {
+        while steps_full < self.steps_after && steps_left > 0 {
             let before = memory("MemFree:").unwrap_or(0);
             for _ in 0..STEP {
                 self.file.read_exact_at(&mut buffer, self.offset)?;

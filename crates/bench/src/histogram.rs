@@ -2,6 +2,17 @@
 
 use std::time::Duration;
 
+use crate::measure::Sample;
+
+/// The quantiles that are reported, by the names of their metrics.
+pub const QUANTILES: [(&str, f64); 5] = [
+    ("p50", 0.5),
+    ("p90", 0.9),
+    ("p99", 0.99),
+    ("p999", 0.999),
+    ("p9999", 0.9999),
+];
+
 /// Bits of a value that tell buckets of one power of two apart: a bucket is 6 % wide.
 const FINE_BITS: u32 = 4;
 
@@ -14,6 +25,7 @@ pub struct Histogram {
     counts: Vec<u64>,
     longest: u64,
     total: u64,
+    sum: u64,
 }
 
 impl Default for Histogram {
@@ -22,6 +34,7 @@ impl Default for Histogram {
             counts: vec![0; 64 * FINE],
             longest: 0,
             total: 0,
+            sum: 0,
         }
     }
 }
@@ -34,6 +47,21 @@ impl Histogram {
         self.counts[bucket(nanos)] += 1;
         self.longest = self.longest.max(nanos);
         self.total += 1;
+        self.sum = self.sum.saturating_add(nanos);
+    }
+
+    /// Adds the usual quantiles to a sample, as `p50_NAME`, `p90_NAME`, ... and
+    /// `longest_NAME`, in nanoseconds.
+    pub fn report(&self, name: &str, sample: &mut Sample) {
+        for (label, share) in QUANTILES {
+            sample.add(&format!("{label}_{name}"), self.quantile(share), "ns");
+        }
+        sample.add(&format!("longest_{name}"), self.longest as f64, "ns");
+    }
+
+    /// Returns the mean, exactly, in nanoseconds.
+    pub fn mean(&self) -> f64 {
+        self.sum as f64 / self.total.max(1) as f64
     }
 
     /// Returns the longest duration, exactly, in nanoseconds.

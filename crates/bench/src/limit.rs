@@ -16,6 +16,29 @@ use crate::failure::{Context, Result};
 const ROOT_V2: &str = "/sys/fs/cgroup";
 const ROOT_V1: &str = "/sys/fs/cgroup/memory";
 
+/// Returns the folder of the memory group that this process makes for its children.
+pub fn group_folder() -> PathBuf {
+    let root = if Version::here() == Version::V2 {
+        ROOT_V2
+    } else {
+        ROOT_V1
+    };
+    Path::new(root).join(format!("outcore-bench-{}", process::id()))
+}
+
+/// Says what limits the memory of rows that have a limit, for the record.
+pub fn means() -> String {
+    match Group::new(1 << 30) {
+        Ok(group) => format!(
+            "memory cgroup {}, page cache included",
+            group.version.name()
+        ),
+        Err(error) => {
+            format!("RLIMIT_DATA, so the page cache is not limited: no memory cgroup ({error})")
+        }
+    }
+}
+
 /// Which memory controller the machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -113,15 +136,9 @@ impl Limit {
 impl Group {
     fn new(bytes: u64) -> Result<Self> {
         let version = Version::here();
-        let name = format!("outcore-bench-{}", process::id());
-        let root = if version == Version::V2 {
-            ROOT_V2
-        } else {
-            ROOT_V1
-        };
-        let folder = Path::new(root).join(name);
+        let folder = group_folder();
         if version == Version::V2 {
-            let control = Path::new(root).join("cgroup.subtree_control");
+            let control = Path::new(ROOT_V2).join("cgroup.subtree_control");
             fs::write(control, "+memory").context("hand the memory controller down")?;
         }
         fs::create_dir_all(&folder).context("make a group")?;

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use rustix::thread::CpuSet;
 
 use crate::failure::{Context, Failure, Result};
+use crate::guard::Guard;
 
 /// How long [`settle`] waits at most for an idle device.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
 
 /// How long the device has to be idle.
-const IDLE: Duration = Duration::from_millis(150);
+const IDLE: Duration = Duration::from_millis(50);
 
 /// The block device under a directory, where there is one.
 #[derive(Clone, Debug)]
@@ -94,8 +95,8 @@ pub fn settle(dir: &Path) {
     eprintln!("the device is not idle: someone else uses it, or it is slow to write back");
 }
 
-/// Another read-ahead of the device under a directory, until dropped. Whoever ends the
-/// program with a signal has to put the old value back.
+/// Another read-ahead of the device under a directory, until dropped. If the program ends
+/// before that, the guard puts the old value back.
 #[derive(Debug)]
 pub struct ReadAhead {
     file: PathBuf,
@@ -103,22 +104,30 @@ pub struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// Sets the read-ahead to `kb` KiB.
+    /// Sets the read-ahead to `kb` KiB, or does nothing if that is what it is.
     ///
     /// # Errors
     ///
-    /// No device, or we may not: that takes root.
-    pub fn set(dir: &Path, kb: u32) -> Result<Self> {
-        let device = Device::of(dir).ok_or_else(|| Failure::new("no device to set"))?;
+    /// A skip where there is no device, or where we may not set it: that takes root.
+    pub fn set(dir: &Path, kb: u32, guard: &mut Guard) -> Result<Self> {
+        let lacking = |why| Failure::skip(format!("the read-ahead cannot be set: {why}"));
+        let device = Device::of(dir).ok_or_else(|| lacking("no device".to_owned()))?;
         let file = device.queue_file("read_ahead_kb");
-        let before = fs::read_to_string(&file).context("read the read-ahead")?;
-        fs::write(&file, kb.to_string()).context("set the read-ahead")?;
+        let before = fs::read_to_string(&file).map_err(|error| lacking(error.to_string()))?;
+        if before.trim() != kb.to_string() {
+            guard.write_back(&file, &before)?;
+            fs::write(&file, kb.to_string()).map_err(|error| lacking(error.to_string()))?;
+        }
         Ok(Self { file, before })
     }
 }
 
 impl Drop for ReadAhead {
     fn drop(&mut self) {
+        let is_changed = fs::read_to_string(&self.file).is_ok_and(|now| now != self.before);
+        if !is_changed {
+            return;
+        }
         if let Err(error) = fs::write(&self.file, &self.before) {
             let before = self.before.trim();
             eprintln!("the read-ahead of the device was {before} and is not any more: {error}");

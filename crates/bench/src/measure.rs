@@ -1,6 +1,7 @@
 //! Runs candidates in turns: A B C, B A C, ... never one candidate's runs in a block.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::time::Instant;
 
 use crate::failure::{Failure, Result};
 use crate::machine;
@@ -58,6 +59,18 @@ pub enum Outcome {
     Failed(String),
     /// By a signal, such as that of the OOM killer.
     Killed(String),
+    /// Before it began: the machine lacks what it needs.
+    Skipped(String),
+}
+
+impl From<Failure> for Outcome {
+    fn from(error: Failure) -> Self {
+        if error.is_skip() {
+            Self::Skipped(error.to_string())
+        } else {
+            Self::Failed(error.to_string())
+        }
+    }
 }
 
 /// One run of one candidate.
@@ -92,7 +105,7 @@ impl<'a> Candidate<'a> {
             let caught = panic::catch_unwind(AssertUnwindSafe(&mut run));
             match caught.unwrap_or_else(|_panic| Err(Failure::new("panicked"))) {
                 Ok(sample) => Outcome::Measured(sample),
-                Err(error) => Outcome::Failed(error.to_string()),
+                Err(error) => error.into(),
             }
         };
         Self {
@@ -110,11 +123,16 @@ impl std::fmt::Debug for Candidate<'_> {
     }
 }
 
+/// The rounds that count even if there is no time for them.
+pub const ROUNDS_MIN: u32 = 3;
+
 /// How often, in which order, and against what.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// The rounds that count; one more comes before them and is thrown away.
     pub rounds: u32,
+    /// When to stop although rounds are left, if [`ROUNDS_MIN`] of them are done.
+    pub until: Option<Instant>,
     /// Decides the order within each round.
     pub seed: u64,
     /// The checksum that every run has to come back with.
@@ -135,6 +153,10 @@ pub fn interleave(
     let mut order: Vec<usize> = (0..candidates.len()).collect();
     let mut runs = Vec::new();
     for round in 0..=plan.rounds {
+        let is_late = plan.until.is_some_and(|until| Instant::now() > until);
+        if is_late && round > ROUNDS_MIN {
+            break;
+        }
         random.shuffle(&mut order);
         let mut ended = Vec::new();
         for index in &order {
@@ -186,7 +208,7 @@ pub fn values(runs: &[Run], candidate: &str, metric: &str) -> Vec<Rounded> {
         .filter(|run| run.round > 0 && run.candidate == candidate);
     kept.filter_map(|run| match &run.outcome {
         Outcome::Measured(sample) => sample.get(metric).map(|value| (run.round, value)),
-        Outcome::Failed(_) | Outcome::Killed(_) => None,
+        Outcome::Failed(_) | Outcome::Killed(_) | Outcome::Skipped(_) => None,
     })
     .collect()
 }
@@ -198,6 +220,7 @@ pub fn ended(runs: &[Run], candidate: &str) -> Option<String> {
         Outcome::Measured(_) => None,
         Outcome::Failed(why) => Some(format!("FAILED: {why}")),
         Outcome::Killed(why) => Some(format!("killed: {why}")),
+        Outcome::Skipped(why) => Some(format!("skipped: {why}")),
     })
 }
 
@@ -214,6 +237,7 @@ mod tests {
 
     const PLAN: Plan = Plan {
         rounds: 5,
+        until: None,
         seed: 1,
         expected: 42,
     };
@@ -252,6 +276,24 @@ mod tests {
         assert_eq!(tried, 1, "a failed candidate is not run again");
         assert_eq!(ended(&runs, "honest"), None);
         assert_eq!(values(&runs, "honest", "seconds").len(), 5);
+    }
+
+    #[test]
+    fn three_rounds_count_even_if_there_is_no_time() {
+        let mut candidates = [Candidate::new("a", "", || Ok(sample(1.0, 42)))];
+        let until = Some(Instant::now());
+        let runs = interleave(&mut candidates, Plan { until, ..PLAN }, &mut |_run| {});
+        assert_eq!(values(&runs, "a", "seconds").len(), 3);
+    }
+
+    #[test]
+    fn what_the_machine_lacks_is_skipped_and_no_failure() {
+        let lacking = || Err(Failure::skip("no nightly compiler"));
+        let mut candidates = [Candidate::new("a", "", lacking)];
+        let runs = interleave(&mut candidates, PLAN, &mut |_run| {});
+        assert_eq!(runs.len(), 1);
+        let why = ended(&runs, "a").unwrap();
+        assert_eq!(why, "skipped: no nightly compiler");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! checksum HEX                the checksum of this run
 //! run NAME ROUND              the run is over, its numbers stand above
 //! failed NAME ROUND WHY       the run is over, without numbers
+//! skipped NAME ROUND WHY      there was no run: the machine lacks something
 //! ```
 //!
 //! The fields are separated by tabs.
@@ -62,6 +63,10 @@ impl Reader {
                 let sample = std::mem::take(&mut self.sample);
                 return self.ended(name, round, Outcome::Measured(sample)).map(Some);
             }
+            ["skipped", name, round, why] => {
+                let outcome = Outcome::Skipped((*why).to_owned());
+                return self.ended(name, round, outcome).map(Some);
+            }
             ["failed", name, round, why] => {
                 let outcome = Outcome::Failed((*why).to_owned());
                 return self.ended(name, round, outcome).map(Some);
@@ -101,13 +106,16 @@ pub fn print_run(run: &Run) {
 
 fn text_of(run: &Run) -> String {
     let (name, round) = (&run.candidate, run.round);
-    let sample = match &run.outcome {
-        Outcome::Measured(sample) => sample,
-        Outcome::Failed(why) | Outcome::Killed(why) => {
-            let why = why.replace(['\n', '\t'], " ");
-            return format!("failed\t{name}\t{round}\t{why}\n");
-        }
+    let (how, why) = match &run.outcome {
+        Outcome::Measured(sample) => return text_of_sample(name, round, sample),
+        Outcome::Failed(why) | Outcome::Killed(why) => ("failed", why),
+        Outcome::Skipped(why) => ("skipped", why),
     };
+    let why = why.replace(['\n', '\t'], " ");
+    format!("{how}\t{name}\t{round}\t{why}\n")
+}
+
+fn text_of_sample(name: &str, round: u32, sample: &Sample) -> String {
     let mut lines: Vec<String> = sample
         .readings
         .iter()
@@ -147,13 +155,16 @@ mod tests {
     #[test]
     fn runs_come_through_unchanged() {
         let failed = run(Outcome::Failed("no disk".to_owned()));
+        let skipped = run(Outcome::Skipped("no compiler".to_owned()));
         let text = format!(
-            "candidate\tours\tnever syncs\nstart\tours\n{}start\tours\n{}",
+            "candidate\tours\tnever syncs\nstart\tours\n{}start\tours\n{}{}",
             text_of(&measured()),
-            text_of(&failed)
+            text_of(&failed),
+            text_of(&skipped)
         );
         let named = Event::Candidate("ours".to_owned(), "never syncs".to_owned());
-        let expected = vec![named, Event::Ended(measured()), Event::Ended(failed)];
+        let ended = [measured(), failed, skipped].map(Event::Ended);
+        let expected: Vec<Event> = [named].into_iter().chain(ended).collect();
         assert_eq!(read(&text), Ok(expected));
     }
 

@@ -2,7 +2,8 @@
 //!
 //! One line for each number: `workload,candidate,round,metric,value,unit`. Round 0 is the
 //! one that is thrown away. The machine is a workload called `environment`, notes are a
-//! metric called `note`, and a run without numbers has a metric `failed` or `killed`.
+//! metric called `note`, and a run without numbers has a metric `failed`,
+//! `killed` or `skipped`.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -80,6 +81,7 @@ impl Record {
             }
             Outcome::Failed(why) => self.push(workload, candidate, round, ["failed", why, TEXT]),
             Outcome::Killed(why) => self.push(workload, candidate, round, ["killed", why, TEXT]),
+            Outcome::Skipped(why) => self.push(workload, candidate, round, ["skipped", why, TEXT]),
         }
     }
 

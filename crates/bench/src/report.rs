@@ -183,6 +183,7 @@ mod tests {
         let names = names.collect();
         let plan = Plan {
             rounds: 3,
+            until: None,
             seed: 9,
             expected: 0,
         };

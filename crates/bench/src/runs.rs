@@ -2,10 +2,13 @@
 
 use std::cell::RefCell;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::child::{self, ALL};
 use crate::failure::{Failure, Result};
 use crate::full_cache::FullCache;
+use crate::guard::Guard;
+use crate::limit;
 use crate::machine::{self, ReadAhead};
 use crate::measure::{self, Candidate, Outcome, Plan, Run};
 use crate::protocol;
@@ -20,6 +23,7 @@ pub struct Parent<'a> {
     arguments: &'a [String],
     dir: &'a Path,
     cache: RefCell<Option<FullCache>>,
+    guard: RefCell<Guard>,
 }
 
 impl<'a> Parent<'a> {
@@ -27,37 +31,44 @@ impl<'a> Parent<'a> {
     ///
     /// # Errors
     ///
-    /// No file can be made there.
+    /// No file can be made there, or no second process started.
     pub fn new(settings: &'a Settings, arguments: &'a [String], dir: &'a Path) -> Result<Self> {
+        let mut guard = Guard::start()?;
+        // Followed backwards: the children's files first.
+        guard.remove_group(&limit::group_folder())?;
+        guard.remove_folder(&child::named_folder(dir, std::process::id()))?;
+        let cache = FullCache::where_needed(dir, settings.full)?;
         Ok(Self {
             settings,
             arguments,
             dir,
-            cache: RefCell::new(FullCache::where_needed(dir)?),
+            cache: RefCell::new(cache),
+            guard: RefCell::new(guard),
         })
     }
 
-    /// Measures a workload: every run in a child, or all runs in one.
+    /// Measures a workload: every run in a child, or all runs in one. After `time` there are
+    /// no more rounds than have to be.
     ///
     /// # Errors
     ///
     /// A child that cannot be started, or says what is no result.
-    pub fn measure(&self, workload: &Workload) -> Result<Results> {
+    pub fn measure(&self, workload: &Workload, time: Option<Duration>) -> Result<Results> {
         machine::settle(self.dir);
         let results = match &workload.kind {
-            Kind::Isolated(all) => self.isolated(workload, all),
-            Kind::Shared(shared) => self.shared(workload, shared)?,
+            Kind::Isolated(all) => self.isolated(workload, all, time),
+            Kind::Shared(shared) => self.shared(workload, shared, time)?,
         };
         machine::settle(self.dir);
         Ok(results)
     }
 
-    fn isolated(&self, workload: &Workload, all: &[Isolated]) -> Results {
+    fn isolated(&self, workload: &Workload, all: &[Isolated], time: Option<Duration>) -> Results {
         let child = |one| self.child(&workload.name, one);
         let mut candidates: Vec<Candidate<'_>> = all.iter().map(child).collect();
         let names = all.iter();
         let names = names.map(|one| (one.name.to_owned(), one.note.to_owned()));
-        let plan = plan(workload, self.settings);
+        let plan = plan(workload, self.settings, time);
         let runs = measure::interleave(&mut candidates, plan, &mut |run| {
             progress(workload, run);
             child::remove_named_files(self.dir);
@@ -73,7 +84,7 @@ impl<'a> Parent<'a> {
     fn child<'b>(&'b self, workload: &'b str, isolated: &'b Isolated) -> Candidate<'b> {
         let run = move || {
             let outcome = self.one_child(workload, isolated);
-            outcome.unwrap_or_else(|error| Outcome::Failed(error.to_string()))
+            outcome.unwrap_or_else(Outcome::from)
         };
         Candidate {
             name: isolated.name,
@@ -94,18 +105,30 @@ impl<'a> Parent<'a> {
             .ok_or_else(|| Failure::new("the child told nothing"))
     }
 
-    fn shared(&self, workload: &Workload, shared: &Shared) -> Result<Results> {
+    fn shared(
+        &self,
+        workload: &Workload,
+        shared: &Shared,
+        time: Option<Duration>,
+    ) -> Result<Results> {
         eprintln!("{}: preparing", workload.name);
         // Held until all runs are over; its drop puts the old value back.
         let mut read_ahead = None;
         if let Some(kb) = shared.read_ahead_kb {
-            match ReadAhead::set(self.dir, kb) {
+            match ReadAhead::set(self.dir, kb, &mut self.guard.borrow_mut()) {
                 Ok(set) => read_ahead = Some(set),
-                Err(error) => return Ok(not_prepared(&error)),
+                Err(error) => return Ok(not_prepared(error)),
             }
         }
+        if let (Some(cache), None) = (self.cache.borrow_mut().as_mut(), shared.memory_limit) {
+            cache.fill()?;
+        }
         let (name, limit) = (&workload.name, shared.memory_limit);
-        let mut results = child::run(self.arguments, name, ALL, limit, &mut |run| {
+        let mut arguments = self.arguments.to_vec();
+        if let Some(time) = time {
+            arguments.extend(["--seconds".to_owned(), time.as_secs().to_string()]);
+        }
+        let mut results = child::run(&arguments, name, ALL, limit, &mut |run| {
             progress(workload, run);
         })?;
         drop(read_ahead);
@@ -119,8 +142,8 @@ impl<'a> Parent<'a> {
 }
 
 /// What is left of a workload whose preparation failed.
-fn not_prepared(error: &Failure) -> Results {
-    let outcome = Outcome::Failed(error.to_string());
+fn not_prepared(error: Failure) -> Results {
+    let outcome = error.into();
     Results {
         runs: vec![Run {
             candidate: ALL.to_owned(),
@@ -168,7 +191,7 @@ fn all_runs(workload: &Workload, shared: &Shared, settings: &Settings, dir: &Pat
             protocol::print_run(&Run {
                 candidate: ALL.to_owned(),
                 round: 0,
-                outcome: Outcome::Failed(error.to_string()),
+                outcome: error.into(),
             });
             return;
         }
@@ -192,13 +215,15 @@ fn all_runs(workload: &Workload, shared: &Shared, settings: &Settings, dir: &Pat
     });
     let mut announced: Vec<Candidate<'_>> = announced.collect();
     machine::settle(dir);
-    let plan = plan(workload, settings);
+    let time = settings.seconds.map(Duration::from_secs);
+    let plan = plan(workload, settings, time);
     measure::interleave(&mut announced, plan, &mut protocol::print_run);
 }
 
-fn plan(workload: &Workload, settings: &Settings) -> Plan {
+fn plan(workload: &Workload, settings: &Settings, time: Option<Duration>) -> Plan {
     Plan {
         rounds: workload.rounds,
+        until: time.map(|time| Instant::now() + time),
         seed: settings.seed,
         expected: workload.expected.make(),
     }
@@ -213,6 +238,7 @@ fn progress(workload: &Workload, run: &Run) {
         }
         Outcome::Failed(why) => format!("FAILED: {why}"),
         Outcome::Killed(why) => format!("killed: {why}"),
+        Outcome::Skipped(why) => format!("skipped: {why}"),
     };
     let (name, rounds, round) = (&workload.name, workload.rounds, run.round);
     eprintln!("{name} {round}/{rounds} {}: {result}", run.candidate);

@@ -1,15 +1,21 @@
 //! The command line of both measuring programs.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::failure::{Context, Failure, Result};
+
+/// How long `--quick` takes.
+const QUICK_MINUTES: u64 = 5;
 
 /// The help text.
 pub const HELP: &str = "\
 Measures outcore and what it is compared with, in turns, and prints tables.
 
   --quick           small sizes, about 5 minutes (the default)
-  --full            the sizes of the goals
+  --full            the sizes of the goals, without hurry
+  --minutes N       fewer rounds if they would take longer, but three at least
+                    (--quick has 5, --full has no end)
   --only NAME       only workloads whose name contains NAME; may be given again
   --list            print the names of workloads and candidates, and stop
   --rounds N        rounds that count (one more is thrown away)
@@ -33,6 +39,10 @@ pub struct Settings {
     pub task: Task,
     /// Rounds that count, if not those of the workload.
     pub rounds: Option<u32>,
+    /// How long all of it may take, if not as long as it takes.
+    pub minutes: Option<u64>,
+    /// As a child: how long the rounds may take.
+    pub seconds: Option<u64>,
     /// Bytes of data, if not those of the workload.
     pub size: Option<u64>,
     /// The seed of everything.
@@ -90,6 +100,8 @@ impl Settings {
                 "--help" | "-h" => settings.task = Task::Help,
                 "--rounds" => settings.rounds = Some(value()?.parse().context(option)?),
                 "--size" => settings.size = Some(bytes(&value()?).context(option)?),
+                "--minutes" => settings.minutes = Some(value()?.parse().context(option)?),
+                "--seconds" => settings.seconds = Some(value()?.parse().context(option)?),
                 "--seed" => settings.seed = value()?.parse().context(option)?,
                 "--dir" => settings.dir = Some(value()?.into()),
                 "--record" => settings.record = Some(value()?.into()),
@@ -119,6 +131,13 @@ impl Settings {
     pub fn rounds(&self, quick: u32, full: u32) -> u32 {
         let usual = if self.full { full } else { quick };
         self.rounds.unwrap_or(usual)
+    }
+
+    /// Returns how long all workloads may take; `None` for as long as they take.
+    pub fn time(&self) -> Option<Duration> {
+        let usual = (!self.full).then_some(QUICK_MINUTES);
+        let minutes = self.minutes.or(usual)?;
+        Some(Duration::from_secs(60 * minutes))
     }
 
     /// Returns the name of the record: what was run.

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Instant;
 
 use crate::alloc;
+use crate::cache;
 use crate::failure::{Failure, Result};
 use crate::measure::Sample;
 use crate::memory;
@@ -14,6 +15,7 @@ pub struct Stage {
     usage: Usage,
     resident: u64,
     allocations: u64,
+    cached: Option<u64>,
     started: Instant,
 }
 
@@ -42,6 +44,7 @@ impl Stage {
             usage: Usage::now()?,
             resident,
             allocations: alloc::allocations(),
+            cached: cache::take_at_start(),
             started: Instant::now(),
         })
     }
@@ -71,6 +74,9 @@ impl Stage {
         let ticks = passed(usage.system_ticks, self.usage.system_ticks);
         sample.add("cpu_system", ticks / TICKS, "s");
         sample.add("allocations", allocations as f64, "count");
+        if let Some(cached) = self.cached {
+            sample.add("cached_at_start", cached as f64, "pages");
+        }
         Ok(sample)
     }
 }

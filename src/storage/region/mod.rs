@@ -238,7 +238,14 @@ impl Region {
         // with padding may have left bytes without a defined value since; nothing but the
         // kernel, to which the slice goes, looks at them.
         let bytes = unsafe { slice::from_raw_parts(start, len) };
-        file.write_all_at(bytes, self.filed as u64)
+        if self.advice != Advice::Random {
+            return file.write_all_at(bytes, self.filed as u64);
+        }
+        // The page cache takes a large write into large folios, of which one byte stored later
+        // dirties all (linux-facts F1). Page by page, each gets a folio of its own.
+        let page = sys::page_size();
+        let mut pages = (self.filed as u64..).step_by(page).zip(bytes.chunks(page));
+        pages.try_for_each(|(offset, bytes)| file.write_all_at(bytes, offset))
     }
 
     /// Moves the window's pages ahead by their length and shows the file, which holds their bytes,

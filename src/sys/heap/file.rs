@@ -1,68 +1,30 @@
-//! Directories and files that are heap blocks.
+//! Files that are heap blocks.
 #![expect(
     unsafe_code,
     reason = "copies between a file's bytes and the windows on it"
 )]
 
-use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::path::Path;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-use crate::sys::FileFacts;
-use crate::sys::{FileSystem, Hint};
-
-/// Stands in for a directory, which only has to exist.
-#[derive(Debug)]
-pub(crate) struct Dir;
-
-#[expect(
-    clippy::unnecessary_wraps,
-    clippy::unused_self,
-    reason = "the signatures belong to the contract"
-)]
-impl Dir {
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        if cfg!(miri) || path.is_dir() {
-            return Ok(Self);
-        }
-        std::fs::read_dir(path).map(|_entries| Self)
-    }
-
-    pub(crate) fn open_c(path: &CStr) -> io::Result<Self> {
-        let path = path.to_str().map_err(|_no_text| io::ErrorKind::NotFound)?;
-        Self::open(Path::new(path))
-    }
-
-    pub(crate) fn is_ram_backed(&self) -> io::Result<bool> {
-        Ok(false)
-    }
-
-    pub(crate) fn file_system(&self) -> io::Result<FileSystem> {
-        Ok(FileSystem {
-            name: "heap".into(),
-            ram_backed: false,
-            network: false,
-            free_bytes: 1 << 40,
-            total_bytes: 1 << 40,
-        })
-    }
-
-    pub(crate) fn create_unnamed(&self) -> io::Result<File> {
-        Ok(File {
-            content: Arc::new(Mutex::new(Content::default())),
-        })
-    }
-}
+use crate::sys::Hint;
 
 /// Stands in for a file.
 #[derive(Debug)]
 pub(crate) struct File {
     content: Arc<Mutex<Content>>,
+    /// Whether this opener has the lock of the file.
+    locks: AtomicBool,
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        self.content().is_locked &= !self.locks.load(Relaxed);
+    }
 }
 
 /// The bytes of a file, and the windows that show them.
@@ -70,6 +32,7 @@ pub(crate) struct File {
 pub(super) struct Content {
     bytes: Vec<u8>,
     windows: Vec<Window>,
+    is_locked: bool,
 }
 
 /// Memory of a space that shows part of a file.
@@ -184,6 +147,12 @@ impl Content {
     reason = "the signatures belong to the contract"
 )]
 impl File {
+    /// Opens the file of this content.
+    pub(super) fn of(content: Arc<Mutex<Content>>) -> Self {
+        let locks = AtomicBool::new(false);
+        Self { content, locks }
+    }
+
     fn content(&self) -> MutexGuard<'_, Content> {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -191,27 +160,12 @@ impl File {
     /// Stands in for an empty file. Nothing is locked.
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     pub(crate) fn from_std(_file: std::fs::File) -> Self {
-        Self {
-            content: Arc::new(Mutex::new(Content::default())),
-        }
+        Self::of(Arc::default())
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn try_lock(&self) -> io::Result<bool> {
-        Ok(true)
-    }
-
-    pub(crate) fn unlock(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
-        Ok(FileFacts {
-            len: self.content().bytes.len() as u64,
-            regular: true,
-            append: false,
-        })
+    pub(crate) fn appends(&self) -> io::Result<bool> {
+        Ok(false)
     }
 
     pub(super) fn shared_content(&self) -> &Arc<Mutex<Content>> {
@@ -284,6 +238,29 @@ impl File {
 
     pub(crate) fn advise(&self, _offset: u64, _len: u64, _hint: Hint) -> io::Result<()> {
         Ok(())
+    }
+
+    pub(crate) fn sync_all(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(crate) fn try_lock(&self) -> io::Result<()> {
+        let mut content = self.content();
+        if content.is_locked && !self.locks.load(Relaxed) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        content.is_locked = true;
+        self.locks.store(true, Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        self.content().is_locked &= !self.locks.swap(false, Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn regular_len(&self) -> io::Result<Option<u64>> {
+        Ok(Some(self.content().bytes.len() as u64))
     }
 
     #[cfg(test)]

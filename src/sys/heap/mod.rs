@@ -4,9 +4,11 @@
 //! that is kept equal in both directions.
 
 mod file;
+mod names;
 mod space;
 
-pub(crate) use self::file::{Dir, File};
+pub(crate) use self::file::File;
+pub(crate) use self::names::{Dir, unguessable_name};
 pub(crate) use self::space::Space;
 
 /// Returns the page size that this implementation pretends to have.

@@ -1,12 +1,13 @@
-//! A directory, what its file system is, and files without a name in it.
+//! A directory, what its file system is, files without a name in it, and names.
 
 use std::borrow::Cow;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::sys::FileSystem;
@@ -73,6 +74,75 @@ impl Dir {
         }
     }
 
+    /// Creates an empty file without a name, to which [`link`](Self::link) can give one; with the
+    /// permissions of any new file.
+    pub(crate) fn create_linkable(&self) -> io::Result<File> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        Ok(File::from_fd(fs::openat(&self.fd, c".", flags, NEW)?))
+    }
+
+    /// Creates an empty file with a name that nobody has.
+    pub(crate) fn create_named(&self, name: &OsStr) -> io::Result<File> {
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+        Ok(File::from_fd(fs::openat(&self.fd, name, flags, NEW)?))
+    }
+
+    /// Opens the file of a name, for reading and writing. Does not wait for whoever holds the other
+    /// end, where it is a pipe.
+    pub(crate) fn open_named(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(File::from_fd(fs::openat(
+            &self.fd,
+            name,
+            flags,
+            Mode::empty(),
+        )?))
+    }
+
+    /// Gives a file of [`create_linkable`](Self::create_linkable) a name that nobody has.
+    ///
+    /// The usual way goes through `/proc`. Without it, the kernel asks for a privilege (since Linux
+    /// 6.10, only for having opened the file oneself).
+    pub(crate) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
+        let path = format!("/proc/self/fd/{}", file.number());
+        let flags = AtFlags::SYMLINK_FOLLOW;
+        match fs::linkat(fs::CWD, path.as_str(), &self.fd, name, flags) {
+            Err(Errno::NOENT) => {
+                let flags = AtFlags::EMPTY_PATH;
+                Ok(fs::linkat(file.as_fd(), c"", &self.fd, name, flags)?)
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    /// Gives the file of one name another, in place of whatever has that, in one step.
+    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        Ok(fs::renameat(&self.fd, from, &self.fd, to)?)
+    }
+
+    /// Takes a name away.
+    pub(crate) fn unlink(&self, name: &OsStr) -> io::Result<()> {
+        Ok(fs::unlinkat(&self.fd, name, AtFlags::empty())?)
+    }
+
+    /// Waits until the names in the directory are on the device.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        Ok(fs::fsync(&self.fd)?)
+    }
+
+    /// Takes the lock of the directory, for those who ask for it; fails with
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) while another has it.
+    pub(crate) fn try_lock(&self) -> io::Result<()> {
+        let operation = FlockOperation::NonBlockingLockExclusive;
+        Ok(fs::flock(&self.fd, operation)?)
+    }
+
+    /// Gives the lock back.
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        Ok(fs::flock(&self.fd, FlockOperation::Unlock)?)
+    }
+
     /// The way without `O_TMPFILE`: creates under a name that cannot be guessed, takes it away.
     fn create_and_unlink(&self) -> io::Result<File> {
         let flags =
@@ -84,6 +154,21 @@ impl Dir {
         retry_on_intr(|| fs::unlinkat(&self.fd, name, AtFlags::empty()))?;
         Ok(File::from_fd(fd))
     }
+}
+
+/// The permissions of a new file, of which the process's mask takes some away.
+const NEW: Mode = Mode::RUSR
+    .union(Mode::WUSR)
+    .union(Mode::RGRP)
+    .union(Mode::WGRP)
+    .union(Mode::ROTH)
+    .union(Mode::WOTH);
+
+/// Returns a name for a file that nobody can guess.
+pub(crate) fn unguessable_name() -> io::Result<OsString> {
+    let mut name = random_name()?.to_vec();
+    name.retain(|byte| *byte != 0);
+    Ok(OsString::from_vec(name))
 }
 
 /// How the names of files start that have one for a moment.

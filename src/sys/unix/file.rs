@@ -2,16 +2,12 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-use rustix::fs::{self, Advice, FallocateFlags, FlockOperation};
-#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-use rustix::fs::{FileType, OFlags};
-#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-use rustix::io::Errno;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-use crate::sys::FileFacts;
+use rustix::fs::OFlags;
+use rustix::fs::{self, Advice, FallocateFlags, FileType, FlockOperation};
+
 use crate::sys::Hint;
 
 /// An open file, closed on drop.
@@ -30,32 +26,19 @@ impl File {
         Self { fd: file.into() }
     }
 
-    /// Locks the file for this open description of it; says whether nobody else has it locked.
+    /// Returns whether all writes go to the end of the file.
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn try_lock(&self) -> io::Result<bool> {
-        match fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => Ok(false),
-            locked => Ok(locked.map(|()| true)?),
-        }
-    }
-
-    pub(crate) fn unlock(&self) -> io::Result<()> {
-        Ok(fs::flock(&self.fd, FlockOperation::Unlock)?)
-    }
-
-    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn facts(&self) -> io::Result<FileFacts> {
-        let facts = fs::fstat(&self.fd)?;
-        let flags = fs::fcntl_getfl(&self.fd)?;
-        Ok(FileFacts {
-            len: u64::try_from(facts.st_size).unwrap_or(0),
-            regular: FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile,
-            append: flags.contains(OFlags::APPEND),
-        })
+    pub(crate) fn appends(&self) -> io::Result<bool> {
+        Ok(fs::fcntl_getfl(&self.fd)?.contains(OFlags::APPEND))
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    /// Returns the number by which the process knows the open file.
+    pub(super) fn number(&self) -> i32 {
+        self.fd.as_raw_fd()
     }
 
     /// Reads once and returns how many bytes of `buffer` are now filled; 0 at the end of the file.
@@ -101,6 +84,31 @@ impl File {
     /// Waits until the file's data is on the device.
     pub(crate) fn sync_data(&self) -> io::Result<()> {
         Ok(fs::fdatasync(&self.fd)?)
+    }
+
+    /// Waits until the file's data and all that the system notes about it are on the device.
+    pub(crate) fn sync_all(&self) -> io::Result<()> {
+        Ok(fs::fsync(&self.fd)?)
+    }
+
+    /// Takes the lock of the file, for those who ask for it; fails with
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) while another opener has it. Closing gives it back.
+    pub(crate) fn try_lock(&self) -> io::Result<()> {
+        let operation = FlockOperation::NonBlockingLockExclusive;
+        Ok(fs::flock(&self.fd, operation)?)
+    }
+
+    /// Gives the lock back, also where a forked child has the file open.
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        Ok(fs::flock(&self.fd, FlockOperation::Unlock)?)
+    }
+
+    /// Returns the length in bytes of what was opened by a name; `None` of a directory, a device or
+    /// a pipe.
+    pub(crate) fn regular_len(&self) -> io::Result<Option<u64>> {
+        let facts = fs::fstat(&self.fd)?;
+        let is_regular = FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile;
+        Ok(is_regular.then(|| u64::try_from(facts.st_size).unwrap_or(0)))
     }
 
     /// Tells the page cache what to expect of `len` bytes from `offset`.

@@ -6,7 +6,7 @@ mod fork;
 mod process;
 mod space;
 
-pub(crate) use self::dir::Dir;
+pub(crate) use self::dir::{Dir, unguessable_name};
 pub(crate) use self::file::File;
 pub(crate) use self::process::process;
 pub(crate) use self::space::Space;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::retry_on_intr;
-use rustix::mm::{self, Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
+use rustix::mm::{self, Advice, MapFlags, MprotectFlags, MremapFlags, MsyncFlags, ProtFlags};
 use rustix::process::{Resource, getrlimit};
 
 use crate::sys::unix::file::File;
@@ -262,6 +262,19 @@ impl Space {
         let (at, len) = self.part(&range);
         // SAFETY: the pages of a shared mapping of a file come back from the page cache.
         unsafe { mm::madvise(at, len, Advice::LinuxDontNeed) }?;
+        Ok(())
+    }
+
+    /// Waits until what was stored to the pages of `range`, or written to them through the file,
+    /// is on the device.
+    ///
+    /// # Safety
+    ///
+    /// All of the range shows a file.
+    pub(crate) unsafe fn sync(&self, range: Range<usize>) -> io::Result<()> {
+        let (at, len) = self.part(&range);
+        // SAFETY: the range is ours (invariant 1), and writing pages back changes no byte.
+        unsafe { mm::msync(at, len, MsyncFlags::SYNC) }?;
         Ok(())
     }
 

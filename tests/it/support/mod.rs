@@ -17,11 +17,28 @@ pub(crate) mod tmpfs;
 #[cfg(not(any(miri, heap_backend)))]
 pub(crate) use self::system::{new_dir, skipped, test_name};
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
 use outcore::{Arena, ArenaMap, ErrorKind, Location, Result, ScratchDir};
 
 /// Returns a directory on a disk for files of tests.
 pub(crate) fn disk() -> ScratchDir {
     ScratchDir::new(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// Returns a path on a disk that nothing has, for a file that may be published there.
+pub(crate) fn ranged_path() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!(
+        "ranged-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Relaxed)
+    );
+    let path = disk().path().join(name);
+    // A process of the same number may have left one.
+    let _removed = std::fs::remove_file(&path);
+    path
 }
 
 /// Makes an arena on a disk.

@@ -299,13 +299,13 @@ pub fn workloads(settings: &Settings, dir: &Path, others: &[Prepare]) -> Result<
         }
     };
     let warm = settings.bytes(256 << 20, 1 << 30);
-    let cold = settings.bytes(1 << 30, 4 << 30);
+    let cold = settings.bytes(512 << 20, 4 << 30);
     if warm < ITEM_LEN as u64 {
         return Err(Failure::new("--size: at least one item, please"));
     }
-    let many = if settings.full { 400_000 } else { 200_000 };
+    let many = if settings.full { 400_000 } else { 100_000 };
     let few = if settings.full { 16_384 } else { 4096 };
-    let rounds = settings.rounds(21, 31);
+    let rounds = settings.rounds(7, 31);
     let all = [
         ("get_512", shape(warm, many, Way::Single, true)),
         ("get_many_512/random", shape(warm, many, Way::Random, true)),

@@ -4,9 +4,11 @@
 //! that all do the same work in the same loops.
 
 pub mod get;
+pub mod physical;
 pub mod push;
 pub mod raw;
 mod shared_file;
+pub mod store;
 pub mod vec_push;
 pub mod vec_read;
 pub mod vec_update;
@@ -23,10 +25,12 @@ use crate::workload::Workload;
 ///
 /// Settings that make no sense.
 pub fn own(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
-    let mut workloads = push::workloads(settings, dir, &[])?;
+    let mut workloads = physical::workloads(settings, dir);
+    workloads.extend(push::workloads(settings, dir, &[])?);
     workloads.extend(get::workloads(settings, dir, &[])?);
     workloads.extend(vec_push::workloads(settings, dir, &[])?);
     workloads.extend(vec_read::workloads(settings, dir, &[]));
     workloads.push(vec_update::workload(settings, dir, &[]));
+    workloads.extend(store::workloads(settings, dir, &[]));
     Ok(workloads)
 }

@@ -293,7 +293,7 @@ fn outcore_writers(job: &PushJob, writers: u16) -> Result<Sample> {
 ///
 /// A size that does not divide into two parts of whole MiB.
 pub fn workloads(settings: &Settings, dir: &Path, others: &[Pusher]) -> Result<Vec<Workload>> {
-    let len = settings.bytes(1 << 30, 4 << 30);
+    let len = settings.bytes(256 << 20, 4 << 30);
     if len == 0 || len % (2 << 20) != 0 {
         return Err(Failure::new("--size: a multiple of 2MiB, please"));
     }
@@ -327,14 +327,14 @@ pub fn workloads(settings: &Settings, dir: &Path, others: &[Pusher]) -> Result<V
             kind: Kind::Isolated(isolated(pushers, limit, &job)),
         }
     };
-    let mut free = workload(name, TITLE, None, &pushers, settings.rounds(3, 5));
+    let mut free = workload(name, TITLE, None, &pushers, settings.rounds(5, 5));
     free.goals = goals();
     let mut tight = workload(
         limited_name,
         TITLE_LIMITED,
         Some(limit),
         &limited,
-        settings.rounds(3, 5),
+        settings.rounds(5, 5),
     );
     let group_peak = Column::new("group peak MiB", "group_peak", MIB, 0);
     tight.columns.push(group_peak.peak());

@@ -155,9 +155,9 @@ pub fn workloads(settings: &Settings, dir: &Path, others: &[VecPusher]) -> Resul
     let pushers: Vec<VecPusher> = own().into_iter().chain(others.iter().copied()).collect();
     let timed = pushers.iter().copied().filter(|one| one.timed_too);
     let timed: Vec<VecPusher> = timed.collect();
-    let free = settings.bytes(1 << 30, 1 << 30);
-    let tight = settings.bytes(1 << 30, 4 << 30);
-    let long = settings.bytes(1 << 30, 16 << 30);
+    let free = settings.bytes(256 << 20, 1 << 30);
+    let tight = settings.bytes(512 << 20, 4 << 30);
+    let long = settings.bytes(256 << 20, 16 << 30);
     if free < 8 {
         return Err(Failure::new("--size: at least one number, please"));
     }
@@ -177,13 +177,13 @@ pub fn workloads(settings: &Settings, dir: &Path, others: &[VecPusher]) -> Resul
     each.headline = LONGEST;
     each.columns.splice(0..0, TIMES.iter().copied());
     each.goals = goals_each();
-    each.rounds = settings.rounds(2, 3);
+    each.rounds = settings.rounds(5, 5);
     let mut tight = workload(tight_name, &pushers, dir, tight, Some(limit), false);
     tight.title = TITLE_LIMITED;
-    tight.rounds = settings.rounds(3, 5);
+    tight.rounds = settings.rounds(5, 5);
     let mut free = workload(free_name, &pushers, dir, free, None, false);
     free.goals = goals();
-    free.rounds = settings.rounds(3, 7);
+    free.rounds = settings.rounds(5, 7);
     Ok(vec![free, tight, each])
 }
 

@@ -39,7 +39,7 @@ pub type PrepareSum = fn(count: u64, dir: &Path) -> Result<Vec<Candidate<'static
 /// Returns the workloads, with the candidates of the caller for the sum behind our own.
 pub fn workloads(settings: &Settings, dir: &Path, sums: &[PrepareSum]) -> Vec<Workload> {
     let sum = settings.bytes(256 << 20, 1 << 30);
-    let large = settings.bytes(1 << 30, 4 << 30);
+    let large = settings.bytes(512 << 20, 4 << 30);
     let mut all = vec![
         sum_workload(settings, dir, sum, sums),
         scan_workload(settings, dir, large),
@@ -97,7 +97,7 @@ fn sum_workload(settings: &Settings, dir: &Path, len: u64, sums: &[PrepareSum]) 
         columns: vec![FAULTS],
         baselines: vec!["slice_of_outcore", "std_vec"],
         goals: vec![within("slice_of_outcore"), within("std_vec")],
-        rounds: settings.rounds(21, 31),
+        rounds: settings.rounds(9, 31),
         expected: Deferred::new(move || expected_sum(count)),
         kind: Kind::Shared(Shared {
             memory_limit: None,

@@ -118,7 +118,7 @@ pub fn workload(settings: &Settings, dir: &Path, others: &[Prepare]) -> Workload
         columns: COLUMNS.to_vec(),
         baselines: vec!["raw_pwrite_8B"],
         goals: vec![Goal::new("outcore_random", few)],
-        rounds: settings.rounds(3, 5),
+        rounds: settings.rounds(5, 5),
         expected: Deferred::new(move || expected),
         kind: Kind::Shared(Shared {
             memory_limit: None,

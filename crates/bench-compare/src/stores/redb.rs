@@ -1,0 +1,129 @@
+//! redb: a B-tree in one file, with checksums and transactions.
+
+use std::path::Path;
+
+use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, TableDefinition};
+
+use outcore_bench::failure::{Context, Failure, Result};
+use outcore_bench::scenario::store::{Items, Part, Row, Store, drop_folder};
+
+use super::folder::Folder;
+
+const TABLE: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("items");
+
+/// One transaction takes about so many bytes.
+const BATCH: u64 = 16 << 20;
+
+/// The cache of the tuned row.
+const CACHE: usize = 16 << 20;
+
+pub(super) fn rows() -> Vec<Row> {
+    let note = "its cache is 1 GiB by default; commits every 16 MiB with Durability::None, \
+                checksums, transactions, reopens after a crash";
+    let tuned = "a cache of 16 MiB; otherwise as redb";
+    vec![
+        Row::bytes::<OfRedb<false>>("redb", note),
+        Row::bytes::<OfRedb<true>>("redb_cache_16MiB", tuned).tuned(),
+    ]
+}
+
+struct OfRedb<const TUNED: bool> {
+    /// Goes before the database, and that before its folder.
+    table: Option<ReadOnlyTable<u64, &'static [u8]>>,
+    database: Option<Database>,
+    folder: Folder,
+}
+
+impl<const TUNED: bool> OfRedb<TUNED> {
+    fn open(folder: &Folder) -> Result<Database> {
+        let mut builder = Database::builder();
+        if TUNED {
+            builder.set_cache_size(CACHE);
+        }
+        let path = folder.path.join("redb");
+        builder.create(path).context("open a database")
+    }
+
+    fn database(&self) -> Result<&Database> {
+        let database = self.database.as_ref();
+        database.ok_or_else(|| Failure::new("no database"))
+    }
+}
+
+impl<const TUNED: bool> Store for OfRedb<TUNED> {
+    type Key = u64;
+
+    fn create(dir: &Path) -> Result<Self> {
+        let folder = Folder::new(dir)?;
+        Ok(Self {
+            table: None,
+            database: Some(Self::open(&folder)?),
+            folder,
+        })
+    }
+
+    fn key_of(index: u64) -> Option<u64> {
+        Some(index)
+    }
+
+    fn fill(&mut self, items: &Items, parts: &mut [Part<u64>]) -> Result<()> {
+        let database = self.database()?;
+        for part in parts {
+            let mut indices = part.range.clone().peekable();
+            while indices.peek().is_some() {
+                let mut transaction = database.begin_write().context("begin")?;
+                transaction
+                    .set_durability(Durability::None)
+                    .context("set durability")?;
+                let mut bytes = 0;
+                {
+                    let mut table = transaction.open_table(TABLE).context("open a table")?;
+                    for index in indices.by_ref() {
+                        let item = items.get(index);
+                        table.insert(index, item).context("insert")?;
+                        part.put(index, index);
+                        bytes += item.len() as u64;
+                        if bytes >= BATCH {
+                            break;
+                        }
+                    }
+                }
+                transaction.commit().context("commit")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn seal(mut self) -> Result<Self> {
+        let transaction = self.database()?.begin_read().context("begin")?;
+        self.table = Some(transaction.open_table(TABLE).context("open a table")?);
+        Ok(self)
+    }
+
+    fn get(&self, key: u64, buffer: &mut Vec<u8>) -> Result<()> {
+        self.see(key, &mut |bytes| buffer.extend_from_slice(bytes))
+    }
+
+    const SEES: bool = true;
+
+    fn see(&self, key: u64, see: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let table = self.table.as_ref();
+        let table = table.ok_or_else(|| Failure::new("not sealed"))?;
+        let found = table.get(key).context("get")?;
+        see(found
+            .ok_or_else(|| Failure::new("an item is lost"))?
+            .value());
+        Ok(())
+    }
+
+    fn make_cold(mut self, _dir: &Path) -> Result<Self> {
+        // Only a durable commit makes the others last.
+        let transaction = self.database()?.begin_write().context("begin")?;
+        transaction.commit().context("commit")?;
+        self.table = None;
+        self.database = None;
+        drop_folder(&self.folder.path)?;
+        self.database = Some(Self::open(&self.folder)?);
+        self.seal()
+    }
+}

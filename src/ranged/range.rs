@@ -1,0 +1,407 @@
+//! Ranges: of bytes that one owner writes, and of bytes that are written.
+
+use std::fmt;
+use std::io;
+use std::ops::{Bound, Deref, DerefMut, Range, RangeBounds};
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::ranged::align::{align_down, align_up};
+use crate::ranged::body::Part;
+
+/// A range of a [`RangeFile`](crate::RangeFile) that nobody else can read or write.
+///
+/// It is a `&mut [u8]` into the file: what is stored there is in the file, with no copy and no
+/// system call. It belongs to its file, cannot be copied, and moves into threads and tasks.
+///
+/// [`freeze`](Self::freeze) says that it is written. Dropping it instead gives it back: it can be
+/// allocated and claimed again, with whatever was stored in it.
+///
+/// # Examples
+///
+/// ```
+/// use outcore::{ALIGNMENT, RangeFile};
+///
+/// # let dir = std::env::temp_dir();
+/// let file = RangeFile::create(dir.join("outcore-doc-range"), 4 * ALIGNMENT)?;
+/// let mut range = file.allocate(2 * ALIGNMENT).expect("there is room");
+/// range[..5].copy_from_slice(b"hello"); // small: through the slice
+/// range.write_all_at(&[7; 4000], 5)?; // large: by a system call
+/// let written = range.freeze();
+/// assert_eq!((written[0], written[4004]), (b'h', 7));
+/// # Ok::<(), outcore::Error>(())
+/// ```
+///
+/// After it is split or frozen, it is gone:
+///
+/// ```compile_fail,E0382
+/// # let file = outcore::RangeFile::create("unused", 8192).unwrap();
+/// let mut range = file.allocate(8192).unwrap();
+/// let (low, high) = range.split_at(4096);
+/// range[0] = 1; // both halves could be written elsewhere
+/// ```
+///
+/// ```compile_fail,E0382
+/// # let file = outcore::RangeFile::create("unused", 8192).unwrap();
+/// let mut range = file.allocate(8192).unwrap();
+/// let written = range.freeze();
+/// range[0] = 1; // others may be reading it
+/// ```
+///
+/// ```compile_fail,E0599
+/// # let file = outcore::RangeFile::create("unused", 8192).unwrap();
+/// let range = file.allocate(8192).unwrap();
+/// let same: outcore::FileRangeMut = range.clone();
+/// ```
+///
+/// # Which way to write
+///
+/// The first store to a page of a new file costs a page fault, which takes longer than to copy a
+/// page. So whole buffers that are in memory already go by [`write_all_at`](Self::write_all_at) or
+/// [`io::Write`], and what is made in place, or overwrites what was there, goes through the slice.
+/// Both ways see each other's bytes at once.
+#[must_use = "a range that is dropped is given back to its file"]
+pub struct FileRangeMut {
+    /// `None` of an empty range.
+    part: Option<Part>,
+    /// Where it starts.
+    start: u64,
+    /// Where `io::Write` goes on, in the file.
+    position: u64,
+}
+
+impl FileRangeMut {
+    #[inline]
+    pub(super) fn of(part: Part) -> Self {
+        let start = part.start();
+        Self {
+            part: Some(part),
+            start,
+            position: start,
+        }
+    }
+
+    /// Makes a range of no bytes.
+    pub(super) fn empty(start: u64) -> Self {
+        Self {
+            part: None,
+            start,
+            position: start,
+        }
+    }
+
+    /// Returns the offset of the first byte in the file.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Returns the offset in the file behind the last byte.
+    pub fn end(&self) -> u64 {
+        self.part.as_ref().map_or(self.start, Part::end)
+    }
+
+    /// Writes all of `bytes` at `offset`, counted from the start of the range, by a system call.
+    ///
+    /// In a new file this is faster than through the slice, and more so the longer `bytes` are.
+    ///
+    /// # Errors
+    ///
+    /// * [`OutOfBounds`](ErrorKind::OutOfBounds): they do not fit into the range; none was written.
+    /// * [`Io`](ErrorKind::Io): some of them may have been written. To write them again mends that.
+    /// * [`Forked`](ErrorKind::Forked): the range belongs to the parent of this process.
+    ///
+    /// # Cost
+    ///
+    /// One `pwrite`, as a rule.
+    pub fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        let at = self.start.saturating_add(offset);
+        match &mut self.part {
+            Some(part) => part.write_all_at(bytes, at),
+            None if bytes.is_empty() && offset == 0 => Ok(()),
+            None => {
+                let reason = "the range is empty";
+                Err(Error::refused(ErrorKind::OutOfBounds, "write", reason))
+            }
+        }
+    }
+
+    /// Cuts the range in two, `middle` bytes behind its start. Any byte will do.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let path = std::env::temp_dir().join("outcore-doc-split");
+    /// let file = outcore::RangeFile::create(path, 8192)?;
+    /// let (mut low, mut high) = file.allocate(8192).expect("there is room").split_at(100);
+    /// assert_eq!((low.len(), high.start()), (100, 100));
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| low.fill(1));
+    ///     scope.spawn(|| high.fill(2));
+    /// });
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `middle` is more than the length.
+    #[track_caller]
+    pub fn split_at(self, middle: u64) -> (Self, Self) {
+        let len = self.end().saturating_sub(self.start);
+        assert!(middle <= len, "cannot split {len} bytes at {middle}");
+        self.split_in_file(middle)
+    }
+
+    /// Cuts the range in two where the file has the next multiple of [`ALIGNMENT`](crate::ALIGNMENT)
+    /// from `middle` on; at its end, if there is none in it.
+    ///
+    /// # Panics
+    ///
+    /// If `middle` is more than the length.
+    #[track_caller]
+    pub fn split_at_aligned_up(self, middle: u64) -> (Self, Self) {
+        let (start, end) = (self.start, self.end());
+        let len = end.saturating_sub(start);
+        assert!(middle <= len, "cannot split {len} bytes at {middle}");
+        let aligned = align_up(start.saturating_add(middle)).min(end);
+        self.split_in_file(aligned.saturating_sub(start))
+    }
+
+    /// Cuts the range in two where the file has the last multiple of [`ALIGNMENT`](crate::ALIGNMENT)
+    /// up to `middle`; at its start, if there is none in it.
+    ///
+    /// # Panics
+    ///
+    /// If `middle` is more than the length.
+    #[track_caller]
+    pub fn split_at_aligned_down(self, middle: u64) -> (Self, Self) {
+        let (start, end) = (self.start, self.end());
+        let len = end.saturating_sub(start);
+        assert!(middle <= len, "cannot split {len} bytes at {middle}");
+        let aligned = align_down(start.saturating_add(middle));
+        self.split_in_file(aligned.saturating_sub(start))
+    }
+
+    /// Cuts at an offset that was checked.
+    fn split_in_file(mut self, middle: u64) -> (Self, Self) {
+        let (start, end) = (self.start, self.end());
+        let at = start.saturating_add(middle);
+        let position = self.position;
+        let (mut low, mut high) = match self.part.take() {
+            Some(part) if start < at && at < end => {
+                let (low, high) = part.split_at(at);
+                (Self::of(low), Self::of(high))
+            }
+            Some(part) if at == start => (Self::empty(start), Self::of(part)),
+            Some(part) => (Self::of(part), Self::empty(end)),
+            None => (Self::empty(start), Self::empty(start)),
+        };
+        low.position = position.min(at);
+        high.position = position.max(at);
+        (low, high)
+    }
+
+    /// Says that the range is written: from now on it can be read, shared and flushed, and never be
+    /// written again.
+    ///
+    /// It is noted in [`RangeFile::written`](crate::RangeFile::written).
+    ///
+    /// # Cost
+    ///
+    /// No system call; one small allocation.
+    pub fn freeze(mut self) -> FileRange {
+        let (start, end) = (self.start, self.end());
+        let part = self.part.take();
+        if let Some(part) = &part {
+            part.finish();
+        }
+        FileRange {
+            part: Arc::new(part),
+            start,
+            end,
+        }
+    }
+}
+
+impl Drop for FileRangeMut {
+    fn drop(&mut self) {
+        if let Some(part) = self.part.take() {
+            part.give_back();
+        }
+    }
+}
+
+impl Deref for FileRangeMut {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.part.as_ref().map_or(&[], Part::bytes)
+    }
+}
+
+impl DerefMut for FileRangeMut {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.part.as_mut().map_or(&mut [], Part::bytes_mut)
+    }
+}
+
+impl AsRef<[u8]> for FileRangeMut {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl AsMut<[u8]> for FileRangeMut {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self
+    }
+}
+
+impl io::Write for FileRangeMut {
+    /// Writes by a system call, from the start of the range on; at its end, nothing more.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = self.end().saturating_sub(self.position);
+        let len = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
+        let offset = self.position.saturating_sub(self.start);
+        self.write_all_at(bytes.get(..len).unwrap_or_default(), offset)?;
+        self.position = self.position.saturating_add(len as u64);
+        Ok(len)
+    }
+
+    /// Does nothing: what is written is in the file. See [`FileRange::flush`].
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for FileRangeMut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileRangeMut({}..{})", self.start, self.end())
+    }
+}
+
+/// A range of a [`RangeFile`](crate::RangeFile) that was written, and never changes again.
+///
+/// It is a `&[u8]` into the file. Clones are cheap and share the range; the file stays open until
+/// the last one is dropped.
+///
+/// There is no way to one but [`FileRangeMut::freeze`], so what was not written cannot be flushed:
+///
+/// ```compile_fail,E0599
+/// # let file = outcore::RangeFile::create("unused", 4096).unwrap();
+/// let range = file.allocate(4096).unwrap();
+/// range.flush()?;
+/// # Ok::<(), outcore::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct FileRange {
+    /// Its part, or one that it lies in; `None` of an empty one.
+    part: Arc<Option<Part>>,
+    start: u64,
+    end: u64,
+}
+
+impl FileRange {
+    /// Returns the offset of the first byte in the file.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Returns the offset in the file behind the last byte.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Returns some of the bytes of this range as a range of their own; counted from its start.
+    ///
+    /// # Panics
+    ///
+    /// If `range` is not in this one.
+    #[track_caller]
+    #[must_use]
+    pub fn slice(&self, range: impl RangeBounds<u64>) -> Self {
+        let len = self.end.saturating_sub(self.start);
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(last) => last.saturating_add(1),
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => len,
+        };
+        assert!(
+            start <= end && end <= len,
+            "{start}..{end} is no range of {len} bytes"
+        );
+        Self {
+            part: Arc::clone(&self.part),
+            start: self.start.saturating_add(start),
+            end: self.start.saturating_add(end),
+        }
+    }
+
+    /// Waits until the bytes of the range are on the device, whichever way they were written.
+    ///
+    /// Of a file that was not [published](crate::RangeFile::publish) yet, a power cut takes the
+    /// bytes all the same: it has no name.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](ErrorKind::Io): they may be lost. From then on every sync of the file fails, since the
+    /// system reports lost pages only once; what it holds has to be written to another file.
+    /// [`Forked`](ErrorKind::Forked): the file belongs to the parent of this process.
+    ///
+    /// # Cost
+    ///
+    /// One `msync`, which writes the pages of the range that were changed, and waits.
+    pub fn flush(&self) -> Result<()> {
+        match &*self.part {
+            Some(part) if self.start < self.end => part.sync(&self.as_offsets()),
+            _ => Ok(()),
+        }
+    }
+
+    fn as_offsets(&self) -> Range<u64> {
+        self.start..self.end
+    }
+}
+
+impl Deref for FileRange {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        let Some(part) = &*self.part else { return &[] };
+        let offset = |at: u64| usize::try_from(at.saturating_sub(part.start())).unwrap_or(0);
+        part.bytes()
+            .get(offset(self.start)..offset(self.end))
+            .unwrap_or_default()
+    }
+}
+
+impl AsRef<[u8]> for FileRange {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl fmt::Debug for FileRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileRange({}..{})", self.start, self.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cross_threads() {
+        fn crosses<T: Send + Sync + 'static>() {}
+        crosses::<FileRangeMut>();
+        crosses::<FileRange>();
+    }
+}

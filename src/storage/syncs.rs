@@ -1,0 +1,112 @@
+//! The syncs of one file: after one that failed, none is believed.
+//!
+//! The kernel reports lost pages once, to one caller, and takes them for clean after that
+//! (linux-facts D1, D2). So a sync of another thread that ran at the same time may return success for
+//! pages that were lost: a success counts only when all syncs that were under way have ended well.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// The syncs of one file.
+#[derive(Debug, Default)]
+pub(crate) struct Syncs {
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether one has failed.
+    failed: bool,
+    /// The number of the next one.
+    next: u64,
+    /// The numbers of those that are under way.
+    under_way: Vec<u64>,
+}
+
+impl Syncs {
+    /// Runs a sync. Returns `None` if another one has failed, before or meanwhile.
+    pub(crate) fn run<E>(&self, sync: impl FnOnce() -> Result<(), E>) -> Option<Result<(), E>> {
+        let mut state = self.lock();
+        if state.failed {
+            return None;
+        }
+        let own = state.next;
+        state.next = own.saturating_add(1);
+        state.under_way.push(own);
+        drop(state);
+        let ended = Ended { syncs: self, own };
+        let answer = sync();
+        if answer.is_err() {
+            self.lock().failed = true;
+        }
+        drop(ended);
+        if answer.is_err() {
+            return Some(answer);
+        }
+        let mut state = self.lock();
+        let horizon = state.next;
+        while !state.failed && state.under_way.iter().any(|number| *number < horizon) {
+            state = (self.ended.wait(state)).unwrap_or_else(PoisonError::into_inner);
+        }
+        (!state.failed).then_some(answer)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Notes that a sync has ended, whatever ended it.
+struct Ended<'syncs> {
+    syncs: &'syncs Syncs,
+    own: u64,
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let own = self.own;
+        self.syncs.lock().under_way.retain(|number| *number != own);
+        self.syncs.ended.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    #[test]
+    fn after_a_failure_nothing_is_tried_any_more() {
+        let syncs = Syncs::default();
+        assert_eq!(syncs.run(|| Ok::<(), u8>(())), Some(Ok(())));
+        assert_eq!(syncs.run(|| Err(5)), Some(Err(5)));
+        assert_eq!(syncs.run(|| -> Result<(), u8> { panic!("was run") }), None);
+    }
+
+    /// The kernel tells one of two callers that pages were lost. The other one was told that all
+    /// was well, and so was its user.
+    #[test]
+    fn a_success_beside_a_failure_is_none() {
+        let syncs = Syncs::default();
+        let (has_begun, begun) = channel();
+        let (may_end, end) = channel::<()>();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                syncs.run(move || {
+                    has_begun.send(()).unwrap();
+                    end.recv().unwrap();
+                    Err(5)
+                })
+            });
+            begun.recv().unwrap();
+            let beside = scope.spawn(|| {
+                syncs.run(|| {
+                    may_end.send(()).unwrap();
+                    Ok::<(), u8>(())
+                })
+            });
+            assert_eq!(beside.join().unwrap(), None);
+        });
+    }
+}
