@@ -8,6 +8,10 @@
     reason = "a panic in a test is a failed test"
 )]
 
+#[cfg(feature = "allocator-api2")]
+mod alloc;
+#[cfg(feature = "allocator-api2")]
+mod alloc_model;
 mod arena;
 mod arena_formats;
 mod arena_mistakes;
@@ -38,6 +42,8 @@ mod vec_model;
 mod vec_unwind;
 
 // What asks the real system for its limits, its disks and its memory.
+#[cfg(all(not(any(miri, heap_backend)), feature = "allocator-api2"))]
+mod alloc_limits;
 #[cfg(not(any(miri, heap_backend)))]
 mod full_disk;
 #[cfg(all(not(any(miri, heap_backend)), target_pointer_width = "64"))]

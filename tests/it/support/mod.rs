@@ -4,6 +4,8 @@
 pub(crate) mod allocations;
 pub(crate) mod items;
 pub(crate) mod random;
+#[cfg(feature = "allocator-api2")]
+pub(crate) mod traces;
 
 #[cfg(not(any(miri, heap_backend)))]
 pub(crate) mod libc;

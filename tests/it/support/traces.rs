@@ -1,0 +1,410 @@
+//! Random traces of all six calls of an allocator, replayed beside copies of what each block holds.
+//!
+//! After every call the block is looked at: where it lies and what lies there. No two blocks may
+//! touch, every byte must be the one that was stored there last, and what is promised to be zero
+//! must be.
+#![expect(
+    unsafe_code,
+    reason = "calls the methods of an allocator that are unsafe by their contract"
+)]
+
+use std::alloc::Layout;
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
+
+use allocator_api2::alloc::{AllocError, Allocator};
+
+use crate::support::items::item;
+use crate::support::random::Random;
+
+/// Where the heap stands in for the disk, there are addresses for little.
+pub(crate) const SMALL_WORLD: bool = cfg!(any(miri, heap_backend));
+
+/// The longest block.
+pub(crate) const LEN_MAX: usize = if cfg!(miri) {
+    128 << 10
+} else if SMALL_WORLD {
+    3 << 20
+} else {
+    64 << 20
+};
+
+/// The most bytes that live at once.
+const LIVE_MAX: usize = if cfg!(miri) {
+    256 << 10
+} else if SMALL_WORLD {
+    8 << 20
+} else {
+    256 << 20
+};
+
+/// The largest alignment that is promised.
+const ALIGN_MAX: usize = 2 << 20;
+
+/// A block, and the number from which its bytes follow.
+pub(crate) struct Block {
+    at: NonNull<u8>,
+    layout: Layout,
+    id: u64,
+}
+
+// SAFETY: a block belongs to whoever holds the value, and allocators may be asked from any thread.
+unsafe impl Send for Block {}
+
+/// The copy of what a block holds: it repeats after so many bytes, which no length of a page
+/// divides, so that a page at the wrong place is seen.
+const PATTERN_BYTES: usize = 65_521;
+
+impl Block {
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: the block has that many bytes, all of which were stored or are zero, and `&self`
+        // excludes stores.
+        unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.layout.size()) }
+    }
+
+    /// Stores the bytes of this number.
+    fn fill(&mut self, id: u64) {
+        self.id = id;
+        let pattern = item(id, PATTERN_BYTES.min(self.layout.size()));
+        let mut at = 0;
+        while at < self.layout.size() {
+            let len = pattern.len().min(self.layout.size() - at);
+            let to = self.at.as_ptr().wrapping_add(at);
+            // SAFETY: the block has bytes up to `at + len`, and belongs to this value.
+            unsafe { to.copy_from_nonoverlapping(pattern.as_ptr(), len) };
+            at += len;
+        }
+    }
+
+    fn span(&self) -> (usize, usize) {
+        let start = self.at.addr().get();
+        (start, start + self.layout.size())
+    }
+}
+
+/// The first byte of each block, and the one behind its last.
+pub(crate) type Spans = BTreeMap<usize, usize>;
+
+pub(crate) fn assert_apart(spans: &Spans, what: &str) {
+    for ((_, end), (next, _)) in spans.iter().zip(spans.iter().skip(1)) {
+        assert!(end <= next, "{what}: blocks touch at {next:#x}");
+    }
+}
+
+/// An allocator under test, and what its blocks should hold.
+pub(crate) struct Trace<A: Allocator> {
+    seed: u64,
+    what: String,
+    random: Random,
+    alloc: A,
+    blocks: Vec<Block>,
+    pub(crate) spans: Spans,
+    live: usize,
+    pub(crate) live_max: usize,
+    /// Whether requests may be refused that could be served were there space.
+    pub(crate) scarce: bool,
+    pub(crate) granted: usize,
+    pub(crate) refused: usize,
+    next_id: u64,
+}
+
+impl<A: Allocator> Trace<A> {
+    pub(crate) fn new(seed: u64, alloc: A) -> Self {
+        Self {
+            seed,
+            what: String::new(),
+            random: Random::new(seed),
+            alloc,
+            blocks: Vec::new(),
+            spans: Spans::new(),
+            live: 0,
+            live_max: LIVE_MAX,
+            scarce: SMALL_WORLD,
+            granted: 0,
+            refused: 0,
+            next_id: seed << 32,
+        }
+    }
+
+    pub(crate) fn play(mut self, steps: usize) {
+        for step in 0..steps {
+            self.step();
+            if step % 64 == 0 {
+                self.check_one();
+            }
+        }
+        self.end();
+    }
+
+    /// Looks at everything a last time and gives it back.
+    pub(crate) fn end(mut self) {
+        "the end".clone_into(&mut self.what);
+        while let Some(block) = self.blocks.pop() {
+            self.free(&block);
+        }
+        assert_eq!(self.live, 0);
+        let served = (self.scarce && !SMALL_WORLD) || self.refused * 2 <= self.granted;
+        assert!(served, "{}: {} refused", self.here(), self.refused);
+    }
+
+    fn here(&self) -> String {
+        format!("seed {}, {}", self.seed, self.what)
+    }
+
+    pub(crate) fn step(&mut self) {
+        let choice = self.random.below(100);
+        let full = self.live > self.live_max;
+        match choice {
+            0..45 if !full => self.allocate(choice % 3 == 0),
+            0..60 => self.resize(),
+            60..63 => self.ask_for_the_impossible(),
+            63..66 => self.check_one(),
+            _ => {
+                if let Some(block) = self.take() {
+                    self.free(&block);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self) -> Option<Block> {
+        let count = self.blocks.len();
+        (count > 0).then(|| self.blocks.swap_remove(self.random.below(count)))
+    }
+
+    /// Returns a size: each doubling is as likely as the next, but the largest are rarer.
+    fn size(&mut self) -> usize {
+        let most = LEN_MAX.ilog2() as usize + 1;
+        let log = match self.random.below(20) {
+            0 => self.random.below(most),
+            1..5 => self.random.below(most.min(21)),
+            _ => self.random.below(most.min(15)),
+        };
+        let size = (1 << log) + self.random.below(1 << log);
+        match self.random.below(8) {
+            0 => self.random.below(2) * size.next_power_of_two().min(LEN_MAX),
+            1 => size.next_multiple_of(4096).min(LEN_MAX),
+            _ => size.min(LEN_MAX),
+        }
+    }
+
+    fn align(&mut self) -> usize {
+        let most = if SMALL_WORLD { 15 } else { 22 };
+        match self.random.below(10) {
+            0 => 1 << self.random.below(most),
+            _ => 1 << self.random.below(5),
+        }
+    }
+
+    fn allocate(&mut self, zeroed: bool) {
+        let layout = Layout::from_size_align(self.size(), self.align()).unwrap();
+        self.what = format!("allocate{} {layout:?}", if zeroed { "_zeroed" } else { "" });
+        let got = if zeroed {
+            self.alloc.allocate_zeroed(layout)
+        } else {
+            self.alloc.allocate(layout)
+        };
+        let Some(at) = self.judge(got, layout) else {
+            return;
+        };
+        let block = Block { at, layout, id: 0 };
+        self.note(&block);
+        if zeroed {
+            self.assert_zero(block.bytes());
+        }
+        self.keep(block);
+    }
+
+    fn resize(&mut self) {
+        let Some(block) = self.take() else { return };
+        let old = block.layout;
+        // Vectors double; others take a little more or less.
+        let size = match self.random.below(6) {
+            0 | 1 => old.size() * 2,
+            2 => old.size() + self.random.below(100),
+            3 => old.size() - self.random.below(old.size().min(5000) + 1),
+            _ => self.size(),
+        };
+        let align = match self.random.below(8) {
+            0 => self.align(),
+            _ => old.align(),
+        };
+        let new = Layout::from_size_align(size.min(LEN_MAX), align).unwrap();
+        let zeroed = new.size() >= old.size() && self.random.below(2) == 0;
+        let call = match (new.size() >= old.size(), zeroed) {
+            (true, true) => "grow_zeroed",
+            (true, false) => "grow",
+            (false, _) => "shrink",
+        };
+        self.what = format!("{call} {old:?} to {new:?}");
+        self.look_at(&block);
+        self.forget(&block);
+        // The block came from this allocator with this layout, and nobody else has it; the new size
+        // stands in the relation to the old one that the method asks for.
+        let got = match call {
+            // SAFETY: as said above.
+            "grow_zeroed" => unsafe { self.alloc.grow_zeroed(block.at, old, new) },
+            // SAFETY: as said above.
+            "grow" => unsafe { self.alloc.grow(block.at, old, new) },
+            // SAFETY: as said above.
+            _ => unsafe { self.alloc.shrink(block.at, old, new) },
+        };
+        let Some(at) = self.judge(got, new) else {
+            // The block is as it was.
+            self.note(&block);
+            self.look_at(&block);
+            self.blocks.push(block);
+            return;
+        };
+        let resized = Block {
+            at,
+            layout: new,
+            id: block.id,
+        };
+        self.note(&resized);
+        let kept = old.size().min(new.size());
+        self.compare(&resized.bytes()[..kept], block.id, old.size());
+        if zeroed {
+            self.assert_zero(&resized.bytes()[kept..]);
+        }
+        self.keep(resized);
+    }
+
+    /// Asks for what no machine has, of a new block and of one that lives.
+    fn ask_for_the_impossible(&mut self) {
+        let most = isize::MAX.unsigned_abs();
+        let align = 1 << self.random.below(13);
+        let size = match self.random.below(3) {
+            0 => most - align,
+            1 => most / 2 - self.random.below(10_000),
+            _ => 1 << (usize::BITS - 2),
+        };
+        let layout = Layout::from_size_align(size, align).unwrap();
+        self.what = format!("allocate {layout:?}");
+        let got = self.alloc.allocate(layout);
+        assert!(got.is_err(), "{}: not refused", self.here());
+        let got = self.alloc.allocate_zeroed(layout);
+        assert!(got.is_err(), "{}: not refused", self.here());
+        if let Some(block) = self.take() {
+            self.what = format!("grow {:?} to {layout:?}", block.layout);
+            // SAFETY: the block came from this allocator with this layout, and shall be larger.
+            let got = unsafe { self.alloc.grow(block.at, block.layout, layout) };
+            assert!(got.is_err(), "{}: not refused", self.here());
+            self.look_at(&block);
+            self.blocks.push(block);
+        }
+    }
+
+    /// Checks what every answer has to be, and returns the address if there is one.
+    fn judge(
+        &mut self,
+        got: Result<NonNull<[u8]>, AllocError>,
+        layout: Layout,
+    ) -> Option<NonNull<u8>> {
+        let Ok(block) = got else {
+            let here = self.here();
+            let promised = layout.align() <= ALIGN_MAX && !self.scarce;
+            assert!(!promised, "{here}: refused");
+            self.refused += 1;
+            return None;
+        };
+        self.granted += 1;
+        let here = self.here();
+        assert!(block.len() >= layout.size(), "{here}: too short");
+        let address = block.cast::<u8>().addr().get();
+        assert_eq!(address % layout.align(), 0, "{here}: not aligned");
+        Some(block.cast())
+    }
+
+    /// Enters a block into the list of those that live, among which it must have a place.
+    fn note(&mut self, block: &Block) {
+        let (start, end) = block.span();
+        self.live += block.layout.size();
+        if start == end {
+            return;
+        }
+        let before = self.spans.range(..end).next_back();
+        let apart = before.is_none_or(|(_, before_end)| *before_end <= start);
+        assert!(apart, "{}: blocks touch at {start:#x}", self.here());
+        self.spans.insert(start, end);
+    }
+
+    fn forget(&mut self, block: &Block) {
+        let (start, end) = block.span();
+        self.live -= block.layout.size();
+        if start < end {
+            assert_eq!(self.spans.remove(&start), Some(end));
+        }
+    }
+
+    /// Stores new bytes in a block and lets it live.
+    fn keep(&mut self, mut block: Block) {
+        self.next_id += 1;
+        block.fill(self.next_id);
+        self.blocks.push(block);
+    }
+
+    fn free(&mut self, block: &Block) {
+        self.what = format!("deallocate {:?}", block.layout);
+        self.look_at(block);
+        self.forget(block);
+        // SAFETY: the block came from this allocator with this layout, and nobody has it any more.
+        unsafe { self.alloc.deallocate(block.at, block.layout) };
+    }
+
+    fn check_one(&mut self) {
+        if let Some(block) = self.take() {
+            self.look_at(&block);
+            self.blocks.push(block);
+        }
+    }
+
+    fn look_at(&self, block: &Block) {
+        self.compare(block.bytes(), block.id, block.layout.size());
+    }
+
+    /// Compares bytes with the copy: the first of `full` bytes that have this number.
+    fn compare(&self, found: &[u8], id: u64, full: usize) {
+        let pattern = item(id, PATTERN_BYTES.min(full));
+        for (number, piece) in found.chunks(pattern.len().max(1)).enumerate() {
+            assert!(
+                piece == &pattern[..piece.len()],
+                "{}: a byte differs in piece {number} of {} bytes",
+                self.here(),
+                found.len()
+            );
+        }
+    }
+
+    fn assert_zero(&self, found: &[u8]) {
+        static ZEROS: [u8; 4096] = [0; 4096];
+        let zero = found
+            .chunks(ZEROS.len())
+            .all(|piece| piece == &ZEROS[..piece.len()]);
+        assert!(zero, "{}: bytes are not zero", self.here());
+    }
+
+    /// Leaves a block to other threads, or takes one of theirs.
+    pub(crate) fn trade(&mut self, market: &Mutex<Vec<Block>>) {
+        let mut offers = market.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.random.below(2) == 0 {
+            if let Some(block) = self.take() {
+                self.forget(&block);
+                offers.push(block);
+            }
+        } else if !offers.is_empty() {
+            let at = self.random.below(offers.len());
+            let block = offers.swap_remove(at);
+            drop(offers);
+            self.adopt(block);
+        }
+    }
+
+    pub(crate) fn adopt(&mut self, block: Block) {
+        "a block of another thread".clone_into(&mut self.what);
+        self.note(&block);
+        self.look_at(&block);
+        self.blocks.push(block);
+    }
+}
