@@ -226,12 +226,17 @@ impl DiskAlloc {
         self.blocks.evict()
     }
 
-    /// Tells the kernel in which order memory will be accessed.
+    /// Says in which order memory will be accessed.
+    ///
+    /// With [`Advice::Random`], everything is written back and dropped as by
+    /// [`evict`](Self::evict). Nothing else has an effect: pages of blocks always come back one by
+    /// one. Were they read ahead, pieces of several pages would reach into the holes between blocks,
+    /// and a store there can be a `SIGBUS` when the disk is full. So to read a large block in order
+    /// costs more after it left memory than it does with a [`DiskVec`](crate::DiskVec).
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io): the system refuses, or fails to write back, which
-    /// [`Advice::Random`] asks for.
+    /// [`Io`](crate::ErrorKind::Io): the system fails to write back.
     pub fn advise(&self, advice: Advice) -> Result<()> {
         self.blocks.advise(advice)
     }

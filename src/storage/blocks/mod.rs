@@ -80,6 +80,10 @@ pub(crate) struct Blocks {
     ///    of its bytes are claimed in the file.
     /// 3. Bytes of no block read as zero, but for those of small blocks that were freed, of ranges
     ///    that could not be given back, which are never used again, and those behind torn blocks.
+    /// 4. Pages come into memory one by one, since the kernel is told that access is random. Read
+    ///    ahead, they come in larger pieces, which reach from a block into the hole behind it; and
+    ///    a store into any byte of a piece has to find space for all of it (linux-facts F1), so
+    ///    that on a full disk a store into a block with all its space was a `SIGBUS`.
     space: Addresses,
     file: ScratchFile,
     /// Where zone B starts.
@@ -125,6 +129,7 @@ impl Blocks {
         };
         // SAFETY: nobody knows the addresses yet, and the file is ours alone.
         sys::retry(|| unsafe { space.show_all(file.sys(), Access::ReadWrite) })?;
+        sys::retry(|| space.advise(0..space.len(), Hint::Random))?;
         let zone_b = space.len() / 2;
         let units_max = zone_b / UNIT_BYTES;
         Ok(Self {
@@ -365,15 +370,15 @@ impl Blocks {
         self.file.advise(0, self.space.len() as u64, Hint::DontNeed)
     }
 
-    /// Tells the kernel in which order blocks will be accessed.
+    /// Takes advice on the order in which blocks will be accessed. The kernel has been told
+    /// already, and nothing else than [`Advice::Random`] may be said (invariant 4); what is left to
+    /// do is to drop what is in memory.
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     pub(crate) fn advise(&self, advice: Advice) -> Result<()> {
-        if advice == Advice::Random {
-            self.evict()?;
+        match advice {
+            Advice::Random => self.evict(),
+            Advice::Normal | Advice::Sequential => Ok(()),
         }
-        self.file.retry("give advice on a file in", || {
-            self.space.advise(0..self.space.len(), Hint::from(advice))
-        })
     }
 }
 
