@@ -1,0 +1,14 @@
+//! The program of `spill_before.rs` with the two lines by which its big blocks go to disk.
+
+use outcore::SpillAlloc;
+
+#[global_allocator]
+static GLOBAL: SpillAlloc = SpillAlloc::new(1 << 20);
+
+// The program as it was.
+#[path = "spill_before.rs"]
+mod program;
+
+fn main() {
+    program::main();
+}

@@ -1,0 +1,41 @@
+//! `SpillAlloc` as the global allocator of a whole program, this test binary.
+//!
+//! Above it stands a watch that counts every request which the allocator makes of itself, beneath
+//! it one that counts what it passes on. Tests that look at the statistics, or change limits, run
+//! in a process of their own: see `support::process`.
+#![cfg(not(any(miri, heap_backend)))]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "a panic in a test is a failed test"
+)]
+
+mod children;
+mod environment;
+mod examples;
+mod life;
+mod model;
+mod refusals;
+#[expect(dead_code, reason = "not all of it is needed here")]
+mod support;
+mod watch;
+
+use outcore::SpillAlloc;
+
+use crate::watch::{Inner, Watch};
+
+/// Blocks of that many bytes go to the file.
+const THRESHOLD: usize = 64 << 10;
+
+#[global_allocator]
+static GLOBAL: Watch = Watch(SpillAlloc::with_inner(THRESHOLD, Inner));
+
+/// Returns the allocator under test.
+fn spill() -> &'static SpillAlloc<Inner> {
+    &GLOBAL.0
+}
+
+/// Returns a byte that follows from a number.
+fn byte_of(number: usize) -> u8 {
+    u8::try_from(number % 251).unwrap()
+}

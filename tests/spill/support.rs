@@ -1,0 +1,19 @@
+//! The support of the other tests, as far as it stands alone.
+
+#[path = "../it/support/items.rs"]
+pub(crate) mod items;
+#[path = "../it/support/libc.rs"]
+pub(crate) mod libc;
+#[path = "../it/support/process.rs"]
+pub(crate) mod process;
+#[path = "../it/support/random.rs"]
+pub(crate) mod random;
+#[path = "../it/support/system.rs"]
+mod system;
+#[path = "../it/support/tmpfs.rs"]
+pub(crate) mod tmpfs;
+#[cfg(feature = "allocator-api2")]
+#[path = "../it/support/traces.rs"]
+pub(crate) mod traces;
+
+pub(crate) use self::system::{new_dir, skipped, test_name};
