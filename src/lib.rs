@@ -9,7 +9,7 @@
 //! |---|---|
 //! | many byte strings, read back by a small handle | [`Arena`], [`ArenaWriter`], [`Location`] |
 //! | a `Vec<T>` that no longer fits | [`DiskVec`] |
-//! | collections that take an allocator: `hashbrown`, `bumpalo` | [`DiskAlloc`] |
+//! | collections that take an allocator: `hashbrown`, `allocator_api2` | [`DiskAlloc`] |
 //! | a program whose large blocks should leave memory by themselves | [`SpillAlloc`] |
 //! | one file that many threads write at once | [`RangeFile`], [`FileRangeMut`], [`FileRange`] |
 //! | a say in where the bytes live, and in how many | [`ScratchDir`] |

@@ -20,7 +20,7 @@ use crate::storage::scratch::ScratchFile;
 
 /// An allocator whose memory is a file on disk, for collections that take one.
 ///
-/// It implements the trait of `allocator-api2` 0.2, which is what `hashbrown`, `bumpalo` and
+/// It implements the trait of `allocator-api2` 0.2, which is what `hashbrown` and
 /// `allocator_api2::vec::Vec` ask for on stable Rust, and std's own with the feature `nightly`.
 /// Clones share one file, and any number of collections can use them, from any thread. The file
 /// vanishes with the last clone, and every collection holds one.
