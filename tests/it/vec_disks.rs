@@ -39,6 +39,40 @@ fn a_full_ext4_of_64_mib_is_an_error_for_every_kind_of_method() {
     });
 }
 
+/// The page cache keeps what is written or read ahead in pieces of many pages. In an allocator, one
+/// reached from a block into the hole behind it, and the first store into it had to find space for
+/// all of it: `SIGBUS` on a full disk. Here the hole lies before the elements.
+#[test]
+fn stores_beside_a_front_that_was_given_back_find_their_space_on_a_full_disk() {
+    on_ext4(test_name!(), 64 * MIB, |path| {
+        let dir = ScratchDir::new(path).unwrap();
+        let fronts = [(1 << 20) + 8192, (3 << 20) + 4096, (4 << 20) + (28 << 10)];
+        for (front, evicted) in fronts
+            .into_iter()
+            .flat_map(|front| [(front, true), (front, false)])
+        {
+            let mut bytes = DiskVec::new_in(&dir);
+            bytes.resize(9 << 20, 1_u8).unwrap();
+            let claimed = bytes.disk_bytes();
+            bytes.truncate_front(front);
+            let kept = u64::try_from(bytes.len()).unwrap() + 2 * MIB;
+            assert!(bytes.disk_bytes() <= kept.min(claimed), "{front}");
+            if evicted {
+                bytes.evict(..).unwrap();
+            }
+            // In order, as the kernel likes it for reading ahead.
+            assert!(bytes.iter().all(|byte| *byte == 1), "{front}");
+            let mut filler = DiskVec::new_in(&dir);
+            while filler.reserve_exact(filler.capacity() + 4096).is_ok() {
+                filler.resize(filler.capacity(), 0_u8).unwrap();
+            }
+            bytes.fill(2);
+            bytes.evict(..).unwrap();
+            assert!(bytes.iter().all(|byte| *byte == 2), "{front}");
+        }
+    });
+}
+
 /// Past `RLIMIT_FSIZE` the kernel sends `SIGXFSZ`, which kills.
 #[test]
 fn a_file_size_limit_is_an_error_and_no_signal() {
