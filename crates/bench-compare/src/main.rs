@@ -10,9 +10,12 @@
     reason = "a measuring program: it counts, says what stays behind, and may die of a mistake"
 )]
 
+mod asked;
+mod collect_rows;
 mod farena_rows;
 mod mapped_rows;
 mod mmap_vec_rows;
+mod pictures;
 mod std_rows;
 mod stores;
 
@@ -23,7 +26,9 @@ use outcore_bench::alloc::Counting;
 use outcore_bench::cli::{self, Program};
 use outcore_bench::failure::Result;
 use outcore_bench::goal::{Asked, Goal};
-use outcore_bench::scenario::{get, physical, push, store, vec_push, vec_read, vec_update};
+use outcore_bench::scenario::{
+    get, physical, push, store, vec_collect, vec_push, vec_read, vec_update,
+};
 use outcore_bench::settings::Settings;
 use outcore_bench::workload::Workload;
 
@@ -38,6 +43,8 @@ fn main() -> ExitCode {
             "outcore", "rustix", "farena", "fjall", "heed", "memmap2", "mmap-vec", "redb",
             "swapvec", "tempfile", "vecdb",
         ],
+        sections: asked::SECTIONS,
+        pictures: pictures::of,
     })
 }
 
@@ -59,6 +66,7 @@ fn workloads(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
         dir,
         &[mmap_vec_rows::updates],
     ));
+    all.push(vec_collect::workload(settings, dir, &collect_rows::rows()));
     all.extend(store::workloads(settings, dir, &stores::rows()));
     for workload in &mut all {
         add_goals(workload);

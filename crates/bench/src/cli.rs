@@ -12,9 +12,11 @@ use outcore::ScratchDir;
 use crate::child;
 use crate::environment;
 use crate::failure::{Context, Failure, Result};
+use crate::goals::{self, Section};
 use crate::guard;
 use crate::limit;
 use crate::machine;
+use crate::page::{self, Picture};
 use crate::record::Record;
 use crate::report;
 use crate::runs::{self, Parent};
@@ -33,6 +35,10 @@ pub struct Program {
     pub lock: &'static str,
     /// The crates whose versions are recorded.
     pub crates: &'static [&'static str],
+    /// What was asked for, by parts of the library.
+    pub sections: &'static [Section],
+    /// Draws what a record shows.
+    pub pictures: fn(&Record) -> Result<Vec<Picture>>,
 }
 
 /// Does what the command line asks for.
@@ -69,6 +75,14 @@ fn run(program: &Program, arguments: &[String]) -> Result<bool> {
     }
     if let Some(bytes) = settings.data_limit {
         limit::limit_data(bytes)?;
+    }
+    if let Some(file) = &settings.again {
+        again(program, file)?;
+        return Ok(true);
+    }
+    if settings.task == Task::Goals {
+        show_goals(program, &settings)?;
+        return Ok(true);
     }
     let dir = directory(&settings, arguments)?;
     let workloads = (program.workloads)(&settings, &dir)?;
@@ -152,9 +166,10 @@ fn measure_all(
         let began = Instant::now();
         let results = parent.measure(workload, left)?;
         eprintln!("{}: {:.1} s", workload.name, began.elapsed().as_secs_f64());
-        println!("{}", report::report(workload, &results));
         is_sound &= !results.has_failures();
         record.add(&workload.name, &results);
+        let limit = page::limit_of(workload, &record);
+        println!("{}", report::report(workload, &results, limit.as_ref()));
         if settings.no_record {
             continue;
         }
@@ -166,17 +181,82 @@ fn measure_all(
     }
     if let Some(path) = path {
         println!("record: {}", path.display());
+        write_page(program, &path, &record, workloads)?;
     }
     Ok(is_sound)
 }
 
-fn save(record: &Record, settings: &Settings, dir: &Path) -> Result<PathBuf> {
+/// Writes the report and the pictures beside the record.
+fn write_page(
+    program: &Program,
+    path: &Path,
+    record: &Record,
+    workloads: &[Workload],
+) -> Result<()> {
+    let pictures = (program.pictures)(record)?;
+    let folder = path.with_extension("");
+    if !pictures.is_empty() {
+        fs::create_dir_all(&folder).context(folder.display())?;
+    }
+    for picture in &pictures {
+        let file = folder.join(picture.name).with_extension("svg");
+        fs::write(&file, &picture.svg).context(file.display())?;
+    }
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let text = page::page(&name, record, workloads, &pictures, &name);
+    let file = path.with_extension("md");
+    fs::write(&file, text).context(file.display())?;
+    println!("report: {}", file.display());
+    Ok(())
+}
+
+/// Makes the report of a record once more. The workloads are those of the command that was
+/// recorded.
+fn again(program: &Program, file: &Path) -> Result<()> {
+    let text = fs::read_to_string(file).context(file.display())?;
+    let record = Record::from_csv(&text)?;
+    let command = record.fact("command").unwrap_or_default();
+    let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+    let settings = Settings::parse(&words)?;
+    let workloads = (program.workloads)(&settings, Path::new("."))?;
+    write_page(program, file, &record, &workloads)
+}
+
+/// Prints what was asked and reached, and puts it into the document if it is there.
+fn show_goals(program: &Program, settings: &Settings) -> Result<()> {
+    let folder = records(settings);
+    let kept = goals::all_below(&folder)?;
+    let full = Settings {
+        full: true,
+        ..settings.clone()
+    };
+    let workloads = (program.workloads)(&full, Path::new("."))?;
+    let table = |link| goals::table(&workloads, program.sections, &kept, link);
+    println!("{}", table("record/"));
+    let document = folder.join("../../../docs/performance.md");
+    let link = "../crates/bench-compare/record/";
+    if let (Ok(text), None) = (fs::read_to_string(&document), &settings.record) {
+        let with_table = goals::put_into(&text, &table(link));
+        if with_table != text {
+            fs::write(&document, with_table).context(document.display())?;
+            eprintln!("docs/performance.md has the table now");
+        }
+    }
+    Ok(())
+}
+
+/// Returns the folder of all records.
+fn records(settings: &Settings) -> PathBuf {
     let usual = || {
         // Set if cargo runs the program, which is in the repository then.
         let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
         package.unwrap_or_default().join("record")
     };
-    let folder = settings.record.clone().unwrap_or_else(usual);
+    settings.record.clone().unwrap_or_else(usual)
+}
+
+fn save(record: &Record, settings: &Settings, dir: &Path) -> Result<PathBuf> {
+    let folder = records(settings);
     let machine = settings.machine.clone();
     let machine = machine.unwrap_or_else(|| environment::machine_name(dir));
     let name = format!("{}-{}", environment::date(), settings.name());

@@ -14,5 +14,7 @@ fn main() -> ExitCode {
         workloads: scenario::own,
         lock: include_str!("../../../Cargo.lock"),
         crates: &["outcore", "rustix"],
+        sections: &[],
+        pictures: |_record| Ok(Vec::new()),
     })
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::csv;
 use crate::failure::{Context, Failure, Result};
-use crate::measure::{Outcome, Run};
+use crate::measure::{Outcome, Run, Sample};
 use crate::report::Results;
 
 /// The titles of the columns.
@@ -60,9 +60,8 @@ impl Record {
     /// Adds the runs of a workload, and the notes of its candidates.
     pub fn add(&mut self, workload: &str, results: &Results) {
         for (candidate, note) in &results.candidates {
-            if !note.is_empty() {
-                self.push(workload, candidate, 0, ["note", note, TEXT]);
-            }
+            // Empty ones too: they keep the candidates in order.
+            self.push(workload, candidate, 0, ["note", note, TEXT]);
         }
         for run in &results.runs {
             self.add_run(workload, run);
@@ -83,6 +82,59 @@ impl Record {
             Outcome::Killed(why) => self.push(workload, candidate, round, ["killed", why, TEXT]),
             Outcome::Skipped(why) => self.push(workload, candidate, round, ["skipped", why, TEXT]),
         }
+    }
+
+    /// Returns a fact of the machine.
+    pub fn fact(&self, name: &str) -> Option<String> {
+        let mut facts = self.facts().into_iter();
+        facts
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value)
+    }
+
+    /// Returns all facts of the machine.
+    pub fn facts(&self) -> Vec<(String, String)> {
+        let facts = self.rows.iter().filter(|row| row.workload == ENVIRONMENT);
+        let facts = facts.map(|row| (row.metric.clone(), row.value.clone()));
+        facts.collect()
+    }
+
+    /// Returns the names of the workloads, in their order.
+    pub fn workloads(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for row in &self.rows {
+            if row.workload != ENVIRONMENT && names.last() != Some(&row.workload) {
+                names.push(row.workload.clone());
+            }
+        }
+        names
+    }
+
+    /// Returns the runs of a workload, as they were added.
+    pub fn results(&self, workload: &str) -> Results {
+        let mut results = Results {
+            runs: Vec::new(),
+            candidates: Vec::new(),
+        };
+        for row in self.rows.iter().filter(|row| row.workload == workload) {
+            let known = results
+                .candidates
+                .iter()
+                .any(|(name, _)| *name == row.candidate);
+            let is_note = row.metric == "note";
+            if !known {
+                let note = if is_note {
+                    row.value.clone()
+                } else {
+                    String::new()
+                };
+                results.candidates.push((row.candidate.clone(), note));
+            }
+            if !is_note {
+                add_row(&mut results.runs, row);
+            }
+        }
+        results
     }
 
     fn push(&mut self, workload: &str, candidate: &str, round: u32, fields: [&str; 3]) {
@@ -178,12 +230,39 @@ impl Record {
     }
 }
 
+/// Adds a line to the run that it belongs to. Lines of a run stand together.
+fn add_row(runs: &mut Vec<Run>, row: &Row) {
+    let why = row.value.clone();
+    let outcome = match row.metric.as_str() {
+        "failed" => Outcome::Failed(why),
+        "killed" => Outcome::Killed(why),
+        "skipped" => Outcome::Skipped(why),
+        metric => {
+            let value = row.value.parse().unwrap_or(f64::NAN);
+            let is_same = |run: &&mut Run| run.candidate == row.candidate && run.round == row.round;
+            if let Some(run) = runs.last_mut().filter(is_same) {
+                if let Outcome::Measured(sample) = &mut run.outcome {
+                    sample.add(metric, value, &row.unit);
+                    return;
+                }
+            }
+            let mut sample = Sample::new();
+            sample.add(metric, value, &row.unit);
+            Outcome::Measured(sample)
+        }
+    };
+    runs.push(Run {
+        candidate: row.candidate.clone(),
+        round: row.round,
+        outcome,
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Sample;
 
-    fn record() -> Record {
+    fn results() -> Results {
         let mut sample = Sample::new();
         sample.add("seconds", 0.1 + 0.2, "s");
         let run = |outcome| Run {
@@ -191,18 +270,31 @@ mod tests {
             round: 3,
             outcome,
         };
-        let results = Results {
+        Results {
             runs: vec![
                 run(Outcome::Measured(sample)),
                 run(Outcome::Failed("says \"no\", twice".to_owned())),
                 run(Outcome::Killed("signal 9".to_owned())),
             ],
             candidates: vec![("ours".to_owned(), "never syncs, as documented".to_owned())],
-        };
+        }
+    }
+
+    fn record() -> Record {
         let facts = [("cpu".to_owned(), "Some, CPU".to_owned())];
         let mut record = Record::new(&facts);
-        record.add("push/1GiB", &results);
+        record.add("push/1GiB", &results());
         record
+    }
+
+    #[test]
+    fn runs_come_back_out_of_a_record() {
+        let record = record();
+        let (found, added) = (record.results("push/1GiB"), results());
+        assert_eq!(found.runs, added.runs);
+        assert_eq!(found.candidates, added.candidates);
+        assert_eq!(record.workloads(), ["push/1GiB"]);
+        assert_eq!(record.fact("cpu").as_deref(), Some("Some, CPU"));
     }
 
     #[test]

@@ -23,13 +23,24 @@ impl Results {
     }
 }
 
-/// Returns the report of a workload as text.
-pub fn report(workload: &Workload, results: &Results) -> String {
+/// What the machine can do at all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    /// The row that was measured.
+    pub name: String,
+    /// Its number, in the unit of the headline.
+    pub value: f64,
+}
+
+/// Returns the report of a workload as text, with a column for the limit if there is one.
+pub fn report(workload: &Workload, results: &Results, limit: Option<&Limit>) -> String {
     let mut text = format!("## {}\n\n{}\n", workload.name, workload.title);
-    text.push_str(
-        "Speed columns are medians of the ratios within a round: 2.00 is twice as fast.\n\n",
-    );
-    text.push_str(&candidates(workload, results).render());
+    if let Some(Limit { name, value }) = limit {
+        let (digits, unit) = (digits(*value), workload.headline.unit);
+        text.extend([format!("The machine, {name}: {value:.digits$} {unit}.\n")]);
+    }
+    text.push('\n');
+    text.push_str(&candidates(workload, results, limit).render());
     text.push('\n');
     if !workload.goals.is_empty() {
         text.push('\n');
@@ -48,24 +59,26 @@ pub fn report(workload: &Workload, results: &Results) -> String {
     text
 }
 
-fn candidates(workload: &Workload, results: &Results) -> Table {
+fn candidates(workload: &Workload, results: &Results, limit: Option<&Limit>) -> Table {
     let right = |title: &str| (title.to_owned(), Align::Right);
     let mut titles = vec![
         ("candidate".to_owned(), Align::Left),
         right(workload.headline.unit),
         right("min..max"),
+        right("runs"),
     ];
     let versus = workload.baselines.iter();
     titles.extend(versus.map(|baseline| right(&format!("speed / {baseline}"))));
     titles.extend(workload.columns.iter().map(|column| right(column.title)));
+    titles.extend(limit.map(|_limit| right("speed / limit")));
     let mut table = Table::new(titles);
     for (name, _) in &results.candidates {
-        table.push(row(workload, results, name));
+        table.push(row(workload, results, name, limit));
     }
     table
 }
 
-fn row(workload: &Workload, results: &Results, name: &str) -> Vec<String> {
+fn row(workload: &Workload, results: &Results, name: &str, limit: Option<&Limit>) -> Vec<String> {
     let runs = &results.runs;
     let headline = workload.headline;
     if let Some(why) = measure::ended(runs, name) {
@@ -80,6 +93,7 @@ fn row(workload: &Workload, results: &Results, name: &str) -> Vec<String> {
         name.to_owned(),
         format!("{:.digits$}", spread.median),
         format!("{:.digits$}..{:.digits$}", spread.min, spread.max),
+        spread.count.to_string(),
     ];
     for baseline in &workload.baselines {
         let ratio = goal::speed(runs, headline, name, baseline);
@@ -87,6 +101,14 @@ fn row(workload: &Workload, results: &Results, name: &str) -> Vec<String> {
     }
     for column in &workload.columns {
         cells.push(cell(column, runs, name));
+    }
+    if let Some(Limit { value, .. }) = limit {
+        let ratio = if headline.higher_is_better {
+            spread.median / value
+        } else {
+            value / spread.median
+        };
+        cells.push(format!("{ratio:.2}"));
     }
     cells
 }
@@ -195,13 +217,18 @@ mod tests {
 
     #[test]
     fn the_report_shows_ratios_goals_notes_and_failures() {
-        let text = report(&workload(), &results());
+        let limit = Limit {
+            name: "disk".to_owned(),
+            value: 10.0,
+        };
+        let text = report(&workload(), &results(), Some(&limit));
         let line = |start: &str| {
             let found = text.lines().find(|line| line.starts_with(start));
             found.unwrap_or_else(|| panic!("no {start} in\n{text}"))
         };
         assert!(line("| ours").contains("5.00"));
         assert!(line("| ours").contains("2.50"));
+        assert!(line("| ours").ends_with("0.50 |"));
         assert!(line("| liar").contains("FAILED: read back the wrong bytes"));
         assert!(!text.contains("900"));
         assert!(text.contains(">= 2 x speed of raw"));

@@ -17,6 +17,9 @@ Measures outcore and what it is compared with, in turns, and prints tables.
   --minutes N       fewer rounds if they would take longer, but three at least
                     (--quick has 5, --full has no end)
   --only NAME       only workloads whose name contains NAME; may be given again
+  --goals           print what was asked and what the records say, and put it into
+                    docs/performance.md; measures nothing
+  --again FILE.csv  make the report and the pictures of a record once more
   --list            print the names of workloads and candidates, and stop
   --rounds N        rounds that count (one more is thrown away)
   --size BYTES      data of each workload, such as 256MiB
@@ -51,6 +54,8 @@ pub struct Settings {
     pub dir: Option<PathBuf>,
     /// Where the record goes.
     pub record: Option<PathBuf>,
+    /// Make the report of this record once more.
+    pub again: Option<PathBuf>,
     /// Write no record.
     pub no_record: bool,
     /// The name of the machine.
@@ -71,6 +76,8 @@ pub enum Task {
     Measure,
     /// Print names only.
     List,
+    /// Print what was asked and reached.
+    Goals,
     /// Print help only.
     Help,
 }
@@ -97,6 +104,8 @@ impl Settings {
                 "--full" => settings.full = true,
                 "--only" => settings.only.push(value()?),
                 "--list" => settings.task = Task::List,
+                "--goals" => settings.task = Task::Goals,
+                "--again" => settings.again = Some(value()?.into()),
                 "--help" | "-h" => settings.task = Task::Help,
                 "--rounds" => settings.rounds = Some(value()?.parse().context(option)?),
                 "--size" => settings.size = Some(bytes(&value()?).context(option)?),
@@ -158,7 +167,10 @@ impl Settings {
 pub fn without_paths(arguments: &[String]) -> String {
     let mut shown: Vec<&str> = Vec::new();
     for argument in arguments {
-        let is_path = matches!(shown.last(), Some(&("--dir" | "--record" | "--group")));
+        let is_path = matches!(
+            shown.last(),
+            Some(&("--dir" | "--record" | "--group" | "--again"))
+        );
         let is_path = is_path || argument.starts_with('/');
         shown.push(if is_path { "DIR" } else { argument });
     }

@@ -79,6 +79,12 @@ impl Store for Buffered {
         Ok(self)
     }
 
+    fn salvage(mut self) -> Result<Self> {
+        // What is in the buffer is lost; what is in the file is not.
+        drop(self.writer.take().map(BufWriter::into_parts));
+        Ok(self)
+    }
+
     fn get(&self, (offset, len): Key, buffer: &mut Vec<u8>) -> Result<()> {
         buffer.resize(len as usize, 0);
         Ok(self.file.read_exact_at(buffer, offset)?)

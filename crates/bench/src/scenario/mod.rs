@@ -9,6 +9,7 @@ pub mod push;
 pub mod raw;
 mod shared_file;
 pub mod store;
+pub mod vec_collect;
 pub mod vec_push;
 pub mod vec_read;
 pub mod vec_update;
@@ -31,6 +32,7 @@ pub fn own(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
     workloads.extend(vec_push::workloads(settings, dir, &[])?);
     workloads.extend(vec_read::workloads(settings, dir, &[]));
     workloads.push(vec_update::workload(settings, dir, &[]));
+    workloads.push(vec_collect::workload(settings, dir, &[]));
     workloads.extend(store::workloads(settings, dir, &[]));
     Ok(workloads)
 }

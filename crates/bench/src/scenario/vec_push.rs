@@ -95,6 +95,7 @@ impl VecJob {
             sample.add("longest_push", times.longest() as f64 / 1e6, "ms");
             sample.add("p9999_push", times.quantile(0.9999) / 1e3, "us");
             sample.add("p50_push", times.quantile(0.5), "ns");
+            times.report("single_push", &mut sample);
         }
         let started = Instant::now();
         drop(vec);

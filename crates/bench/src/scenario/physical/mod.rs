@@ -29,10 +29,31 @@ pub const MEMORY_READ: (&str, &str) = ("physical_memory/", "read_1_thread");
 pub const READ_IN_ORDER: (&str, &str) = ("physical_read_in_order/", "direct_1MiB_depth_8");
 
 /// The workload of reading at random, and its row of one read at a time.
-pub const READ_AT_RANDOM: (&str, &str) = ("physical_read_at_random/", "direct_4KiB_depth_1");
+pub const READ_AT_RANDOM: (&str, &str) = ("physical_read_at_random/", "direct_4KiB_one_by_one");
 
 /// The beginning of the rows of reads at random with many under way.
 pub const READ_AT_DEPTH: &str = "direct_4KiB_depth_";
+
+/// Says which limit a workload cannot pass: the beginning of the name of a workload of this
+/// module, and how the names of its rows begin, of which the best one counts.
+pub fn limit_for(workload: &Workload) -> Option<(&'static str, &'static str)> {
+    let name = workload.name.as_str();
+    let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    let metric = workload.headline.metric;
+    if metric == "rate" && starts(&["push_", "append", "past_limit"]) {
+        Some(WRITE)
+    } else if metric == "rate" && starts(&["scan"]) {
+        Some(READ_IN_ORDER)
+    } else if metric == "rate" && starts(&["sum"]) {
+        Some(MEMORY_READ)
+    } else if name.contains("/cold") && starts(&["get_many"]) {
+        Some((READ_AT_RANDOM.0, READ_AT_DEPTH))
+    } else if (name.contains("/cold") && metric == "time_per_read") || starts(&["blobs"]) {
+        Some(READ_AT_RANDOM)
+    } else {
+        None
+    }
+}
 
 /// Returns the workloads.
 pub fn workloads(settings: &Settings, dir: &Path) -> Vec<Workload> {

@@ -140,7 +140,7 @@ pub(super) fn at_random(settings: &Settings, dir: &Path) -> Workload {
 fn one_by_one(source: &Rc<Source>, offsets: &Rc<[u64]>) -> Candidate<'static> {
     let (source, offsets) = (Rc::clone(source), Rc::clone(offsets));
     let mut blocks = Blocks::new(1, BLOCK);
-    Candidate::new("direct_4KiB_depth_1", "pread", move || {
+    Candidate::new("direct_4KiB_one_by_one", "pread", move || {
         source.make_cold()?;
         let mut times = Histogram::default();
         let block = blocks.get_mut(0);

@@ -1,5 +1,7 @@
 //! The items that stores take: the same bytes for all.
 
+use std::sync::OnceLock;
+
 use crate::pool::{self, Pool};
 use crate::random::Random;
 
@@ -13,7 +15,9 @@ const LENGTHS: u64 = 1021;
 /// Items by their index.
 #[derive(Clone, Debug)]
 pub struct Items {
-    pool: Pool,
+    /// Made when the first item is wanted: a process has many workloads and runs one.
+    pool: OnceLock<Pool>,
+    seed: u64,
     shape: Shape,
 }
 
@@ -29,7 +33,8 @@ impl Items {
     /// Makes items of `len` bytes, a multiple of 8 and at most 1 MiB.
     pub fn of_len(len: usize, seed: u64) -> Self {
         Self {
-            pool: Pool::new(8, seed),
+            pool: OnceLock::new(),
+            seed,
             shape: Shape::Fixed(len),
         }
     }
@@ -55,7 +60,8 @@ impl Items {
             sums.push(sum);
         }
         Self {
-            pool: Pool::new(8, seed),
+            pool: OnceLock::new(),
+            seed,
             shape: Shape::Mixed(lens, sums),
         }
     }
@@ -63,12 +69,13 @@ impl Items {
     /// Returns an item.
     #[inline]
     pub fn get(&self, index: u64) -> &[u8] {
+        let pool = self.pool.get_or_init(|| Pool::new(8, self.seed));
         match &self.shape {
-            Shape::Fixed(len) => &self.pool.chunk(index * *len as u64)[..*len],
+            Shape::Fixed(len) => &pool.chunk(index * *len as u64)[..*len],
             Shape::Mixed(lens, sums) => {
                 let place = pool::index(index % LENGTHS);
                 let offset = index / LENGTHS * sums[lens.len()] + sums[place];
-                &self.pool.chunk(offset)[..lens[place]]
+                &pool.chunk(offset)[..lens[place]]
             }
         }
     }

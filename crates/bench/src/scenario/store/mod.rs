@@ -55,6 +55,15 @@ pub trait Store: Sized {
         Ok(self)
     }
 
+    /// The same after a failure to fill: whatever a user could still get at.
+    ///
+    /// # Errors
+    ///
+    /// Nothing can be read any more.
+    fn salvage(self) -> Result<Self> {
+        self.seal()
+    }
+
     /// Appends the bytes of an item to an empty buffer.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::cache;
-use crate::failure::{Context, Result};
+use crate::failure::{Context, Failure, Result};
 use crate::histogram::Histogram;
 use crate::machine::Device;
 use crate::measure::Sample;
@@ -14,9 +14,11 @@ use crate::random::Random;
 use crate::scenario::store::{Items, Part, Store, small_disk};
 use crate::series::Series;
 use crate::stage::Stage;
+use crate::workload::MIB;
 
-/// So many items are read back for the checksum.
+/// So many items are read back for the checksum, and so many where each may be a slow read.
 const CHECKED: u64 = 2000;
+const CHECKED_LIMITED: u64 = 24;
 
 /// What a run does.
 #[derive(Clone, Debug)]
@@ -59,7 +61,7 @@ impl Job {
         } else if self.reads + self.cold_reads > 0 || self.disk_bytes.is_some() {
             1
         } else {
-            (self.count / CHECKED).max(1)
+            self.check_step()
         };
         let part = |number: u16| {
             let first = share * u64::from(number);
@@ -81,6 +83,10 @@ impl Job {
 
     fn fill_and_read<S: Store>(&self) -> Result<Sample> {
         let mut parts = self.parts::<S>();
+        if !self.is_vector {
+            // Makes the bytes before the clock starts.
+            std::hint::black_box(self.items.get(0));
+        }
         let device = Device::of(&self.dir);
         let written = || device.as_ref().and_then(Device::written_bytes);
         let written_before = written();
@@ -191,11 +197,19 @@ impl Job {
         part.keys.get(place).copied().unwrap_or_default()
     }
 
+    fn check_step(&self) -> u64 {
+        let wanted = if self.watches {
+            CHECKED_LIMITED
+        } else {
+            CHECKED
+        };
+        (self.count / wanted).max(1)
+    }
+
     /// The indices of the items that are read back.
     fn checked(&self) -> impl Iterator<Item = u64> {
-        let step = (self.count / CHECKED).max(1);
         let stored = self.count / u64::from(self.threads) * u64::from(self.threads);
-        (0..stored).step_by(pool::index(step))
+        (0..stored).step_by(pool::index(self.check_step()))
     }
 
     /// Returns the checksum that a run has to come to.
@@ -230,11 +244,20 @@ impl Job {
         small_disk::enter(&self.dir, bytes)?;
         let mut parts = self.parts::<S>();
         let mut store = S::create(&self.dir).context("at the start")?;
-        let end = store.fill(&self.items, &mut parts);
-        let Err(error) = end else {
-            return Err(crate::failure::Failure::new("the disk did not become full"));
+        let filled = store.fill(&self.items, &mut parts);
+        let sealed = match filled {
+            Err(error) => {
+                eprintln!("the error: {error}");
+                store.salvage()
+            }
+            // A store that kept everything in memory until now.
+            Ok(()) => store.seal(),
         };
-        eprintln!("the error: {error}");
+        if let Err(error) = &sealed {
+            eprintln!("the error: {error}");
+        } else if parts[0].stored == self.count {
+            return Err(Failure::new("the disk did not become full"));
+        }
         let kept = parts[0].stored;
         let item = if self.is_vector {
             8
@@ -242,9 +265,9 @@ impl Job {
             self.items.total(1)
         };
         let mut sample = Sample::new();
-        sample.add("stored", (kept * item) as f64, "bytes");
+        sample.add("stored", (kept * item) as f64 / MIB, "MiB");
         let mut right = 0u64;
-        if let Ok(store) = store.seal() {
+        if let Ok(store) = sealed {
             let mut buffer = Vec::new();
             for index in 0..kept {
                 buffer.clear();

@@ -53,7 +53,7 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     fn job(&self, items: Items, len: u64) -> Job {
-        let seconds = if self.settings.full { 10 } else { 1 };
+        let millis = if self.settings.full { 10_000 } else { 200 };
         Job {
             dir: self.dir.to_owned(),
             count: items.count_for(len).max(1),
@@ -62,7 +62,7 @@ impl Maker<'_> {
             is_vector: false,
             reads: 0,
             cold_reads: 0,
-            time: Duration::from_secs(seconds),
+            time: Duration::from_millis(millis),
             watches: false,
             disk_bytes: None,
         }
@@ -161,7 +161,7 @@ impl Maker<'_> {
                 let items = Items::of_len(512, self.settings.seed);
                 let len = limit / 4 * quarters;
                 let mut job = self.job(items, len);
-                job.reads = if full { 20_000 } else { 1000 };
+                job.reads = if full { 20_000 } else { 500 };
                 job.watches = true;
                 if kind == "u64" {
                     job.count = len / 8;
@@ -245,7 +245,7 @@ const COLD: Headline = Headline {
 
 const STORED: Headline = Headline {
     metric: "stored",
-    unit: "bytes",
+    unit: "MiB stored",
     higher_is_better: true,
 };
 
