@@ -25,35 +25,33 @@ pub(super) enum Mark {
 
 /// The colours of Okabe and Ito, which can be told apart with any kind of sight; blue is
 /// outcore's, and yellow, which is faint on white, is a dark one.
-const COLOURS: [RGBColor; 7] = [
-    RGBColor(0xD5, 0x5E, 0x00),
-    RGBColor(0x00, 0x9E, 0x73),
-    RGBColor(0xCC, 0x79, 0xA7),
-    RGBColor(0xE6, 0x9F, 0x00),
-    RGBColor(0x56, 0xB4, 0xE9),
-    RGBColor(0x80, 0x6B, 0x00),
-    RGBColor(0x44, 0x44, 0x44),
-];
+const BLUE: RGBColor = RGBColor(0x00, 0x72, 0xB2);
+const RED: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
+const GREEN: RGBColor = RGBColor(0x00, 0x9E, 0x73);
+const PINK: RGBColor = RGBColor(0xCC, 0x79, 0xA7);
+const ORANGE: RGBColor = RGBColor(0xE6, 0x9F, 0x00);
+const SKY: RGBColor = RGBColor(0x56, 0xB4, 0xE9);
+const OLIVE: RGBColor = RGBColor(0x80, 0x6B, 0x00);
+const GREY: RGBColor = RGBColor(0x44, 0x44, 0x44);
 
+const COLOURS: [RGBColor; 7] = [RED, GREEN, PINK, ORANGE, SKY, OLIVE, GREY];
 const MARKS: [Mark; 4] = [Mark::Circle, Mark::Square, Mark::Triangle, Mark::Diamond];
 
-/// The rows that have a colour of their own; others take turns.
-const KNOWN: [&str; 12] = [
-    "farena",
-    "tempfile_bufwriter",
-    "memmap2",
-    "redb",
-    "lmdb",
-    "fjall",
-    "std_hash_map",
-    "mmap_vec",
-    "vecdb",
-    "std_vec",
-    "raw_pwrite_8B",
-    "redb_cache_16MiB",
+/// The rows whose looks are chosen; others have any.
+const KNOWN: [(&str, RGBColor, Mark); 12] = [
+    ("farena", RED, Mark::Circle),
+    ("mmap_vec", RED, Mark::Square),
+    ("tempfile_bufwriter", GREEN, Mark::Square),
+    ("vecdb", GREEN, Mark::Triangle),
+    ("memmap2", PINK, Mark::Triangle),
+    ("redb", ORANGE, Mark::Diamond),
+    ("redb_cache_16MiB", ORANGE, Mark::Circle),
+    ("lmdb", SKY, Mark::Circle),
+    ("fjall", OLIVE, Mark::Square),
+    ("std_vec", GREY, Mark::Diamond),
+    ("std_hash_map", GREY, Mark::Triangle),
+    ("raw_pwrite_8B", GREY, Mark::Circle),
 ];
-
-const BLUE: RGBColor = RGBColor(0x00, 0x72, 0xB2);
 
 /// Returns what a row looks like.
 pub(super) fn look_of(name: &str) -> Look {
@@ -69,11 +67,13 @@ pub(super) fn look_of(name: &str) -> Look {
             width: 4,
         };
     }
-    let known = KNOWN.iter().position(|known| *known == name);
-    let number = known.unwrap_or_else(|| name.bytes().map(usize::from).sum());
+    let known = KNOWN.iter().find(|(known, ..)| *known == name);
+    let number: usize = name.bytes().map(usize::from).sum();
+    let any = (COLOURS[number % COLOURS.len()], MARKS[number % MARKS.len()]);
+    let (colour, mark) = known.map_or(any, |(_, colour, mark)| (*colour, *mark));
     Look {
-        colour: COLOURS[number % COLOURS.len()],
-        mark: MARKS[(number + 2 * (number / COLOURS.len())) % MARKS.len()],
+        colour,
+        mark,
         width: 2,
     }
 }
@@ -97,12 +97,10 @@ mod tests {
 
     #[test]
     fn rows_that_are_known_look_different() {
-        let looks: Vec<(RGBColor, Mark)> = KNOWN
-            .iter()
-            .map(|name| (look_of(name).colour, look_of(name).mark))
-            .collect();
-        for (index, look) in looks.iter().enumerate() {
-            assert!(!looks[..index].contains(look), "{}", KNOWN[index]);
+        for (index, (name, ..)) in KNOWN.iter().enumerate() {
+            let mut before = KNOWN[..index].iter();
+            let is_taken = before.any(|(other, ..)| look_of(other) == look_of(name));
+            assert!(!is_taken, "{name}");
         }
         assert_ne!(look_of("outcore").colour, look_of("farena").colour);
     }
