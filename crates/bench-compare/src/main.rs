@@ -6,8 +6,7 @@
 
 #![expect(
     clippy::arithmetic_side_effects,
-    clippy::print_stderr,
-    reason = "a measuring program: it counts, says what stays behind, and may die of a mistake"
+    reason = "a measuring program: it may die of a mistake"
 )]
 
 mod asked;
@@ -64,7 +63,7 @@ fn workloads(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
     all.push(vec_update::workload(
         settings,
         dir,
-        &[mmap_vec_rows::updates],
+        &[mapped_rows::updates, mmap_vec_rows::updates],
     ));
     all.push(vec_collect::workload(settings, dir, &collect_rows::rows()));
     all.extend(store::workloads(settings, dir, &stores::rows()));

@@ -28,10 +28,8 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            eprintln!("files stay behind: {error}");
-        }
-        // The last one takes the folder of all of them along.
+        // What stays is removed by the parent; the last one takes the folder of all along.
+        drop(fs::remove_dir_all(&self.path));
         if let Some(all) = self.path.parent() {
             drop(fs::remove_dir(all));
         }

@@ -3,6 +3,7 @@
 mod by_hand;
 #[cfg(feature = "stores")]
 mod fjall;
+#[cfg(feature = "stores")]
 mod folder;
 #[cfg(feature = "stores")]
 mod lmdb;

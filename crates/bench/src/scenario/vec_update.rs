@@ -70,6 +70,24 @@ impl UpdateJob {
         Ok(sample)
     }
 
+    /// Makes a file with all numbers, for loops without a vector.
+    ///
+    /// # Errors
+    ///
+    /// A full disk.
+    pub fn raw_file(&self) -> Result<File> {
+        let file = raw::create(&self.dir)?;
+        raw::preallocate(&file, self.count * 8)?;
+        let mut piece = Vec::with_capacity(1 << 20);
+        for first in (0..self.count).step_by(1 << 17) {
+            piece.clear();
+            let numbers = (first..self.count.min(first + (1 << 17))).map(number);
+            piece.extend(numbers.flat_map(u64::to_le_bytes));
+            write_all(&file, &piece, first * 8)?;
+        }
+        Ok(file)
+    }
+
     /// Reads back from the device what was updated.
     fn checksum(&self, file: &File) -> Result<u64> {
         let mut sum = 0u64;
@@ -144,15 +162,7 @@ fn own(job: &UpdateJob) -> Result<Vec<Candidate<'static>>> {
 
 fn raw_pwrite(job: &UpdateJob) -> Result<Candidate<'static>> {
     let job = job.clone();
-    let file = raw::create(&job.dir)?;
-    raw::preallocate(&file, job.count * 8)?;
-    let mut piece = Vec::with_capacity(1 << 20);
-    for first in (0..job.count).step_by(1 << 17) {
-        piece.clear();
-        let numbers = (first..job.count.min(first + (1 << 17))).map(number);
-        piece.extend(numbers.flat_map(u64::to_le_bytes));
-        write_all(&file, &piece, first * 8)?;
-    }
+    let file = job.raw_file()?;
     Ok(Candidate::new("raw_pwrite_8B", "", move || {
         cache::expect_cold(cache::drop_file(&file)?.cached)?;
         job.measure(&file, |index, value| {
