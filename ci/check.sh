@@ -57,6 +57,10 @@ heap=(--locked -p outcore --target-dir target/heap)
 step env RUSTFLAGS="--cfg heap_backend" cargo clippy "${heap[@]}" --all-targets -- "${deny[@]}"
 step env RUSTFLAGS="--cfg heap_backend" cargo test "${heap[@]}" --features "$features" --lib --test it
 
+# Every order in which threads can allocate, claim and give back ranges of a file.
+loom=(--locked --release -p outcore --lib --target-dir target/loom)
+step env RUSTFLAGS="--cfg loom" cargo test "${loom[@]}" ranged::loom
+
 # The main job, as the README shows it, on a smaller sample.
 main_job() { cargo run --locked --release --quiet -- dedup --sample-size 64MiB >/dev/null; }
 step main_job

@@ -20,6 +20,7 @@ pub const ALIGNMENT: u64 = 4096;
 /// assert_eq!(align_up(ALIGNMENT), ALIGNMENT);
 /// assert_eq!(align_up(u64::MAX) % ALIGNMENT, 0);
 /// ```
+#[inline]
 #[must_use]
 pub const fn align_up(len: u64) -> u64 {
     align_down(len.saturating_add(ALIGNMENT.saturating_sub(1)))
@@ -35,6 +36,7 @@ pub const fn align_up(len: u64) -> u64 {
 /// assert_eq!(align_down(2 * ALIGNMENT - 1), ALIGNMENT);
 /// assert_eq!(align_down(1), 0);
 /// ```
+#[inline]
 #[must_use]
 pub const fn align_down(len: u64) -> u64 {
     len & !ALIGNMENT.saturating_sub(1)

@@ -108,6 +108,7 @@ impl Allot {
 
     /// Gives out a range of `len` bytes, rounded up to the alignment; less only at the end of the
     /// file, and never less than `len`. `None` of no bytes, and where there is no such range.
+    #[inline]
     pub(super) fn allocate(&self, len: u64) -> Option<Range<u64>> {
         let shared = &self.shared.0;
         if len == 0 || len > FAST_MAX || shared.is_full.load(Relaxed) {

@@ -5,6 +5,7 @@
 //! error that it causes. Only a sync that failed is final. A failure names the fault and the step.
 #![expect(
     clippy::arithmetic_side_effects,
+    clippy::unwrap_in_result,
     reason = "a panic in a test is a failed test"
 )]
 
@@ -45,8 +46,8 @@ struct Run {
     sabotage: bool,
 }
 
-/// The end of a life: a sync failed, and nothing after it is believed.
-struct Lost;
+/// The end of a life: a sync failed, and nothing after it is believed. A life that goes on is `Some`.
+const LOST: Option<()> = None;
 
 /// Returns a directory for files of tests, in memory where that can be had: a sync is quick there.
 fn dir() -> PathBuf {
@@ -120,13 +121,10 @@ impl Run {
     }
 
     /// Syncs once. After a failure, all that sync have to fail, and memory has to stay right.
-    fn sync(
-        &mut self,
-        what: &str,
-        file: &RangeFile,
-        sync: impl Fn() -> Result<()>,
-    ) -> Result<(), Lost> {
-        let Err(refused) = sync() else { return Ok(()) };
+    fn sync(&mut self, what: &str, file: &RangeFile, sync: impl Fn() -> Result<()>) -> Option<()> {
+        let Err(refused) = sync() else {
+            return Some(());
+        };
         self.refused(what, &refused);
         self.disarm();
         for later in [sync(), file.sync_all(), file.clone().publish_in_vain()] {
@@ -134,7 +132,7 @@ impl Run {
             let says_so = message.contains("earlier sync") || message.contains("alive");
             assert!(says_so, "{}: {what}: {message}", self.name);
         }
-        Err(Lost)
+        LOST
     }
 
     /// Stores `byte` to all of a range, and in the model.
@@ -158,15 +156,15 @@ impl Run {
     }
 
     /// Publishes, again for as long as it is refused, and as no sync is lost.
-    fn publish(&mut self, mut file: RangeFile) -> Result<(), Lost> {
+    fn publish(&mut self, mut file: RangeFile) -> Option<()> {
         loop {
             let refused: PublishError = match file.publish() {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Some(()),
                 Err(refused) => refused,
             };
             if refused.error().to_string().contains("earlier sync") {
                 self.disarm();
-                return Err(Lost);
+                return LOST;
             }
             self.refused("publish", refused.error());
             file = refused.into_file();
@@ -203,18 +201,17 @@ impl Run {
         }
         let seen = self.seen();
         let model = Some(self.model.clone());
-        match ended {
-            Ok(()) => assert!(seen == model, "{}: other bytes", self.name),
-            // Before the name was given, the old file is there, or none.
-            Err(Lost) => {
-                let is_old = seen.as_ref().is_none_or(|seen| seen == b"old");
-                let is_half = !is_old && seen != model;
-                assert!(!is_half, "{}: half a file", self.name);
-            }
+        if ended.is_some() {
+            assert!(seen == model, "{}: other bytes", self.name);
+            return;
         }
+        // Before the name was given, the old file is there, or none.
+        let is_old = seen.as_ref().is_none_or(|seen| seen == b"old");
+        let is_half = !is_old && seen != model;
+        assert!(!is_half, "{}: half a file", self.name);
     }
 
-    fn create_and_replace(&mut self) -> Result<(), Lost> {
+    fn create_and_replace(&mut self) -> Option<()> {
         let path = self.path.clone();
         let old = self.attempt("create", || RangeFile::create(&path, 3));
         self.attempt("claim", || old.claim(0..3))
@@ -252,7 +249,7 @@ impl Run {
         let ended = self.create_and_open();
         self.disarm();
         let seen = self.seen();
-        if ended.is_ok() {
+        if ended.is_some() {
             assert!(
                 seen.as_ref() == Some(&self.model),
                 "{}: other bytes",
@@ -263,7 +260,7 @@ impl Run {
     }
 
     #[expect(unsafe_code, reason = "the file is the test's own")]
-    fn create_and_open(&mut self) -> Result<(), Lost> {
+    fn create_and_open(&mut self) -> Option<()> {
         let path = self.path.clone();
         let file = loop {
             // SAFETY: nobody but the test knows the file.

@@ -6,9 +6,11 @@
 mod align;
 mod allot;
 mod body;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod faults;
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 mod loom;
 mod publish;
 mod range;

@@ -181,7 +181,9 @@ impl World {
                 _ => {}
             }
         }
-        owned.into_iter().for_each(|owned| self.give_back(owned));
+        for owned in owned {
+            self.give_back(owned);
+        }
         frozen
     }
 }
@@ -205,7 +207,7 @@ fn run(seed: u64, sabotage: bool) {
                 scope.spawn(move || world.work(random))
             })
             .collect();
-        let results = threads.into_iter().map(|thread| thread.join());
+        let results = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
         results
             .flat_map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
