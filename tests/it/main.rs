@@ -18,6 +18,8 @@ mod arena_mistakes;
 mod arena_model;
 mod arena_text;
 mod arena_threads;
+#[cfg(not(any(miri, heap_backend)))]
+mod examples;
 mod ranged;
 mod ranged_model;
 #[cfg(not(any(miri, heap_backend)))]
