@@ -15,6 +15,7 @@ mod farena_rows;
 mod mapped_rows;
 mod mmap_vec_rows;
 mod pictures;
+mod ranged_rows;
 mod std_rows;
 mod stores;
 
@@ -26,7 +27,7 @@ use outcore_bench::cli::{self, Program};
 use outcore_bench::failure::Result;
 use outcore_bench::goal::{Asked, Goal};
 use outcore_bench::scenario::{
-    get, physical, push, store, vec_collect, vec_push, vec_read, vec_update,
+    get, physical, push, ranged, store, vec_collect, vec_push, vec_read, vec_update,
 };
 use outcore_bench::settings::Settings;
 use outcore_bench::workload::Workload;
@@ -39,8 +40,19 @@ fn main() -> ExitCode {
         workloads,
         lock: include_str!("../../../Cargo.lock"),
         crates: &[
-            "outcore", "rustix", "farena", "fjall", "heed", "memmap2", "mmap-vec", "redb",
-            "swapvec", "tempfile", "vecdb",
+            "outcore",
+            "rustix",
+            "farena",
+            "fjall",
+            "heed",
+            "memmap2",
+            "mmap-vec",
+            "ranged-mmap",
+            "redb",
+            "swapvec",
+            "tempfile",
+            "tokio",
+            "vecdb",
         ],
         sections: asked::SECTIONS,
         pictures: pictures::of,
@@ -67,13 +79,20 @@ fn workloads(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
     ));
     all.push(vec_collect::workload(settings, dir, &collect_rows::rows()));
     all.extend(store::workloads(settings, dir, &stores::rows()));
+    all.extend(ranged::workloads(
+        settings,
+        dir,
+        &ranged_rows::fillers(),
+        &[ranged_rows::overwriter],
+        &[ranged_rows::allocator],
+    ));
     for workload in &mut all {
         add_goals(workload);
     }
     Ok(all)
 }
 
-/// Adds what issues 2 and 3 ask of outcore against competitors, and their columns of
+/// Adds what issues 2, 3 and 5 ask of outcore against competitors, and their columns of
 /// ratios.
 fn add_goals(workload: &mut Workload) {
     let faster = |candidate, baseline, factor| {
@@ -99,6 +118,19 @@ fn add_goals(workload: &mut Workload) {
         let goal = faster(vec_push::OUTCORE, mmap_vec_rows::PUSH, factor);
         workload.goals.push(goal);
         workload.baselines.push(mmap_vec_rows::PUSH);
+    } else if name.starts_with("fill_") {
+        let factor = if name.starts_with("fill_4KiB/") {
+            1.0
+        } else {
+            1.2
+        };
+        let goal = faster(ranged::OUTCORE, ranged_rows::RANGED_MMAP, factor);
+        workload.goals.push(goal);
+        workload.baselines.push(ranged_rows::RANGED_MMAP);
+    } else if name.starts_with("overwrite_4KiB/") {
+        let goal = faster(ranged::OUTCORE, ranged_rows::RANGED_MMAP, 1.0);
+        workload.goals.push(goal);
+        workload.baselines.push(ranged_rows::RANGED_MMAP);
     }
 }
 

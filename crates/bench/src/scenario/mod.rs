@@ -6,6 +6,7 @@
 pub mod get;
 pub mod physical;
 pub mod push;
+pub mod ranged;
 pub mod raw;
 mod shared_file;
 pub mod store;
@@ -34,5 +35,6 @@ pub fn own(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
     workloads.push(vec_update::workload(settings, dir, &[]));
     workloads.push(vec_collect::workload(settings, dir, &[]));
     workloads.extend(store::workloads(settings, dir, &[]));
+    workloads.extend(ranged::workloads(settings, dir, &[], &[], &[]));
     Ok(workloads)
 }
