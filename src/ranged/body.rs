@@ -421,7 +421,7 @@ impl fmt::Debug for Handle {
 fn show(place: &Place, file: &OwnedFile, len: u64) -> Result<Addresses> {
     let refused = |answer| file.error("map", answer).about("map", place.path());
     let need = usize::try_from(len).map_err(|_long| too_large(place.path()))?;
-    let space = Addresses::reserve(need.max(1), 1, sys::page_size()).map_err(refused)?;
+    let space = Addresses::reserve(need.max(1), SHARES, sys::page_size()).map_err(refused)?;
     // SAFETY: nobody knows the addresses yet. The file has no name, or the caller of an `unsafe`
     // function vouches for everybody else.
     sys::retry(|| unsafe { space.show_all(file.sys(), Access::ReadWrite) }).map_err(refused)?;
@@ -452,6 +452,14 @@ fn too_large(path: &Path) -> Error {
     let reason = "the length passes what can be addressed";
     Error::refused(ErrorKind::CapacityOverflow, CLAIM, reason).at(path)
 }
+
+/// How many shares of the addresses a file takes: on the heap, where one is small, enough for what
+/// tests from outside let it grow.
+const SHARES: usize = if cfg!(all(any(miri, heap_backend), not(test))) {
+    64
+} else {
+    1
+};
 
 /// How operations are named in errors.
 const CLAIM: &str = "claim space for";

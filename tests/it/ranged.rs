@@ -94,7 +94,9 @@ fn an_empty_file_has_nothing_to_give_and_can_be_published() {
     assert!(file.allocate(1).is_none());
     assert_eq!(file.claim(0..0).unwrap().len(), 0);
     file.publish().unwrap();
-    assert_eq!(std::fs::read(&path).unwrap(), b"");
+    if !cfg!(any(miri, heap_backend)) {
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+    }
 }
 
 #[test]
