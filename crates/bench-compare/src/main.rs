@@ -27,7 +27,8 @@ use outcore_bench::cli::{self, Program};
 use outcore_bench::failure::Result;
 use outcore_bench::goal::{Asked, Goal};
 use outcore_bench::scenario::{
-    get, physical, push, ranged, store, vec_collect, vec_push, vec_read, vec_update,
+    get, physical, push, ranged, ranged_allocate, store, vec_collect, vec_push, vec_read,
+    vec_update,
 };
 use outcore_bench::settings::Settings;
 use outcore_bench::workload::Workload;
@@ -84,8 +85,9 @@ fn workloads(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
         dir,
         &ranged_rows::fillers(),
         &[ranged_rows::overwriter],
-        &[ranged_rows::allocator],
     ));
+    let allocators: &[ranged_allocate::PrepareAllocate] = &[ranged_rows::allocator];
+    all.extend(ranged_allocate::workloads(settings, dir, allocators));
     for workload in &mut all {
         add_goals(workload);
     }

@@ -17,7 +17,8 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 use outcore_bench::failure::{Context, Failure, Result};
 use outcore_bench::measure::Candidate;
-use outcore_bench::scenario::ranged::{AllocateJob, BLOCK, FillJob, Filler, OverwriteJob};
+use outcore_bench::scenario::ranged::{BLOCK, FillJob, Filler, OverwriteJob};
+use outcore_bench::scenario::ranged_allocate::AllocateJob;
 
 /// The row that outcore is compared with.
 pub(crate) const RANGED_MMAP: &str = "ranged_mmap";

@@ -7,6 +7,7 @@ pub mod get;
 pub mod physical;
 pub mod push;
 pub mod ranged;
+pub mod ranged_allocate;
 pub mod raw;
 mod shared_file;
 pub mod store;
@@ -35,6 +36,7 @@ pub fn own(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
     workloads.push(vec_update::workload(settings, dir, &[]));
     workloads.push(vec_collect::workload(settings, dir, &[]));
     workloads.extend(store::workloads(settings, dir, &[]));
-    workloads.extend(ranged::workloads(settings, dir, &[], &[], &[]));
+    workloads.extend(ranged::workloads(settings, dir, &[], &[]));
+    workloads.extend(ranged_allocate::workloads(settings, dir, &[]));
     Ok(workloads)
 }
