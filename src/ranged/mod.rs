@@ -107,7 +107,7 @@ impl RangeFile {
     ///
     /// # Cost
     ///
-    /// Six system calls. Space is claimed and not written; on file systems that cannot do that, as
+    /// Eight system calls. Space is claimed and not written; on file systems that cannot do that, as
     /// many zeros are written.
     pub fn create(path: impl AsRef<Path>, len: u64) -> Result<Self> {
         let place = Place::new("create", path.as_ref())?;

@@ -42,7 +42,7 @@ impl RangeFile {
     ///
     /// # Cost
     ///
-    /// Ten system calls, two of which wait for the device, so that what is flushed later is found
+    /// Twelve system calls, two of which wait for the device, so that what is flushed later is found
     /// again after a power cut.
     pub unsafe fn create_in_place(path: impl AsRef<Path>, len: u64) -> Result<Self> {
         let place = Place::new("create", path.as_ref())?;
@@ -97,7 +97,7 @@ impl RangeFile {
     ///
     /// # Cost
     ///
-    /// Seven system calls; more where holes have to be filled.
+    /// Nine system calls; more where holes have to be filled.
     pub unsafe fn open(path: impl AsRef<Path>) -> Result<Self> {
         let place = Place::new("open", path.as_ref())?;
         let (file, len) = place.open()?;

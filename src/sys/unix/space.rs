@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::io;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::retry_on_intr;
@@ -25,11 +25,13 @@ pub(crate) struct Space {
     ///    this value alone: no page of it is ever unmapped before drop, so no mapping of someone
     ///    else can be in it. In a forked child, pages that show a file for writing are missing, and
     ///    others may have taken their place: there, whoever shows files in a space does nothing to
-    ///    it, and neither does its drop.
+    ///    it, and neither does its drop. The same holds once `is_lost`.
     /// 2. `len` is a multiple of the page size, not zero, and at most `isize::MAX`.
     base: NonNull<u8>,
     len: usize,
     owner: u64,
+    /// Whether the kernel may have unmapped the range and put nothing in its place.
+    is_lost: AtomicBool,
 }
 
 // SAFETY: the range belongs to this value alone (invariant 1), and the kernel lets any thread of
@@ -73,6 +75,7 @@ impl Space {
             base,
             len,
             owner: process(),
+            is_lost: AtomicBool::new(false),
         })
     }
 
@@ -140,10 +143,28 @@ impl Space {
     /// whoever does later.
     pub(crate) unsafe fn show_all(&self, file: &File, access: Access) -> io::Result<()> {
         let (at, len) = self.part(&(0..self.len));
-        let flags = MapFlags::SHARED | MapFlags::NORESERVE | MapFlags::FIXED;
+        let (page, access_to) = (page_size(), protection(access));
+        if self.is_lost.load(Relaxed) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        // Some files refuse to be mapped (those of /proc and /sys, some of FUSE and 9p), and the
+        // kernel asks them after it has unmapped the range, which leaves a hole (Linux 6.18). So
+        // they are asked elsewhere first.
+        let flags = MapFlags::SHARED | MapFlags::NORESERVE;
+        // SAFETY: the kernel picks a free range, so no existing mapping changes.
+        let probe = unsafe { mm::mmap(ptr::null_mut(), page, access_to, flags, file.as_fd(), 0) }?;
+        // SAFETY: the page was mapped above, and nobody knows its address.
+        unsafe { mm::munmap(probe, page) }?;
+        let flags = flags | MapFlags::FIXED;
         // SAFETY: the range is ours alone (invariant 1), and nobody uses it; MAP_FIXED replaces it
         // in one step, so it is never unmapped.
-        unsafe { mm::mmap(at, len, protection(access), flags, file.as_fd(), 0) }?;
+        let shown = unsafe { mm::mmap(at, len, access_to, flags, file.as_fd(), 0) };
+        if let Err(refused) = shown {
+            // There may be a hole all the same, and what another thread maps may be in it by now:
+            // to unmap that, or to map over it, would be to take it away.
+            self.is_lost.store(true, Relaxed);
+            return Err(refused.into());
+        }
         if access == Access::Read {
             // A child that reads does no harm.
             return Ok(());
@@ -330,7 +351,7 @@ impl Space {
 
 impl Drop for Space {
     fn drop(&mut self) {
-        if process() != self.owner {
+        if process() != self.owner || self.is_lost.load(Relaxed) {
             return;
         }
         fork::forget(self.base.as_ptr().cast::<c_void>());
@@ -402,4 +423,36 @@ fn round_up(len: usize, page: usize) -> io::Result<usize> {
     len.checked_next_multiple_of(page)
         .filter(|rounded| isize::try_from(*rounded).is_ok())
         .ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns whether each page of a range is mapped.
+    fn is_mapped(start: usize, len: usize) -> bool {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let ranges = maps.lines().map(|line| {
+            let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+            [from, to].map(|at| usize::from_str_radix(at, 16).unwrap())
+        });
+        let end = start.checked_add(len).unwrap();
+        ranges.fold(
+            start,
+            |at, [from, to]| if from <= at { at.max(to) } else { at },
+        ) >= end
+    }
+
+    /// The kernel unmapped the space, and the file refused to take its place. What another thread
+    /// mapped in the hole was unmapped with the space.
+    #[test]
+    fn a_file_that_refuses_to_be_mapped_leaves_no_hole() {
+        let file = std::fs::File::open("/proc/meminfo").unwrap();
+        let file = File::from_fd(file.into());
+        let space = Space::reserve(1 << 30, page_size()).unwrap();
+        let start = space.base().addr().get();
+        // SAFETY: nobody uses the space.
+        unsafe { space.show_all(&file, Access::Read) }.unwrap_err();
+        assert!(is_mapped(start, space.len()));
+    }
 }
