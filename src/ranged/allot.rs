@@ -11,6 +11,9 @@
 //!
 //! The counter is also what keeps the file alive: it says how many bytes are out, `back` how many
 //! of them are back. So giving out a range costs one atomic operation, and no count of owners.
+//!
+//! Who reports his last bytes to `back` may find the books freed before the call returns. So that is
+//! a method of the counter alone: no reference to the books may lead into it.
 
 use std::ops::Range;
 use std::sync::PoisonError;
@@ -47,9 +50,17 @@ struct Alone<T>(T);
 #[derive(Debug)]
 pub(super) struct Allot {
     fresh: Alone<AtomicU64>,
-    back: Alone<AtomicU64>,
+    back: Alone<Back>,
     shared: Alone<Shared>,
 }
+
+/// How many bytes are back.
+///
+/// An atomic number and nothing else, so that it may be freed by another thread while a call of one
+/// of its methods has yet to return, as a lock or a count of references may.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(super) struct Back(AtomicU64);
 
 /// What is read often and changed seldom.
 #[derive(Debug)]
@@ -97,7 +108,7 @@ impl Allot {
         books.put_back(0..fresh);
         Self {
             fresh: Alone(AtomicU64::new(fresh)),
-            back: Alone(AtomicU64::new(fresh)),
+            back: Alone(Back(AtomicU64::new(fresh))),
             shared: Alone(Shared {
                 end: AtomicU64::new(len),
                 is_full: AtomicBool::new(fresh >= len),
@@ -221,7 +232,7 @@ impl Allot {
     fn list(&self, books: &mut Books, range: Range<u64>) {
         let len = range.end.saturating_sub(range.start);
         books.put_back(range);
-        self.back.0.fetch_add(len, Relaxed);
+        self.back.0.0.fetch_add(len, Relaxed);
     }
 
     /// Takes numbers out of the lists, in order to give them out.
@@ -229,21 +240,20 @@ impl Allot {
         books.free.remove(range);
         books.content.remove(range);
         let len = range.end.saturating_sub(range.start);
-        self.back.0.fetch_sub(len, Relaxed);
+        self.back.0.0.fetch_sub(len, Relaxed);
     }
 
     /// Enters a range that is out, and that nobody uses any more, into the lists, and reports its
-    /// bytes. Returns what [`release`](Self::release) does.
-    pub(super) fn give_back(&self, range: Range<u64>) -> bool {
+    /// bytes but for one, which the caller has to [release](Back::release).
+    pub(super) fn give_back(&self, range: Range<u64>) {
         let len = range.end.saturating_sub(range.start);
         debug_assert!(len > 0);
         let mut books = self.books();
         books.put_back(range);
-        // The last byte keeps the books alive until the lock is open. All others are reported under
-        // it, so that bytes that are given out again meanwhile are not counted twice.
-        self.back.0.fetch_add(len.saturating_sub(1), Release);
-        drop(books);
-        self.release(1)
+        // The last byte keeps the books alive until the caller has left them. All others are
+        // reported under the lock, so that bytes that are given out again meanwhile are not counted
+        // twice.
+        self.back.0.0.fetch_add(len.saturating_sub(1), Release);
     }
 
     /// Notes a range as written.
@@ -251,35 +261,30 @@ impl Allot {
         self.books().written.insert(range);
     }
 
-    /// Reports that `len` bytes are out no more. Returns whether they were the last ones, after
-    /// [`close`](Self::close): then nobody but the caller has these books.
-    pub(super) fn release(&self, len: u64) -> bool {
-        // Release and the fence: who frees the file does so after everybody's last use of it.
-        let before = self.back.0.fetch_add(len, Release);
-        let is_last = before.wrapping_add(len) == CLOSED;
-        if is_last {
-            fence(Acquire);
-        }
-        is_last
+    /// Returns how many bytes were given out or listed: what [`close`](Back::close) has to know.
+    pub(super) fn fresh(&self) -> u64 {
+        self.fresh.0.load(Relaxed)
     }
 
-    /// Ends the giving out: to be called once, by whoever was the last to be able to allocate.
-    /// Returns whether no byte is out: then nobody but the caller has these books.
-    pub(super) fn close(&self) -> bool {
-        let fresh = self.fresh.0.load(Relaxed);
-        let before = self.back.0.fetch_add(CLOSED.wrapping_sub(fresh), AcqRel);
-        before == fresh
+    /// Returns the counter of what is back.
+    pub(super) fn back(&self) -> &Back {
+        &self.back.0
     }
 
     /// Returns whether no byte is out. Means something only to who keeps others from allocating.
     pub(super) fn is_all_back(&self) -> bool {
-        self.back.0.load(Acquire) == self.fresh.0.load(Relaxed)
+        self.back.0.0.load(Acquire) == self.fresh.0.load(Relaxed)
     }
 
     /// Gives out nothing any more. To be called while nobody else can.
     pub(super) fn seal(&self) {
         self.books().is_sealed = true;
         self.shared.0.is_full.store(true, Relaxed);
+    }
+
+    /// Returns whether nothing is given out any more.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.books().is_sealed
     }
 
     /// Makes the file `len` bytes long, at most [`LEN_MAX`] and no less than it is. `false` where
@@ -321,6 +326,28 @@ impl Allot {
     fn books(&self) -> MutexGuard<'_, Books> {
         let books = self.shared.0.books.lock();
         books.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Back {
+    /// Reports that `len` bytes are out no more. Returns whether they were the last ones, after
+    /// [`close`](Self::close): then nobody but the caller has the books.
+    pub(super) fn release(&self, len: u64) -> bool {
+        // Release and the fence: who frees the file does so after everybody's last use of it.
+        let before = self.0.fetch_add(len, Release);
+        let is_last = before.wrapping_add(len) == CLOSED;
+        if is_last {
+            fence(Acquire);
+        }
+        is_last
+    }
+
+    /// Ends the giving out: to be called once, by whoever was the last to be able to allocate, with
+    /// [`fresh`](Allot::fresh). Returns whether no byte is out: then nobody but the caller has the
+    /// books.
+    pub(super) fn close(&self, fresh: u64) -> bool {
+        let before = self.0.fetch_add(CLOSED.wrapping_sub(fresh), AcqRel);
+        before == fresh
     }
 }
 

@@ -278,7 +278,9 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if self.body().allot.close() {
+        let fresh = self.body().allot.fresh();
+        // No reference to the body leads into the call: the last part may free it before it ends.
+        if self.body().allot.back().close(fresh) {
             // SAFETY: no part is out, and no handle can make one.
             unsafe { free(self.body) };
         }
@@ -389,7 +391,9 @@ impl Part {
     /// Lets others have the bytes again.
     pub(super) fn give_back(self) {
         let part = ManuallyDrop::new(self);
-        if part.body().allot.give_back(part.start..part.end) {
+        part.body().allot.give_back(part.start..part.end);
+        // As in the drop of a part; this is the byte that `give_back` left.
+        if part.body().allot.back().release(1) {
             // SAFETY: the books say so, and the part is not used any more.
             unsafe { free(part.body) };
         }
@@ -398,7 +402,9 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if self.body().allot.release(self.len()) {
+        let len = self.len();
+        // No reference to the body leads into the call: others may free it before it ends.
+        if self.body().allot.back().release(len) {
             // SAFETY: the books say so, and the part is not used any more.
             unsafe { free(self.body) };
         }

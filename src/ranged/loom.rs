@@ -67,21 +67,22 @@ impl World {
 
     fn give_back(&self, range: Range<u64>) {
         self.write(&range);
-        if self.allot.give_back(range) {
+        self.allot.give_back(range);
+        if self.allot.back().release(1) {
             self.free();
         }
     }
 
     fn release(&self, range: Range<u64>) {
         self.write(&range);
-        if self.allot.release(range.end - range.start) {
+        if self.allot.back().release(range.end - range.start) {
             self.free();
         }
     }
 
     fn close(&self) {
         self.body.with(|_| ());
-        if self.allot.close() {
+        if self.allot.back().close(self.allot.fresh()) {
             self.free();
         }
     }
