@@ -43,8 +43,9 @@ pub(super) struct Body {
     pub(super) is_named: bool,
     /// The name that it has until then, while another file is replaced.
     pub(super) aside: Option<OsString>,
-    /// Held while the file grows.
-    growing: Mutex<()>,
+    /// Held while the file grows: whether it may be longer than `allot` says, since a growth that
+    /// failed could not be undone.
+    growing: Mutex<bool>,
 }
 
 impl Body {
@@ -124,10 +125,14 @@ impl Body {
     pub(super) fn grow(&self, len: u64) -> Result<()> {
         self.check_owner(GROW)?;
         let growing = self.growing.lock();
-        let _growing = growing.unwrap_or_else(PoisonError::into_inner);
+        let mut is_longer = growing.unwrap_or_else(PoisonError::into_inner);
         let old = self.allot.len();
         if len <= old {
             return Ok(());
+        }
+        if self.allot.is_sealed() {
+            // Others can reach it by a name, and may have made it longer: it must not be cut off.
+            return Err(self.cannot_grow());
         }
         if len > self.space.len() as u64 {
             let reason = "the addresses that were reserved for the file end before";
@@ -137,16 +142,40 @@ impl Body {
         let grown = check_len(&self.file, len).and_then(|()| {
             let claimed = self.file.claim(old, len);
             // ext4 leaves the file half grown when the disk is full (linux-facts G3).
-            claimed.inspect_err(|_refused| drop(self.file.set_len(GROW, old)))
+            claimed.inspect_err(|_refused| *is_longer = self.file.set_len(GROW, old).is_err())
         });
         grown.map_err(|refused| refused.about(CLAIM, self.path()))?;
         if self.allot.grow(len) {
             stats::claimed(len.saturating_sub(old));
             return Ok(());
         }
-        let _undone = self.file.set_len(GROW, old);
+        *is_longer = self.file.set_len(GROW, old).is_err();
+        Err(self.cannot_grow())
+    }
+
+    #[cold]
+    fn cannot_grow(&self) -> Error {
         let reason = "it is published, or has grown too often";
-        Err(Error::refused(ErrorKind::CapacityOverflow, GROW, reason).at(self.path()))
+        Error::refused(ErrorKind::CapacityOverflow, GROW, reason).at(self.path())
+    }
+
+    /// Cuts off what a growth has left that failed and could not be undone.
+    pub(super) fn cut_off(&mut self, action: &'static str) -> Result<()> {
+        let len = self.allot.len();
+        let is_longer = self.growing.get_mut();
+        let is_longer = is_longer.unwrap_or_else(PoisonError::into_inner);
+        if *is_longer {
+            self.file.set_len(action, len)?;
+            *is_longer = false;
+        }
+        Ok(())
+    }
+
+    /// Takes the second name away, if there is one.
+    pub(super) fn remove_aside(&mut self) {
+        if let Some(aside) = self.aside.take() {
+            self.place.remove_aside(&aside);
+        }
     }
 
     /// Waits until all bytes are on the device.
@@ -180,9 +209,7 @@ impl Drop for Body {
         if self.check_owner(SYNC).is_err() {
             return;
         }
-        if let Some(aside) = self.aside.take() {
-            let _removed = self.place.remove(Some(&aside));
-        }
+        self.remove_aside();
         // A forked child may have the file open, and the lock with it.
         let _unlocked = sys::retry(|| self.file.sys().unlock());
     }

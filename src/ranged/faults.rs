@@ -420,3 +420,30 @@ fn a_file_that_exists_is_not_filled_with_zeros() {
     let place = Place::new("open", &path).unwrap();
     place.remove(None).unwrap();
 }
+
+/// The growth failed, and so did the call that cuts off what it had added: the file was seen under
+/// its name longer than anybody had asked for.
+#[test]
+fn a_growth_that_cannot_be_undone_is_not_published() {
+    let path = dir().join("grown");
+    for after in 0.. {
+        let file = RangeFile::create(&path, LEN).unwrap();
+        arm(Fault {
+            after,
+            sticky: true,
+            outcome: Outcome::HalfThenErrno(ENOSPC),
+        });
+        let grown = file.grow(GROWN);
+        let (_calls, met) = disarm();
+        let len = if grown.is_ok() { GROWN } else { LEN };
+        assert_eq!(file.len(), len);
+        file.publish().unwrap();
+        let place = Place::new("open", &path).unwrap();
+        let (_file, seen) = place.open().unwrap();
+        place.remove(None).unwrap();
+        assert_eq!(seen, len, "after {after}");
+        if met == 0 {
+            break;
+        }
+    }
+}

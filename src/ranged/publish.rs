@@ -82,6 +82,7 @@ impl RangeFile {
 impl Body {
     fn publish(&mut self, replaces: bool) -> Result<()> {
         self.check_owner(PUBLISH)?;
+        self.cut_off(PUBLISH)?;
         self.file.sync_all()?;
         if !self.is_named {
             self.name(replaces)?;
@@ -91,16 +92,20 @@ impl Body {
 
     /// Gives the file its name.
     fn name(&mut self, replaces: bool) -> Result<()> {
-        let aside = match self.aside.take() {
-            Some(aside) => aside,
-            None if self.place.link(&self.file)? => {
+        // With a second name, to take the place of what has the name is all that is left to do.
+        if self.aside.is_none() || !replaces {
+            if self.place.link(&self.file)? {
                 self.has_name();
+                self.remove_aside();
                 return Ok(());
             }
-            None if !replaces => {
+            if !replaces {
                 let taken = io::ErrorKind::AlreadyExists;
                 return Err(Error::io(PUBLISH, taken.into()));
             }
+        }
+        let aside = match self.aside.take() {
+            Some(aside) => aside,
             None => self.place.link_aside(&self.file)?,
         };
         self.allot.seal();

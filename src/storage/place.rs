@@ -106,16 +106,19 @@ impl Place {
     /// way. That takes the lock of the directory; who does not get it takes a name of his own, which
     /// a crash would leave for good.
     pub(crate) fn link_aside(&self, file: &OwnedFile) -> Result<OsString> {
-        let is_locked = sys::retry(|| self.dir.try_lock()).is_ok();
-        let name = if is_locked {
-            self.usual_aside()
-        } else {
-            self.retry(PUBLISH, sys::unguessable_name)?
-        };
-        let cleared = if is_locked { self.clear(&name) } else { Ok(()) };
-        let linked =
-            cleared.and_then(|()| self.retry(PUBLISH, || self.dir.link(file.sys(), &name)));
-        linked.inspect_err(|_refused| self.unlock())?;
+        let link = |name: &OsStr| sys::retry(|| self.dir.link(file.sys(), name));
+        if sys::retry(|| self.dir.try_lock()).is_ok() {
+            let usual = self.usual_aside();
+            if self.clear(&usual).and_then(|()| link(&usual)).is_ok() {
+                return Ok(usual);
+            }
+            // What is there cannot be removed: it is a directory, or in a directory for everybody,
+            // and somebody else's. He must not keep us from our own name.
+            self.unlock();
+        }
+        let name = self.retry(PUBLISH, sys::unguessable_name)?;
+        let linked = link(&name);
+        linked.map_err(|answer| failed(PUBLISH, answer, &self.path))?;
         Ok(name)
     }
 
@@ -129,11 +132,17 @@ impl Place {
     }
 
     /// Removes what a crash has left.
-    fn clear(&self, aside: &OsStr) -> Result<()> {
+    fn clear(&self, aside: &OsStr) -> io::Result<()> {
         match sys::retry(|| self.dir.unlink(aside)) {
             Err(answer) if answer.kind() == io::ErrorKind::NotFound => Ok(()),
-            answer => answer.map_err(|answer| failed(PUBLISH, answer, &self.path)),
+            answer => answer,
         }
+    }
+
+    /// Takes the name of [`link_aside`](Self::link_aside) away again.
+    pub(crate) fn remove_aside(&self, aside: &OsStr) {
+        let _removed = self.remove(Some(aside));
+        self.unlock();
     }
 
     fn unlock(&self) {

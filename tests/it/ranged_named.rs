@@ -299,3 +299,68 @@ fn a_published_file_has_the_permissions_of_a_new_file() {
     assert_eq!(mode("ours"), mode("plain"));
     fs::remove_dir_all(&dir).unwrap();
 }
+
+/// The file had its second name from the first attempt, and the second attempt, which was to
+/// replace nothing, moved that over a file that had come to the path since.
+#[test]
+fn a_file_that_may_replace_nothing_does_so_after_a_refused_replacement_too() {
+    let dir = new_dir();
+    let path = dir.join("taken");
+    fs::create_dir(&path).unwrap();
+    let file = RangeFile::create(&path, 10).unwrap();
+    let file = file.publish().unwrap_err().into_file();
+    fs::remove_dir(&path).unwrap();
+    fs::write(&path, "theirs").unwrap();
+    let refused = file.publish_new().unwrap_err();
+    let kind = refused.error().io_error().map(std::io::Error::kind);
+    assert_eq!(kind, Some(std::io::ErrorKind::AlreadyExists));
+    assert_eq!(fs::read(&path).unwrap(), b"theirs");
+    fs::remove_file(&path).unwrap();
+    refused.into_file().publish_new().unwrap();
+    assert_eq!(names(&dir), ["taken"], "the second name is gone");
+    assert_eq!(fs::metadata(&path).unwrap().len(), 10);
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+/// A file that may not grow any more was grown and cut off again, and with it what another opener,
+/// who has the lock, had added meanwhile: a store to his range was a `SIGBUS`.
+#[test]
+fn a_file_that_has_a_name_is_not_cut_off_under_its_next_opener() {
+    let dir = new_dir();
+    let path = dir.join("taken");
+    fs::create_dir(&path).unwrap();
+    let file = RangeFile::create(&path, ALIGNMENT).unwrap();
+    let first = file.publish().unwrap_err().into_file();
+    let mut seen = names(&dir);
+    seen.retain(|name| name != "taken");
+    let second = open(&dir.join(&seen[0])).unwrap();
+    second.grow(4 * ALIGNMENT).unwrap();
+    let mut range = second.claim(3 * ALIGNMENT..4 * ALIGNMENT).unwrap();
+    first.grow(2 * ALIGNMENT).unwrap_err();
+    let len = fs::metadata(dir.join(&seen[0])).unwrap().len();
+    assert_eq!(len, 4 * ALIGNMENT);
+    range.fill(1);
+    drop((range, second, first));
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+/// In a directory where everybody may put files and nobody remove those of others, one who put a
+/// file where the second name goes kept everybody from replacing theirs.
+#[test]
+fn what_cannot_be_removed_at_the_second_name_keeps_nobody_from_replacing() {
+    let dir = new_dir();
+    let path = dir.join("file");
+    fs::create_dir(&path).unwrap();
+    let refused = RangeFile::create(&path, 1).unwrap().publish().unwrap_err();
+    let mut usual = names(&dir);
+    usual.retain(|name| name.starts_with(".outcore-publish-"));
+    drop(refused);
+    fs::remove_dir(&path).unwrap();
+    // A directory cannot be unlinked by anybody.
+    fs::create_dir(dir.join(&usual[0])).unwrap();
+    fs::write(&path, "old").unwrap();
+    RangeFile::create(&path, 5).unwrap().publish().unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().len(), 5);
+    assert_eq!(names(&dir), [usual[0].as_str(), "file"]);
+    fs::remove_dir_all(&dir).unwrap();
+}
