@@ -447,7 +447,8 @@ mod tests {
     /// mapped in the hole was unmapped with the space.
     #[test]
     fn a_file_that_refuses_to_be_mapped_leaves_no_hole() {
-        let file = std::fs::File::open("/proc/meminfo").unwrap();
+        let file = std::fs::OpenOptions::new().read(true).open("/proc/meminfo");
+        let file = file.unwrap();
         let file = File::from_fd(file.into());
         let space = Space::reserve(1 << 30, page_size()).unwrap();
         let start = space.base().addr().get();
