@@ -23,7 +23,7 @@ pub(crate) const SECTIONS: &[Section] = &[
     Section {
         title: "DiskAlloc and SpillAlloc",
         prefixes: &[
-            "alloc",
+            "alloc_",
             "spill",
             "hashbrown",
             "small_blocks",
@@ -40,7 +40,7 @@ pub(crate) const SECTIONS: &[Section] = &[
     },
     Section {
         title: "RangeFile",
-        prefixes: &["range"],
+        prefixes: &["fill_", "overwrite_", "allocate_"],
         asked: &[
             "2 threads, fresh 4 GiB, 64 KiB and 1 MiB: 1.2 x ranged-mmap, 0.9 x raw",
             "ranges of 4 KiB: no slower than either",

@@ -40,7 +40,7 @@ pub fn limit_for(workload: &Workload) -> Option<(&'static str, &'static str)> {
     let name = workload.name.as_str();
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     let metric = workload.headline.metric;
-    if metric == "rate" && starts(&["push_", "append", "past_limit"]) {
+    if metric == "rate" && starts(&["push_", "append", "past_limit", "fill_"]) {
         Some(WRITE)
     } else if metric == "rate" && starts(&["scan"]) {
         Some(READ_IN_ORDER)
