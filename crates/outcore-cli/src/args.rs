@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::size::parse_bytes;
 
@@ -13,7 +14,7 @@ use crate::size::parse_bytes;
     version,
     arg_required_else_help = true,
     after_help = "Exit status: 0 done, or whoever read the output has enough; 1 failed, with one line \
-                  on standard error; 2 wrong usage."
+                  on standard error; 2 wrong usage; 130 or 143 stopped by a signal."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -23,12 +24,36 @@ pub(crate) struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Dedup(DedupArgs),
+    Dedup(Box<DedupArgs>),
     Doctor(DoctorArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
+    Sample(SampleArgs),
+}
+
+/// What is compared as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Unit {
+    /// What ends with a newline, or with NUL after -0
+    #[default]
+    Line,
+    /// Whole files; the paths of those that are kept are written
+    File,
+}
+
+/// How the closing summary is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Report {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object on a line of standard error
+    Json,
 }
 
 /// Keep the first of each distinct line, in order
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches are bools")]
 #[command(after_long_help = "\
 Lines are bytes up to a newline: any encoding, NUL bytes and \\r included. The result is that of \
 awk '!seen[$0]++', except that a last line without newline stays without one. Between two files \
@@ -36,24 +61,33 @@ the newline is added, so that lines never run together.
 
 Lines are compared by a seeded 128-bit hash (XXH3). Two different lines among n are taken for \
 equal, and the later one lost, with a probability of at most n*n / 2^129: under 10^-20 for a \
-billion distinct lines. XXH3 is no cryptographic hash; the bound is not for lines made to collide.
+billion distinct lines. XXH3 is no cryptographic hash; the bound is not for lines made to collide. \
+--verify compares the bytes.
 
 SIZE is a number of bytes, or one with a binary unit: 512K, 64MiB, 2G, 1TiB. A distinct line takes \
-18 to 28 bytes of memory, however long it is.
+18 to 28 bytes of memory, however long it is. What does not fit into --memory goes to scratch \
+files and is read a second time, as are the inputs; inputs that come only once, such as pipes, are \
+copied there.
 
 --output FILE is written under no name and takes FILE's place once it is complete; FILE may be one \
-of the inputs. Devices and pipes are written directly.
+of the inputs. Devices and pipes are written directly. Inputs must not change meanwhile: if one \
+does, nothing is written.
 
 Exit status: 0 done, or whoever read the output has enough; 1 failed, with one line on standard \
-error; 2 wrong usage.")]
+error; 2 wrong usage; 130 or 143 stopped by a signal.")]
 pub(crate) struct DedupArgs {
-    /// Files to read as one sequence; - is standard input [default: a sample, made on the spot]
+    /// Files to read as one sequence; patterns are resolved; - is standard input [default: a
+    /// sample, made on the spot]
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
     /// Where the lines go; - is standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Where the lines go that are not kept
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) duplicates: Option<PathBuf>,
 
     /// Most memory to have resident at any time [default: half of what the machine or the memory
     /// cgroup has]
@@ -64,10 +98,59 @@ pub(crate) struct DedupArgs {
     #[arg(
         long,
         value_name = "DIR",
-        help = "Where scratch files go; so far only the sample needs one [default: the first of \
-                $OUTCORE_DIR, $TMPDIR and /var/tmp that is not in RAM]"
+        help = "Where scratch files go [default: the first of $OUTCORE_DIR, $TMPDIR and /var/tmp \
+                that is not in RAM]"
     )]
     pub(crate) tmp: Option<PathBuf>,
+
+    /// Read the files in directories, too, and in those below
+    #[arg(short, long, requires = "files")]
+    pub(crate) recursive: bool,
+
+    /// Lines end with NUL, not with a newline
+    #[arg(short = '0', long)]
+    pub(crate) null: bool,
+
+    /// What is compared as a whole
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) unit: Unit,
+
+    /// Lines are JSON objects, and this field of text decides
+    #[arg(short, long, value_name = "NAME", conflicts_with_all = ["unit", "null"])]
+    pub(crate) field: Option<String>,
+
+    /// Leave out lines that have no such field, and count them
+    #[arg(long, requires = "field")]
+    pub(crate) skip_bad: bool,
+
+    /// Letters are equal to their small ones
+    #[arg(short, long, conflicts_with = "unit")]
+    pub(crate) ignore_case: bool,
+
+    /// Space at both ends does not count
+    #[arg(short, long, conflicts_with = "unit")]
+    pub(crate) trim: bool,
+
+    /// Put before each line how often it is there
+    #[arg(short, long)]
+    pub(crate) count: bool,
+
+    /// Compare the bytes of lines that have the same hash; reads the first of them again for each
+    /// repeat
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    /// Threads to work with [default: as many as there are cores]
+    #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+
+    /// How the closing summary is written
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) report: Option<Report>,
+
+    /// Start even if the disk looks too small for the worst case
+    #[arg(long)]
+    pub(crate) no_space_check: bool,
 
     /// How large a sample to make when no FILE is given
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes, default_value = "1GiB",
@@ -77,12 +160,45 @@ pub(crate) struct DedupArgs {
     /// Say nothing on standard error but failures
     #[arg(short, long)]
     pub(crate) quiet: bool,
+
+    /// For tests: bytes of a chunk of input.
+    #[arg(long, hide = true, value_parser = parse_bytes)]
+    pub(crate) test_chunk: Option<u64>,
+
+    /// For tests: most bytes of the index.
+    #[arg(long, hide = true, value_parser = parse_bytes)]
+    pub(crate) test_index: Option<u64>,
 }
 
 /// Show the scratch directory and the limits that matter, and what to change
 #[derive(Debug, clap::Args)]
 pub(crate) struct DoctorArgs {
     /// The directory to look at [default: the one that scratch files would go to]
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Write the lines of a sample to standard output, for measurements.
+#[derive(Debug, clap::Args)]
+#[command(hide = true)]
+pub(crate) struct SampleArgs {
+    /// How many bytes
+    #[arg(value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) size: u64,
+}
+
+/// Write the completions for a shell to standard output
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+/// Write the man pages
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManArgs {
+    /// A directory for one page a command [default: the page of dedup to standard output]
     #[arg(value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
 }
@@ -99,8 +215,17 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_size_beside_a_file_is_refused() {
-        let asked = ["outcore", "dedup", "--sample-size", "1M", "file"];
-        assert!(Args::try_parse_from(asked).is_err());
+    fn what_does_not_go_together_is_refused() {
+        for asked in [
+            &["--sample-size", "1M", "file"][..],
+            &["--skip-bad", "file"],
+            &["--field", "a", "--unit", "file", "file"],
+            &["--unit", "file", "--trim", "file"],
+            &["--recursive"],
+            &["--threads", "0", "file"],
+        ] {
+            let asked = ["outcore", "dedup"].iter().chain(asked);
+            assert!(Args::try_parse_from(asked.clone()).is_err(), "{asked:?}");
+        }
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use crate::dedup::turn::Stopped;
+
 /// A result whose error ends the program.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -12,6 +14,8 @@ pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 pub(crate) enum Failure {
     /// Whoever read our output has enough. Nobody wants to hear about it.
     BrokenPipe,
+    /// Another thread has failed, and says why.
+    Stopped,
     /// Anything else, in one line without a full stop.
     Message(String),
 }
@@ -36,6 +40,12 @@ impl Failure {
     }
 }
 
+impl From<Stopped> for Failure {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
 impl From<outcore::Error> for Failure {
     fn from(error: outcore::Error) -> Self {
         Self::Message(error.to_string())
@@ -46,6 +56,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BrokenPipe => f.write_str("broken pipe"),
+            Self::Stopped => f.write_str("another thread has failed"),
             // A message is one line, whatever the names in it hold.
             Self::Message(message) => f.write_str(&one_line(message)),
         }

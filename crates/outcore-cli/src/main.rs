@@ -9,9 +9,11 @@ mod args;
 mod dedup;
 mod doctor;
 mod failure;
+mod manual;
 mod memory;
 mod progress;
 mod random;
+mod signals;
 mod size;
 
 use std::io::{self, Write};
@@ -26,6 +28,9 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Dedup(args) => dedup::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
+        Command::Sample(args) => dedup::write_sample(args.size),
     };
     match result {
         Ok(()) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,

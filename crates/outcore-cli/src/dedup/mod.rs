@@ -1,51 +1,67 @@
-//! `outcore dedup`: the first of each distinct line, in order.
+//! `outcore dedup`: the first of each distinct record, in order.
 //!
 //! ```text
-//! input::Blocks -> filter::Filter (index::Index) -> output::Output
+//! inputs -> source -> chunk (key) -> first_pass (shard: index) -> writer -> output
+//!                                        | what memory has no room for
+//!                                        v
+//!                    scratch -> resolve -> notes -> second_pass -> writer
 //! ```
 //!
-//! Blocks are of whole lines. The filter moves the new ones to the front of the block
-//! they came in, and that front is written: nothing is copied on the way but lines that
-//! cross blocks and lines behind a repeat.
+//! As long as memory holds the keys of all records, there is one pass. From then on
+//! chunks are deferred: their open questions are answered from scratch files, and a
+//! second pass reads them again and writes what is kept.
 
-mod filter;
+mod chunk;
+mod deferred;
+mod first_pass;
 mod index;
-mod input;
-#[cfg(test)]
-mod model;
+mod inputs;
+mod job;
+mod json;
+mod key;
+mod known;
+mod long;
+mod notes;
 mod output;
 mod publish;
+mod resolve;
 mod sample;
+mod scratch;
+mod second_pass;
+mod shape;
+mod shard;
+mod source;
+mod space;
 mod summary;
+pub(crate) mod turn;
+mod verify;
+mod writer;
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
 
-use indicatif::ProgressBar;
-use outcore::ScratchDir;
-
-use self::filter::Filter;
-use self::index::Full;
-use self::input::{Blocks, Input};
+use self::deferred::Deferred;
+use self::first_pass::FirstPass;
+use self::inputs::{Inputs, Kind};
+use self::job::Job;
+use self::key::{Keyer, Rules};
+use self::known::{Known, Rich};
+use self::notes::Parts;
 use self::output::Output;
 use self::sample::Sample;
+use self::scratch::Scratch;
+use self::shape::Shape;
+use self::shard::{Shard, Shared};
+use self::source::Source;
 use self::summary::Summary;
-use crate::args::DedupArgs;
+use self::writer::{Outputs, Sequence};
+use crate::args::{DedupArgs, Report, Unit};
 use crate::failure::{Failure, Result, shown};
 use crate::memory;
 use crate::memory::budget::Budget;
 use crate::progress;
-use crate::size::{format_bytes, format_count};
-
-/// Bytes read at once, if the memory is there.
-const BLOCK_LEN_MAX: usize = 1 << 20;
-const BLOCK_LEN_MIN: usize = 1 << 16;
-
-/// Blocks never take more than this part of the memory.
-const BLOCK_DIVISOR: u64 = 16;
-
-/// What the smallest blocks and the smallest index take, with room to spare.
-const NEEDED_BYTES: u64 = 2 << 20;
+use crate::signals;
+use crate::size::format_bytes;
 
 /// Runs the command.
 ///
@@ -55,137 +71,189 @@ const NEEDED_BYTES: u64 = 2 << 20;
 pub(crate) fn run(args: &DedupArgs) -> Result<()> {
     let limit_bytes = args.memory.unwrap_or_else(memory::default_limit_bytes);
     // A limit that is too low is refused before anything is made.
-    Budget::new(limit_bytes, NEEDED_BYTES)?;
-    let (inputs, output) = if args.files.is_empty() {
+    Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
+    signals::watch()?;
+    let scratch = Scratch::new(args.tmp.clone());
+    let (inputs, kept) = if args.files.is_empty() {
         Budget::new(limit_bytes, sample::NEEDED_BYTES)?;
-        sample(args)?
+        sample(args, &scratch)?
     } else {
-        files(args)?
+        let budget = Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
+        files(args, &budget)?
     };
-    let total_bytes = inputs.iter().map(Input::len_bytes).sum();
-    let mut budget = Budget::new(limit_bytes, NEEDED_BYTES)?;
+    let duplicates = match &args.duplicates {
+        Some(path) => Some(Output::create(path)?),
+        None => None,
+    };
+    check(args, &inputs, [Some(&kept), duplicates.as_ref()])?;
     // A bar would be drawn between the lines.
-    let watched = output.is_terminal();
-    let mut pass = Pass {
-        blocks: Blocks::new(inputs, block_len(&budget), &mut budget)?,
-        filter: Filter::new(&mut budget).map_err(|Full| too_little(&budget))?,
-        output,
-        total_bytes,
-        bar: progress::bar(total_bytes, !args.quiet && !watched),
+    let watched = kept.is_terminal();
+    let outputs = Outputs {
+        kept: Sequence::new(kept),
+        duplicates: duplicates.map(Sequence::new),
+        counts: args.count,
+    };
+    let budget = Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
+    let shape = Shape::new(args, inputs.len_bytes(), &budget)?;
+    space::check(args, &inputs, &outputs, &shape, &scratch)?;
+    let keyer = Keyer::new(Rules {
+        ignore_case: args.ignore_case,
+        trim: args.trim,
+        field: args.field.clone(),
+    });
+    let bar = progress::bar(inputs.len_bytes(), !args.quiet && !watched);
+    let job = Job {
+        inputs: &inputs,
+        outputs: &outputs,
+        keyer: &keyer,
+        scratch: &scratch,
+        budget: &budget,
+        bar: &bar,
+        separator: if args.null { 0 } else { b'\n' },
+        cell_len: shape.cell_len,
+        threads: shape.threads,
+        files: args.unit == Unit::File,
+        skip_bad: args.skip_bad,
+        verify: args.verify,
     };
     let begin = Instant::now();
-    pass.run(&mut budget)?;
-    let summary = pass.finish(begin)?;
-    note(args, &summary.to_string());
+    let done = if args.count || args.verify {
+        passes::<Rich>(&job, &shape)?
+    } else {
+        passes::<()>(&job, &shape)?
+    };
+    inputs.check_unchanged()?;
+    bar.finish_and_clear();
+    finish(args, outputs, &done, begin)
+}
+
+/// Puts outputs in their places and tells what was done.
+fn finish(args: &DedupArgs, outputs: Outputs, done: &Done, begin: Instant) -> Result<()> {
+    let (kept, written_bytes) = (outputs.kept.records(), outputs.kept.bytes());
+    outputs.kept.finish()?;
+    if let Some(duplicates) = outputs.duplicates {
+        duplicates.finish()?;
+    }
+    let summary = Summary {
+        records: done.records,
+        kept,
+        bad_records: args.skip_bad.then_some(done.bad_records),
+        read_bytes: done.read_bytes,
+        written_bytes,
+        scratch_bytes: done.scratch_bytes,
+        elapsed: begin.elapsed(),
+        peak_resident_bytes: memory::peak_resident_bytes(),
+    };
+    match args.report {
+        Some(Report::Json) => tell(&summary.to_json()),
+        Some(Report::Text) => tell(&summary.to_string()),
+        None => note(args, &summary.to_string()),
+    }
     Ok(())
 }
 
-/// Everything that one pass over the input needs.
-struct Pass {
-    blocks: Blocks,
-    filter: Filter,
-    output: Output,
-    /// If it can be known.
-    total_bytes: Option<u64>,
-    bar: ProgressBar,
+/// What the passes have done.
+struct Done {
+    records: u64,
+    bad_records: u64,
+    read_bytes: u64,
+    scratch_bytes: u64,
 }
 
-impl Pass {
-    fn run(&mut self, budget: &mut Budget) -> Result<()> {
-        while let Some(block) = self.blocks.next_block(budget)? {
-            match self.filter.keep_new(block, budget) {
-                Ok(len) => self.output.write(&block[..len])?,
-                Err(Full) => return Err(self.full(budget)),
-            }
-            self.bar.set_position(self.blocks.read_bytes());
+/// Does all the work.
+fn passes<V: Known>(job: &Job<'_>, shape: &Shape) -> Result<Done> {
+    let source = Source::new(job.inputs, job.scratch, job.separator, job.cell_len)
+        .of_files(job.files)
+        .counting_lines(job.keyer.needs_whole());
+    let shared = Shared::new(job.budget, job.scratch);
+    let shards = shape.shards::<V>(job.budget)?;
+    let found = FirstPass::new(job, &source, &shared, shards).run()?;
+    job.inputs.check_unchanged()?;
+    let mut done = Done {
+        records: found.records,
+        bad_records: found.bad_records,
+        read_bytes: found.read_bytes,
+        scratch_bytes: 0,
+    };
+    let Some(rest) = found.rest else {
+        return Ok(done);
+    };
+    let notes_arena = job.scratch.arena()?;
+    let part_bytes = shape.part_bytes;
+    let mut parts = Parts::new(rest.chunks.iter(), rest.first, V::RICH, part_bytes);
+    let mut writer = parts.writer(&notes_arena)?;
+    let mut spilled = Vec::new();
+    for shard in found.shards {
+        spilled.extend(finish_shard(shard, job, &mut writer)?);
+    }
+    shape.end_first_pass(job.budget);
+    resolve::resolve::<V>(job, shape, &spilled, &mut parts, writer, &notes_arena)?;
+    done.scratch_bytes = job.scratch.dir()?.used_bytes();
+    drop(spilled);
+    drop(shared);
+    let deferred_bytes: u64 = rest.chunks.iter().map(Deferred::len_bytes).sum();
+    job.bar.inc_length(deferred_bytes);
+    second_pass::run(job, &rest, source.spooled(), &mut parts, &notes_arena)?;
+    Ok(done)
+}
+
+/// Ends a shard, and notes what it has counted.
+fn finish_shard<V: Known>(
+    shard: Shard<V>,
+    job: &Job<'_>,
+    writer: &mut notes::NoteWriter,
+) -> Result<Option<shard::Spilled>> {
+    let (_, spilled) = shard.finish(job.budget, |known| {
+        if known.count() > 1 {
+            writer.count(known.place(), known.count())?;
         }
         Ok(())
-    }
-
-    fn finish(self, begin: Instant) -> Result<Summary> {
-        self.bar.finish_and_clear();
-        let written_bytes = self.output.written_bytes();
-        self.output.finish()?;
-        Ok(Summary {
-            lines: self.filter.lines(),
-            kept: self.filter.kept(),
-            read_bytes: self.blocks.read_bytes(),
-            written_bytes,
-            elapsed: begin.elapsed(),
-            peak_resident_bytes: memory::peak_resident_bytes(),
-        })
-    }
-
-    /// Says how many lines fit, what was reached, and what to do.
-    fn full(&self, budget: &Budget) -> Failure {
-        let limit = budget.limit_bytes();
-        let (lines, kept) = (self.filter.lines(), self.filter.kept());
-        let read = self.blocks.read_bytes();
-        let advice = match self.total_bytes {
-            _ if self.filter.is_short() => "more address space (ulimit -v),".to_owned(),
-            Some(total) if total > read => {
-                let more = more_bytes(kept, read, total);
-                format!(
-                    "{}, by the look of it,",
-                    format_bytes(limit.saturating_add(more))
-                )
-            }
-            _ => "more".to_owned(),
-        };
-        Failure::new(format!(
-            "--memory {} holds {} distinct lines, and {} has more: full after {} lines, {} of the \
-             input; give {advice} or fewer lines at a time",
-            format_bytes(limit),
-            format_count(kept),
-            self.blocks.name(),
-            format_count(lines),
-            format_bytes(read),
-        ))
-    }
+    })?;
+    Ok(spilled)
 }
 
-/// Returns what the rest of the input would take if it had as many new lines as what was
-/// read.
-fn more_bytes(kept: u64, read_bytes: u64, total_bytes: u64) -> u64 {
-    let rest = u128::from(total_bytes.saturating_sub(read_bytes));
-    let keys = u128::from(kept) * rest / u128::from(read_bytes.max(1));
-    let bytes = keys.saturating_mul(u128::from(index::KEY_BYTES_FULL));
-    u64::try_from(bytes).unwrap_or(u64::MAX)
-}
-
-fn block_len(budget: &Budget) -> usize {
-    let share = usize::try_from(budget.available_bytes() / BLOCK_DIVISOR).unwrap_or(usize::MAX);
-    share.clamp(BLOCK_LEN_MIN, BLOCK_LEN_MAX)
-}
-
-fn too_little(budget: &Budget) -> Failure {
-    Failure::new(format!(
-        "--memory {} leaves no room for an index; give more, or unlimit the address space \
-         (ulimit -v)",
-        format_bytes(budget.limit_bytes())
-    ))
+/// Refuses what cannot be done.
+fn check(args: &DedupArgs, inputs: &Inputs, outputs: [Option<&Output>; 2]) -> Result<()> {
+    for path in &args.files {
+        for output in outputs.into_iter().flatten() {
+            output.check_input(path)?;
+        }
+    }
+    let [Some(kept), duplicates] = outputs else {
+        return Ok(());
+    };
+    if duplicates.is_some_and(|duplicates| kept.is_same(duplicates)) {
+        return Err(Failure::new(
+            "--output and --duplicates are the same file; name another one",
+        ));
+    }
+    if args.verify && !inputs.are_files() && args.unit == Unit::Line {
+        return Err(Failure::new(
+            "--verify reads records again, and not all inputs are regular files; write them to \
+             files first",
+        ));
+    }
+    if args.unit == Unit::File && (0..inputs.count()).any(|at| inputs.kind(at) == Kind::Stream) {
+        return Err(Failure::new(
+            "--unit file writes the paths of files, and standard input has none",
+        ));
+    }
+    Ok(())
 }
 
 /// Opens what the user named.
-fn files(args: &DedupArgs) -> Result<(Vec<Input>, Output)> {
-    let inputs = args.files.iter().map(|path| Input::from_argument(path));
-    let inputs = inputs.collect::<Result<Vec<_>>>()?;
+fn files(args: &DedupArgs, budget: &Budget) -> Result<(Inputs, Output)> {
+    let inputs = Inputs::from_arguments(&args.files, args.recursive, budget)?;
     let output = match &args.output {
         Some(path) => Output::create(path)?,
         None => Output::stdout()?,
     };
-    for path in &args.files {
-        output.check_input(path)?;
-    }
     Ok((inputs, output))
 }
 
 /// Makes a sample and says so.
-fn sample(args: &DedupArgs) -> Result<(Vec<Input>, Output)> {
-    let dir = match &args.tmp {
-        Some(path) => ScratchDir::new(path)?,
-        None => ScratchDir::from_env()?,
-    };
+fn sample(args: &DedupArgs, scratch: &Scratch) -> Result<(Inputs, Output)> {
+    let dir = scratch.dir()?;
     // Nobody wants to see half a gigabyte of made-up lines pass by.
     let dropped = args.output.is_none() && io::stdout().is_terminal();
     let output = match &args.output {
@@ -209,31 +277,37 @@ fn sample(args: &DedupArgs) -> Result<(Vec<Input>, Output)> {
         );
     }
     let bar = progress::bar(Some(wanted), !args.quiet);
-    let sample = Sample::make(wanted, &dir, &bar)?;
+    let sample = Sample::make(wanted, dir, &bar)?;
     bar.finish_and_clear();
-    let input = Input::Stream {
-        name: "the sample".to_owned(),
-        len_bytes: Some(sample.len_bytes()),
-        stream: Box::new(sample.into_reader()),
-    };
-    Ok((vec![input], output))
+    let mut inputs = Inputs::new();
+    let budget = Budget::new(u64::MAX, 0)?;
+    inputs.push_stream(
+        "the sample",
+        Kind::Stream,
+        Box::new(sample.into_reader()),
+        &budget,
+    )?;
+    Ok((inputs, output))
+}
+
+/// Writes the lines of a sample to standard output.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub(crate) fn write_sample(len_bytes: u64) -> Result<()> {
+    let output = Output::stdout()?;
+    sample::write(len_bytes, |bytes| output.write_at(bytes, 0))
+}
+
+/// Tells the user, unless that is not wanted.
+fn note(args: &DedupArgs, text: &str) {
+    if !args.quiet {
+        tell(text);
+    }
 }
 
 /// Tells the user, who may have closed standard error.
-fn note(args: &DedupArgs, text: &str) {
-    if !args.quiet {
-        io::stderr().write_all(text.as_bytes()).ok();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rest_is_taken_to_be_like_the_begin() {
-        assert_eq!(more_bytes(1000, 50, 100), 1000 * index::KEY_BYTES_FULL);
-        assert_eq!(more_bytes(1000, 50, 50), 0);
-        assert_eq!(more_bytes(u64::MAX, 1, u64::MAX), u64::MAX);
-    }
+fn tell(text: &str) {
+    io::stderr().write_all(text.as_bytes()).ok();
 }

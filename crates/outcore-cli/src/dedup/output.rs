@@ -13,7 +13,6 @@ pub(crate) struct Output {
     sink: Sink,
     /// In messages.
     name: String,
-    written_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -59,11 +58,7 @@ impl Output {
             }
             Err(answer) => return Err(refused(answer)),
         };
-        Ok(Self {
-            sink,
-            name,
-            written_bytes: 0,
-        })
+        Ok(Self { sink, name })
     }
 
     /// Writes to standard output.
@@ -77,7 +72,6 @@ impl Output {
         Ok(Self {
             sink: Sink::Stream(file),
             name,
-            written_bytes: 0,
         })
     }
 
@@ -86,13 +80,15 @@ impl Output {
         Self {
             sink: Sink::Nowhere,
             name: String::new(),
-            written_bytes: 0,
         }
     }
 
-    /// Returns how many bytes were written.
-    pub(crate) fn written_bytes(&self) -> u64 {
-        self.written_bytes
+    /// Returns whether both would be the same file.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.sink, &other.sink) {
+            (Sink::Whole(a), Sink::Whole(b)) => a.target() == b.target(),
+            _ => false,
+        }
     }
 
     /// Returns whether people see what is written.
@@ -123,20 +119,34 @@ impl Output {
         Ok(())
     }
 
-    /// Writes all of `bytes`.
+    /// Returns whether bytes have to be written in order, one thread after the other.
+    pub(crate) fn is_ordered(&self) -> bool {
+        matches!(self.sink, Sink::Stream(_))
+    }
+
+    /// Returns the directory of a file that takes its place at the end.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        match &self.sink {
+            Sink::Whole(file) => Some(file.directory()),
+            Sink::Stream(_) | Sink::Nowhere => None,
+        }
+    }
+
+    /// Writes all of `bytes`, which come at `offset` of all that is written.
     ///
     /// # Errors
     ///
     /// [`Failure::BrokenPipe`], or the system's answer in words.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let written = match &mut self.sink {
-            Sink::Whole(file) => file.write_all(bytes),
-            Sink::Stream(file) => file.write_all(bytes),
+    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let written = match &self.sink {
+            Sink::Whole(file) => file.write_all_at(bytes, offset),
+            Sink::Stream(file) => {
+                let mut file: &File = file;
+                file.write_all(bytes)
+            }
             Sink::Nowhere => Ok(()),
         };
-        written.map_err(|answer| Failure::write(&self.name, &answer))?;
-        self.written_bytes += bytes.len() as u64;
-        Ok(())
+        written.map_err(|answer| Failure::write(&self.name, &answer))
     }
 
     /// Puts a regular file in its place. Without this call it never appears.

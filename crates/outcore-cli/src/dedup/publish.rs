@@ -2,8 +2,11 @@
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Write};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+use crate::signals;
 
 /// Names that are tried before giving up; a second one is needed hardly ever.
 const NAMES_MAX: u32 = 8;
@@ -48,9 +51,13 @@ impl Unpublished {
     }
 
     fn create_named(target: PathBuf, replaced: Option<&Metadata>) -> io::Result<Self> {
-        let (file, name) = try_names(directory(&target), |name| {
-            let mut options = OpenOptions::new();
-            options.write(true).create_new(true).open(name)
+        let (file, name) = signals::undisturbed(|names| {
+            let made = try_names(directory(&target), |name| {
+                let mut options = OpenOptions::new();
+                options.write(true).create_new(true).open(name)
+            })?;
+            names.push(made.1.clone());
+            io::Result::Ok(made)
         })?;
         Self::with(file, Some(OwnName(name)), target, replaced)
     }
@@ -72,9 +79,19 @@ impl Unpublished {
         })
     }
 
-    /// Writes all of `bytes`.
-    pub(crate) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+    /// Returns the name that it will have.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Returns the directory that it will be in.
+    pub(crate) fn directory(&self) -> &Path {
+        directory(&self.target)
+    }
+
+    /// Writes all of `bytes` at `offset`. Threads may write at the same time.
+    pub(crate) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
     }
 
     /// Gives the file the name it was made for, in place of what has it now.
@@ -88,12 +105,14 @@ impl Unpublished {
             // are safe from a power cut.
             self.file.sync_all()?;
         }
-        let own = match self.own {
-            Some(own) => own,
-            None => link(&self.file, directory(&self.target))?,
-        };
-        // After the rename the own name is nobody's, and its removal finds nothing.
-        fs::rename(&own.0, &self.target)
+        signals::undisturbed(|_names| {
+            let own = match self.own {
+                Some(own) => own,
+                None => link(&self.file, directory(&self.target))?,
+            };
+            // After the rename the own name is nobody's, and its removal finds nothing.
+            fs::rename(&own.0, &self.target)
+        })
     }
 }
 
@@ -232,14 +251,14 @@ mod tests {
         for (way, create) in WAYS {
             let dir = test_dir(way);
             let target = dir.join("out");
-            let mut file = create(target.clone(), None).unwrap();
-            file.write_all(b"half").unwrap();
+            let file = create(target.clone(), None).unwrap();
+            file.write_all_at(b"half", 0).unwrap();
             assert!(!target.exists());
             drop(file);
             assert!(names(&dir).is_empty(), "{way}: {:?}", names(&dir));
 
-            let mut file = create(target.clone(), None).unwrap();
-            file.write_all(b"whole").unwrap();
+            let file = create(target.clone(), None).unwrap();
+            file.write_all_at(b"whole", 0).unwrap();
             file.publish().unwrap();
             assert_eq!(fs::read(&target).unwrap(), b"whole");
             assert_eq!(names(&dir), ["out"], "{way}");
@@ -258,8 +277,8 @@ mod tests {
             fs::write(&target, b"old").unwrap();
             fs::set_permissions(&target, Permissions::from_mode(0o640)).unwrap();
             let replaced = fs::metadata(&target).unwrap();
-            let mut file = create(target.clone(), Some(&replaced)).unwrap();
-            file.write_all(b"new").unwrap();
+            let file = create(target.clone(), Some(&replaced)).unwrap();
+            file.write_all_at(b"new", 0).unwrap();
             assert_eq!(fs::read(&target).unwrap(), b"old");
             file.publish().unwrap();
             assert_eq!(fs::read(&target).unwrap(), b"new");

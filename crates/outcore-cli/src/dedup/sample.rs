@@ -59,11 +59,6 @@ impl Sample {
         Ok(Self { arena, blocks })
     }
 
-    /// Returns the length of the text.
-    pub(crate) fn len_bytes(&self) -> u64 {
-        self.blocks.iter().map(|block| u64::from(block.len())).sum()
-    }
-
     /// Reads the text from its begin.
     pub(crate) fn into_reader(self) -> impl Read {
         SampleReader {
@@ -120,6 +115,23 @@ fn write_blocks(
     }
     writer.finish().map_err(outcore::Error::from)?;
     Ok(written)
+}
+
+/// Passes on the text of a sample, without keeping it.
+///
+/// # Errors
+///
+/// Those of `each`.
+pub(crate) fn write(len_bytes: u64, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut block = Vec::with_capacity(BLOCK_LEN + LINE_LEN_MAX);
+    for number in 0..len_bytes.div_ceil(BLOCK_LEN as u64) {
+        let rest = len_bytes - number * BLOCK_LEN as u64;
+        let len = usize::try_from(rest).map_or(BLOCK_LEN, |rest| rest.min(BLOCK_LEN));
+        block.clear();
+        fill(&mut block, number, len);
+        each(&block)?;
+    }
+    Ok(())
 }
 
 /// No line is longer.
@@ -295,7 +307,6 @@ mod tests {
             );
             expected.extend(block);
         }
-        assert_eq!(sample.len_bytes(), expected.len() as u64);
         let mut text = Vec::new();
         sample.into_reader().read_to_end(&mut text).unwrap();
         assert!(text == expected);

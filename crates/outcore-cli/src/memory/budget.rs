@@ -1,5 +1,7 @@
 //! The account behind `--memory`: what may still be made resident.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use crate::failure::{Failure, Result};
 use crate::memory;
 use crate::size::format_bytes;
@@ -15,11 +17,11 @@ const PROGRAM_BYTES_ASSUMED: u64 = 8 << 20;
 /// How many bytes may be resident, and how many are.
 ///
 /// Whoever allocates in proportion to the input charges first, with the bytes of the
-/// allocation, and releases when it gives them back.
+/// allocation, and releases when it gives them back. All threads share one account.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit_bytes: u64,
-    charged_bytes: u64,
+    charged_bytes: AtomicU64,
 }
 
 impl Budget {
@@ -41,7 +43,7 @@ impl Budget {
         }
         Ok(Self {
             limit_bytes,
-            charged_bytes,
+            charged_bytes: AtomicU64::new(charged_bytes),
         })
     }
 
@@ -52,25 +54,26 @@ impl Budget {
 
     /// Returns what can still be charged.
     pub(crate) fn available_bytes(&self) -> u64 {
-        self.limit_bytes.saturating_sub(self.charged_bytes)
+        self.limit_bytes
+            .saturating_sub(self.charged_bytes.load(Relaxed))
     }
 
     /// Charges an allocation; returns whether it fits. If not, nothing is charged.
     #[must_use]
-    pub(crate) fn charge(&mut self, bytes: usize) -> bool {
-        let bytes = bytes as u64;
-        let fits = bytes <= self.available_bytes();
-        if fits {
-            self.charged_bytes += bytes;
-        }
-        fits
+    pub(crate) fn charge(&self, bytes: usize) -> bool {
+        let within = |charged: u64| {
+            let sum = charged.checked_add(bytes as u64)?;
+            (sum <= self.limit_bytes).then_some(sum)
+        };
+        self.charged_bytes
+            .fetch_update(Relaxed, Relaxed, within)
+            .is_ok()
     }
 
     /// Gives back what was charged before.
-    pub(crate) fn release(&mut self, bytes: usize) {
-        let bytes = bytes as u64;
-        debug_assert!(bytes <= self.charged_bytes);
-        self.charged_bytes -= bytes;
+    pub(crate) fn release(&self, bytes: usize) {
+        let before = self.charged_bytes.fetch_sub(bytes as u64, Relaxed);
+        debug_assert!(bytes as u64 <= before);
     }
 }
 
@@ -80,7 +83,7 @@ impl Budget {
     pub(crate) fn with_available(bytes: u64) -> Self {
         Self {
             limit_bytes: bytes,
-            charged_bytes: 0,
+            charged_bytes: AtomicU64::new(0),
         }
     }
 }
@@ -91,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_limit_is_exact_and_comes_back() {
-        let mut budget = Budget::with_available(100);
+        let budget = Budget::with_available(100);
         assert!(budget.charge(60));
         assert!(!budget.charge(41));
         assert!(budget.charge(40));

@@ -1,0 +1,60 @@
+//! What all parts of a run share.
+
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::ProgressBar;
+
+use crate::dedup::inputs::Inputs;
+use crate::dedup::key::Keyer;
+use crate::dedup::scratch::Scratch;
+use crate::dedup::writer::Outputs;
+use crate::failure::{Failure, Result};
+use crate::memory::budget::Budget;
+
+/// A run.
+pub(crate) struct Job<'a> {
+    pub(crate) inputs: &'a Inputs,
+    pub(crate) outputs: &'a Outputs,
+    pub(crate) keyer: &'a Keyer,
+    pub(crate) scratch: &'a Scratch,
+    pub(crate) budget: &'a Budget,
+    pub(crate) bar: &'a ProgressBar,
+    pub(crate) separator: u8,
+    /// Bytes of a cell of a file.
+    pub(crate) cell_len: usize,
+    pub(crate) threads: usize,
+    /// Whether records are whole files.
+    pub(crate) files: bool,
+    pub(crate) skip_bad: bool,
+    pub(crate) verify: bool,
+}
+
+impl Job<'_> {
+    /// Does the same work in all threads, which share it out among themselves.
+    ///
+    /// # Errors
+    ///
+    /// The one that made the others stop.
+    pub(crate) fn in_threads(&self, work: impl Fn() -> Result<()> + Sync) -> Result<()> {
+        let failure = Mutex::new(None);
+        let run = || {
+            if let Err(failed) = work() {
+                let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                if first.is_none() || matches!(*first, Some(Failure::Stopped)) {
+                    *first = Some(failed);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.threads {
+                scope.spawn(run);
+            }
+            run();
+        });
+        let failure = failure.into_inner();
+        match failure.unwrap_or_else(PoisonError::into_inner) {
+            Some(failed) => Err(failed),
+            None => Ok(()),
+        }
+    }
+}

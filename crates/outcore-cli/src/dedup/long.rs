@@ -1,0 +1,286 @@
+//! Records that are too long for a buffer: they are read in pieces, as often as needed,
+//! and never held.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use outcore::{Arena, Location};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::dedup::index::Key;
+use crate::dedup::inputs::{Inputs, Kind};
+use crate::dedup::key::Keyer;
+use crate::failure::{Failure, Result};
+
+/// A long record.
+#[derive(Clone, Debug)]
+pub(crate) struct Long {
+    pub(crate) at: At,
+    /// Without the separator.
+    pub(crate) len: u64,
+    /// Whether it is written with a separator.
+    pub(crate) separated: bool,
+}
+
+impl Long {
+    /// Returns how many bytes it is written as.
+    pub(crate) fn written_len(&self) -> u64 {
+        self.len + u64::from(self.separated)
+    }
+}
+
+/// Where a long record is.
+#[derive(Clone, Debug)]
+pub(crate) enum At {
+    File { input: usize, start: u64 },
+    Scratch { arena: Arena, pieces: Vec<Location> },
+}
+
+/// Reads parts of regular files and long records; every thread has one.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    inputs: &'a Inputs,
+    open: Option<(usize, Arc<File>)>,
+    piece: Vec<u8>,
+}
+
+impl std::fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inputs")
+            .field("count", &self.count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Makes a reader of pieces of that many bytes.
+    pub(crate) fn new(inputs: &'a Inputs, piece_len: usize) -> Self {
+        Self {
+            inputs,
+            open: None,
+            piece: vec![0; piece_len],
+        }
+    }
+
+    /// Returns what is read.
+    pub(crate) fn inputs(&self) -> &'a Inputs {
+        self.inputs
+    }
+
+    /// Takes note of a file that is open.
+    pub(crate) fn remember(&mut self, input: usize, file: &Arc<File>) {
+        if self.open.as_ref().is_none_or(|(known, _)| *known != input) {
+            self.open = Some((input, Arc::clone(file)));
+        }
+    }
+
+    fn file(&mut self, input: usize) -> Result<Arc<File>> {
+        if let Some((known, file)) = &self.open {
+            if *known == input {
+                return Ok(Arc::clone(file));
+            }
+        }
+        let file = Arc::new(self.inputs.open_file(input)?);
+        self.open = Some((input, Arc::clone(&file)));
+        Ok(file)
+    }
+
+    /// Fills `buffer` with the bytes of a file from `start` on.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is shorter than it was.
+    pub(crate) fn read(&mut self, input: usize, buffer: &mut [u8], start: u64) -> Result<()> {
+        let file = self.file(input)?;
+        match file.read_exact_at(buffer, start) {
+            Ok(()) => Ok(()),
+            Err(answer) if answer.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Err(self.inputs.changed(input))
+            }
+            Err(answer) => Err(Failure::read(&self.inputs.name(input), &answer)),
+        }
+    }
+
+    /// Returns how many bytes of a file there are from `start` to the next separator, or
+    /// to its end at `end`; and whether there is one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    pub(crate) fn find(
+        &mut self,
+        input: usize,
+        separator: u8,
+        start: u64,
+        end: u64,
+    ) -> Result<(u64, bool)> {
+        let mut found = None;
+        self.pieces_of_file(input, start, end - start, |at, piece| {
+            found = memchr::memchr(separator, piece).map(|offset| at + offset as u64);
+            Ok(found.is_none())
+        })?;
+        Ok((found.unwrap_or(end - start), found.is_some()))
+    }
+
+    /// Counts the separators in the first `end` bytes of a file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    pub(crate) fn count(&mut self, input: usize, separator: u8, end: u64) -> Result<u64> {
+        let mut count = 0;
+        self.pieces_of_file(input, 0, end, |_, piece| {
+            count += memchr::memchr_iter(separator, piece).count() as u64;
+            Ok(true)
+        })?;
+        Ok(count)
+    }
+
+    /// Passes on pieces with where they start in the part, while `each` wants more.
+    fn pieces_of_file(
+        &mut self,
+        input: usize,
+        start: u64,
+        len: u64,
+        mut each: impl FnMut(u64, &[u8]) -> Result<bool>,
+    ) -> Result<()> {
+        let mut piece = std::mem::take(&mut self.piece);
+        let mut at = 0;
+        let mut outcome = Ok(true);
+        while at < len && matches!(outcome, Ok(true)) {
+            let rest = usize::try_from(len - at).unwrap_or(usize::MAX);
+            let part = rest.min(piece.len());
+            let read = self.read(input, &mut piece[..part], start + at);
+            outcome = read.and_then(|()| each(at, &piece[..part]));
+            at += part as u64;
+        }
+        self.piece = piece;
+        outcome.map(drop)
+    }
+
+    /// Passes on the pieces of a long record, without separator.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or `each` fails.
+    pub(crate) fn pieces(
+        &mut self,
+        long: &Long,
+        mut each: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        match &long.at {
+            At::File { input, start } => {
+                self.pieces_of_file(*input, *start, long.len, |_, piece| {
+                    each(piece)?;
+                    Ok(true)
+                })
+            }
+            At::Scratch { arena, pieces } => {
+                let mut bytes = Vec::new();
+                for &location in pieces {
+                    bytes.clear();
+                    arena.get_into(location, &mut bytes)?;
+                    each(&bytes)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns the key of a long record.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or is too long for what its key is made of.
+    pub(crate) fn key(&mut self, long: &Long, keyer: &Keyer) -> Result<Key> {
+        if keyer.needs_whole() {
+            return Err(Failure::new(format!(
+                "a line of {} bytes is too long to be read as JSON; give more --memory",
+                long.len
+            )));
+        }
+        let range = if keyer.trims() {
+            self.trimmed(long)?
+        } else {
+            0..long.len
+        };
+        let mut stream = keyer.stream();
+        let mut at = 0;
+        self.pieces(long, |piece| {
+            let part = overlap(at, piece, &range);
+            stream.update(part);
+            at += piece.len() as u64;
+            Ok(())
+        })?;
+        Ok(stream.finish())
+    }
+
+    /// Returns the key of a whole file.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or has changed.
+    pub(crate) fn key_of_file(&mut self, input: usize, keyer: &Keyer) -> Result<Key> {
+        if let Kind::File(facts) = self.inputs.kind(input) {
+            let mut stream = keyer.stream();
+            self.pieces_of_file(input, 0, facts.len(), |_, piece| {
+                stream.update(piece);
+                Ok(true)
+            })?;
+            return Ok(stream.finish());
+        }
+        let name = self.inputs.name(input);
+        let mut file = self.inputs.open_stream(input)?;
+        let mut stream = keyer.stream();
+        loop {
+            match std::io::Read::read(&mut file, &mut self.piece) {
+                Ok(0) => return Ok(stream.finish()),
+                Ok(len) => stream.update(&self.piece[..len]),
+                Err(answer) if answer.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(answer) => return Err(Failure::read(&name, &answer)),
+            }
+        }
+    }
+
+    /// Returns what is left of a long record without the space at both ends.
+    fn trimmed(&mut self, long: &Long) -> Result<std::ops::Range<u64>> {
+        let mut range = None;
+        let mut at = 0;
+        self.pieces(long, |piece| {
+            let seen = |byte: &u8| !byte.is_ascii_whitespace();
+            if let Some(last) = piece.iter().rposition(seen) {
+                let first = piece.iter().position(seen).unwrap_or(last);
+                let start = range
+                    .as_ref()
+                    .map_or(at + first as u64, |(start, _)| *start);
+                range = Some((start, at + last as u64 + 1));
+            }
+            at += piece.len() as u64;
+            Ok(())
+        })?;
+        let (start, end) = range.unwrap_or((0, 0));
+        Ok(start..end)
+    }
+
+    /// Returns a sum by which a change of a long record is found.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub(crate) fn sum(&mut self, long: &Long) -> Result<u64> {
+        let mut sum = Xxh3::new();
+        self.pieces(long, |piece| {
+            sum.update(piece);
+            Ok(())
+        })?;
+        Ok(sum.digest())
+    }
+}
+
+/// Returns the part of a piece, which starts at `at`, that lies in `range`.
+fn overlap<'p>(at: u64, piece: &'p [u8], range: &std::ops::Range<u64>) -> &'p [u8] {
+    let len = piece.len() as u64;
+    let cut = |end: u64| usize::try_from(end.saturating_sub(at).min(len)).unwrap_or(0);
+    &piece[cut(range.start)..cut(range.end)]
+}
