@@ -26,6 +26,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Dedup(Box<DedupArgs>),
     Doctor(DoctorArgs),
+    Demo(DemoArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
     Sample(SampleArgs),
@@ -176,6 +177,35 @@ pub(crate) struct DoctorArgs {
     /// The directory to look at [default: the one that scratch files would go to]
     #[arg(value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+}
+
+/// One minute under a memory limit: what std's Vec cannot hold, and outcore's containers can
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+The process gives itself a limit on its data (RLIMIT_DATA). In it, a Vec of std is filled until it \
+fails; then DiskVec, Arena, DiskAlloc and RangeFile take several times the limit each. A table and \
+a picture (SVG) show the resident memory and the bytes stored over time.")]
+pub(crate) struct DemoArgs {
+    /// The limit
+    #[arg(short, long, value_name = "SIZE", value_parser = parse_bytes, default_value = "256MiB")]
+    pub(crate) memory: u64,
+
+    /// How many times the limit each container stores
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
+    pub(crate) times: u64,
+
+    /// Where the picture goes
+    #[arg(long, value_name = "FILE", default_value = "outcore-demo.svg")]
+    pub(crate) picture: PathBuf,
+
+    // Help as a string: names of variables in comments want backticks, and help does not.
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "Where scratch files go [default: the first of $OUTCORE_DIR, $TMPDIR and /var/tmp \
+                that is not in RAM]"
+    )]
+    pub(crate) tmp: Option<PathBuf>,
 }
 
 /// Write the lines of a sample to standard output, for measurements.

@@ -7,6 +7,7 @@
 
 mod args;
 mod dedup;
+mod demo;
 mod doctor;
 mod failure;
 mod manual;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Dedup(args) => dedup::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
         Command::Sample(args) => dedup::write_sample(args.size),

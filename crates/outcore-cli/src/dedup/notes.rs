@@ -208,7 +208,8 @@ impl Notes {
             counts: None,
         };
         if parts.rich {
-            let mut counts = Vec::new();
+            let bytes: usize = part.pieces.iter().map(|piece| piece.len() as usize).sum();
+            let mut counts = Vec::with_capacity(bytes / 16);
             read_words(arena, &part.pieces, |[place, count]: [u64; 2]| {
                 counts.push((Place::from_word(place), count));
                 Ok(())

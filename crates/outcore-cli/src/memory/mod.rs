@@ -20,6 +20,16 @@ pub(crate) fn peak_resident_bytes() -> Option<u64> {
     kilobytes_of(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM")
 }
 
+/// Returns how many resident bytes are private, and how many are of mapped files, where
+/// the system tells.
+pub(crate) fn resident_kinds() -> Option<(u64, u64)> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    Some((
+        kilobytes_of(&status, "RssAnon")?,
+        kilobytes_of(&status, "RssFile")?,
+    ))
+}
+
 /// Returns the size of the machine's memory, where the system tells.
 pub(crate) fn machine_bytes() -> Option<u64> {
     kilobytes_of(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal")
