@@ -1,0 +1,190 @@
+//! What `outcore dedup` can be asked for beside lines.
+#![expect(
+    clippy::unwrap_used,
+    reason = "support functions of tests are not seen as tests"
+)]
+
+mod support;
+
+use std::fs;
+
+use crate::support::{TestDir, failure, feed, outcore};
+
+/// Small enough that chunks have some records each.
+const SMALL: [&str; 4] = ["--test-chunk", "16", "--threads", "2"];
+
+/// Feeds text to a run; returns standard output.
+fn run(options: &[&str], text: &str) -> String {
+    let mut command = outcore(&["dedup", "-q", "-"]);
+    command.args(SMALL).args(options);
+    let output = feed(command, text.as_bytes());
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_does_not_count_does_not_count() {
+    assert_eq!(
+        run(&["--ignore-case"], "a\nA\n\u{c4}b\n\u{e4}B\nc\n"),
+        "a\n\u{c4}b\nc\n"
+    );
+    assert_eq!(run(&["--trim"], " a\na \t\r\na\n b\n\n \n"), " a\n b\n\n");
+    assert_eq!(run(&["--trim", "-i"], "x y\n X Y\nxy"), "x y\nxy");
+    // Longer than any buffer here: read in pieces.
+    let long = "\u{e4} ".repeat(1000);
+    let text = format!("  {long}\n{}\n{long}x\n", long.to_uppercase());
+    assert_eq!(
+        run(&["--trim", "-i"], &text),
+        format!("  {long}\n{long}x\n")
+    );
+}
+
+#[test]
+fn nul_ends_records_where_that_is_asked() {
+    assert_eq!(run(&["-0"], "a\nb\0a\0a\nb\0a"), "a\nb\0a\0");
+}
+
+#[test]
+fn a_field_of_json_lines_decides() {
+    let text = "{\"id\":\"a\",\"n\":1}\n{\"n\":2,\"id\":\"\\u0061\"}\n{\"id\":\"b\"}\n";
+    assert_eq!(
+        run(&["--field", "id"], text),
+        "{\"id\":\"a\",\"n\":1}\n{\"id\":\"b\"}\n"
+    );
+    let bad = format!("{text}no json\n{{\"id\":3}}\n{text}");
+    assert_eq!(
+        run(&["--field", "id", "--skip-bad"], &bad),
+        run(&["--field", "id"], text)
+    );
+    let mut command = outcore(&[
+        "dedup",
+        "--field",
+        "id",
+        "--skip-bad",
+        "-",
+        "--report",
+        "json",
+    ]);
+    command.args(SMALL);
+    let output = feed(command, bad.as_bytes());
+    let report: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(
+        (&report["skipped"], &report["lines"]),
+        (&2.into(), &6.into())
+    );
+}
+
+#[test]
+fn bad_json_is_named_with_file_and_line() {
+    let dir = TestDir::new("json");
+    let good = "{\"id\":\"a\"}\n".repeat(40);
+    let file = dir.write("file", format!("{good}no json\n{good}none either\n"));
+    let fed = feed(
+        outcore(&["dedup", "-q", "--field", "id", "-", "--test-chunk", "64"]),
+        &fs::read(&file).unwrap(),
+    );
+    assert!(failure(&fed).starts_with("outcore: standard input, line 41: "));
+    for chunk in ["64", "100K"] {
+        let mut command = outcore(&["dedup", "-q", "--field", "id", "--test-chunk", chunk]);
+        let text = failure(&command.arg(&file).output().unwrap());
+        let begin = format!("outcore: {}, line 41: ", file.display());
+        assert!(text.starts_with(&begin), "{text}");
+    }
+}
+
+#[test]
+fn duplicates_and_counts_are_those_of_the_obvious_way() {
+    let dir = TestDir::new("counts");
+    let duplicates = dir.path("duplicates");
+    let asked = ["--duplicates", duplicates.to_str().unwrap()];
+    assert_eq!(run(&asked, "a\nb\na\nc\nb\na"), "a\nb\nc\n");
+    assert_eq!(fs::read(&duplicates).unwrap(), b"a\nb\na");
+    if !dir.is_in_memory() {
+        let tmp = ["--count", "--tmp", dir.0.to_str().unwrap()];
+        assert_eq!(
+            run(&tmp, "a\nb\na\nc\nb\na"),
+            "      3 a\n      2 b\n      1 c\n"
+        );
+        let long = "x".repeat(5000);
+        let text = format!("{long}\na\n{long}\n");
+        assert_eq!(run(&tmp, &text), format!("      2 {long}\n      1 a\n"));
+    }
+    let mut command = outcore(&["dedup", "-"]);
+    command.args(asked).arg("--output").arg(&duplicates);
+    assert!(failure(&feed(command, b"")).contains("the same file"));
+}
+
+#[test]
+fn whole_files_are_compared_and_named() {
+    let dir = TestDir::new("files");
+    fs::create_dir_all(dir.path("deep/er")).unwrap();
+    let long = "y".repeat(10_000);
+    let files = [
+        ("a", "x"),
+        ("b", ""),
+        ("deep/c", &long),
+        ("deep/er/d", "x"),
+        ("e", &long),
+        ("f", ""),
+    ];
+    for (name, text) in files {
+        dir.write(name, text);
+    }
+    let mut command = outcore(&["dedup", "-q", "--unit", "file", "--recursive", "."]);
+    command.args(SMALL).arg("--verify").current_dir(&dir.0);
+    let output = command.output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "./a\n./b\n./deep/c\n",
+        "{output:?}"
+    );
+    let mut command = outcore(&["dedup", "--unit", "file", "-"]);
+    assert!(failure(&command.output().unwrap()).contains("standard input has none"));
+}
+
+#[test]
+fn directories_and_patterns_are_resolved_in_the_order_of_names() {
+    let dir = TestDir::new("patterns");
+    fs::create_dir_all(dir.path("sub")).unwrap();
+    for (name, text) in [
+        ("b.log", "2\n1\n"),
+        ("a.log", "1"),
+        ("c.txt", "3\n"),
+        ("sub/d.log", "4\n"),
+    ] {
+        dir.write(name, text);
+    }
+    dir.write("e[1].log", "5\n");
+    let run = |arguments: &[&str]| {
+        let mut command = outcore(&["dedup", "-q"]);
+        let output = command
+            .args(arguments)
+            .current_dir(&dir.0)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(run(&["?.log"]), "1\n2\n");
+    assert_eq!(run(&["**/*.log"]), "1\n2\n5\n4\n");
+    assert_eq!(run(&["-r", "."]), "1\n2\n3\n5\n4\n");
+    // A file of that name is meant as it is.
+    assert_eq!(run(&["e[1].log"]), "5\n");
+    let mut command = outcore(&["dedup", "*.none"]);
+    let text = failure(&command.current_dir(&dir.0).output().unwrap());
+    assert!(text.starts_with("outcore: cannot read *.none: "), "{text}");
+}
+
+#[test]
+fn bytes_are_compared_where_that_is_asked() {
+    let dir = TestDir::new("verify");
+    let long = "z".repeat(5000);
+    let text = format!("a\n{long}\nb\na\n{long}\n\n\nb");
+    let file = dir.write("file", &text);
+    let mut command = outcore(&["dedup", "-q", "--verify"]);
+    let output = command.args(SMALL).arg(&file).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(output.stdout, format!("a\n{long}\nb\n\n").into_bytes());
+    let command = outcore(&["dedup", "-q", "--verify", "-"]);
+    assert!(failure(&feed(command, b"")).contains("not all inputs are regular files"));
+}
