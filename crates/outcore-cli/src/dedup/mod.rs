@@ -180,7 +180,12 @@ fn passes<V: Known>(job: &Job<'_>, shape: &Shape) -> Result<Done> {
     };
     let notes_arena = job.scratch.arena()?;
     let part_bytes = shape.part_bytes;
-    let mut parts = Parts::new(rest.chunks.iter(), rest.first, V::RICH, part_bytes);
+    let mut parts = Parts::new(
+        rest.chunks.scan().flatten(),
+        rest.first,
+        V::RICH,
+        part_bytes,
+    );
     let mut writer = parts.writer(&notes_arena)?;
     let mut spilled = Vec::new();
     for shard in found.shards {
@@ -191,7 +196,7 @@ fn passes<V: Known>(job: &Job<'_>, shape: &Shape) -> Result<Done> {
     done.scratch_bytes = job.scratch.dir()?.used_bytes();
     drop(spilled);
     drop(shared);
-    let deferred_bytes: u64 = rest.chunks.iter().map(Deferred::len_bytes).sum();
+    let deferred_bytes: u64 = rest.chunks.scan().flatten().map(Deferred::len_bytes).sum();
     job.bar.inc_length(deferred_bytes);
     second_pass::run(job, &rest, source.spooled(), &mut parts, &notes_arena)?;
     Ok(done)

@@ -36,6 +36,9 @@ const COUNT_BYTES: u64 = 16;
 /// Bytes of memory for a chunk of a part.
 const CHUNK_BYTES: u64 = 8;
 
+/// Chunks of a part: what is known of them is mapped while the part is worked on.
+const PART_CHUNKS_MAX: usize = 1 << 15;
+
 impl Parts {
     /// Divides chunks so that the notes on a part take about `part_bytes`.
     pub(crate) fn new<'a>(
@@ -55,7 +58,8 @@ impl Parts {
                 } else {
                     records.div_ceil(8)
                 };
-            if bytes + need > part_bytes && part.end > part.start {
+            let chunks = part.end - part.start;
+            if chunks == PART_CHUNKS_MAX || chunks > 0 && bytes + need > part_bytes {
                 let next = part.end;
                 list.push(std::mem::take(&mut part));
                 (part.start, part.end) = (next, next);

@@ -60,6 +60,8 @@ pub(crate) fn run(
             }
             worked
         })?;
+        // Mapped pages count as resident.
+        rest.chunks.evict(part.start..part.end)?;
     }
     Ok(())
 }
