@@ -55,6 +55,7 @@
 //!
 //! * An [`ArenaWriter`]: a buffer of 256 KiB. An [`Arena`]: 16 to 32 bytes for each MiB on disk,
 //!   and 4 KiB for each file at least. A [`Location`]: 12 bytes, wherever it is kept.
+//! * [`Arena::get_many`], while it runs: up to 16 MiB, or the longest item.
 //! * A [`DiskVec`]: its last elements, an eighth of it, but 64 KiB at least and 1 MiB at most.
 //! * A [`RangeFile`]: a few words for each stretch of it that was given back or is written.
 //! * A [`DiskAlloc`]: 11 KiB, and 20 bytes for each 64 KiB of blocks up to 1 MiB.
@@ -103,6 +104,7 @@
 //! | feature | default | what it brings |
 //! |---|---|---|
 //! | `allocator-api2` | yes | [`DiskAlloc`], by the trait of `allocator-api2` 0.2 |
+//! | `io-uring` | yes | batches of reads by `io_uring`, where the system lets us; threads otherwise |
 //! | `nightly` | no | [`DiskAlloc`] by std's unstable trait; needs a nightly compiler |
 //! | `serde` | no | `Serialize` and `Deserialize` for [`DiskVec`], [`Location`], [`Written`] |
 //! | `bytemuck` | no | `Pod` and `Zeroable` for [`Location`] |
@@ -141,6 +143,7 @@ pub use crate::ranged::{
 pub use crate::spill::SpillAlloc;
 pub use crate::storage::advice::Advice;
 pub use crate::storage::dir::{ScratchDir, ScratchDirBuilder, ScratchReport};
+pub use crate::storage::reads::ReadOptions;
 pub use crate::storage::stats::{Stats, stats};
 pub use crate::vec::{DiskVec, Drain, IntoIter, Scan};
 

@@ -2,14 +2,15 @@
 
 use crate::arena::{Arena, Location, no_memory};
 use crate::error::Result;
-use crate::storage::batch::{Request, read_batch};
+use crate::storage::reads::ReadOptions;
+use crate::storage::reads::batch::{Piece, read_batch};
 
 impl Arena {
     /// Reads many items and passes each to `deliver`, with its index in `locations`.
     ///
-    /// The items come in the order of the files, whatever the order of `locations`; items that lie
-    /// close together are read by one call. Each index is delivered once, also where locations
-    /// repeat.
+    /// The items come in any order: those that are in memory at once, the others as the device
+    /// brings them, of which many are on their way at a time. Each index is delivered once, also
+    /// where locations repeat. The more locations one call gets, the better.
     ///
     /// # Examples
     ///
@@ -29,14 +30,32 @@ impl Arena {
     ///
     /// Those of [`get_into`](Self::get_into). All locations are checked before the first is read,
     /// so a bad one is found before anything is delivered; when the system fails to read, part of
-    /// the batch may have been.
+    /// the batch may have been. [`Forked`](crate::ErrorKind::Forked): `deliver` forked, and this is
+    /// the child.
     ///
     /// # Cost
     ///
-    /// One `pread` for each run of items that are less than 4 KiB apart, of up to 256 KiB; a
-    /// buffer of that size, or of the longest item; 24 bytes for each location.
+    /// Items that are close together are one read of up to 64 KiB. Of what is in memory, one
+    /// `preadv2` for each read. Of what is not, an `io_uring` for the call, and a few entries into
+    /// the kernel for each 128 reads; where the system refuses that, up to 32 threads. A buffer of
+    /// 64 KiB for each read that is on its way, 16 MiB in all at most, of which only what is used
+    /// takes memory; the longest item, if that is longer; 24 bytes for each location.
     pub fn get_many(
         &self,
+        locations: &[Location],
+        deliver: impl FnMut(usize, &[u8]),
+    ) -> Result<()> {
+        self.get_many_with(&ReadOptions::new(), locations, deliver)
+    }
+
+    /// Reads many items as [`get_many`](Self::get_many) does, in the way that `options` say.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`get_many`](Self::get_many).
+    pub fn get_many_with(
+        &self,
+        options: &ReadOptions,
         locations: &[Location],
         mut deliver: impl FnMut(usize, &[u8]),
     ) -> Result<()> {
@@ -55,20 +74,16 @@ impl Arena {
             deliver(index, &[]);
         }
         order.sort_unstable();
-        for group in order.chunk_by(|(a, _), (b, _)| a.file() == b.file()) {
-            let Some((first, _)) = group.first() else {
-                continue;
-            };
-            let Some(shard) = self.find(*first)? else {
-                continue;
-            };
-            let requests = group.iter().map(|(location, index)| Request {
+        let shards: Vec<_> = self.inner.shards().collect();
+        // All of them were found above, and no file goes away.
+        let pieces = order.iter().filter_map(|(location, index)| {
+            Some(Piece {
+                file: &shards.get(location.file())?.file,
                 offset: location.offset(),
                 len: usize::try_from(location.len()).unwrap_or(usize::MAX),
                 index: *index,
-            });
-            read_batch(&shard.file, requests, &mut deliver)?;
-        }
-        Ok(())
+            })
+        });
+        read_batch(options, pieces, &mut deliver)
     }
 }

@@ -7,6 +7,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::dir::GROW;
@@ -34,6 +35,9 @@ pub(crate) struct OwnedFile {
     owner: u64,
     /// After a sync that failed, no other is believed.
     syncs: Syncs,
+    /// The file once more, for reads past the page cache, with the blocks that those are made of;
+    /// `None` where there are no such reads.
+    direct: OnceLock<Option<(sys::File, u64)>>,
 }
 
 impl OwnedFile {
@@ -44,6 +48,7 @@ impl OwnedFile {
             path: path.to_owned(),
             owner: sys::process(),
             syncs: Syncs::default(),
+            direct: OnceLock::new(),
         }
     }
 
@@ -181,6 +186,37 @@ impl OwnedFile {
             offset = offset.saturating_add(filled as u64);
         }
         Ok(())
+    }
+
+    /// Fills all of `buffer` from `offset`. After an error its content is unspecified.
+    pub(crate) fn read_over(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<()> {
+        while !buffer.is_empty() {
+            let filled = self.retry(READ, || self.file.read_over(buffer, offset))?;
+            if filled == 0 {
+                return Err(self.error(READ, io::ErrorKind::UnexpectedEof.into()));
+            }
+            buffer = buffer.get_mut(filled..).unwrap_or_default();
+            offset = offset.saturating_add(filled as u64);
+        }
+        Ok(())
+    }
+
+    /// Fills all of `buffer` from `offset` if that needs no device, and says whether it did.
+    pub(crate) fn read_cached(&self, buffer: &mut [u8], offset: u64) -> bool {
+        let read = self.file.read_cached(buffer, offset);
+        read.is_ok_and(|filled| filled == buffer.len())
+    }
+
+    /// Returns the file as opened for reads past the page cache, and the blocks that those are made
+    /// of in bytes, at most a page; `None` where there are no such reads.
+    pub(crate) fn direct(&self) -> Option<(&sys::File, u64)> {
+        let opened = self.direct.get_or_init(|| {
+            let (file, alignment) = sys::retry(|| self.file.open_direct()).ok()?;
+            let page = sys::page_size();
+            let fits = alignment.memory <= page && alignment.offset <= page as u64;
+            fits.then_some((file, alignment.offset))
+        });
+        opened.as_ref().map(|(file, block)| (file, *block))
     }
 
     /// Appends `len` bytes from `offset` to `target`. On failure `target` is unchanged but for its

@@ -3,13 +3,13 @@
 
 pub(crate) mod addresses;
 pub(crate) mod advice;
-pub(crate) mod batch;
 pub(crate) mod blocks;
 pub(crate) mod dir;
 pub(crate) mod file;
 pub(crate) mod growth;
 pub(crate) mod place;
 pub(crate) mod quiet;
+pub(crate) mod reads;
 pub(crate) mod region;
 pub(crate) mod scratch;
 pub(crate) mod stats;

@@ -7,6 +7,7 @@ static DISK_BYTES: AtomicU64 = AtomicU64::new(0);
 static MAPPED_BYTES: AtomicU64 = AtomicU64::new(0);
 static GROWTHS: AtomicU64 = AtomicU64::new(0);
 static FAILURES: AtomicU64 = AtomicU64::new(0);
+static RING_REFUSALS: AtomicU64 = AtomicU64::new(0);
 
 /// What all objects of this crate in this process hold, and what befell them.
 ///
@@ -24,6 +25,9 @@ pub struct Stats {
     pub growths: u64,
     /// How many times a file could not be made, lengthened, read or written, since the start.
     pub failures: u64,
+    /// How many times the system refused an `io_uring`, so that threads read a batch instead, since
+    /// the start.
+    pub ring_refusals: u64,
 }
 
 /// Returns what all objects of this crate in this process hold, and what befell them.
@@ -42,7 +46,7 @@ pub struct Stats {
 ///
 /// # Cost
 ///
-/// Five atomic loads. While other threads work, the numbers need not be of one moment.
+/// Six atomic loads. While other threads work, the numbers need not be of one moment.
 pub fn stats() -> Stats {
     Stats {
         open_files: OPEN_FILES.load(Relaxed),
@@ -50,6 +54,7 @@ pub fn stats() -> Stats {
         mapped_bytes: MAPPED_BYTES.load(Relaxed),
         growths: GROWTHS.load(Relaxed),
         failures: FAILURES.load(Relaxed),
+        ring_refusals: RING_REFUSALS.load(Relaxed),
     }
 }
 
@@ -80,4 +85,8 @@ pub(crate) fn unmapped(bytes: usize) {
 
 pub(crate) fn failed() {
     FAILURES.fetch_add(1, Relaxed);
+}
+
+pub(crate) fn ring_refused() {
+    RING_REFUSALS.fetch_add(1, Relaxed);
 }

@@ -6,6 +6,7 @@
 //! run side by side.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::ffi::{CStr, OsStr};
 use std::io;
 use std::mem::MaybeUninit;
@@ -14,7 +15,8 @@ use std::path::Path;
 use std::ptr::NonNull;
 
 use crate::sys::backend;
-use crate::sys::{Access, FileSystem, Hint};
+use crate::sys::ring;
+use crate::sys::{Access, Alignment, FileSystem, Finished, Hint, Read};
 
 /// What happens to the chosen call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +184,7 @@ impl Dir {
 }
 
 /// A file whose calls can fail.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct File {
     inner: backend::File,
 }
@@ -206,6 +208,28 @@ impl File {
             return Ok(0);
         }
         self.inner.read_at(&mut buffer[..len], offset)
+    }
+
+    pub(crate) fn read_over(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let len = transfer(buffer.len())?;
+        if len == 0 {
+            return Ok(0);
+        }
+        self.inner.read_over(&mut buffer[..len], offset)
+    }
+
+    pub(crate) fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let len = transfer(buffer.len())?;
+        if len == 0 {
+            return Ok(0);
+        }
+        self.inner.read_cached(&mut buffer[..len], offset)
+    }
+
+    pub(crate) fn open_direct(&self) -> io::Result<(Self, Alignment)> {
+        check()?;
+        let (inner, alignment) = self.inner.open_direct()?;
+        Ok((Self { inner }, alignment))
     }
 
     pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
@@ -281,6 +305,50 @@ impl File {
 
     pub(crate) fn disk_bytes(&self) -> io::Result<u64> {
         self.inner.disk_bytes()
+    }
+}
+
+/// A ring that can be refused, and whose reads can fail or come back short.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    inner: ring::Ring,
+    /// Reads that failed without the kernel.
+    failed: VecDeque<Finished>,
+}
+
+impl Ring {
+    pub(crate) fn new(depth: usize) -> io::Result<Self> {
+        check()?;
+        let inner = ring::Ring::new(depth)?;
+        let failed = VecDeque::new();
+        Ok(Self { inner, failed })
+    }
+
+    pub(crate) fn push(&mut self, file: &File, mut read: Read) -> Result<(), Read> {
+        let result = match transfer(read.len) {
+            Ok(0) if read.len > 0 => Ok(0),
+            Ok(len) => {
+                read.len = len;
+                return self.inner.push(&file.inner, read);
+            }
+            failed => failed,
+        };
+        self.failed.push_back(Finished { read, result });
+        Ok(())
+    }
+
+    pub(crate) fn enter(&mut self, wait: usize) -> io::Result<()> {
+        check()?;
+        self.inner.enter(wait.saturating_sub(self.failed.len()))
+    }
+
+    pub(crate) fn take_back(&mut self) -> Option<Read> {
+        self.inner.take_back()
+    }
+
+    pub(crate) fn take(&mut self) -> Option<Finished> {
+        let failed = self.failed.pop_front();
+        failed.or_else(|| self.inner.take())
     }
 }
 
@@ -374,6 +442,11 @@ impl Space {
         check()?;
         // SAFETY: the caller keeps the callee's contract.
         unsafe { self.inner.release(range) }
+    }
+
+    pub(crate) fn keep_from_children(&self, range: Range<usize>) -> io::Result<()> {
+        check()?;
+        self.inner.keep_from_children(range)
     }
 
     pub(crate) fn advise(&self, range: Range<usize>, hint: Hint) -> io::Result<()> {

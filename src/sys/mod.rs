@@ -15,6 +15,9 @@
 //! * [`File`]: a file of ours. `read_at` and `write_at` may transfer less than asked, and fail
 //!   with `EINTR`. `allocate` claims space, so that neither a write nor a store into a mapping can
 //!   meet a full disk later; when it fails, part of the space may have been claimed.
+//!   `read_cached` reads only what needs no device. `open_direct` opens it again, past the cache.
+//! * [`Ring`]: reads that the kernel does meanwhile, into memory that the ring owns until they are
+//!   complete. `new` may be refused at any time, and then there is none.
 //! * [`Space`]: a range of addresses that is ours until the value is dropped. At first no byte of
 //!   it may be touched. `open` lets reserved pages be used as zeroed memory, `commit` turns any into it, `show` into a window
 //!   on a file, `slide` moves memory forward and leaves zeroed memory behind, `release` takes
@@ -39,6 +42,15 @@ use self::heap as backend;
 #[cfg(not(any(miri, heap_backend)))]
 use self::unix as backend;
 
+#[cfg(not(all(feature = "io-uring", not(any(miri, heap_backend)))))]
+mod no_ring;
+#[cfg(not(all(feature = "io-uring", not(any(miri, heap_backend)))))]
+use self::no_ring as ring;
+#[cfg(all(feature = "io-uring", not(any(miri, heap_backend))))]
+use self::unix::ring;
+
+pub(crate) mod buffer;
+
 #[cfg(test)]
 pub(crate) mod fault;
 
@@ -48,7 +60,11 @@ pub(crate) use self::backend::{
     address_limit, file_size_limit, initial_variable, page_size, process, unguessable_name,
 };
 #[cfg(test)]
-pub(crate) use self::fault::{Dir, File, Space};
+pub(crate) use self::fault::{Dir, File, Ring, Space};
+#[cfg(not(test))]
+pub(crate) use self::ring::Ring;
+
+use crate::sys::buffer::Buffer;
 
 /// Makes a call again for as long as a signal interrupts it.
 pub(crate) fn retry<R>(mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
@@ -69,6 +85,33 @@ pub(crate) struct FileSystem {
     pub(crate) network: bool,
     pub(crate) free_bytes: u64,
     pub(crate) total_bytes: u64,
+}
+
+/// A read that is done while its owner does something else.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) offset: u64,
+    /// How many bytes at the start of the buffer are asked for.
+    pub(crate) len: usize,
+    pub(crate) buffer: Buffer,
+    /// What the owner calls it.
+    pub(crate) token: usize,
+}
+
+/// A read that is complete, and how many bytes it brought: fewer than asked, like `read_at`.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) read: Read,
+    pub(crate) result: io::Result<usize>,
+}
+
+/// What reads past the page cache have to be multiples of, in bytes; powers of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Alignment {
+    /// The address.
+    pub(crate) memory: usize,
+    /// Offset and length.
+    pub(crate) offset: u64,
 }
 
 /// What to expect of the pages of a file or of a mapping.

@@ -84,6 +84,11 @@ impl Space {
         Ok(())
     }
 
+    pub(crate) fn keep_from_children(&self, range: Range<usize>) -> io::Result<()> {
+        let _checked = self.part(&range);
+        Ok(())
+    }
+
     /// # Safety
     ///
     /// As in the contract: the pages of `range` were reserved or released, and not filled since.

@@ -3,27 +3,35 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
-#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-use rustix::fs::OFlags;
-use rustix::fs::{self, Advice, FallocateFlags, FileType, FlockOperation};
+use rustix::fs::{
+    self, Advice, AtFlags, FallocateFlags, FileType, FlockOperation, Mode, OFlags, StatxFlags,
+};
+use rustix::io::ReadWriteFlags;
 
-use crate::sys::Hint;
+use crate::sys::{Alignment, Hint};
 
-/// An open file, closed on drop.
-#[derive(Debug)]
+/// What direct reads are aligned to where the kernel does not say: no device asks for more.
+const DIRECT_ALIGNMENT: Alignment = Alignment {
+    memory: 4096,
+    offset: 4096,
+};
+
+/// An open file, closed when the last clone is dropped.
+#[derive(Clone, Debug)]
 pub(crate) struct File {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
 }
 
 impl File {
     pub(super) fn from_fd(fd: OwnedFd) -> Self {
-        Self { fd }
+        Self { fd: Arc::new(fd) }
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     pub(crate) fn from_std(file: std::fs::File) -> Self {
-        Self { fd: file.into() }
+        Self::from_fd(file.into())
     }
 
     /// Returns whether all writes go to the end of the file.
@@ -45,6 +53,44 @@ impl File {
     pub(crate) fn read_at(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
         let (filled, _rest) = rustix::io::pread(&self.fd, buffer, offset)?;
         Ok(filled.len())
+    }
+
+    /// Reads once and returns how many bytes of `buffer` were read; 0 at the end of the file.
+    pub(crate) fn read_over(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::pread(&self.fd, buffer, offset)?)
+    }
+
+    /// Reads once what is in the page cache; `WouldBlock` where the device would have to be asked,
+    /// fewer bytes where some are not there.
+    pub(crate) fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut slices = [io::IoSliceMut::new(buffer)];
+        let flags = ReadWriteFlags::NOWAIT;
+        Ok(rustix::io::preadv2(&self.fd, &mut slices, offset, flags)?)
+    }
+
+    /// Opens the file again, for reads that go past the page cache.
+    pub(crate) fn open_direct(&self) -> io::Result<(Self, Alignment)> {
+        let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+        let path = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        let file = Self::from_fd(fs::open(path, flags, Mode::empty())?);
+        let asked = StatxFlags::DIOALIGN;
+        let facts = fs::statx(&file.fd, c"", AtFlags::EMPTY_PATH, asked);
+        let Some(facts) = facts
+            .ok()
+            .filter(|facts| facts.stx_mask & asked.bits() != 0)
+        else {
+            return Ok((file, DIRECT_ALIGNMENT));
+        };
+        let (memory, offset) = (facts.stx_dio_mem_align, facts.stx_dio_offset_align);
+        // Zero: this file cannot be read so, although it could be opened.
+        if !memory.is_power_of_two() || !offset.is_power_of_two() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let alignment = Alignment {
+            memory: usize::try_from(memory).map_err(|_huge| io::ErrorKind::Unsupported)?,
+            offset: u64::from(offset),
+        };
+        Ok((file, alignment))
     }
 
     /// Writes once and returns how many bytes of `bytes` were taken.

@@ -4,6 +4,8 @@ mod dir;
 mod file;
 mod fork;
 mod process;
+#[cfg(feature = "io-uring")]
+pub(super) mod ring;
 mod space;
 
 pub(crate) use self::dir::{Dir, unguessable_name};

@@ -23,9 +23,10 @@ pub(crate) struct Space {
     ///
     /// 1. In the process `owner`, every page of `base..base + len` is mapped, by this value and for
     ///    this value alone: no page of it is ever unmapped before drop, so no mapping of someone
-    ///    else can be in it. In a forked child, pages that show a file for writing are missing, and
-    ///    others may have taken their place: there, whoever shows files in a space does nothing to
-    ///    it, and neither does its drop. The same holds once `is_lost`.
+    ///    else can be in it. In a forked child, pages that show a file for writing or are kept from
+    ///    children are missing, and others may have taken their place: there, whoever has such
+    ///    pages does nothing to the space, and neither does its drop. The same holds once
+    ///    `is_lost`.
     /// 2. `len` is a multiple of the page size, not zero, and at most `isize::MAX`.
     base: NonNull<u8>,
     len: usize,
@@ -274,6 +275,13 @@ impl Space {
         Ok(())
     }
 
+    /// Keeps the pages of `range` out of forked children, which must not touch them.
+    pub(crate) fn keep_from_children(&self, range: Range<usize>) -> io::Result<()> {
+        let (at, len) = self.part(&range);
+        // SAFETY: the range is ours alone (invariant 1).
+        unsafe { keep_from_children(at, len) }
+    }
+
     /// Takes the pages of `range` out of the mapping; they stay in the page cache.
     ///
     /// # Safety
@@ -397,12 +405,12 @@ fn commits_strictly() -> bool {
     ANSWER.load(Relaxed) == STRICT
 }
 
-/// Keeps a mapping of a file out of forked children, which must not scribble over the parent's file
+/// Keeps a mapping out of forked children: of a file, since they must not scribble over the parent's
 /// (linux-facts K1). The advice belongs to the mapping, so each new one needs it (linux-facts V7).
 ///
 /// # Safety
 ///
-/// The range is one mapping of the caller's.
+/// The range is the caller's.
 unsafe fn keep_from_children(at: *mut c_void, len: usize) -> io::Result<()> {
     // SAFETY: this advice changes no content.
     unsafe { mm::madvise(at, len, Advice::LinuxDontFork) }.map_err(io::Error::from)

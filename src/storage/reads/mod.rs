@@ -1,0 +1,235 @@
+//! Many reads at the same time, finished in any order, in bounded memory.
+//!
+//! Whoever has many pieces of files to read puts them into [`Reads`], as many as there is room for,
+//! and takes out what is finished. Two engines do the work behind one contract, with the same
+//! bytes and the same errors: [`uring`] lets the kernel do it, [`pool`] a few threads. Which one it
+//! is is found out when the first read starts, since systems that refuse the first are common.
+//!
+//! # The contract
+//!
+//! The memory that is read into belongs to the engine from `start` until the read comes back by
+//! `finished`, so nobody can use or free it while somebody else writes there. An engine that is
+//! dropped waits until nobody does. A read may come back short, or with an error that says more
+//! about the engine than about the file: [`Done::complete`] reads the rest the plain way, and its
+//! error is the one that counts.
+//!
+//! [`batch`] has the reads whose order is free: sorted by the caller, neighbours joined, what is in
+//! memory read at once.
+
+pub(crate) mod batch;
+mod options;
+mod pool;
+#[cfg(test)]
+mod tests;
+mod uring;
+
+pub use self::options::ReadOptions;
+
+use std::fmt::Debug;
+use std::io;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::file::OwnedFile;
+use crate::storage::reads::pool::Pool;
+use crate::storage::reads::uring::Uring;
+use crate::storage::stats;
+use crate::sys;
+use crate::sys::buffer::Buffer;
+use crate::sys::{Finished, Read};
+
+/// Bytes of one buffer: the most that one read asks for.
+pub(crate) const PIECE_BYTES_MAX: usize = 64 << 10;
+
+/// The most memory that one batch takes for what is on its way, unless a single item is longer.
+pub(crate) const BUFFER_BYTES_MAX: usize = 16 << 20;
+
+/// How many reads are started before the kernel is told of them, unless somebody waits.
+const UNTOLD_MAX: usize = 16;
+
+/// What does reads, in any order.
+trait Engine: Debug + Send {
+    /// Takes a read on. There are never more at a time than the engine was made for.
+    fn start(&mut self, file: &sys::File, read: Read);
+
+    /// Makes sure that everything that was started is under way.
+    fn tell(&mut self);
+
+    /// Returns a read that is finished; waits for one if it is told to and one is under way.
+    fn finished(&mut self, wait: bool) -> Option<Finished>;
+}
+
+/// Reads that are under way, and room for more.
+#[derive(Debug)]
+pub(crate) struct Reads {
+    engine: Box<dyn Engine>,
+    free: Vec<Buffer>,
+    running: usize,
+    /// Reads that were started and may not be under way.
+    untold: usize,
+    is_direct: bool,
+    owner: u64,
+}
+
+/// A read that came back.
+#[derive(Debug)]
+pub(crate) struct Done(Finished);
+
+impl Reads {
+    /// Makes room for the reads that `options` allow.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for the buffers.
+    pub(crate) fn new(options: &ReadOptions) -> io::Result<Self> {
+        let depth = options.in_flight_reads();
+        let is_direct = options.is_direct();
+        // Direct reads are rounded to whole blocks on both sides.
+        let slack = if is_direct { sys::page_size() } else { 0 };
+        let len = PIECE_BYTES_MAX.saturating_add(slack.saturating_mul(2));
+        let free = sys::retry(|| Buffer::several(depth, len, !is_direct))?;
+        Ok(Self {
+            engine: engine_for(options, depth),
+            free,
+            running: 0,
+            untold: 0,
+            is_direct,
+            owner: sys::process(),
+        })
+    }
+
+    /// Returns whether a read can be started.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// Starts to read `len` bytes, at most [`PIECE_BYTES_MAX`], from `offset` of a file. There is
+    /// room for it.
+    pub(crate) fn start(&mut self, file: &OwnedFile, offset: u64, len: usize, token: usize) {
+        debug_assert!(len <= PIECE_BYTES_MAX && self.has_room());
+        let Some(buffer) = self.free.pop() else {
+            return;
+        };
+        let plain = (file.sys(), offset, len);
+        let direct = self.is_direct.then(|| around(file, offset, len)).flatten();
+        let (file, offset, len) = direct.unwrap_or(plain);
+        debug_assert!(len <= buffer.len());
+        let read = Read {
+            offset,
+            len,
+            buffer,
+            token,
+        };
+        self.engine.start(file, read);
+        self.running = self.running.saturating_add(1);
+        self.untold = self.untold.saturating_add(1);
+        if self.untold >= UNTOLD_MAX {
+            self.tell();
+        }
+    }
+
+    fn tell(&mut self) {
+        self.engine.tell();
+        self.untold = 0;
+    }
+
+    /// Returns a read that came back; waits for one if it is told to and there is one to wait for.
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](ErrorKind::Forked): what is under way is under way in the parent.
+    pub(crate) fn finished(&mut self, wait: bool) -> Result<Option<Done>> {
+        if self.running == 0 {
+            return Ok(None);
+        }
+        if sys::process() != self.owner {
+            let reason = "they were started by the process that this one was forked from";
+            return Err(Error::refused(ErrorKind::Forked, "finish reads", reason));
+        }
+        if wait && self.untold > 0 {
+            self.tell();
+        }
+        let Some(finished) = self.engine.finished(wait) else {
+            return Ok(None);
+        };
+        self.running = self.running.saturating_sub(1);
+        Ok(Some(Done(finished)))
+    }
+
+    /// Takes a buffer back, so that there is room for another read.
+    pub(crate) fn give_back(&mut self, done: Done) {
+        self.free.push(done.0.read.buffer);
+    }
+}
+
+/// [`Reads`] that are made when the first of them is needed.
+#[derive(Debug, Default)]
+pub(crate) enum LazyReads {
+    #[default]
+    NotNeeded,
+    /// There was no memory for them.
+    Refused,
+    Made(Reads),
+}
+
+impl LazyReads {
+    /// Makes them unless they were made; `None` where there is no memory for them.
+    pub(crate) fn make(&mut self, options: &ReadOptions) -> Option<&mut Reads> {
+        if matches!(self, Self::NotNeeded) {
+            *self = Reads::new(options).map_or(Self::Refused, Self::Made);
+        }
+        self.made()
+    }
+
+    /// Returns them if they were made.
+    pub(crate) fn made(&mut self) -> Option<&mut Reads> {
+        match self {
+            Self::Made(reads) => Some(reads),
+            Self::NotNeeded | Self::Refused => None,
+        }
+    }
+}
+
+impl Done {
+    /// Returns what the caller calls the read.
+    pub(crate) fn token(&self) -> usize {
+        self.0.read.token
+    }
+
+    /// Returns the `len` bytes from `offset` of `file` that were asked for by `start`. Where the
+    /// engine brought fewer or failed, the rest is read the plain way.
+    pub(crate) fn complete(&mut self, file: &OwnedFile, offset: u64, len: usize) -> Result<&[u8]> {
+        let read = &mut self.0.read;
+        let skipped = usize::try_from(offset.saturating_sub(read.offset)).unwrap_or(usize::MAX);
+        let brought = self.0.result.as_ref().map_or(0, |brought| *brought);
+        let brought = brought.saturating_sub(skipped).min(len);
+        let end = skipped.saturating_add(len);
+        let bytes = read.buffer.get_mut(skipped..end).unwrap_or_default();
+        debug_assert!(bytes.len() == len);
+        if let Some(rest) = bytes.get_mut(brought..).filter(|rest| !rest.is_empty()) {
+            file.read_over(rest, offset.saturating_add(brought as u64))?;
+        }
+        Ok(bytes)
+    }
+}
+
+/// Returns the engine that the system lets us have.
+fn engine_for(options: &ReadOptions, depth: usize) -> Box<dyn Engine> {
+    if !options.is_by_threads() {
+        match sys::retry(|| Uring::new(depth)) {
+            Ok(ring) => return Box::new(ring),
+            Err(_refused) => stats::ring_refused(),
+        }
+    }
+    Box::new(Pool::new(!options.is_direct()))
+}
+
+/// Returns the whole blocks around a piece of a file, for a direct read; `None` where the file
+/// cannot be read so.
+fn around(file: &OwnedFile, offset: u64, len: usize) -> Option<(&sys::File, u64, usize)> {
+    let (direct, block) = file.direct()?;
+    let start = offset.checked_div(block)?.checked_mul(block)?;
+    let end = offset.checked_add(len as u64)?;
+    let end = end.checked_next_multiple_of(block)?;
+    let len = usize::try_from(end.checked_sub(start)?).ok()?;
+    Some((direct, start, len))
+}

@@ -1,0 +1,354 @@
+//! Both engines, one suite: the same pieces by each, with and without faults.
+
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::batch::{Piece, read_batch};
+use super::{PIECE_BYTES_MAX, ReadOptions, Reads};
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::dir::ScratchDir;
+use crate::storage::scratch::ScratchFile;
+use crate::sys::Hint;
+use crate::sys::fault::{Fault, Outcome, arm, disarm};
+
+const EIO: i32 = 5;
+const EINTR: i32 = 4;
+const EAGAIN: i32 = 11;
+const ENOMEM: i32 = 12;
+const ENOSYS: i32 = 38;
+const ECANCELED: i32 = 125;
+
+/// Bytes of the file that is read.
+const FILE_BYTES: usize = if cfg!(any(miri, heap_backend)) {
+    1 << 20
+} else {
+    8 << 20
+};
+
+/// Every way to read: both engines, one read at a time and many, through the cache and past it.
+fn ways() -> [ReadOptions; 7] {
+    let ring = ReadOptions::new();
+    let threads = ReadOptions::new().threads(true);
+    [
+        ring.clone(),
+        threads.clone(),
+        ring.clone().in_flight(1),
+        threads.clone().in_flight(1),
+        ring.clone().in_flight(3).direct(true),
+        threads.in_flight(3).direct(true),
+        ring.in_flight(usize::MAX),
+    ]
+}
+
+fn content() -> Vec<u8> {
+    let mut word = 1_u32;
+    let mut next = || {
+        word = word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        word.to_le_bytes()[3]
+    };
+    (0..FILE_BYTES).map(|_| next()).collect()
+}
+
+/// Makes a file of these bytes, none of which is in memory where that can be had.
+fn cold_file(bytes: &[u8]) -> ScratchFile {
+    let dir = ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let file = ScratchFile::create(&dir).unwrap();
+    file.extend(0, bytes.len() as u64).unwrap();
+    file.write_all_at(bytes, 0).unwrap();
+    make_cold(&file);
+    file
+}
+
+fn make_cold(file: &ScratchFile) {
+    file.sync_data().unwrap();
+    file.advise(0, FILE_BYTES as u64, Hint::DontNeed).unwrap();
+}
+
+/// Returns offsets and lengths in ascending order: tiny and long ones, equal ones, neighbours.
+fn pieces(seed: u64) -> Vec<(u64, usize)> {
+    let mut word = seed;
+    let mut below = |bound: usize| {
+        word = word
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(word >> 33).unwrap() % bound
+    };
+    let lens = [
+        1,
+        7,
+        512,
+        4096,
+        5000,
+        65_535,
+        PIECE_BYTES_MAX,
+        PIECE_BYTES_MAX + 1,
+        300_000,
+    ];
+    let mut found = Vec::new();
+    for _ in 0..150 {
+        let len = lens[below(lens.len())];
+        let offset = below(FILE_BYTES - len) as u64;
+        found.push((offset, len));
+        if below(4) == 0 {
+            found.push((offset, len));
+            let behind = offset + len as u64 + below(6000) as u64;
+            if behind + 100 <= FILE_BYTES as u64 {
+                found.push((behind, 100));
+            }
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// Reads the pieces and compares them; how many were delivered and what the batch returned.
+fn read(
+    way: &ReadOptions,
+    file: &ScratchFile,
+    bytes: &[u8],
+    pieces: &[(u64, usize)],
+) -> (usize, Result<()>) {
+    let asked = pieces.iter().enumerate();
+    let asked = asked.map(|(index, &(offset, len))| Piece {
+        file,
+        offset,
+        len,
+        index,
+    });
+    let mut seen = HashSet::new();
+    let answer = read_batch(way, asked, &mut |index, got| {
+        let (offset, len) = pieces[index];
+        let start = usize::try_from(offset).unwrap();
+        let same = got == &bytes[start..start + len];
+        assert!(same, "{way:?}: other bytes for {len} at {offset}");
+        assert!(seen.insert(index), "{way:?}: {index} came twice");
+    });
+    (seen.len(), answer)
+}
+
+#[test]
+fn every_way_to_read_brings_the_same_bytes() {
+    let bytes = content();
+    let file = cold_file(&bytes);
+    for way in ways() {
+        for seed in 0..3 {
+            let pieces = pieces(seed);
+            make_cold(&file);
+            // Cold, and then as warm as it gets.
+            for _ in 0..2 {
+                let (count, answer) = read(&way, &file, &bytes, &pieces);
+                answer.unwrap();
+                assert_eq!(count, pieces.len(), "{way:?}");
+            }
+        }
+    }
+}
+
+/// The comparison has to notice a single bit.
+#[test]
+#[should_panic(expected = "other bytes")]
+fn a_planted_bit_is_found() {
+    let mut bytes = content();
+    let file = cold_file(&bytes);
+    bytes[4321] ^= 1;
+    let _answer = read(&ReadOptions::new(), &file, &bytes, &[(4000, 1000)]);
+}
+
+/// What was written and is not on the device yet is found by direct reads as well.
+#[test]
+fn direct_reads_see_what_is_only_in_the_cache() {
+    let mut bytes = content();
+    let file = cold_file(&bytes);
+    bytes[100_000..100_100].fill(77);
+    file.write_all_at(&bytes[100_000..100_100], 100_000)
+        .unwrap();
+    for way in ways() {
+        let (count, answer) = read(&way, &file, &bytes, &[(99_990, 200), (100_050, 1)]);
+        answer.unwrap();
+        assert_eq!(count, 2);
+    }
+}
+
+#[test]
+fn the_end_of_the_file_is_the_same_error_by_every_way() {
+    let bytes = content();
+    let file = cold_file(&bytes);
+    let end = FILE_BYTES as u64;
+    for way in ways() {
+        for past in [
+            (end - 10, 11),
+            (end, 1),
+            (end - 1000, PIECE_BYTES_MAX + 2000),
+        ] {
+            make_cold(&file);
+            let asked = Piece {
+                file: &file,
+                offset: past.0,
+                len: past.1,
+                index: 0,
+            };
+            let answer = read_batch(&way, [asked].into_iter(), &mut |_, _| panic!("delivered"));
+            let error = answer.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Io, "{way:?}: {error}");
+            let message = error.to_string();
+            assert!(message.starts_with("cannot read a file in"), "{message}");
+        }
+    }
+}
+
+/// The kernel writes into the buffers of reads that are under way while the stack unwinds.
+#[test]
+fn a_panic_in_the_middle_waits_for_what_is_under_way() {
+    let bytes = content();
+    let file = cold_file(&bytes);
+    let pieces = pieces(1);
+    for way in ways() {
+        for after in [0, 1, 20] {
+            make_cold(&file);
+            let asked = pieces.iter().map(|&(offset, len)| Piece {
+                file: &file,
+                offset,
+                len,
+                index: 0,
+            });
+            let mut count = 0;
+            let deliver = &mut |_, _: &[u8]| {
+                assert!(count < after, "planted");
+                count += 1;
+            };
+            let panicked = catch_unwind(AssertUnwindSafe(|| read_batch(&way, asked, deliver)));
+            panicked.unwrap_err();
+        }
+        let (count, answer) = read(&way, &file, &bytes, &pieces);
+        answer.unwrap();
+        assert_eq!(count, pieces.len());
+    }
+}
+
+/// Reads that nobody asks for any more.
+#[test]
+fn reads_that_are_dropped_are_waited_for() {
+    let bytes = content();
+    let file = cold_file(&bytes);
+    for way in ways() {
+        make_cold(&file);
+        let mut reads = Reads::new(&way).unwrap();
+        let mut started = 0;
+        while reads.has_room() && started < 20 {
+            reads.start(&file, started * 9000, 4000, 0);
+            started += 1;
+        }
+        let first = reads.finished(true).unwrap().unwrap();
+        drop(reads);
+        drop(first);
+    }
+}
+
+fn errno(error: &Error) -> Option<i32> {
+    error.io_error().and_then(std::io::Error::raw_os_error)
+}
+
+/// Lets each system call of a batch fail in turn. Most failures are not even seen: the ring is
+/// refused, entries are cancelled or come back short, and the plain way mends it.
+fn campaign(sticky: bool, planted: Option<usize>) {
+    let mut bytes = content();
+    let file = cold_file(&bytes);
+    let pieces = &pieces(5)[..30];
+    if let Some(at) = planted {
+        bytes[at] ^= 1;
+    }
+    let outcomes = [EIO, EINTR, EAGAIN, ENOMEM, ENOSYS, ECANCELED].map(Outcome::Errno);
+    for way in ways() {
+        for outcome in outcomes.into_iter().chain([Outcome::Short, Outcome::Zero]) {
+            if sticky && outcome == Outcome::Errno(EINTR) {
+                continue;
+            }
+            // Past a few dozen calls, they repeat.
+            let step = |after: &usize| Some(after + if *after < 40 { 1 } else { 11 });
+            for after in std::iter::successors(Some(0), step) {
+                make_cold(&file);
+                let name = format!("{way:?}, {outcome:?} after {after}, sticky: {sticky}");
+                arm(Fault {
+                    after,
+                    sticky,
+                    outcome,
+                });
+                let (count, answer) = read(&way, &file, &bytes, pieces);
+                let (_calls, met) = disarm();
+                match (answer, outcome) {
+                    (Ok(()), _) => assert_eq!(count, pieces.len(), "{name}"),
+                    (Err(error), Outcome::Errno(code)) => {
+                        assert!(met > 0, "{name}: {error}");
+                        assert_eq!(errno(&error), Some(code), "{name}: {error}");
+                    }
+                    (Err(error), outcome) => {
+                        assert_eq!(outcome, Outcome::Zero, "{name}: {error}");
+                        assert_eq!(error.kind(), ErrorKind::Io, "{name}: {error}");
+                    }
+                }
+                if met == 0 {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn each_call_fails_once_and_the_batch_is_whole_or_an_error() {
+    campaign(false, None);
+}
+
+#[test]
+fn calls_that_fail_for_good_make_the_batch_an_error() {
+    campaign(true, None);
+}
+
+#[test]
+#[should_panic(expected = "other bytes")]
+fn the_campaign_finds_a_planted_bit() {
+    let (offset, len) = pieces(5)[10];
+    campaign(false, Some(usize::try_from(offset).unwrap() + len / 2));
+}
+
+/// Counts the calls for pieces that are in memory.
+#[cfg(not(any(miri, heap_backend)))]
+fn calls_for(pieces: &[(u64, usize)]) -> usize {
+    let bytes = content();
+    let dir = ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let file = ScratchFile::create(&dir).unwrap();
+    file.extend(0, bytes.len() as u64).unwrap();
+    file.write_all_at(&bytes, 0).unwrap();
+    arm(Fault {
+        after: usize::MAX,
+        sticky: false,
+        outcome: Outcome::Zero,
+    });
+    let (count, answer) = read(&ReadOptions::new(), &file, &bytes, pieces);
+    let (calls, _met) = disarm();
+    answer.unwrap();
+    assert_eq!(count, pieces.len());
+    calls
+}
+
+#[test]
+#[cfg(not(any(miri, heap_backend)))]
+fn neighbours_are_joined_and_strangers_are_not() {
+    assert_eq!(calls_for(&[]), 0);
+    assert_eq!(calls_for(&[(0, 10), (10, 10), (500, 10), (4000, 96)]), 1);
+    assert_eq!(calls_for(&[(0, 10), (100_000, 10), (200_000, 10)]), 3);
+}
+
+#[test]
+#[cfg(not(any(miri, heap_backend)))]
+fn equal_and_overlapping_pieces_are_one_read() {
+    assert_eq!(calls_for(&[(5, 100), (5, 100), (5, 20), (50, 10)]), 1);
+}
+
+#[test]
+#[cfg(not(any(miri, heap_backend)))]
+fn a_run_is_bounded_and_a_long_piece_is_read_whole() {
+    let dense: Vec<_> = (0..1024).map(|n| (n * 1024, 1024)).collect();
+    assert_eq!(calls_for(&dense), 16, "1 MiB in runs of 64 KiB");
+    assert_eq!(calls_for(&[(0, 3 << 20), (3 << 20, 10)]), 2);
+}
