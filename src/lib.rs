@@ -135,7 +135,7 @@ mod vec;
 
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 pub use crate::alloc::DiskAlloc;
-pub use crate::arena::{Arena, ArenaMap, ArenaWriter, FinishError, Location};
+pub use crate::arena::{Arena, ArenaMap, ArenaStream, ArenaWriter, FinishError, Location};
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::ranged::{
     ALIGNMENT, FileRange, FileRangeMut, PublishError, RangeFile, Written, align_down, align_up,

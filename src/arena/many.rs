@@ -1,9 +1,12 @@
 //! Many items at once, in the order of the files.
 
-use crate::arena::{Arena, Location, no_memory};
+use crate::arena::{Arena, ArenaMap, Location, no_memory};
 use crate::error::Result;
 use crate::storage::reads::ReadOptions;
-use crate::storage::reads::batch::{Piece, read_batch};
+use crate::storage::reads::batch::{Piece, prefetch, read_batch};
+
+/// A location, and its index among those that were asked for.
+type Numbered = (Location, usize);
 
 impl Arena {
     /// Reads many items and passes each to `deliver`, with its index in `locations`.
@@ -59,8 +62,18 @@ impl Arena {
         locations: &[Location],
         mut deliver: impl FnMut(usize, &[u8]),
     ) -> Result<()> {
+        let (order, empty) = self.in_file_order(locations)?;
+        for index in empty {
+            deliver(index, &[]);
+        }
+        read_batch(options, self.pieces(&order), &mut deliver)
+    }
+
+    /// Checks all locations and returns those of items with bytes, sorted, with their indices; and
+    /// the indices of the others.
+    fn in_file_order(&self, locations: &[Location]) -> Result<(Vec<Numbered>, Vec<usize>)> {
         let mut empty = Vec::new();
-        let mut order: Vec<(Location, usize)> = Vec::new();
+        let mut order: Vec<Numbered> = Vec::new();
         order
             .try_reserve_exact(locations.len())
             .map_err(|_full| no_memory())?;
@@ -70,20 +83,53 @@ impl Arena {
                 None => empty.push(index),
             }
         }
-        for index in empty {
-            deliver(index, &[]);
-        }
         order.sort_unstable();
+        Ok((order, empty))
+    }
+
+    /// Returns where the items are. All of them were found before, and no file goes away.
+    fn pieces(&self, order: &[Numbered]) -> impl Iterator<Item = Piece<'_>> {
         let shards: Vec<_> = self.inner.shards().collect();
-        // All of them were found above, and no file goes away.
-        let pieces = order.iter().filter_map(|(location, index)| {
+        order.iter().filter_map(move |(location, index)| {
             Some(Piece {
                 file: &shards.get(location.file())?.file,
                 offset: location.offset(),
                 len: usize::try_from(location.len()).unwrap_or(usize::MAX),
                 index: *index,
             })
-        });
-        read_batch(options, pieces, &mut deliver)
+        })
+    }
+}
+
+impl ArenaMap {
+    /// Has the kernel start to read items, and does not wait for them: for look-ups by
+    /// [`get`](Self::get) that are known some time before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let arena = outcore::Arena::new()?;
+    /// let mut writer = arena.writer()?;
+    /// let locations = [writer.push("near")?, writer.push("far")?];
+    /// writer.flush()?;
+    /// let map = arena.map()?;
+    /// map.prefetch_many(&locations)?;
+    /// // Other work, while the device reads.
+    /// assert_eq!(map.get(locations[1])?, b"far");
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`get`](Self::get) for any of the locations, before anything is read; and
+    /// [`Io`](crate::ErrorKind::Io): the system refuses.
+    ///
+    /// # Cost
+    ///
+    /// One `fadvise` for items that are close together. It starts the read, so when the device has
+    /// more to do than it can queue, it waits for it. 24 bytes for each location.
+    pub fn prefetch_many(&self, locations: &[Location]) -> Result<()> {
+        let (order, _empty) = self.arena().in_file_order(locations)?;
+        prefetch(self.arena().pieces(&order))
     }
 }

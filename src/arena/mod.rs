@@ -12,12 +12,14 @@ mod many;
 mod map;
 mod marks;
 mod shard;
+mod stream;
 mod tag;
 mod text;
 mod writer;
 
 pub use self::location::Location;
 pub use self::map::ArenaMap;
+pub use self::stream::ArenaStream;
 pub use self::writer::{ArenaWriter, FinishError};
 
 use std::fmt;

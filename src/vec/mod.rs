@@ -2,12 +2,13 @@
 //!
 //! A thin shell of `T`s over [`Region`], which knows bytes only. `mod.rs` has the vector itself
 //! and what one element at a time needs; `grow` has the methods that add many elements, `remove`
-//! those that take elements out, `residency` those that say what is in memory, `iter` and `traits`
-//! what std's traits ask for.
+//! those that take elements out, `gather` those for many at random places, `residency` those that
+//! say what is in memory, `iter` and `traits` what std's traits ask for.
 #![expect(unsafe_code, reason = "reads and writes elements; see docs/safety.md")]
 
 #[cfg(test)]
 mod faults;
+mod gather;
 mod grow;
 mod iter;
 mod remove;

@@ -26,6 +26,8 @@ mod ranged_model;
 mod ranged_named;
 #[cfg(not(any(miri, heap_backend)))]
 mod ranged_process;
+mod reads;
+mod reads_denied;
 mod spill_fork;
 mod support;
 #[cfg(not(miri))]

@@ -41,6 +41,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/sys/unix/process.rs",
     "src/sys/unix/ring.rs",
     "src/sys/unix/space.rs",
+    "src/vec/gather.rs",
     "src/vec/grow.rs",
     "src/vec/iter.rs",
     "src/vec/mod.rs",

@@ -6,6 +6,7 @@ use std::mem;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::file::OwnedFile;
 use crate::storage::reads::{LazyReads, PIECE_BYTES_MAX, ReadOptions};
+use crate::sys::Hint;
 
 /// One piece of a file to be read.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +24,7 @@ pub(crate) struct Piece<'f> {
 const WARM_GAP_BYTES_MAX: u64 = 4 << 10;
 
 /// The same while they are not: a device takes hardly longer for so many bytes more.
-const COLD_GAP_BYTES_MAX: u64 = 12 << 10;
+pub(crate) const COLD_GAP_BYTES_MAX: u64 = 12 << 10;
 
 /// The most bytes of pieces that are put together of several reads, unless one alone is longer.
 pub(crate) const LONG_BYTES_MAX: usize = 2 << 20;
@@ -324,7 +325,7 @@ impl<'f> Batch<'f, '_> {
 /// Whether pieces are worth a look into memory before an engine is asked: as long as they are
 /// found there, and now and then afterwards.
 #[derive(Debug)]
-struct Warmth {
+pub(crate) struct Warmth {
     /// Pieces until the next question.
     unasked: u32,
     /// How many there were before the last one.
@@ -333,7 +334,7 @@ struct Warmth {
 }
 
 impl Warmth {
-    fn new(options: &ReadOptions) -> Self {
+    pub(crate) fn new(options: &ReadOptions) -> Self {
         Self {
             unasked: 0,
             pause: 0,
@@ -342,13 +343,13 @@ impl Warmth {
         }
     }
 
-    fn asks(&mut self) -> bool {
+    pub(crate) fn asks(&mut self) -> bool {
         let now = self.unasked == 0 && !self.never;
         self.unasked = self.unasked.saturating_sub(1);
         now
     }
 
-    fn answered(&mut self, found: bool) {
+    pub(crate) fn answered(&mut self, found: bool) {
         let longer = self.pause.saturating_mul(2).saturating_add(1);
         self.pause = if found { 0 } else { longer.min(UNASKED_MAX) };
         self.unasked = self.pause;
@@ -364,8 +365,34 @@ impl Warmth {
     }
 }
 
+/// Has the kernel start to read pieces that are sorted by file and offset, and does not wait for
+/// them.
+pub(crate) fn prefetch<'f>(pieces: impl Iterator<Item = Piece<'f>>) -> Result<()> {
+    let mut waiting: Option<(&OwnedFile, u64, u64)> = None;
+    for piece in pieces {
+        let end = piece.offset.saturating_add(piece.len as u64);
+        match &mut waiting {
+            Some((file, _start, until))
+                if std::ptr::eq(*file, piece.file)
+                    && piece.offset <= until.saturating_add(COLD_GAP_BYTES_MAX) =>
+            {
+                *until = end.max(*until);
+            }
+            _ => {
+                let next = Some((piece.file, piece.offset, end));
+                if let Some((file, start, end)) = mem::replace(&mut waiting, next) {
+                    file.advise(start, end.saturating_sub(start), Hint::WillNeed)?;
+                }
+            }
+        }
+    }
+    waiting.map_or(Ok(()), |(file, start, end)| {
+        file.advise(start, end.saturating_sub(start), Hint::WillNeed)
+    })
+}
+
 /// Makes a vector `len` zeros long.
-fn reserve(bytes: &mut Vec<u8>, len: usize) -> Result<()> {
+pub(crate) fn reserve(bytes: &mut Vec<u8>, len: usize) -> Result<()> {
     bytes.clear();
     bytes.try_reserve_exact(len).map_err(|_full| no_memory())?;
     bytes.resize(len, 0);

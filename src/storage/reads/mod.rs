@@ -14,8 +14,9 @@
 //! error is the one that counts.
 //!
 //! [`batch`] has the reads whose order is free: sorted by the caller, neighbours joined, what is in
-//! memory read at once.
+//! memory read at once. [`ahead`] has those that are taken in the order in which they were asked for.
 
+pub(crate) mod ahead;
 pub(crate) mod batch;
 mod options;
 mod pool;
@@ -47,7 +48,7 @@ pub(crate) const BUFFER_BYTES_MAX: usize = 16 << 20;
 const UNTOLD_MAX: usize = 16;
 
 /// What does reads, in any order.
-trait Engine: Debug + Send {
+trait Engine: Debug + Send + Sync {
     /// Takes a read on. There are never more at a time than the engine was made for.
     fn start(&mut self, file: &sys::File, read: Read);
 
@@ -102,6 +103,11 @@ impl Reads {
         !self.free.is_empty()
     }
 
+    /// Returns whether a read was started that did not come back.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running > 0
+    }
+
     /// Starts to read `len` bytes, at most [`PIECE_BYTES_MAX`], from `offset` of a file. There is
     /// room for it.
     pub(crate) fn start(&mut self, file: &OwnedFile, offset: u64, len: usize, token: usize) {
@@ -149,6 +155,10 @@ impl Reads {
             self.tell();
         }
         let Some(finished) = self.engine.finished(wait) else {
+            // Whoever does not wait goes on to something else, and may come back late.
+            if self.untold > 0 {
+                self.tell();
+            }
             return Ok(None);
         };
         self.running = self.running.saturating_sub(1);

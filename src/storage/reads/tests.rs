@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::ahead::Ahead;
 use super::batch::{Piece, read_batch};
 use super::{PIECE_BYTES_MAX, ReadOptions, Reads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::dir::ScratchDir;
+use crate::storage::file::OwnedFile;
 use crate::storage::scratch::ScratchFile;
 use crate::sys::Hint;
 use crate::sys::fault::{Fault, Outcome, arm, disarm};
@@ -192,6 +194,139 @@ fn the_end_of_the_file_is_the_same_error_by_every_way() {
             assert_eq!(error.kind(), ErrorKind::Io, "{way:?}: {error}");
             let message = error.to_string();
             assert!(message.starts_with("cannot read a file in"), "{message}");
+        }
+    }
+}
+
+/// Takes the pieces in the order in which they are asked for, while others are asked for.
+fn take(
+    way: &ReadOptions,
+    file: &ScratchFile,
+    bytes: &[u8],
+    pieces: &[(u64, usize)],
+) -> Vec<Result<()>> {
+    let mut ahead = Ahead::new(way);
+    let mut waiting = pieces.iter();
+    let mut answers = Vec::new();
+    loop {
+        while ahead.wants_more() {
+            let Some(&(offset, len)) = waiting.next() else {
+                break;
+            };
+            ahead.push(Borrowed(file), offset, len);
+        }
+        let Some(answer) = ahead.pop(true) else {
+            assert!(ahead.is_empty() && waiting.next().is_none());
+            return answers;
+        };
+        let (offset, len) = pieces[answers.len()];
+        let start = usize::try_from(offset).unwrap();
+        answers.push(answer.map(|got| {
+            let same = got == bytes[start..start + len];
+            assert!(same, "{way:?}: other bytes for {len} at {offset}");
+        }));
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Borrowed<'f>(&'f ScratchFile);
+
+impl AsRef<OwnedFile> for Borrowed<'_> {
+    fn as_ref(&self) -> &OwnedFile {
+        self.0
+    }
+}
+
+#[test]
+fn every_way_to_read_ahead_brings_the_same_bytes_in_order() {
+    let bytes = content();
+    let file = cold_file(&bytes);
+    for way in ways() {
+        for seed in 0..2 {
+            let mut pieces = pieces(seed);
+            pieces.reverse();
+            // Some in ascending order, to be joined.
+            pieces.extend((0..200).map(|n| (n * 600, 512)));
+            for _ in 0..2 {
+                let answers = take(&way, &file, &bytes, &pieces);
+                assert_eq!(answers.len(), pieces.len());
+                answers.into_iter().for_each(Result::unwrap);
+            }
+            make_cold(&file);
+        }
+    }
+}
+
+/// One piece that cannot be read is one error, in its place.
+#[test]
+fn the_end_of_the_file_is_an_error_between_others() {
+    let bytes = content();
+    let file = cold_file(&bytes);
+    let end = FILE_BYTES as u64;
+    for way in ways() {
+        make_cold(&file);
+        let mut padded = bytes.clone();
+        padded.resize(FILE_BYTES + (1 << 20), 0);
+        let pieces = [
+            (end - 300, 100),
+            (end - 100, 101),
+            (end - 90, 90),
+            (5, 5),
+            (end - 1000, 200_000),
+        ];
+        let answers = take(&way, &file, &padded, &pieces);
+        let good: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+        assert_eq!(good, [true, false, true, true, false], "{way:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "other bytes")]
+fn a_planted_bit_is_found_ahead() {
+    let mut bytes = content();
+    let file = cold_file(&bytes);
+    bytes[4321] ^= 1;
+    take(&ReadOptions::new(), &file, &bytes, &[(4000, 1000)]);
+}
+
+/// Lets each system call of a stream fail in turn: each piece is right or an error of its own.
+#[test]
+fn each_call_fails_once_and_each_item_is_whole_or_an_error() {
+    let bytes = content();
+    let file = cold_file(&bytes);
+    let mut pieces = pieces(9)[..25].to_vec();
+    pieces.reverse();
+    for way in ways() {
+        for outcome in [EIO, EINTR, ENOMEM]
+            .map(Outcome::Errno)
+            .into_iter()
+            .chain([Outcome::Short, Outcome::Zero])
+        {
+            for sticky in [false, true] {
+                if sticky && outcome == Outcome::Errno(EINTR) {
+                    continue;
+                }
+                for after in (0..).step_by(3) {
+                    make_cold(&file);
+                    arm(Fault {
+                        after,
+                        sticky,
+                        outcome,
+                    });
+                    let answers = take(&way, &file, &bytes, &pieces);
+                    let (_calls, met) = disarm();
+                    assert_eq!(answers.len(), pieces.len());
+                    let errors = answers.iter().filter(|answer| answer.is_err()).count();
+                    assert!(errors == 0 || met > 0, "{way:?} {outcome:?} after {after}");
+                    assert!(
+                        sticky || errors <= 1,
+                        "{way:?} {outcome:?} after {after}: {errors}"
+                    );
+                    if met == 0 {
+                        break;
+                    }
+                }
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::storage::advice::Advice;
+use crate::storage::file::OwnedFile;
 use crate::storage::growth::{page_down, page_up};
 use crate::storage::region::Region;
 use crate::sys;
@@ -58,6 +59,13 @@ impl Region {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Returns the file, and which bytes of the region are in it, at the same offsets.
+    pub(crate) fn filed(&self) -> Result<Option<(&OwnedFile, Range<usize>)>> {
+        self.check_owner()?;
+        let file = self.file.as_deref();
+        Ok(file.map(|file| (file, self.front..self.filed)))
     }
 
     /// Writes the pages of `range` that are in the file back and takes them out of memory.

@@ -1,0 +1,198 @@
+//! Many reads at a time where the system does not play along: rings are refused, or forbidden
+//! while one is at work; the process forks; threads and descriptors are counted.
+//!
+//! Each test runs in a process of its own.
+#![cfg(not(any(miri, heap_backend)))]
+
+use std::fs;
+
+use outcore::{ErrorKind, ReadOptions, stats};
+
+use crate::reads::{filled, len, ways};
+use crate::support::items::assert_item;
+use crate::support::libc::{forbid_system_call, in_forked_child};
+use crate::support::process::child;
+use crate::support::{disk, skipped, test_name};
+
+const IO_URING_SETUP: u32 = 425;
+const IO_URING_ENTER: u32 = 426;
+const EPERM: u32 = 1;
+const ENOSYS: u32 = 38;
+
+/// Past the page cache, so that each read needs an engine.
+fn direct() -> ReadOptions {
+    ReadOptions::new().direct(true)
+}
+
+/// Container runtimes refuse rings by a filter like this one.
+fn rings_are_refused(errno: u32) {
+    let (arena, locations) = filled(300);
+    if let Err(refused) = forbid_system_call(IO_URING_SETUP, errno) {
+        return skipped("rings_are_refused", refused);
+    }
+    for way in ways() {
+        let before = stats().ring_refusals;
+        let mut count = 0;
+        let deliver = |index: usize, bytes: &[u8]| {
+            assert_item(bytes, index as u64, len(index as u64), "by threads");
+            count += 1;
+        };
+        arena.get_many_with(&way, &locations, deliver).unwrap();
+        assert_eq!(count, 300);
+        for (id, found) in (0..).zip(arena.stream_with(&way, locations.clone())) {
+            assert_item(&found.unwrap(), id, len(id), "in order, by threads");
+        }
+        let is_known = stats().ring_refusals > before;
+        let asks = cfg!(feature = "io-uring") && way == direct();
+        assert!(is_known || !asks, "a refusal is counted: {way:?}");
+    }
+}
+
+#[test]
+fn where_a_filter_refuses_rings_threads_read() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    rings_are_refused(EPERM);
+}
+
+#[test]
+fn where_the_kernel_has_no_rings_threads_read() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    rings_are_refused(ENOSYS);
+}
+
+/// A program that locks itself in while a stream is under way: what the kernel has is finished,
+/// the rest is read the plain way.
+#[test]
+fn a_ring_that_is_forbidden_midway_loses_nothing() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    let (arena, locations) = filled(500);
+    let mut stream = arena.stream_with(&direct(), locations.clone());
+    let mut left = arena.stream_with(&direct(), locations);
+    for id in 0..3 {
+        assert_item(&stream.next().unwrap().unwrap(), id, len(id), "before");
+        assert_item(&left.next().unwrap().unwrap(), id, len(id), "before");
+    }
+    if let Err(refused) = forbid_system_call(IO_URING_ENTER, EPERM) {
+        return skipped(test_name!(), refused);
+    }
+    drop(left);
+    for (id, found) in (3..).zip(stream) {
+        assert_item(&found.unwrap(), id, len(id), "afterwards");
+    }
+}
+
+/// The child has its parent's descriptors and none of its threads and queues.
+#[test]
+fn a_child_reads_by_means_of_its_own() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    let (arena, locations) = filled(300);
+    for way in ways() {
+        let mut stream = Some(arena.stream_with(&way, locations.clone()));
+        let begun = stream.as_mut().and_then(Iterator::next).unwrap().unwrap();
+        assert_item(&begun, 0, 0, "the first");
+        let ended = in_forked_child(|| {
+            // What is on its way is the parent's; what is asked for later is the child's own.
+            let stream = stream.take().unwrap();
+            for (id, found) in (1..).zip(stream.take(100)) {
+                match found {
+                    Ok(found) => assert_item(&found, id, len(id), "in the child"),
+                    Err(refused) => assert_eq!(refused.kind(), ErrorKind::Forked),
+                }
+            }
+            let deliver = |index: usize, bytes: &[u8]| {
+                assert_item(bytes, index as u64, len(index as u64), "in the child");
+            };
+            arena.get_many_with(&way, &locations, deliver).unwrap();
+        });
+        assert!(ended.success(), "{way:?}: {ended}");
+        for (id, found) in (1..).zip(stream.unwrap()) {
+            assert_item(&found.unwrap(), id, len(id), "in the parent");
+        }
+    }
+}
+
+/// A batch that forks in the middle is over in the child, as an error, and goes on in the parent.
+#[test]
+fn a_batch_that_forks_goes_on_in_the_parent_only() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    let (arena, locations) = filled(300);
+    for way in [direct(), direct().threads(true)] {
+        let mut count = 0;
+        let mut forked = false;
+        let deliver = |_, _: &[u8]| {
+            count += 1;
+            if count == 40 && !forked {
+                forked = true;
+                let ended = in_forked_child(|| {
+                    // The child's own reads work in the middle of its parent's.
+                    let found = arena.get(locations[2]).unwrap();
+                    assert_item(&found, 2, 512, "in the child");
+                });
+                assert!(ended.success(), "{ended}");
+            }
+        };
+        arena.get_many_with(&way, &locations, deliver).unwrap();
+        assert_eq!(count, 300);
+    }
+}
+
+#[test]
+fn gathering_in_a_child_is_an_error() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    let mut numbers = outcore::DiskVec::new_in(&disk());
+    numbers.try_extend(0..1_u64 << 20).unwrap();
+    let ended = in_forked_child(|| {
+        let refused = numbers.gather(&[1, 2, 3]).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Forked);
+        let refused = numbers.prefetch_many(&[1]).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Forked);
+    });
+    assert!(ended.success(), "{ended}");
+    assert_eq!(numbers.gather(&[7]).unwrap(), [7]);
+}
+
+#[test]
+fn no_thread_and_no_descriptor_is_left() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    let count = || {
+        let threads = fs::read_dir("/proc/self/task").unwrap().filter(|thread| {
+            let name = thread.as_ref().unwrap().path().join("comm");
+            // Those of a ring are the kernel's, which ends them when it likes.
+            fs::read_to_string(name).is_ok_and(|name| !name.starts_with("iou-"))
+        });
+        [
+            threads.count(),
+            fs::read_dir("/proc/self/fd").unwrap().count(),
+        ]
+    };
+    let before = count();
+    for way in ways() {
+        let (arena, locations) = filled(200);
+        arena.get_many_with(&way, &locations, |_, _| {}).unwrap();
+        let taken = arena.stream_with(&way, locations).take(10).count();
+        assert_eq!(taken, 10);
+        drop(arena);
+        assert_eq!(count(), before, "{way:?}");
+    }
+}
