@@ -27,7 +27,7 @@ use outcore_bench::cli::{self, Program};
 use outcore_bench::failure::Result;
 use outcore_bench::goal::{Asked, Goal};
 use outcore_bench::scenario::{
-    get, physical, push, ranged, ranged_allocate, store, vec_collect, vec_push, vec_read,
+    get, get_cold, physical, push, ranged, ranged_allocate, store, vec_collect, vec_push, vec_read,
     vec_update,
 };
 use outcore_bench::settings::Settings;
@@ -70,6 +70,7 @@ fn workloads(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
         dir,
         &[farena_rows::getters, mapped_rows::getters],
     )?);
+    all.extend(get_cold::workloads(settings, dir, &[farena_rows::getters]));
     let pushers = mmap_vec_rows::pushers();
     all.extend(vec_push::workloads(settings, dir, &pushers)?);
     all.extend(vec_read::workloads(settings, dir, &[mmap_vec_rows::sums]));
@@ -115,6 +116,10 @@ fn add_goals(workload: &mut Workload) {
         workload.baselines.push(farena_rows::GET);
     } else if name.starts_with("get_many_512/") {
         workload.baselines.push(farena_rows::GET);
+        if is_limited {
+            let goal = faster(get_cold::MANY, farena_rows::GET, 4.0);
+            workload.goals.insert(0, goal);
+        }
     } else if name.starts_with("push_u64/") {
         let factor = if is_limited { 1.4 } else { 2.0 };
         let goal = faster(vec_push::OUTCORE, mmap_vec_rows::PUSH, factor);

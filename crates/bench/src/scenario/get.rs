@@ -25,7 +25,7 @@ use crate::stage::Stage;
 use crate::workload::{Column, Deferred, FAULTS, Kind, Shared, TIME_PER_READ, Workload};
 
 /// The length of an item.
-const ITEM_LEN: usize = 512;
+pub(super) const ITEM_LEN: usize = 512;
 
 /// The locations of one call of `get_many`.
 const BATCH: usize = 1024;
@@ -63,6 +63,8 @@ pub enum Way {
     Sorted,
     /// In batches, one behind the other without a gap.
     Adjacent,
+    /// In batches, each of neighbours without a gap, in random order.
+    Dense,
 }
 
 /// A way to read items, ready to go.
@@ -94,7 +96,7 @@ impl std::fmt::Debug for Getter {
 }
 
 impl GetJob {
-    fn new(dir: &Path, shape: Shape) -> Self {
+    pub(super) fn new(dir: &Path, shape: Shape) -> Self {
         let item_count = shape.len / ITEM_LEN as u64;
         let mut random = Random::new(shape.seed ^ 0x5EED);
         let count = shape.reads as u64;
@@ -102,6 +104,16 @@ impl GetJob {
             Way::Adjacent => {
                 let first = random.below(item_count.saturating_sub(count) + 1);
                 (first..(first + count).min(item_count)).collect()
+            }
+            Way::Dense => {
+                let first = random.below(item_count.saturating_sub(count) + 1);
+                let mut drawn: Vec<u64> = (first..(first + count).min(item_count)).collect();
+                for batch in drawn.chunks_mut(BATCH) {
+                    for at in (1..batch.len()).rev() {
+                        batch.swap(at, pool::index(random.below(at as u64 + 1)));
+                    }
+                }
+                drawn
             }
             Way::Single | Way::Random => (0..count).map(|_| random.below(item_count)).collect(),
             Way::Sorted => {
@@ -121,13 +133,13 @@ impl GetJob {
         }
     }
 
-    fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.item_count * ITEM_LEN as u64
     }
 
     /// Looks whether a file holds the items in order from its first byte on: a thousand of
     /// them. The checksum of every run looks at more.
-    fn is_stream(&self, file: &File) -> bool {
+    pub(super) fn is_stream(&self, file: &File) -> bool {
         let mut buffer = vec![0; ITEM_LEN];
         let step = pool::index((self.item_count / 1000).max(1));
         (0..self.item_count).step_by(step).all(|index| {
@@ -178,7 +190,7 @@ impl GetJob {
     }
 
     /// Returns the sum that every loop has to come to.
-    fn expected(&self) -> u64 {
+    pub(super) fn expected(&self) -> u64 {
         self.sequence.iter().fold(0u64, |sum, index| {
             sum.wrapping_add(pool::sum_words(self.pool.item(*index)))
         })
@@ -274,12 +286,12 @@ fn outcore_getters(job: &mut GetJob) -> Result<Vec<Getter>> {
 
 /// How large, how many, how.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
-    len: u64,
-    reads: usize,
-    seed: u64,
-    way: Way,
-    warm: bool,
+pub(super) struct Shape {
+    pub(super) len: u64,
+    pub(super) reads: usize,
+    pub(super) seed: u64,
+    pub(super) way: Way,
+    pub(super) warm: bool,
 }
 
 /// Returns the workloads, with the candidates of the caller behind our own.
@@ -314,6 +326,7 @@ pub fn workloads(settings: &Settings, dir: &Path, others: &[Prepare]) -> Result<
             "get_many_512/adjacent",
             shape(warm, many, Way::Adjacent, true),
         ),
+        ("get_many_512/dense", shape(warm, many, Way::Dense, true)),
         ("get_many_512/random", shape(cold, few, Way::Random, false)),
     ];
     let workloads = all.map(|(name, shape)| workload(name, dir, shape, others, rounds));
@@ -338,7 +351,7 @@ fn workload(name: &str, dir: &Path, shape: Shape, others: &[Prepare], rounds: u3
         headline: TIME_PER_READ,
         columns: COLUMNS.to_vec(),
         baselines: vec![RAW],
-        goals: if is_single { goals() } else { Vec::new() },
+        goals: goals(shape),
         rounds,
         expected,
         kind: Kind::Shared(Shared {
@@ -356,33 +369,33 @@ fn candidates(mut job: GetJob, others: &[Prepare]) -> Result<Vec<Candidate<'stat
     for prepare in others {
         getters.extend(prepare(&job)?);
     }
+    let getters = getters.into_iter();
+    Ok(getters.map(|getter| measured(&job, getter)).collect())
+}
+
+/// Makes a candidate of a way to read: cold where it has to be, with the clock on.
+pub(super) fn measured(job: &GetJob, getter: Getter) -> Candidate<'static> {
     let reads = job.sequence.len() as f64;
     let (warm, is_single) = (job.warm, job.way == Way::Single);
-    let measured = move |getter: Getter, dir: PathBuf| {
-        let Getter {
-            name,
-            note,
-            mut read,
-        } = getter;
-        Candidate::new(name, note, move || {
-            if !warm {
-                cache::expect_cold(cache::drop_open_files(&dir)?)?;
-            }
-            // Where the library may use threads of its own, they need the other cores.
-            let pinned = is_single.then(Pinned::to_last_core).transpose()?;
-            let stage = Stage::start()?;
-            let sum = read()?;
-            let mut sample = stage.stop()?;
-            drop(pinned);
-            finish(&mut sample, sum, reads);
-            Ok(sample)
-        })
-    };
-    let dir = &job.dir;
-    Ok(getters
-        .into_iter()
-        .map(|getter| measured(getter, dir.clone()))
-        .collect())
+    let dir = job.dir.clone();
+    let Getter {
+        name,
+        note,
+        mut read,
+    } = getter;
+    Candidate::new(name, note, move || {
+        if !warm {
+            cache::expect_cold(cache::drop_open_files(&dir)?)?;
+        }
+        // Where the library may use threads of its own, they need the other cores.
+        let pinned = is_single.then(Pinned::to_last_core).transpose()?;
+        let stage = Stage::start()?;
+        let sum = read()?;
+        let mut sample = stage.stop()?;
+        drop(pinned);
+        finish(&mut sample, sum, reads);
+        Ok(sample)
+    })
 }
 
 fn finish(sample: &mut Sample, sum: u64, reads: f64) {
@@ -392,26 +405,37 @@ fn finish(sample: &mut Sample, sum: u64, reads: f64) {
     sample.checksum = sum;
 }
 
-/// What issue 2 asks of outcore against the raw loop.
-fn goals() -> Vec<Goal> {
-    vec![
-        Goal::new(
-            "outcore_get_into",
-            Asked::TimeWithin {
-                baseline: RAW,
-                factor: 1.05,
-            },
-        ),
-        Goal::new(
-            "outcore_get_into",
-            Asked::AtMost {
-                metric: "allocations",
-                limit: 0.0,
-                text: "0",
-                scale: 1.0,
-            },
-        ),
-    ]
+/// What is asked of outcore against the raw loop, and of batches against its own loop.
+fn goals(shape: Shape) -> Vec<Goal> {
+    const SINGLE: &str = "outcore_get_into";
+    const MANY: &str = "outcore_get_many";
+    let faster = |factor| {
+        let baseline = SINGLE;
+        vec![Goal::new(MANY, Asked::Faster { baseline, factor })]
+    };
+    match shape.way {
+        Way::Single => vec![
+            Goal::new(
+                SINGLE,
+                Asked::TimeWithin {
+                    baseline: RAW,
+                    factor: 1.05,
+                },
+            ),
+            Goal::new(
+                SINGLE,
+                Asked::AtMost {
+                    metric: "allocations",
+                    limit: 0.0,
+                    text: "0",
+                    scale: 1.0,
+                },
+            ),
+        ],
+        Way::Random if shape.warm => faster(1.0),
+        Way::Dense => faster(1.3),
+        Way::Random | Way::Sorted | Way::Adjacent => Vec::new(),
+    }
 }
 
 const TITLE: &str = "\
@@ -444,7 +468,13 @@ mod tests {
 
     #[test]
     fn every_way_to_read_comes_to_the_expected_sum() {
-        for way in [Way::Single, Way::Random, Way::Sorted, Way::Adjacent] {
+        for way in [
+            Way::Single,
+            Way::Random,
+            Way::Sorted,
+            Way::Adjacent,
+            Way::Dense,
+        ] {
             let mut job = job(way, true);
             assert_eq!(job.sequence.len(), 3000);
             let mut getters = outcore_getters(&mut job).unwrap();

@@ -4,11 +4,13 @@
 //! that all do the same work in the same loops.
 
 pub mod get;
+pub mod get_cold;
 pub mod physical;
 pub mod push;
 pub mod ranged;
 pub mod ranged_allocate;
 pub mod raw;
+mod raw_ring;
 mod shared_file;
 pub mod store;
 pub mod vec_collect;
@@ -31,6 +33,7 @@ pub fn own(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
     let mut workloads = physical::workloads(settings, dir);
     workloads.extend(push::workloads(settings, dir, &[])?);
     workloads.extend(get::workloads(settings, dir, &[])?);
+    workloads.extend(get_cold::workloads(settings, dir, &[]));
     workloads.extend(vec_push::workloads(settings, dir, &[])?);
     workloads.extend(vec_read::workloads(settings, dir, &[]));
     workloads.push(vec_update::workload(settings, dir, &[]));
