@@ -319,7 +319,10 @@ mod tests {
         assert_eq!(dir.used_bytes(), 4096);
     }
 
-    #[cfg(not(heap_backend))]
+    #[cfg(all(
+        any(feature = "allocator-api2", feature = "nightly"),
+        not(any(miri, heap_backend))
+    ))]
     fn empty_file() -> std::fs::File {
         use std::sync::atomic::AtomicUsize;
         static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -334,7 +337,10 @@ mod tests {
         file
     }
 
-    #[cfg(not(any(miri, heap_backend)))]
+    #[cfg(all(
+        any(feature = "allocator-api2", feature = "nightly"),
+        not(any(miri, heap_backend))
+    ))]
     #[test]
     fn a_lent_file_is_locked_and_comes_back_empty() {
         let file = empty_file();
@@ -354,7 +360,10 @@ mod tests {
     }
 
     /// What is refused must neither be emptied nor stay locked.
-    #[cfg(not(any(miri, heap_backend)))]
+    #[cfg(all(
+        any(feature = "allocator-api2", feature = "nightly"),
+        not(any(miri, heap_backend))
+    ))]
     #[test]
     fn a_file_that_cannot_be_lent_is_left_alone() {
         let file = empty_file();
