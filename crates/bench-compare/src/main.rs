@@ -27,8 +27,8 @@ use outcore_bench::cli::{self, Program};
 use outcore_bench::failure::Result;
 use outcore_bench::goal::{Asked, Goal};
 use outcore_bench::scenario::{
-    get, get_cold, physical, push, ranged, ranged_allocate, store, vec_collect, vec_push, vec_read,
-    vec_update,
+    alloc, get, get_cold, physical, push, ranged, ranged_allocate, store, vec_collect, vec_push,
+    vec_read, vec_update,
 };
 use outcore_bench::settings::Settings;
 use outcore_bench::workload::Workload;
@@ -89,6 +89,7 @@ fn workloads(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
     ));
     let allocators: &[ranged_allocate::PrepareAllocate] = &[ranged_rows::allocator];
     all.extend(ranged_allocate::workloads(settings, dir, allocators));
+    all.extend(alloc::workloads(settings, dir)?);
     for workload in &mut all {
         add_goals(workload);
     }

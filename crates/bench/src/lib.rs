@@ -31,6 +31,7 @@ pub mod limit;
 pub mod machine;
 pub mod measure;
 pub mod memory;
+pub mod ordinary;
 pub mod page;
 pub mod pool;
 pub mod protocol;

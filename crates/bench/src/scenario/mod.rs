@@ -3,6 +3,7 @@
 //! Programs that compare with others give their candidates to the functions in here, so
 //! that all do the same work in the same loops.
 
+pub mod alloc;
 pub mod get;
 pub mod get_cold;
 pub mod physical;
@@ -41,5 +42,6 @@ pub fn own(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
     workloads.extend(store::workloads(settings, dir, &[]));
     workloads.extend(ranged::workloads(settings, dir, &[], &[]));
     workloads.extend(ranged_allocate::workloads(settings, dir, &[]));
+    workloads.extend(alloc::workloads(settings, dir)?);
     Ok(workloads)
 }

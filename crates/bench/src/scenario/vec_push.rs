@@ -113,7 +113,8 @@ impl VecJob {
         })
     }
 
-    fn expected(&self) -> u64 {
+    /// Returns the checksum that every run has to come back with.
+    pub fn expected(&self) -> u64 {
         let some = (0..self.count).step_by(CHECK);
         some.fold(0u64, |sum, index| {
             sum.wrapping_add(pool::fingerprint(index, &number(index).to_le_bytes()))
