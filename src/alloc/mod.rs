@@ -197,6 +197,7 @@ impl DiskAlloc {
             let refused = Error::io(if named { ACTION } else { "map the given file" }, answer);
             if named { refused.at(&path) } else { refused }
         })?;
+        blocks.set_folds(true);
         Ok(Self {
             blocks: Arc::new(blocks),
         })
@@ -228,11 +229,13 @@ impl DiskAlloc {
 
     /// Says in which order memory will be accessed.
     ///
-    /// With [`Advice::Random`], everything is written back and dropped as by
-    /// [`evict`](Self::evict). Nothing else has an effect: pages of blocks always come back one by
-    /// one. Were they read ahead, pieces of several pages would reach into the holes between blocks,
-    /// and a store there can be a `SIGBUS` when the disk is full. So to read a large block in order
-    /// costs more after it left memory than it does with a [`DiskVec`](crate::DiskVec).
+    /// Pages of blocks come into memory one by one, but for those of blocks that have grown in
+    /// place to 16 MiB or more, as vectors do when they are pushed to: these come in pieces of
+    /// 2 MiB, so that to fill such a block, and to read it in order again, is fast. With
+    /// [`Advice::Random`] they come one by one, too, until other advice is given, and everything is
+    /// written back and dropped as by [`evict`](Self::evict). That is right for a vector that is
+    /// larger than memory and accessed at random: otherwise a piece is read, and after a store
+    /// written, for every access that misses.
     ///
     /// # Errors
     ///

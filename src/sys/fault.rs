@@ -454,6 +454,11 @@ impl Space {
         self.inner.advise(range, hint)
     }
 
+    pub(crate) fn fold(&self, range: Range<usize>, folded: bool) -> io::Result<()> {
+        check()?;
+        self.inner.fold(range, folded)
+    }
+
     /// # Safety
     ///
     /// That of the callee.

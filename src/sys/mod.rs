@@ -129,6 +129,9 @@ pub(crate) enum Hint {
     DontNeed,
 }
 
+/// The pieces in which folded parts of a [`Space`] come into memory: a multiple of each, at most.
+pub(crate) const FOLD_BYTES: usize = 2 << 20;
+
 /// What a mapping of a file may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {

@@ -145,6 +145,48 @@ fn stores_beside_a_hole_find_their_space_on_a_full_disk() {
     });
 }
 
+/// Blocks that grow come into memory in pieces of 2 MiB. A piece that reached past what its block
+/// has on disk would be the same `SIGBUS`: where a block ends, where it got shorter, and where it
+/// lies in the place of a longer one.
+#[test]
+fn stores_at_the_ends_of_grown_blocks_find_their_space_on_a_full_disk() {
+    on_ext4(test_name!(), 96 * MIB as u64, |path| {
+        let alloc = DiskAlloc::new_in(&ScratchDir::new(path).unwrap()).unwrap();
+        let grown = |len| {
+            let mut block = Vec::new_in(alloc.clone());
+            block.try_reserve_exact(3 * MIB).unwrap();
+            block.push(byte_of(0));
+            block.try_reserve_exact(len - 1).unwrap();
+            block.extend((1..len).map(byte_of));
+            block
+        };
+        let mut blocks = vec![grown(20 * MIB + 5000), grown(20 * MIB + 5000)];
+        blocks[0].truncate(17 * MIB + 100);
+        blocks[0].shrink_to_fit();
+        drop(grown(20 * MIB));
+        for len in [5 * MIB + 100, 50_000, 10_000] {
+            for _ in 0..if len > MIB { 1 } else { 10_000 } {
+                let mut block = Vec::new_in(alloc.clone());
+                if block.try_reserve_exact(len).is_err() {
+                    break;
+                }
+                block.extend((0..len).map(byte_of));
+                blocks.push(block);
+            }
+        }
+        assert!(blocks.len() < 5_000, "the disk is full");
+        for _ in 0..2 {
+            alloc.evict().unwrap();
+            for block in &mut blocks {
+                for (n, byte) in block.iter_mut().enumerate() {
+                    assert_eq!(*byte, byte_of(n));
+                    *byte = byte_of(n);
+                }
+            }
+        }
+    });
+}
+
 fn byte_of(n: usize) -> u8 {
     u8::try_from(n % 251).unwrap()
 }

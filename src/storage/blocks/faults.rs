@@ -87,6 +87,7 @@ impl Run {
         let blocks = loop {
             let made = ScratchFile::create(&dir).ok();
             if let Some(blocks) = made.and_then(|file| Blocks::over(file).ok()) {
+                blocks.set_folds(true);
                 break blocks;
             }
             assert!(tries < TRIES, "{name}: refused {TRIES} times");
@@ -166,6 +167,9 @@ impl Run {
             (whole + 1, 1100 << 10),
             (whole + 1, LARGE),
             (whole + 2, LARGE * 2),
+            (whole + 2, LARGE),
+            (whole + 2, LARGE * 4),
+            (whole + 2, LARGE * 3),
             (whole + 2, 100 << 10),
             (whole + 3, 1100 << 10),
             (0, 120),

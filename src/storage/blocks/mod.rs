@@ -24,6 +24,7 @@ mod buddy;
 mod classes;
 #[cfg(test)]
 mod faults;
+mod folds;
 mod heaps;
 mod resize;
 mod runs;
@@ -35,12 +36,11 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::Result;
 use crate::storage::addresses::{Addresses, share_of};
-#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-use crate::storage::advice::Advice;
 use crate::storage::blocks::buddy::Buddy;
 use crate::storage::blocks::classes::class_of;
 use crate::storage::blocks::heaps::{Heaps, heap_of_thread};
@@ -83,7 +83,8 @@ pub(crate) struct Blocks {
     /// 4. Pages come into memory one by one, since the kernel is told that access is random. Read
     ///    ahead, they come in larger pieces, which reach from a block into the hole behind it; and
     ///    a store into any byte of a piece has to find space for all of it (linux-facts F1), so
-    ///    that on a full disk a store into a block with all its space was a `SIGBUS`.
+    ///    that on a full disk a store into a block with all its space was a `SIGBUS`. What `folds`
+    ///    says of some large blocks is no exception that could do that.
     space: Addresses,
     file: ScratchFile,
     /// Where zone B starts.
@@ -91,6 +92,8 @@ pub(crate) struct Blocks {
     table: Table,
     heaps: Heaps,
     ranges: Mutex<Ranges>,
+    /// Whether blocks that grow are folded.
+    folds: AtomicBool,
 }
 
 /// Who has which units and slots.
@@ -142,6 +145,7 @@ impl Blocks {
                 buddy: Buddy::new(units_max),
                 slots: Slots::new(zone_b / SLOTS),
             }),
+            folds: AtomicBool::new(false),
         })
     }
 
@@ -256,7 +260,10 @@ impl Blocks {
             }
             Some(Place::Large(at)) => {
                 let (claimed, torn) = self.lock().slots.claimed(at);
-                if self.unclaim(offset..offset.saturating_add(claimed)) && !torn {
+                let range = offset..offset.saturating_add(claimed);
+                // Folds must not outlive the block: the next one may end inside of one.
+                let plain = self.unfold(at, range.clone());
+                if self.unclaim(range) && plain && !torn {
                     self.lock().slots.give_back(at);
                 }
             }
@@ -368,17 +375,6 @@ impl Blocks {
             self.space.advise(0..self.space.len(), Hint::DontNeed)
         })?;
         self.file.advise(0, self.space.len() as u64, Hint::DontNeed)
-    }
-
-    /// Takes advice on the order in which blocks will be accessed. The kernel has been told
-    /// already, and nothing else than [`Advice::Random`] may be said (invariant 4); what is left to
-    /// do is to drop what is in memory.
-    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn advise(&self, advice: Advice) -> Result<()> {
-        match advice {
-            Advice::Random => self.evict(),
-            Advice::Normal | Advice::Sequential => Ok(()),
-        }
     }
 }
 

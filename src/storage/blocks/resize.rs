@@ -98,6 +98,7 @@ impl Blocks {
                     return None;
                 }
                 drop(ranges);
+                let bytes = self.fold_end(at, offset, claimed, bytes);
                 match self.reclaim(offset, claimed, bytes) {
                     Reclaimed::Refused => return None,
                     Reclaimed::Torn => {
@@ -107,6 +108,9 @@ impl Blocks {
                     Reclaimed::Done => {}
                 }
                 self.lock().slots.set_claimed(at, bytes);
+                if bytes > claimed {
+                    self.fold(at, offset..offset.saturating_add(bytes));
+                }
                 Some(if torn { usize::MAX } else { claimed })
             }
         }

@@ -16,6 +16,8 @@ pub(crate) struct Slots {
     taken: [bool; SLOTS],
     /// Whether bytes may be left behind the block that starts at a slot, that are not zero.
     torn: [bool; SLOTS],
+    /// Whether parts of the block that starts at a slot may come into memory in large pieces.
+    folded: [bool; SLOTS],
     /// Bytes of a slot.
     slot_bytes: usize,
 }
@@ -27,6 +29,7 @@ impl Slots {
             claimed_bytes: [0; SLOTS],
             taken: [false; SLOTS],
             torn: [false; SLOTS],
+            folded: [false; SLOTS],
             slot_bytes,
         }
     }
@@ -68,6 +71,7 @@ impl Slots {
             row.fill(false);
         }
         self.set_claimed(at, 0);
+        self.set_folded(at, false);
     }
 
     /// Sees to it that the block at byte `at` has room for `bytes`, taking the slots behind it if
@@ -103,6 +107,17 @@ impl Slots {
         let slot = self.slot(at);
         if let Some(torn) = self.torn.get_mut(slot) {
             *torn = true;
+        }
+    }
+
+    pub(crate) fn is_folded(&self, at: usize) -> bool {
+        self.folded.get(self.slot(at)).copied().unwrap_or(false)
+    }
+
+    pub(crate) fn set_folded(&mut self, at: usize, folded: bool) {
+        let slot = self.slot(at);
+        if let Some(known) = self.folded.get_mut(slot) {
+            *known = folded;
         }
     }
 

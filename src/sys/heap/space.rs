@@ -159,6 +159,10 @@ impl Space {
         Ok(())
     }
 
+    pub(crate) fn fold(&self, _range: Range<usize>, _folded: bool) -> io::Result<()> {
+        Ok(())
+    }
+
     /// # Safety
     ///
     /// As in the contract: all of the range shows a file.

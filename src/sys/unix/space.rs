@@ -282,6 +282,20 @@ impl Space {
         unsafe { keep_from_children(at, len) }
     }
 
+    /// Says whether missing pages of `range`, which shows a file, come into memory
+    /// [`FOLD_BYTES`](crate::sys::FOLD_BYTES) at a time.
+    pub(crate) fn fold(&self, range: Range<usize>, folded: bool) -> io::Result<()> {
+        let (at, len) = self.part(&range);
+        let advice = if folded {
+            Advice::LinuxHugepage
+        } else {
+            Advice::LinuxNoHugepage
+        };
+        // SAFETY: this advice changes no byte that the range holds.
+        unsafe { mm::madvise(at, len, advice) }?;
+        Ok(())
+    }
+
     /// Takes the pages of `range` out of the mapping; they stay in the page cache.
     ///
     /// # Safety
