@@ -42,7 +42,8 @@ impl Arena {
     /// `preadv2` for each read. Of what is not, an `io_uring` for the call, and a few entries into
     /// the kernel for each 128 reads; where the system refuses that, up to 32 threads. A buffer of
     /// 64 KiB for each read that is on its way, 16 MiB in all at most, of which only what is used
-    /// takes memory; the longest item, if that is longer; 24 bytes for each location.
+    /// takes memory; the longest item, if that is longer; 24 bytes for each location, and 3 MiB at
+    /// most for those that are on their way.
     pub fn get_many(
         &self,
         locations: &[Location],

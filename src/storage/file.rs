@@ -214,7 +214,7 @@ impl OwnedFile {
             let (file, alignment) = sys::retry(|| self.file.open_direct()).ok()?;
             let page = sys::page_size();
             let fits = alignment.memory <= page && alignment.offset <= page as u64;
-            fits.then_some((file, alignment.offset))
+            fits.then_some((file.shared(), alignment.offset))
         });
         opened.as_ref().map(|(file, block)| (file, *block))
     }

@@ -38,7 +38,7 @@ impl ScratchFile {
     pub(crate) fn create(dir: &ScratchDir) -> Result<Self> {
         let file = dir.create_unnamed()?;
         Ok(Self {
-            file: OwnedFile::new(file, dir.path()),
+            file: OwnedFile::new(file.shared(), dir.path()),
             dir: Some(dir.clone()),
             charged_bytes: AtomicU64::new(0),
             lent: false,

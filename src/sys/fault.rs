@@ -184,12 +184,22 @@ impl Dir {
 }
 
 /// A file whose calls can fail.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct File {
     inner: backend::File,
 }
 
 impl File {
+    pub(crate) fn shared(self) -> Self {
+        let inner = self.inner.shared();
+        Self { inner }
+    }
+
+    pub(crate) fn share(&self) -> io::Result<Self> {
+        let inner = self.inner.share()?;
+        Ok(Self { inner })
+    }
+
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     pub(crate) fn from_std(file: std::fs::File) -> Self {
         let inner = backend::File::from_std(file);

@@ -111,7 +111,7 @@ impl<T: Copy> DiskVec<T> {
     /// # Cost
     ///
     /// That of [`Arena::get_many`](crate::Arena::get_many) for as many items; the vector that is
-    /// returned, and 16 bytes for each index.
+    /// returned, 16 bytes for each index, and 3 MiB at most for those that are on their way.
     #[track_caller]
     pub fn gather(&self, indices: &[usize]) -> Result<Vec<T>> {
         check(indices, self.len());

@@ -98,26 +98,37 @@ fn a_child_reads_by_means_of_its_own() {
         return;
     }
     let (arena, locations) = filled(300);
+    // More than are asked for ahead.
+    let many = || {
+        let locations = locations.clone();
+        std::iter::repeat_n(locations, 30).flatten()
+    };
     for way in ways() {
-        let mut stream = Some(arena.stream_with(&way, locations.clone()));
+        let mut stream = Some(arena.stream_with(&way, many()));
         let begun = stream.as_mut().and_then(Iterator::next).unwrap().unwrap();
         assert_item(&begun, 0, 0, "the first");
         let ended = in_forked_child(|| {
             // What is on its way is the parent's; what is asked for later is the child's own.
-            let stream = stream.take().unwrap();
-            for (id, found) in (1..).zip(stream.take(100)) {
+            let mut stream = stream.take().unwrap();
+            let mut last = None;
+            for (number, found) in (1..).zip(&mut stream) {
+                let id = number % 300;
+                last = Some(found.is_ok());
                 match found {
                     Ok(found) => assert_item(&found, id, len(id), "in the child"),
                     Err(refused) => assert_eq!(refused.kind(), ErrorKind::Forked),
                 }
             }
+            // The child once handed reads to the threads, queues and buffers of its parent.
+            assert_eq!(last, Some(true), "what is asked for later is read");
             let deliver = |index: usize, bytes: &[u8]| {
                 assert_item(bytes, index as u64, len(index as u64), "in the child");
             };
             arena.get_many_with(&way, &locations, deliver).unwrap();
         });
         assert!(ended.success(), "{way:?}: {ended}");
-        for (id, found) in (1..).zip(stream.unwrap()) {
+        for (number, found) in (1..).zip(stream.unwrap()) {
+            let id = number % 300;
             assert_item(&found.unwrap(), id, len(id), "in the parent");
         }
     }

@@ -6,7 +6,7 @@ use std::mem;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::file::OwnedFile;
 use crate::storage::reads::{LazyReads, PIECE_BYTES_MAX, ReadOptions};
-use crate::sys::Hint;
+use crate::sys::{self, Hint};
 
 /// One piece of a file to be read.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,9 @@ pub(crate) const COLD_GAP_BYTES_MAX: u64 = 12 << 10;
 
 /// The most bytes of pieces that are put together of several reads, unless one alone is longer.
 pub(crate) const LONG_BYTES_MAX: usize = 2 << 20;
+
+/// The most pieces that are joined, so that the lists of all reads under way have 3 MiB at most.
+const RUN_PIECES_MAX: usize = 512;
 
 /// The most pieces in a row of which it is not asked whether they are in memory.
 const UNASKED_MAX: u32 = 31;
@@ -126,6 +129,7 @@ impl<'f> Run<'f> {
         };
         let end = piece.offset.saturating_add(piece.len as u64).max(self.end);
         std::ptr::eq(first.file, piece.file)
+            && self.pieces.len() < RUN_PIECES_MAX
             && piece.offset >= first.offset
             && piece.offset <= self.end.saturating_add(gap)
             && end.saturating_sub(first.offset) <= PIECE_BYTES_MAX as u64
@@ -139,7 +143,13 @@ impl<'f> Run<'f> {
 
     /// Passes each piece on; `bytes` are those of the whole run.
     fn deliver(&self, bytes: &[u8], deliver: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
+        let here = sys::process();
         for piece in &self.pieces {
+            // In a forked child the buffer may not be there.
+            if sys::process() != here {
+                let reason = "this process was forked while the batch ran";
+                return Err(Error::refused(ErrorKind::Forked, "read a batch", reason));
+            }
             let at = to_usize(piece.offset.saturating_sub(self.start()))?;
             let item = bytes.get(at..at.saturating_add(piece.len));
             deliver(piece.index, item.ok_or_else(no_memory)?);
@@ -243,6 +253,11 @@ impl<'f> Batch<'f, '_> {
             self.reap(true)?;
             while self.reap(false)? {}
         }
+        let Some(reads) = self.reads.made() else {
+            return Ok(false);
+        };
+        // The caller's function may have forked while we waited.
+        reads.check_owner()?;
         Ok(true)
     }
 

@@ -98,9 +98,19 @@ impl Reads {
         })
     }
 
-    /// Returns whether a read can be started.
+    /// Returns whether a read can be started: never in a forked child, where threads, queues and
+    /// some of the buffers are missing.
     pub(crate) fn has_room(&self) -> bool {
-        !self.free.is_empty()
+        !self.free.is_empty() && sys::process() == self.owner
+    }
+
+    /// Refuses to go on in a forked child.
+    pub(crate) fn check_owner(&self) -> Result<()> {
+        if sys::process() == self.owner {
+            return Ok(());
+        }
+        let reason = "they were started by the process that this one was forked from";
+        Err(Error::refused(ErrorKind::Forked, "finish reads", reason))
     }
 
     /// Returns whether a read was started that did not come back.
@@ -112,6 +122,9 @@ impl Reads {
     /// room for it.
     pub(crate) fn start(&mut self, file: &OwnedFile, offset: u64, len: usize, token: usize) {
         debug_assert!(len <= PIECE_BYTES_MAX && self.has_room());
+        if !self.has_room() {
+            return;
+        }
         let Some(buffer) = self.free.pop() else {
             return;
         };
@@ -147,18 +160,14 @@ impl Reads {
         if self.running == 0 {
             return Ok(None);
         }
-        if sys::process() != self.owner {
-            let reason = "they were started by the process that this one was forked from";
-            return Err(Error::refused(ErrorKind::Forked, "finish reads", reason));
-        }
+        self.check_owner()?;
         if wait && self.untold > 0 {
             self.tell();
         }
         let Some(finished) = self.engine.finished(wait) else {
             // Whoever does not wait goes on to something else, and may come back late.
-            if self.untold > 0 {
-                self.tell();
-            }
+            // What the kernel did not take the last time is told once more; else this is no call.
+            self.tell();
             return Ok(None);
         };
         self.running = self.running.saturating_sub(1);

@@ -111,8 +111,14 @@ impl Engine for Pool {
             // The kernel starts to read at once, and whoever reads then waits for the rest only.
             let _hint = file.advise(read.offset, read.len as u64, Hint::WillNeed);
         }
+        let Ok(file) = file.share() else {
+            // Out of descriptors, for a file that nobody shared before: here and now, then.
+            let finished = do_it(file, read);
+            self.shared.lock().finished.push_back(finished);
+            return;
+        };
         let mut state = self.shared.lock();
-        state.waiting.push_back((file.clone(), read));
+        state.waiting.push_back((file, read));
         let enough = state.idle >= state.waiting.len();
         drop(state);
         if enough {
@@ -130,12 +136,16 @@ impl Engine for Pool {
             if let Some(finished) = state.finished.pop_front() {
                 return Some(finished);
             }
-            if !wait {
+            // Without a thread nobody else would do it.
+            if !wait && !self.threads.is_empty() {
                 return None;
             }
             if let Some((file, read)) = state.waiting.pop_front() {
                 drop(state);
                 return Some(do_it(&file, read));
+            }
+            if !wait {
+                return None;
             }
             let woken = self.shared.ready.wait(state);
             state = woken.unwrap_or_else(PoisonError::into_inner);

@@ -21,13 +21,21 @@ pub(crate) struct File {
     locks: AtomicBool,
 }
 
-impl Clone for File {
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the signatures belong to the contract"
+)]
+impl File {
+    pub(crate) fn shared(self) -> Self {
+        self
+    }
+
     /// Makes a handle to read by; the lock stays with the first.
-    fn clone(&self) -> Self {
-        Self {
+    pub(crate) fn share(&self) -> io::Result<Self> {
+        Ok(Self {
             content: Arc::clone(&self.content),
             locks: AtomicBool::new(false),
-        }
+        })
     }
 }
 

@@ -18,15 +18,52 @@ const DIRECT_ALIGNMENT: Alignment = Alignment {
     offset: 4096,
 };
 
-/// An open file, closed when the last clone is dropped.
-#[derive(Clone, Debug)]
+/// An open file, closed when the last of those who share it is dropped.
+#[derive(Debug)]
 pub(crate) struct File {
-    fd: Arc<OwnedFd>,
+    fd: Descriptor,
+}
+
+/// Who owns the descriptor. To share one takes an allocation, which a global allocator must not make.
+#[derive(Debug)]
+enum Descriptor {
+    Alone(OwnedFd),
+    Shared(Arc<OwnedFd>),
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Alone(fd) => fd.as_fd(),
+            Self::Shared(fd) => fd.as_fd(),
+        }
+    }
 }
 
 impl File {
     pub(super) fn from_fd(fd: OwnedFd) -> Self {
-        Self { fd: Arc::new(fd) }
+        let fd = Descriptor::Alone(fd);
+        Self { fd }
+    }
+
+    /// Lets [`share`](Self::share) do without a system call.
+    pub(crate) fn shared(self) -> Self {
+        let fd = match self.fd {
+            Descriptor::Alone(fd) => Arc::new(fd),
+            Descriptor::Shared(fd) => fd,
+        };
+        let fd = Descriptor::Shared(fd);
+        Self { fd }
+    }
+
+    /// Returns the same open file once more, which stays open on its own.
+    pub(crate) fn share(&self) -> io::Result<Self> {
+        let fd = match &self.fd {
+            Descriptor::Alone(fd) => Arc::new(fd.try_clone()?),
+            Descriptor::Shared(fd) => Arc::clone(fd),
+        };
+        let fd = Descriptor::Shared(fd);
+        Ok(Self { fd })
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
@@ -46,7 +83,7 @@ impl File {
 
     /// Returns the number by which the process knows the open file.
     pub(super) fn number(&self) -> i32 {
-        self.fd.as_raw_fd()
+        self.fd.as_fd().as_raw_fd()
     }
 
     /// Reads once and returns how many bytes of `buffer` are now filled; 0 at the end of the file.
@@ -71,7 +108,7 @@ impl File {
     /// Opens the file again, for reads that go past the page cache.
     pub(crate) fn open_direct(&self) -> io::Result<(Self, Alignment)> {
         let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
-        let path = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        let path = format!("/proc/self/fd/{}", self.fd.as_fd().as_raw_fd());
         let file = Self::from_fd(fs::open(path, flags, Mode::empty())?);
         let asked = StatxFlags::DIOALIGN;
         let facts = fs::statx(&file.fd, c"", AtFlags::EMPTY_PATH, asked);

@@ -75,13 +75,16 @@ impl Ring {
         if process() != self.owner || self.is_broken {
             return Err(read);
         }
+        let Ok(file) = file.share() else {
+            return Err(read);
+        };
         let Some(index) = self.free.pop() else {
             return Err(read);
         };
         let Some(slot) = self.slots.get_mut(index) else {
             return Err(read);
         };
-        let (file, read) = slot.insert((file.clone(), read));
+        let (file, read) = slot.insert((file, read));
         let len = u32::try_from(read.len.min(read.buffer.len())).unwrap_or(u32::MAX);
         let address = read.buffer.address().as_ptr();
         let fd = types::Fd(file.as_fd().as_raw_fd());
