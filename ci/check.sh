@@ -48,7 +48,8 @@ step cargo clippy --locked -p outcore --all-targets --no-default-features -- "${
 # The command that the README names.
 step cargo test --locked
 step cargo test --locked -p outcore --features "$features"
-step cargo test --locked -p outcore --no-default-features --lib --test it
+# What the default features change: batches of reads, and what allocators share with the rest.
+step cargo test --locked -p outcore --no-default-features --lib --test it -- reads spill arena tidy
 step cargo test --locked -p outcore-bench -p bench-compare
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features outcore/${features//,/,outcore/} --no-deps
 

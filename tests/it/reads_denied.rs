@@ -101,7 +101,7 @@ fn a_child_reads_by_means_of_its_own() {
     // More than are asked for ahead.
     let many = || {
         let locations = locations.clone();
-        std::iter::repeat_n(locations, 30).flatten()
+        std::iter::repeat_n(locations, 6).flatten()
     };
     for way in ways() {
         let mut stream = Some(arena.stream_with(&way, many()));
@@ -119,7 +119,6 @@ fn a_child_reads_by_means_of_its_own() {
                     Err(refused) => assert_eq!(refused.kind(), ErrorKind::Forked),
                 }
             }
-            // The child once handed reads to the threads, queues and buffers of its parent.
             assert_eq!(last, Some(true), "what is asked for later is read");
             let deliver = |index: usize, bytes: &[u8]| {
                 assert_item(bytes, index as u64, len(index as u64), "in the child");
