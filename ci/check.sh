@@ -47,7 +47,9 @@ step cargo clippy --locked --workspace --all-targets --features outcore/${featur
 step cargo clippy --locked -p outcore --all-targets --no-default-features -- "${deny[@]}"
 # The command that the README names.
 step cargo test --locked
-step cargo test --locked -p outcore --features "$features"
+# What the other features add: formats. The documents name them.
+step cargo test --locked -p outcore --features "$features" --doc
+step cargo test --locked -p outcore --features "$features" --test it -- arena_formats vec:: ranged::
 # What the default features change: batches of reads, and what allocators share with the rest.
 step cargo test --locked -p outcore --no-default-features --lib --test it -- reads spill arena tidy
 step cargo test --locked -p outcore-bench -p bench-compare
