@@ -358,7 +358,7 @@ fn isolated(
     pushers.iter().map(isolated).collect()
 }
 
-/// What issue 2 asks of outcore against the raw loops.
+/// What is asked of outcore against the raw loops.
 fn goals() -> Vec<Goal> {
     let mut scaling = Goal::new(
         "outcore_2_writers",

@@ -227,7 +227,7 @@ fn workload(
     }
 }
 
-/// What issue 3 asks of outcore against std.
+/// What is asked of outcore against std.
 fn goals() -> Vec<Goal> {
     let faster = Asked::Faster {
         baseline: STD,
@@ -242,7 +242,7 @@ fn goals() -> Vec<Goal> {
     vec![Goal::new(OUTCORE, faster), Goal::new(OUTCORE, small)]
 }
 
-/// What issue 3 asks of single pushes.
+/// What is asked of single pushes.
 fn goals_each() -> Vec<Goal> {
     let longest = Asked::AtMost {
         metric: "longest_push",
