@@ -224,7 +224,10 @@ fn eviction_and_advice_change_no_byte() {
 
 /// Threads that come and go, each with blocks of its own and some of others.
 #[test]
-#[cfg_attr(heap_backend, ignore = "the heaps of eight threads use up the few addresses there")]
+#[cfg_attr(
+    heap_backend,
+    ignore = "the heaps of eight threads use up the few addresses there"
+)]
 fn many_threads_use_one_allocator() {
     let (alloc, dir) = alloc();
     let threads = if cfg!(miri) { 2 } else { 8 };
