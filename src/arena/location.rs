@@ -80,6 +80,13 @@ impl Location {
         usize::from(upper >> 4)
     }
 
+    /// Returns the [`POSITION_BITS`] that are the file and the offset in it.
+    pub(crate) fn position(self) -> u64 {
+        let [upper0, upper1, ..] = self.tag_and_upper.to_le_bytes();
+        let upper = u16::from_le_bytes([upper0, upper1]);
+        (u64::from(upper) << 32) | u64::from(self.lower)
+    }
+
     /// Returns where the item starts in its file, in bytes.
     pub(crate) fn offset(self) -> u64 {
         let [upper0, upper1, ..] = self.tag_and_upper.to_le_bytes();

@@ -5,8 +5,8 @@ use crate::error::Result;
 use crate::storage::reads::ReadOptions;
 use crate::storage::reads::batch::{Piece, prefetch, read_batch};
 
-/// A location, and its index among those that were asked for.
-type Numbered = (Location, usize);
+/// A position, and the index of its location among those that were asked for.
+type Numbered = (u64, usize);
 
 impl Arena {
     /// Reads many items and passes each to `deliver`, with its index in `locations`.
@@ -42,8 +42,7 @@ impl Arena {
     /// `preadv2` for each read. Of what is not, an `io_uring` for the call, and a few entries into
     /// the kernel for each 128 reads; where the system refuses that, up to 32 threads. A buffer of
     /// 64 KiB for each read that is on its way, 16 MiB in all at most, of which only what is used
-    /// takes memory; the longest item, if that is longer; 24 bytes for each location, and 3 MiB at
-    /// most for those that are on their way.
+    /// takes memory; the longest item, if that is longer; and 16 bytes for each location.
     pub fn get_many(
         &self,
         locations: &[Location],
@@ -63,41 +62,41 @@ impl Arena {
         locations: &[Location],
         mut deliver: impl FnMut(usize, &[u8]),
     ) -> Result<()> {
-        let (order, empty) = self.in_file_order(locations)?;
-        for index in empty {
+        let order = self.in_file_order(locations)?;
+        for index in locations
+            .iter()
+            .zip(0..)
+            .filter_map(|(location, index)| location.is_empty().then_some(index))
+        {
             deliver(index, &[]);
         }
-        read_batch(options, self.pieces(&order), &mut deliver)
+        let piece = |number| self.piece(locations, order.get(number)?);
+        read_batch(options, &piece, &mut deliver)
     }
 
-    /// Checks all locations and returns those of items with bytes, sorted, with their indices; and
-    /// the indices of the others.
-    fn in_file_order(&self, locations: &[Location]) -> Result<(Vec<Numbered>, Vec<usize>)> {
-        let mut empty = Vec::new();
+    /// Checks all locations and returns those of items with bytes, in the order of the files.
+    fn in_file_order(&self, locations: &[Location]) -> Result<Vec<Numbered>> {
         let mut order: Vec<Numbered> = Vec::new();
-        order
-            .try_reserve_exact(locations.len())
-            .map_err(|_full| no_memory())?;
+        let reserved = order.try_reserve_exact(locations.len());
+        reserved.map_err(|_full| no_memory())?;
         for (index, location) in locations.iter().enumerate() {
-            match self.find(*location)? {
-                Some(_) => order.push((*location, index)),
-                None => empty.push(index),
+            if self.find(*location)?.is_some() {
+                order.push((location.position(), index));
             }
         }
-        order.sort_unstable();
-        Ok((order, empty))
+        order.sort_unstable_by_key(|(position, _index)| *position);
+        Ok(order)
     }
 
-    /// Returns where the items are. All of them were found before, and no file goes away.
-    fn pieces(&self, order: &[Numbered]) -> impl Iterator<Item = Piece<'_>> {
-        let shards: Vec<_> = self.inner.shards().collect();
-        order.iter().filter_map(move |(location, index)| {
-            Some(Piece {
-                file: &shards.get(location.file())?.file,
-                offset: location.offset(),
-                len: usize::try_from(location.len()).unwrap_or(usize::MAX),
-                index: *index,
-            })
+    /// Returns where an item is. It was found before, and no file goes away.
+    fn piece(&self, locations: &[Location], (_, index): &Numbered) -> Option<Piece<'_>> {
+        let location = locations.get(*index)?;
+        let shard = self.inner.shards.get(location.file())?.get()?;
+        Some(Piece {
+            file: &shard.file,
+            offset: location.offset(),
+            len: usize::try_from(location.len()).unwrap_or(usize::MAX),
+            index: *index,
         })
     }
 }
@@ -128,9 +127,10 @@ impl ArenaMap {
     /// # Cost
     ///
     /// One `fadvise` for items that are close together. It starts the read, so when the device has
-    /// more to do than it can queue, it waits for it. 24 bytes for each location.
+    /// more to do than it can queue, it waits for it. 16 bytes for each location.
     pub fn prefetch_many(&self, locations: &[Location]) -> Result<()> {
-        let (order, _empty) = self.arena().in_file_order(locations)?;
-        prefetch(self.arena().pieces(&order))
+        let order = self.arena().in_file_order(locations)?;
+        let place = |number| self.arena().piece(locations, number);
+        prefetch(order.iter().filter_map(place))
     }
 }

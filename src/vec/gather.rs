@@ -50,27 +50,26 @@ impl<T> DiskVec<T> {
         match self.region.filed()? {
             Some((file, filed)) if !Self::ZERO_SIZED => {
                 let order = in_order(indices)?;
-                prefetch(self.pieces(&order, file, &filed))
+                let pieces = order.iter();
+                prefetch(pieces.filter_map(|element| self.piece(element, file, &filed)))
             }
             _ => Ok(()),
         }
     }
 
-    /// Returns where those elements are that are wholly in the file.
-    fn pieces<'f>(
+    /// Returns where an element is that is wholly in the file.
+    fn piece<'f>(
         &self,
-        order: &[(usize, usize)],
+        &(index, place): &(usize, usize),
         file: &'f OwnedFile,
         filed: &Range<usize>,
-    ) -> impl Iterator<Item = Piece<'f>> {
-        order.iter().filter_map(move |&(index, place)| {
-            let bytes = self.place_in_region(index);
-            is_inside(&bytes, filed).then_some(Piece {
-                file,
-                offset: bytes.start as u64,
-                len: size_of::<T>(),
-                index: place,
-            })
+    ) -> Option<Piece<'f>> {
+        let bytes = self.place_in_region(index);
+        is_inside(&bytes, filed).then_some(Piece {
+            file,
+            offset: bytes.start as u64,
+            len: size_of::<T>(),
+            index: place,
         })
     }
 
@@ -111,7 +110,7 @@ impl<T: Copy> DiskVec<T> {
     /// # Cost
     ///
     /// That of [`Arena::get_many`](crate::Arena::get_many) for as many items; the vector that is
-    /// returned, 16 bytes for each index, and 3 MiB at most for those that are on their way.
+    /// returned, and 16 bytes for each index.
     #[track_caller]
     pub fn gather(&self, indices: &[usize]) -> Result<Vec<T>> {
         check(indices, self.len());
@@ -126,21 +125,22 @@ impl<T: Copy> DiskVec<T> {
             copies.extend(indices.iter().filter_map(|index| self.get(*index)));
             return Ok(copies);
         };
-        let order = in_order(indices)?;
+        let mut order = in_order(indices)?;
         let places = copies.spare_capacity_mut();
         let mut count = 0_usize;
-        for &(index, place) in &order {
+        order.retain(|&(index, place)| {
+            let is_filed = is_inside(&self.place_in_region(index), &filed);
             // Those behind are in memory, and so is a part of the one at the border.
-            if !is_inside(&self.place_in_region(index), &filed) {
+            if !is_filed {
                 if let (Some(target), Some(element)) = (places.get_mut(place), self.get(index)) {
                     target.write(*element);
                     count = count.saturating_add(1);
                 }
             }
-        }
-        let options = ReadOptions::new();
-        let pieces = self.pieces(&order, file, &filed);
-        read_batch(&options, pieces, &mut |place, bytes| {
+            is_filed
+        });
+        let piece = |number| self.piece(order.get(number)?, file, &filed);
+        read_batch(&ReadOptions::new(), &piece, &mut |place, bytes| {
             if let Some(target) = places.get_mut(place) {
                 copy_element(bytes, target);
                 count = count.saturating_add(1);

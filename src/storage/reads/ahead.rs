@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::file::OwnedFile;
-use crate::storage::reads::batch::{COLD_GAP_BYTES_MAX, Warmth, reserve};
+use crate::storage::reads::batch::reserve;
+use crate::storage::reads::tasks::{Tasks, joined};
+use crate::storage::reads::warmth::{COLD_GAP_BYTES_MAX, Warmth};
 use crate::storage::reads::{LazyReads, PIECE_BYTES_MAX, ReadOptions};
 
 /// The most bytes that are on their way or wait to be taken, unless one piece alone is longer.
@@ -28,9 +30,8 @@ pub(crate) struct Ahead<F> {
     bytes: usize,
     /// Neighbours at the end of the queue that will be one read.
     run: Option<Run<F>>,
-    /// What is under way, by token.
-    tasks: Vec<Option<Task<F>>>,
-    tokens: Vec<usize>,
+    /// What is under way.
+    tasks: Tasks<Task<F>>,
 }
 
 /// A piece.
@@ -85,8 +86,7 @@ impl<F: AsRef<OwnedFile> + Clone> Ahead<F> {
             taken: 0,
             bytes: 0,
             run: None,
-            tasks: Vec::new(),
-            tokens: Vec::new(),
+            tasks: Tasks::default(),
         }
     }
 
@@ -121,11 +121,10 @@ impl<F: AsRef<OwnedFile> + Clone> Ahead<F> {
         let number = self.next_number();
         if let Some(run) = &mut self.run {
             let same = std::ptr::eq(run.file.as_ref(), file.as_ref());
-            let near = offset >= run.offset && offset <= run.end.saturating_add(COLD_GAP_BYTES_MAX);
-            let whole = end.max(run.end).saturating_sub(run.offset);
-            if same && near && whole <= PIECE_BYTES_MAX as u64 {
+            let joined = joined(run.offset, run.end, offset, len, COLD_GAP_BYTES_MAX);
+            if let Some(end) = joined.filter(|_end| same) {
                 run.pieces.push((number, offset, len));
-                run.end = run.end.max(end);
+                run.end = end;
                 self.expect(len, Vec::new());
                 return;
             }
@@ -226,7 +225,7 @@ impl<F: AsRef<OwnedFile> + Clone> Ahead<F> {
             return;
         }
         let (file, offset) = (run.file.clone(), run.offset);
-        let token = self.token(Task::Run(run));
+        let token = self.tasks.keep(Task::Run(run));
         self.start(file.as_ref(), offset, len, token);
     }
 
@@ -251,7 +250,7 @@ impl<F: AsRef<OwnedFile> + Clone> Ahead<F> {
                 let read = file.as_ref().read_to_end_of(&mut bytes, len, offset);
                 return self.answer(number, read.map(|()| bytes));
             }
-            let token = self.token(Task::Part {
+            let token = self.tasks.keep(Task::Part {
                 file: file.clone(),
                 offset,
                 number,
@@ -301,8 +300,7 @@ impl<F: AsRef<OwnedFile> + Clone> Ahead<F> {
             return Ok(false);
         };
         let token = done.token();
-        self.tokens.push(token);
-        match self.tasks.get_mut(token).and_then(Option::take) {
+        match self.tasks.take(token) {
             Some(Task::Run(run)) => {
                 let len = usize::try_from(run.end.saturating_sub(run.offset));
                 let len = len.unwrap_or(usize::MAX);
@@ -331,7 +329,7 @@ impl<F: AsRef<OwnedFile> + Clone> Ahead<F> {
                     Err(refused) => self.answer(number, Err(refused)),
                 }
             }
-            None => debug_assert!(false, "no read was for {token}"),
+            None => {}
         }
         if let Some(reads) = self.reads.made() {
             reads.give_back(done);
@@ -371,18 +369,6 @@ impl<F: AsRef<OwnedFile> + Clone> Ahead<F> {
     fn entry(&mut self, number: u64) -> Option<&mut Entry> {
         let index = number.checked_sub(self.taken)?;
         self.queue.get_mut(usize::try_from(index).ok()?)
-    }
-
-    /// Keeps a task, and returns what its read is to be called.
-    fn token(&mut self, task: Task<F>) -> usize {
-        let token = self.tokens.pop().unwrap_or_else(|| {
-            self.tasks.push(None);
-            self.tasks.len().saturating_sub(1)
-        });
-        if let Some(place) = self.tasks.get_mut(token) {
-            *place = Some(task);
-        }
-        token
     }
 }
 

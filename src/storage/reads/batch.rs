@@ -2,9 +2,12 @@
 //! once, the rest by an engine.
 
 use std::mem;
+use std::ops::Range;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::file::OwnedFile;
+use crate::storage::reads::tasks::{Tasks, joined};
+use crate::storage::reads::warmth::{COLD_GAP_BYTES_MAX, Warmth};
 use crate::storage::reads::{LazyReads, PIECE_BYTES_MAX, ReadOptions};
 use crate::sys::{self, Hint};
 
@@ -19,85 +22,79 @@ pub(crate) struct Piece<'f> {
     pub(crate) index: usize,
 }
 
-/// Pieces that are not further apart than this many bytes are one read while they are found in
-/// memory: to copy so many bytes takes about as long as to enter the kernel once more.
-const WARM_GAP_BYTES_MAX: u64 = 4 << 10;
-
-/// The same while they are not: a device takes hardly longer for so many bytes more.
-pub(crate) const COLD_GAP_BYTES_MAX: u64 = 12 << 10;
+/// The least bytes of what pieces that are in memory are read into.
+const SCRATCH_BYTES_MIN: usize = 4 << 10;
 
 /// The most bytes of pieces that are put together of several reads, unless one alone is longer.
 pub(crate) const LONG_BYTES_MAX: usize = 2 << 20;
 
-/// The most pieces that are joined, so that the lists of all reads under way have 3 MiB at most.
-const RUN_PIECES_MAX: usize = 512;
-
-/// The most pieces in a row of which it is not asked whether they are in memory.
-const UNASKED_MAX: u32 = 31;
-
 /// Reads pieces and passes each to `deliver` with its index, in any order.
 ///
-/// `pieces` come sorted by file and offset, for neighbours to be joined. The first error ends the
+/// `piece` says which: number 0, 1 and so on until there is none, the same whenever it is asked.
+/// They come sorted by file and offset, for neighbours to be joined. The first error ends the
 /// batch; part of it may have been delivered. A panic of `deliver` goes through.
 pub(crate) fn read_batch<'f>(
     options: &ReadOptions,
-    pieces: impl Iterator<Item = Piece<'f>>,
+    piece: &dyn Fn(usize) -> Option<Piece<'f>>,
     deliver: &mut dyn FnMut(usize, &[u8]),
 ) -> Result<()> {
     let mut batch = Batch {
         options,
+        pieces: piece,
         reads: LazyReads::default(),
         warmth: Warmth::new(options),
         scratch: Vec::new(),
-        run: Run::default(),
-        tasks: Vec::new(),
-        tokens: Vec::new(),
-        spare: Vec::new(),
+        tasks: Tasks::default(),
         long_bytes: 0,
         deliver,
     };
-    for piece in pieces {
-        if !batch.run.takes(&piece, batch.warmth.gap()) {
-            batch.send()?;
+    let mut waiting: Option<Run<'f>> = None;
+    for number in 0.. {
+        let Some(piece) = piece(number) else {
+            break;
+        };
+        let gap = batch.warmth.gap();
+        if waiting.as_mut().is_some_and(|run| run.add(&piece, gap)) {
+            continue;
         }
-        batch.run.add(piece);
+        if let Some(run) = waiting.replace(Run::new(number, piece)) {
+            batch.send(run)?;
+        }
     }
-    batch.send()?;
+    if let Some(run) = waiting {
+        batch.send(run)?;
+    }
     while batch.reap(true)? {}
     Ok(())
 }
 
 struct Batch<'f, 'd> {
     options: &'d ReadOptions,
+    pieces: &'d dyn Fn(usize) -> Option<Piece<'f>>,
     /// For what is not in memory.
     reads: LazyReads,
     warmth: Warmth,
     /// For what is in memory.
     scratch: Vec<u8>,
-    /// What is being joined.
-    run: Run<'f>,
-    /// What is under way, by token.
-    tasks: Vec<Task<'f>>,
-    tokens: Vec<usize>,
-    /// Empty lists of pieces, to be used again.
-    spare: Vec<Vec<Piece<'f>>>,
+    /// What is under way.
+    tasks: Tasks<Task<'f>>,
     /// Bytes of the items of which parts are under way.
     long_bytes: usize,
     deliver: &'d mut dyn FnMut(usize, &[u8]),
 }
 
 /// Neighbours: one read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Run<'f> {
-    pieces: Vec<Piece<'f>>,
+    first: Piece<'f>,
+    /// The number of the first, and of the one behind the last.
+    numbers: Range<usize>,
     end: u64,
 }
 
 /// What a read is for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Task<'f> {
-    #[default]
-    Nothing,
     Run(Run<'f>),
     /// Some bytes of a long item, which is the task of another token.
     Part {
@@ -114,43 +111,52 @@ enum Task<'f> {
 }
 
 impl<'f> Run<'f> {
-    fn start(&self) -> u64 {
-        self.pieces.first().map_or(0, |first| first.offset)
+    fn new(number: usize, first: Piece<'f>) -> Self {
+        Self {
+            first,
+            numbers: number..number.saturating_add(1),
+            end: first.offset.saturating_add(first.len as u64),
+        }
     }
 
     fn len(&self) -> u64 {
-        self.end.saturating_sub(self.start())
+        self.end.saturating_sub(self.first.offset)
     }
 
-    /// Returns whether a piece is near enough to be read together with the others.
-    fn takes(&self, piece: &Piece<'f>, gap: u64) -> bool {
-        let Some(first) = self.pieces.first() else {
-            return true;
+    /// Adds the next piece if it is near enough to be read together with the others.
+    fn add(&mut self, piece: &Piece<'f>, gap: u64) -> bool {
+        if !std::ptr::eq(self.first.file, piece.file) {
+            return false;
+        }
+        let (offset, len) = (piece.offset, piece.len);
+        let Some(end) = joined(self.first.offset, self.end, offset, len, gap) else {
+            return false;
         };
-        let end = piece.offset.saturating_add(piece.len as u64).max(self.end);
-        std::ptr::eq(first.file, piece.file)
-            && self.pieces.len() < RUN_PIECES_MAX
-            && piece.offset >= first.offset
-            && piece.offset <= self.end.saturating_add(gap)
-            && end.saturating_sub(first.offset) <= PIECE_BYTES_MAX as u64
-    }
-
-    fn add(&mut self, piece: Piece<'f>) {
-        let end = piece.offset.saturating_add(piece.len as u64);
-        self.end = self.end.max(end);
-        self.pieces.push(piece);
+        self.end = end;
+        self.numbers.end = self.numbers.end.saturating_add(1);
+        true
     }
 
     /// Passes each piece on; `bytes` are those of the whole run.
-    fn deliver(&self, bytes: &[u8], deliver: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
+    fn deliver(
+        &self,
+        bytes: &[u8],
+        pieces: &dyn Fn(usize) -> Option<Piece<'f>>,
+        deliver: &mut dyn FnMut(usize, &[u8]),
+    ) -> Result<()> {
         let here = sys::process();
-        for piece in &self.pieces {
+        for number in self.numbers.clone() {
+            let piece = if number == self.numbers.start {
+                self.first
+            } else {
+                pieces(number).ok_or_else(no_memory)?
+            };
             // In a forked child the buffer may not be there.
             if sys::process() != here {
                 let reason = "this process was forked while the batch ran";
                 return Err(Error::refused(ErrorKind::Forked, "read a batch", reason));
             }
-            let at = to_usize(piece.offset.saturating_sub(self.start()))?;
+            let at = to_usize(piece.offset.saturating_sub(self.first.offset))?;
             let item = bytes.get(at..at.saturating_add(piece.len));
             deliver(piece.index, item.ok_or_else(no_memory)?);
         }
@@ -160,42 +166,26 @@ impl<'f> Run<'f> {
 
 impl<'f> Batch<'f, '_> {
     /// Reads what was joined, or starts to.
-    fn send(&mut self) -> Result<()> {
-        let Some(first) = self.run.pieces.first().copied() else {
-            return Ok(());
-        };
-        let next = Run {
-            pieces: self.spare.pop().unwrap_or_default(),
-            end: 0,
-        };
-        let run = mem::replace(&mut self.run, next);
+    fn send(&mut self, run: Run<'f>) -> Result<()> {
+        let first = run.first;
         let len = to_usize(run.len())?;
         if len > PIECE_BYTES_MAX {
-            self.recycle(run);
             return self.send_long(first);
         }
         if self.warmth.asks() {
-            if self.scratch.len() < len {
-                reserve(&mut self.scratch, len)?;
-            }
-            let bytes = self.scratch.get_mut(..len).unwrap_or_default();
+            let bytes = room(&mut self.scratch, len)?;
             let found = first.file.read_cached(bytes, first.offset);
             self.warmth.answered(found);
             if found {
-                run.deliver(bytes, self.deliver)?;
-                self.recycle(run);
-                return Ok(());
+                return run.deliver(bytes, self.pieces, self.deliver);
             }
         }
         if !self.make_room()? {
-            if self.scratch.len() < len {
-                reserve(&mut self.scratch, len)?;
-            }
-            let bytes = self.scratch.get_mut(..len).unwrap_or_default();
+            let bytes = room(&mut self.scratch, len)?;
             first.file.read_over(bytes, first.offset)?;
-            return run.deliver(bytes, self.deliver);
+            return run.deliver(bytes, self.pieces, self.deliver);
         }
-        let token = self.token(Task::Run(run));
+        let token = self.tasks.keep(Task::Run(run));
         self.start(first.file, first.offset, len, token);
         Ok(())
     }
@@ -226,7 +216,7 @@ impl<'f> Batch<'f, '_> {
         reserve(&mut bytes, piece.len)?;
         self.long_bytes = self.long_bytes.saturating_add(piece.len);
         let missing = piece.len;
-        let of = self.token(Task::Long {
+        let of = self.tasks.keep(Task::Long {
             piece,
             bytes,
             missing,
@@ -235,7 +225,7 @@ impl<'f> Batch<'f, '_> {
         while at < piece.len {
             let len = piece.len.saturating_sub(at).min(PIECE_BYTES_MAX);
             self.make_room()?;
-            let token = self.token(Task::Part { of, at, len });
+            let token = self.tasks.keep(Task::Part { of, at, len });
             let offset = piece.offset.saturating_add(at as u64);
             self.start(piece.file, offset, len, token);
             at = at.saturating_add(len);
@@ -276,15 +266,13 @@ impl<'f> Batch<'f, '_> {
             return Ok(false);
         };
         let token = done.token();
-        match self.take(token) {
-            Task::Run(run) => {
-                if let Some(first) = run.pieces.first() {
-                    let bytes = done.complete(first.file, first.offset, to_usize(run.len())?)?;
-                    run.deliver(bytes, self.deliver)?;
-                }
-                self.recycle(run);
+        match self.tasks.take(token) {
+            Some(Task::Run(run)) => {
+                let (first, len) = (run.first, to_usize(run.len())?);
+                let bytes = done.complete(first.file, first.offset, len)?;
+                run.deliver(bytes, self.pieces, self.deliver)?;
             }
-            Task::Part { of, at, len } => {
+            Some(Task::Part { of, at, len }) => {
                 let Some(Task::Long {
                     piece,
                     bytes,
@@ -299,84 +287,18 @@ impl<'f> Batch<'f, '_> {
                 target.ok_or_else(no_memory)?.copy_from_slice(part);
                 *missing = missing.saturating_sub(len);
                 if *missing == 0 {
-                    if let Task::Long { piece, bytes, .. } = self.take(of) {
+                    if let Some(Task::Long { piece, bytes, .. }) = self.tasks.take(of) {
                         self.long_bytes = self.long_bytes.saturating_sub(piece.len);
                         (self.deliver)(piece.index, &bytes);
                     }
                 }
             }
-            Task::Nothing | Task::Long { .. } => debug_assert!(false, "no read was for {token}"),
+            Some(Task::Long { .. }) | None => debug_assert!(false, "no read was for {token}"),
         }
         if let Some(reads) = self.reads.made() {
             reads.give_back(done);
         }
         Ok(true)
-    }
-
-    /// Keeps a task, and returns what its read is to be called.
-    fn token(&mut self, task: Task<'f>) -> usize {
-        let token = self.tokens.pop().unwrap_or_else(|| {
-            self.tasks.push(Task::Nothing);
-            self.tasks.len().saturating_sub(1)
-        });
-        if let Some(place) = self.tasks.get_mut(token) {
-            *place = task;
-        }
-        token
-    }
-
-    fn take(&mut self, token: usize) -> Task<'f> {
-        self.tokens.push(token);
-        self.tasks.get_mut(token).map(mem::take).unwrap_or_default()
-    }
-
-    fn recycle(&mut self, run: Run<'f>) {
-        let mut pieces = run.pieces;
-        pieces.clear();
-        self.spare.push(pieces);
-    }
-}
-
-/// Whether pieces are worth a look into memory before an engine is asked: as long as they are
-/// found there, and now and then afterwards.
-#[derive(Debug)]
-pub(crate) struct Warmth {
-    /// Pieces until the next question.
-    unasked: u32,
-    /// How many there were before the last one.
-    pause: u32,
-    never: bool,
-}
-
-impl Warmth {
-    pub(crate) fn new(options: &ReadOptions) -> Self {
-        Self {
-            unasked: 0,
-            pause: 0,
-            // The question itself would bring the piece into the page cache.
-            never: options.is_direct(),
-        }
-    }
-
-    pub(crate) fn asks(&mut self) -> bool {
-        let now = self.unasked == 0 && !self.never;
-        self.unasked = self.unasked.saturating_sub(1);
-        now
-    }
-
-    pub(crate) fn answered(&mut self, found: bool) {
-        let longer = self.pause.saturating_mul(2).saturating_add(1);
-        self.pause = if found { 0 } else { longer.min(UNASKED_MAX) };
-        self.unasked = self.pause;
-    }
-
-    /// Returns how far pieces may be apart to be one read.
-    fn gap(&self) -> u64 {
-        if self.pause == 0 && !self.never {
-            WARM_GAP_BYTES_MAX
-        } else {
-            COLD_GAP_BYTES_MAX
-        }
     }
 }
 
@@ -404,6 +326,14 @@ pub(crate) fn prefetch<'f>(pieces: impl Iterator<Item = Piece<'f>>) -> Result<()
     waiting.map_or(Ok(()), |(file, start, end)| {
         file.advise(start, end.saturating_sub(start), Hint::WillNeed)
     })
+}
+
+/// Returns `len` bytes of a vector, which is made longer where it has to be.
+fn room(bytes: &mut Vec<u8>, len: usize) -> Result<&mut [u8]> {
+    if bytes.len() < len {
+        reserve(bytes, len.next_power_of_two().max(SCRATCH_BYTES_MIN))?;
+    }
+    Ok(bytes.get_mut(..len).unwrap_or_default())
 }
 
 /// Makes a vector `len` zeros long.

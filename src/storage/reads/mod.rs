@@ -20,9 +20,11 @@ pub(crate) mod ahead;
 pub(crate) mod batch;
 mod options;
 mod pool;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod uring;
+mod warmth;
 
 pub use self::options::ReadOptions;
 

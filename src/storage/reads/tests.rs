@@ -116,15 +116,17 @@ fn read(
     bytes: &[u8],
     pieces: &[(u64, usize)],
 ) -> (usize, Result<()>) {
-    let asked = pieces.iter().enumerate();
-    let asked = asked.map(|(index, &(offset, len))| Piece {
-        file,
-        offset,
-        len,
-        index,
-    });
+    let asked = |index| {
+        let &(offset, len): &(u64, usize) = pieces.get(index)?;
+        Some(Piece {
+            file,
+            offset,
+            len,
+            index,
+        })
+    };
     let mut seen = HashSet::new();
-    let answer = read_batch(way, asked, &mut |index, got| {
+    let answer = read_batch(way, &asked, &mut |index, got| {
         let (offset, len) = pieces[index];
         let start = usize::try_from(offset).unwrap();
         let same = got == &bytes[start..start + len];
@@ -189,13 +191,7 @@ fn the_end_of_the_file_is_the_same_error_by_every_way() {
             (end - 1000, PIECE_BYTES_MAX + 2000),
         ] {
             make_cold(&file);
-            let asked = Piece {
-                file: &file,
-                offset: past.0,
-                len: past.1,
-                index: 0,
-            };
-            let answer = read_batch(&way, [asked].into_iter(), &mut |_, _| panic!("delivered"));
+            let (_, answer) = read(&way, &file, &bytes, &[past]);
             let error = answer.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Io, "{way:?}: {error}");
             let message = error.to_string();
@@ -346,18 +342,21 @@ fn a_panic_in_the_middle_waits_for_what_is_under_way() {
     for way in ways() {
         for after in [0, 1, 20] {
             make_cold(&file);
-            let asked = pieces.iter().map(|&(offset, len)| Piece {
-                file: &file,
-                offset,
-                len,
-                index: 0,
-            });
+            let asked = |index| {
+                let &(offset, len): &(u64, usize) = pieces.get(index)?;
+                Some(Piece {
+                    file: &file,
+                    offset,
+                    len,
+                    index,
+                })
+            };
             let mut count = 0;
             let deliver = &mut |_, _: &[u8]| {
                 assert!(count < after, "planted");
                 count += 1;
             };
-            let panicked = catch_unwind(AssertUnwindSafe(|| read_batch(&way, asked, deliver)));
+            let panicked = catch_unwind(AssertUnwindSafe(|| read_batch(&way, &asked, deliver)));
             panicked.unwrap_err();
         }
         let (count, answer) = read(&way, &file, &bytes, &pieces);
