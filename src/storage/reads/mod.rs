@@ -33,6 +33,7 @@ use std::io;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::file::OwnedFile;
+use crate::storage::reads::batch::LONG_BYTES_MAX;
 use crate::storage::reads::pool::Pool;
 use crate::storage::reads::uring::Uring;
 use crate::storage::stats;
@@ -84,11 +85,9 @@ impl Reads {
     ///
     /// There is no memory for the buffers.
     pub(crate) fn new(options: &ReadOptions) -> io::Result<Self> {
-        let depth = options.in_flight_reads();
         let is_direct = options.is_direct();
-        // Direct reads are rounded to whole blocks on both sides.
-        let slack = if is_direct { sys::page_size() } else { 0 };
-        let len = PIECE_BYTES_MAX.saturating_add(slack.saturating_mul(2));
+        let len = buffer_len(is_direct, sys::page_size());
+        let depth = options.in_flight_reads().min(depth_max(len));
         let free = sys::retry(|| Buffer::several(depth, len, !is_direct))?;
         Ok(Self {
             engine: engine_for(options, depth),
@@ -231,6 +230,22 @@ impl Done {
         }
         Ok(bytes)
     }
+}
+
+/// Returns the bytes of a buffer where pages have so many.
+fn buffer_len(is_direct: bool, page: usize) -> usize {
+    // Direct reads are rounded to whole blocks on both sides, and no block is longer than a page.
+    let slack = if is_direct { page.saturating_mul(2) } else { 0 };
+    let len = PIECE_BYTES_MAX.saturating_add(slack);
+    len.checked_next_multiple_of(page).unwrap_or(len)
+}
+
+/// Returns how many buffers of so many bytes there may be, beside one for what is in memory and
+/// what is put together of several reads.
+fn depth_max(buffer_len: usize) -> usize {
+    let others = PIECE_BYTES_MAX.saturating_add(LONG_BYTES_MAX);
+    let left = BUFFER_BYTES_MAX.saturating_sub(others);
+    left.checked_div(buffer_len).unwrap_or(0).max(1)
 }
 
 /// Returns the engine that the system lets us have.

@@ -1,8 +1,5 @@
 //! How many reads at a time, and past the page cache or through it.
 
-use crate::storage::reads::batch::LONG_BYTES_MAX;
-use crate::storage::reads::{BUFFER_BYTES_MAX, PIECE_BYTES_MAX};
-
 /// How a batch of reads is done: by [`Arena::get_many_with`](crate::Arena::get_many_with) and its
 /// kin.
 ///
@@ -36,14 +33,8 @@ pub struct ReadOptions {
 /// more only wait in the kernel.
 const IN_FLIGHT: usize = 128;
 
-/// The most reads at a time: their buffers, one more, and what is put together of several reads
-/// take at most [`BUFFER_BYTES_MAX`].
-const IN_FLIGHT_MAX: usize = 192;
-
-const _: () = assert!(
-    IN_FLIGHT_MAX * (PIECE_BYTES_MAX + 2 * 4096) + PIECE_BYTES_MAX + LONG_BYTES_MAX
-        <= BUFFER_BYTES_MAX
-);
+/// The most reads at a time. Where pages are large, the memory for them may end earlier.
+pub(crate) const IN_FLIGHT_MAX: usize = 192;
 
 impl ReadOptions {
     /// The usual way: 128 reads at a time, through the page cache, by `io_uring` where the system
@@ -57,7 +48,8 @@ impl ReadOptions {
     }
 
     /// Sets how many reads are under way at a time, from 1 to 192. Numbers outside of that are
-    /// taken for the nearest inside.
+    /// taken for the nearest inside, and where pages are larger than 4 KiB it may be fewer: their
+    /// buffers take 16 MiB at most.
     ///
     /// More keep a device busy that does many at a time; fewer leave some of it to others.
     pub const fn in_flight(mut self, reads: usize) -> Self {

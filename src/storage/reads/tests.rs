@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::ahead::Ahead;
+use super::batch::LONG_BYTES_MAX;
 use super::batch::{Piece, read_batch};
-use super::{PIECE_BYTES_MAX, ReadOptions, Reads};
+use super::options::IN_FLIGHT_MAX;
+use super::{BUFFER_BYTES_MAX, PIECE_BYTES_MAX, ReadOptions, Reads, buffer_len, depth_max};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::dir::ScratchDir;
 use crate::storage::file::OwnedFile;
@@ -382,6 +384,21 @@ fn reads_that_are_dropped_are_waited_for() {
         drop(reads);
         drop(first);
     }
+}
+
+/// Where pages have 64 KiB, each buffer of a direct read has three of them, and 192 took 36 MiB.
+#[test]
+fn buffers_take_16_mib_at_most_whatever_the_page() {
+    for page in [4 << 10, 16 << 10, 64 << 10] {
+        for is_direct in [false, true] {
+            let len = buffer_len(is_direct, page);
+            let depth = IN_FLIGHT_MAX.min(depth_max(len));
+            assert!(depth >= 64 && len >= PIECE_BYTES_MAX && len % page == 0);
+            let all = depth * len + PIECE_BYTES_MAX + LONG_BYTES_MAX;
+            assert!(all <= BUFFER_BYTES_MAX, "{all} bytes with pages of {page}");
+        }
+    }
+    assert_eq!(depth_max(buffer_len(true, 4096)).min(IN_FLIGHT_MAX), 192);
 }
 
 fn errno(error: &Error) -> Option<i32> {
