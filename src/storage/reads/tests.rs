@@ -386,6 +386,33 @@ fn reads_that_are_dropped_are_waited_for() {
     }
 }
 
+/// A child found room in its parent's engine: a read was queued there, in a ring that the child
+/// does not have or for threads that it does not have, and whoever waited for it did so for ever.
+#[test]
+fn a_child_starts_no_read_in_the_engine_of_its_parent() {
+    let bytes = content();
+    let file = cold_file(&bytes);
+    for way in ways() {
+        make_cold(&file);
+        let mut reads = Reads::new(&way).unwrap();
+        reads.start(&file, 0, 4000, 0);
+        // All that tells a child from its parent.
+        let parent = std::mem::replace(&mut reads.owner, u64::MAX);
+        assert!(!reads.has_room(), "{way:?}");
+        assert_eq!(
+            reads.check_owner().unwrap_err().kind(),
+            ErrorKind::Forked,
+            "{way:?}"
+        );
+        for wait in [false, true] {
+            let refused = reads.finished(wait).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Forked, "{way:?}");
+        }
+        reads.owner = parent;
+        assert!(reads.finished(true).unwrap().is_some(), "{way:?}");
+    }
+}
+
 /// Where pages have 64 KiB, each buffer of a direct read has three of them, and 192 took 36 MiB.
 #[test]
 fn buffers_take_16_mib_at_most_whatever_the_page() {
