@@ -58,7 +58,8 @@ trait Engine: Debug + Send + Sync {
     /// Makes sure that everything that was started is under way.
     fn tell(&mut self);
 
-    /// Returns a read that is finished; waits for one if it is told to and one is under way.
+    /// Returns a read that is finished. If it is told to wait and there is none, it makes sure that
+    /// everything is under way, and waits for one.
     fn finished(&mut self, wait: bool) -> Option<Finished>;
 }
 
@@ -162,10 +163,13 @@ impl Reads {
             return Ok(None);
         }
         self.check_owner()?;
-        if wait && self.untold > 0 {
-            self.tell();
+        let mut finished = self.engine.finished(false);
+        if finished.is_none() && wait {
+            // One call for both: what was started gets under way, and we wait.
+            self.untold = 0;
+            finished = self.engine.finished(true);
         }
-        let Some(finished) = self.engine.finished(wait) else {
+        let Some(finished) = finished else {
             // Whoever does not wait goes on to something else, and may come back late.
             // What the kernel did not take the last time is told once more; else this is no call.
             self.tell();
