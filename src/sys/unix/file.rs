@@ -109,7 +109,7 @@ impl File {
     pub(crate) fn open_direct(&self) -> io::Result<(Self, Alignment)> {
         let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
         let path = format!("/proc/self/fd/{}", self.fd.as_fd().as_raw_fd());
-        let file = Self::from_fd(fs::open(path, flags, Mode::empty())?);
+        let file = self.opened_again(&path, flags)?;
         let asked = StatxFlags::DIOALIGN;
         let facts = fs::statx(&file.fd, c"", AtFlags::EMPTY_PATH, asked);
         let Some(facts) = facts
@@ -128,6 +128,17 @@ impl File {
             offset: u64::from(offset),
         };
         Ok((file, alignment))
+    }
+
+    /// Opens a path that should lead to this very file, and refuses any other: what is mounted at
+    /// `/proc` may be something else.
+    fn opened_again(&self, path: &str, flags: OFlags) -> io::Result<Self> {
+        let again = Self::from_fd(fs::open(path, flags, Mode::empty())?);
+        let (ours, theirs) = (fs::fstat(&self.fd)?, fs::fstat(&again.fd)?);
+        if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino) {
+            return Ok(again);
+        }
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Writes once and returns how many bytes of `bytes` were taken.
@@ -221,5 +232,22 @@ impl File {
     pub(crate) fn disk_bytes(&self) -> io::Result<u64> {
         let blocks = u64::try_from(fs::fstat(&self.fd)?.st_blocks).unwrap_or(0);
         Ok(blocks.saturating_mul(512))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that was opened by its path in `/proc` was taken for the same without a look. Where
+    /// something else is mounted there, direct reads would have brought bytes of a stranger.
+    #[test]
+    fn another_file_is_not_taken_for_this_one() {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let file = File::from_fd(std::fs::File::open(manifest).unwrap().into());
+        assert!(file.opened_again(manifest, OFlags::RDONLY).is_ok());
+        let refused = file.opened_again(readme, OFlags::RDONLY).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::Unsupported);
     }
 }
