@@ -24,7 +24,14 @@ use crate::storage::reads::ahead::Ahead;
 /// runtime, the simplest way is a thread that may block and a channel of a few items, which is what
 /// slows the reads down when nobody takes them; with tokio:
 ///
-/// ```text
+/// ```
+/// # async fn work_on(_item: Vec<u8>) {}
+/// # let arena = outcore::Arena::new()?;
+/// # let mut writer = arena.writer()?;
+/// # let locations = [writer.push("item")?; 3];
+/// # writer.finish()?;
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// # runtime.block_on(async {
 /// let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
 /// tokio::task::spawn_blocking(move || {
 ///     for item in arena.stream(locations) {
@@ -36,7 +43,12 @@ use crate::storage::reads::ahead::Ahead;
 /// while let Some(item) = receiver.recv().await {
 ///     work_on(item?).await;
 /// }
+/// # Ok::<(), outcore::Error>(())
+/// # })?;
+/// # Ok::<(), outcore::Error>(())
 /// ```
+///
+/// `examples/async_reads.rs` is a whole program.
 ///
 /// # Fork
 ///
@@ -116,6 +128,12 @@ impl<I: Iterator<Item = Location>> ArenaStream<I> {
     /// device has it.
     ///
     /// Nobody is woken when it arrives: ask again later, or call [`next`](Iterator::next).
+    ///
+    /// It waits for the device all the same where an item of more than 64 KiB finds too few buffers
+    /// free, where a read has to be done over, where threads read and none could be started, and
+    /// where the kernel takes no more reads because the device has enough to do. So it suits a loop
+    /// that has other work, and not the worker of an asynchronous runtime, nor one that must not
+    /// be late.
     pub fn try_next(&mut self) -> Poll<Option<Result<Vec<u8>>>> {
         self.ask();
         if self.ahead.is_empty() {

@@ -1,0 +1,86 @@
+//! Reads many items from an asynchronous program without blocking the threads that run its tasks.
+//!
+//! `cargo run --example async_reads`: a single thread runs all tasks here, so the others would
+//! stand still if it waited for a device.
+#![expect(clippy::print_stdout, reason = "a program that says what it does")]
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+use outcore::{Arena, Location, Result};
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::{self, Receiver};
+use tokio::task;
+
+/// The most items that wait to be taken. When there are so many, the stream stops reading ahead.
+const WAITING_MAX: usize = 16;
+
+/// Returns the items in the order of `locations`, read by a thread that may block.
+fn items(arena: Arena, locations: Vec<Location>) -> Receiver<Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    task::spawn_blocking(move || {
+        for item in arena.stream(locations) {
+            if sender.blocking_send(item).is_err() {
+                break; // nobody listens any more
+            }
+        }
+    });
+    receiver
+}
+
+/// Returns the sum of all items, which are read in whatever order is fastest.
+async fn sum(arena: Arena, locations: Vec<Location>) -> Result<u64> {
+    let batch = task::spawn_blocking(move || {
+        let mut sum = 0;
+        arena.get_many(&locations, |_index, item| sum += number(item))?;
+        Ok(sum)
+    });
+    batch.await.map_err(io::Error::other)?
+}
+
+fn number(item: &[u8]) -> u64 {
+    item.try_into().map_or(0, u64::from_le_bytes)
+}
+
+pub(crate) fn main() -> Result<()> {
+    let arena = Arena::new()?;
+    let mut writer = arena.writer()?;
+    let locations = (0..20_000_u64).map(|number| writer.push(number.to_le_bytes()));
+    let mut locations: Vec<_> = locations.collect::<Result<_>>()?;
+    writer.finish()?;
+    locations.reverse();
+
+    let runtime = Builder::new_current_thread().build()?;
+    let (in_order, at_once, turns) = runtime.block_on(async {
+        // Another task of the program, which counts how often it gets its turn.
+        let (is_over, turns) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU32::new(0)),
+        );
+        let other = task::spawn({
+            let (is_over, turns) = (Arc::clone(&is_over), Arc::clone(&turns));
+            async move {
+                while !is_over.load(Relaxed) {
+                    turns.fetch_add(1, Relaxed);
+                    task::yield_now().await;
+                }
+            }
+        });
+        let mut in_order = 0;
+        let mut items = items(arena.clone(), locations.clone());
+        while let Some(item) = items.recv().await {
+            in_order += number(&item?);
+        }
+        let at_once = sum(arena, locations).await?;
+        is_over.store(true, Relaxed);
+        other.await.map_err(io::Error::other)?;
+        Ok::<_, outcore::Error>((in_order, at_once, turns.load(Relaxed)))
+    })?;
+    println!(
+        "the sum is {in_order} in order and {at_once} at once; {turns} turns for the other task"
+    );
+    let same = in_order == at_once && in_order == (0..20_000).sum() && turns > 0;
+    let answer = same.then_some(());
+    Ok(answer.ok_or_else(|| io::Error::other("other items, or no turn"))?)
+}
