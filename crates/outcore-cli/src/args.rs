@@ -63,7 +63,8 @@ the newline is added, so that lines never run together.
 Lines are compared by a seeded 128-bit hash (XXH3). Two different lines among n are taken for \
 equal, and the later one lost, with a probability of at most n*n / 2^129: under 10^-20 for a \
 billion distinct lines. XXH3 is no cryptographic hash; the bound is not for lines made to collide. \
---verify compares the bytes.
+--verify compares the bytes. Lines of more than 512 KiB it compares as they are, so not together \
+with --field, --trim or --ignore-case.
 
 SIZE is a number of bytes, or one with a binary unit: 512K, 64MiB, 2G, 1TiB. A distinct line takes \
 18 to 28 bytes of memory, however long it is. What does not fit into --memory goes to scratch \
@@ -137,7 +138,7 @@ pub(crate) struct DedupArgs {
     pub(crate) count: bool,
 
     /// Compare the bytes of lines that have the same hash; reads the first of them again for each
-    /// repeat
+    /// repeat, so all inputs have to be regular files
     #[arg(long)]
     pub(crate) verify: bool,
 

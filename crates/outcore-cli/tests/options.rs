@@ -188,3 +188,53 @@ fn bytes_are_compared_where_that_is_asked() {
     let command = outcore(&["dedup", "-q", "--verify", "-"]);
     assert!(failure(&feed(command, b"")).contains("not all inputs are regular files"));
 }
+
+/// A JSON line that did not fit a buffer, 512 KiB at most, was refused with advice that did not help.
+#[test]
+fn json_lines_longer_than_any_buffer_are_read_piece_by_piece() {
+    let dir = TestDir::new("long-json");
+    if dir.is_in_memory() {
+        return;
+    }
+    let blob = "x\\\"y\u{e4}".repeat(200_000);
+    let line = |id: &str, blob: &str| {
+        let first = format!("{{\"id\":\"{id}\",\"blob\":\"{blob}\"}}\n");
+        let last = format!("{{\"blob\":[{{\"id\":\"{blob}\"}}],\"id\":\"{id}\"}}\n");
+        (first, last)
+    };
+    let (a, a_again) = line("a", &blob);
+    let (b, b_again) = line("\\u0062", &blob);
+    let text = [&a, &b_again, &a_again, "{\"id\":\"b\"}\n", &b].concat();
+    let expected = [a.as_str(), &b_again].concat();
+    let file = dir.write("file", &text);
+    let with_memory = |memory: &str, options: &[&str]| {
+        let mut command = outcore(&["dedup", "-q", "--field", "id", "--memory", memory, "--tmp"]);
+        command.arg(&dir.0).args(options);
+        command
+    };
+    let command = |options: &[&str]| with_memory("256M", options);
+    let output = command(&[]).arg(&file).output().unwrap();
+    assert!(output.status.success(), "{:?}", output.stderr);
+    assert!(output.stdout == expected.as_bytes());
+    let output = feed(command(&["-"]), text.as_bytes());
+    assert!(output.stdout == expected.as_bytes());
+
+    let cut = a.trim_end().len() - 1;
+    let bad = [b"{\"id\":\"c\"}\n", &a.as_bytes()[..cut], b"\n"].concat();
+    let bad_file = dir.write("bad", &bad);
+    let text = failure(&command(&[]).arg(&bad_file).output().unwrap());
+    let begin = format!("outcore: {}, line 2: EOF while parsing", bad_file.display());
+    assert!(text.starts_with(&begin), "{text}");
+    let output = command(&["--skip-bad"]).arg(&bad_file).output().unwrap();
+    assert_eq!(output.stdout, b"{\"id\":\"c\"}\n");
+
+    // What is too long is never taken for bad: nobody has looked at it.
+    for options in [&[][..], &["--skip-bad"]] {
+        let output = with_memory("24M", options).arg(&file).output().unwrap();
+        let text = failure(&output);
+        let begin = format!("outcore: {}, line 1: ", file.display());
+        assert!(text.starts_with(&begin), "{text}");
+        let words = "are too long to be read as JSON; with --memory 24 MiB a line may have ";
+        assert!(text.contains(words), "{text}");
+    }
+}

@@ -170,18 +170,32 @@ impl Chunk {
         self.fates.resize(self.records.len(), Fate::Pending);
     }
 
-    /// Adds the long record to the others, as one without text.
+    /// Adds the long record to the others, as one without text. Without a key it goes nowhere if
+    /// `skip_bad`; otherwise that is a mistake.
     ///
     /// # Errors
     ///
     /// Those of `key`.
-    pub(crate) fn push_long(&mut self, key: impl FnOnce(&Long) -> Result<Key>) -> Result<()> {
-        if let Some(long) = &self.long {
-            let end = word(self.text.len());
-            let key = key(long)?;
-            self.records.push(Record { key, end });
-            self.fates.push(Fate::Pending);
-        }
+    pub(crate) fn push_long(
+        &mut self,
+        skip_bad: bool,
+        key: impl FnOnce(&Long) -> Result<Result<Key, Bad>>,
+    ) -> Result<()> {
+        let Some(long) = &self.long else {
+            return Ok(());
+        };
+        let mut fate = Fate::Pending;
+        let key = key(long)?.unwrap_or_else(|reason| {
+            if skip_bad && reason.is_known {
+                fate = Fate::Bad;
+            } else {
+                self.bad.get_or_insert((self.records.len(), reason));
+            }
+            Key { high: 0, low: 0 }
+        });
+        let end = word(self.text.len());
+        self.records.push(Record { key, end });
+        self.fates.push(fate);
         Ok(())
     }
 }

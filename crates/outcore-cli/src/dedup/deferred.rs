@@ -3,6 +3,7 @@
 use outcore::{Arena, ArenaWriter, Location};
 
 use crate::dedup::chunk::{Chunk, Origin};
+use crate::dedup::index::Key;
 use crate::dedup::long::{At, Long, Reader};
 use crate::dedup::shard::Fate;
 use crate::dedup::source::fill_with_paths;
@@ -208,7 +209,7 @@ impl Kept<'_> {
             chunk.long = Some(long);
         }
         chunk.split(self.separator);
-        chunk.push_long(|_long| Ok(crate::dedup::index::Key { high: 0, low: 0 }))?;
+        chunk.push_long(false, |_long| Ok(Ok(Key { high: 0, low: 0 })))?;
         self.restore_fates(deferred, chunk)
     }
 

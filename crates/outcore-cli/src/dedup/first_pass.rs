@@ -159,7 +159,7 @@ impl<'a, V: Known> FirstPass<'a, V> {
             }
         } else {
             chunk.split_into_keys(job.separator, job.keyer, job.skip_bad);
-            chunk.push_long(|long| reader.key(long, job.keyer))?;
+            chunk.push_long(job.skip_bad, |long| job.long_key(long, reader))?;
         }
         Ok(())
     }

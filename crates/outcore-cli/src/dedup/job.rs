@@ -4,12 +4,15 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 
+use crate::dedup::index::Key;
 use crate::dedup::inputs::Inputs;
-use crate::dedup::key::Keyer;
+use crate::dedup::key::{Bad, Keyer};
+use crate::dedup::long::{Long, Reader};
 use crate::dedup::scratch::Scratch;
 use crate::dedup::writer::Outputs;
 use crate::failure::{Failure, Result};
 use crate::memory::budget::Budget;
+use crate::size::format_bytes;
 
 /// A run.
 pub(crate) struct Job<'a> {
@@ -27,9 +30,37 @@ pub(crate) struct Job<'a> {
     pub(crate) files: bool,
     pub(crate) skip_bad: bool,
     pub(crate) verify: bool,
+    /// Held while a long line is read as JSON: the longest that memory is kept for.
+    pub(crate) json_len_max: Mutex<u64>,
 }
 
 impl Job<'_> {
+    /// Returns the key of a long record.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read; or, inside, it has none, or is too long for what that is made of.
+    pub(crate) fn long_key(
+        &self,
+        long: &Long,
+        reader: &mut Reader<'_>,
+    ) -> Result<Result<Key, Bad>> {
+        if !self.keyer.needs_whole() {
+            return reader.key(long, self.keyer);
+        }
+        let len_max = self.json_len_max.lock();
+        let len_max = len_max.unwrap_or_else(PoisonError::into_inner);
+        if long.len > *len_max {
+            return Ok(Err(Bad::unknown(format!(
+                "{} are too long to be read as JSON; with --memory {} a line may have {}",
+                format_bytes(long.len),
+                format_bytes(self.budget.limit_bytes()),
+                format_bytes(*len_max)
+            ))));
+        }
+        reader.key(long, self.keyer)
+    }
+
     /// Does the same work in all threads, which share it out among themselves.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::io;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128_with_seed};
 
@@ -29,11 +30,32 @@ pub(crate) struct Keyer {
 
 /// Why a record has no key.
 #[derive(Debug)]
-pub(crate) struct Bad(String);
+pub(crate) struct Bad {
+    reason: String,
+    /// Whether it may be left out where bad records are: it was looked at.
+    pub(crate) is_known: bool,
+}
+
+impl Bad {
+    fn new(error: &serde_json::Error) -> Self {
+        Self {
+            reason: error.to_string(),
+            is_known: true,
+        }
+    }
+
+    /// Describes a record that nobody has looked at.
+    pub(crate) fn unknown(reason: String) -> Self {
+        Self {
+            reason,
+            is_known: false,
+        }
+    }
+}
 
 impl fmt::Display for Bad {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.reason)
     }
 }
 
@@ -81,15 +103,19 @@ impl Keyer {
         record: &'a [u8],
         spare: &'a mut Vec<u8>,
     ) -> Result<Cow<'a, [u8]>, Bad> {
-        let mut bytes = match &self.rules.field {
+        let bytes = match &self.rules.field {
             Some(field) => {
                 let mut json = serde_json::Deserializer::from_slice(record);
-                let value =
-                    json::field(&mut json, field).map_err(|error| Bad(error.to_string()))?;
+                let value = json::field(&mut json, field).map_err(|error| Bad::new(&error))?;
                 Cow::Owned(value.into_bytes())
             }
             None => Cow::Borrowed(record),
         };
+        Ok(self.simplified(bytes, spare))
+    }
+
+    /// Returns bytes without what does not count.
+    fn simplified<'a>(&self, mut bytes: Cow<'a, [u8]>, spare: &'a mut Vec<u8>) -> Cow<'a, [u8]> {
         if self.rules.trim {
             bytes = match bytes {
                 Cow::Borrowed(bytes) => Cow::Borrowed(bytes.trim_ascii()),
@@ -99,9 +125,29 @@ impl Keyer {
         if self.rules.ignore_case {
             spare.clear();
             fold(&bytes, spare);
-            return Ok(Cow::Borrowed(spare));
+            return Cow::Borrowed(spare);
         }
-        Ok(bytes)
+        bytes
+    }
+
+    /// Returns the key of a JSON object that is read as it comes. Of its bytes, only names and the
+    /// field are ever in memory.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read; or, inside, it is no JSON object with the field.
+    pub(crate) fn key_of_json(&self, json: impl io::Read) -> io::Result<Result<Key, Bad>> {
+        let name = self.rules.field.as_deref().unwrap_or_default();
+        let mut json = serde_json::Deserializer::from_reader(json);
+        match json::field(&mut json, name) {
+            Ok(value) => {
+                let mut spare = Vec::new();
+                let bytes = Cow::Owned(value.into_bytes());
+                Ok(Ok(self.plain(&self.simplified(bytes, &mut spare))))
+            }
+            Err(error) if error.is_io() => Err(error.into()),
+            Err(error) => Ok(Err(Bad::new(&error))),
+        }
     }
 
     /// Starts a key for a record that comes in pieces.

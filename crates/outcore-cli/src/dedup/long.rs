@@ -2,6 +2,7 @@
 //! and never held.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::dedup::index::Key;
 use crate::dedup::inputs::{Inputs, Kind};
-use crate::dedup::key::Keyer;
+use crate::dedup::key::{Bad, Keyer};
 use crate::failure::{Failure, Result};
 
 /// A long record.
@@ -95,7 +96,7 @@ impl<'a> Reader<'a> {
         let file = self.file(input)?;
         match file.read_exact_at(buffer, start) {
             Ok(()) => Ok(()),
-            Err(answer) if answer.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Err(answer) if answer.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(self.inputs.changed(input))
             }
             Err(answer) => Err(Failure::read(&self.inputs.name(input), &answer)),
@@ -192,13 +193,23 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     ///
-    /// It cannot be read, or is too long for what its key is made of.
-    pub(crate) fn key(&mut self, long: &Long, keyer: &Keyer) -> Result<Key> {
+    /// It cannot be read; or, inside, it has none.
+    pub(crate) fn key(&mut self, long: &Long, keyer: &Keyer) -> Result<Result<Key, Bad>> {
         if keyer.needs_whole() {
-            return Err(Failure::new(format!(
-                "a line of {} bytes is too long to be read as JSON; give more --memory",
-                long.len
-            )));
+            let mut bytes = Bytes {
+                reader: self,
+                long,
+                piece: Vec::new(),
+                next: 0,
+                done: 0,
+                failure: None,
+            };
+            return match keyer.key_of_json(&mut bytes) {
+                Ok(key) => Ok(key),
+                Err(answer) => Err(bytes
+                    .failure
+                    .unwrap_or_else(|| Failure::new(format!("cannot read JSON: {answer}")))),
+            };
         }
         let range = if keyer.trims() {
             self.trimmed(long)?
@@ -213,7 +224,7 @@ impl<'a> Reader<'a> {
             at += piece.len() as u64;
             Ok(())
         })?;
-        Ok(stream.finish())
+        Ok(Ok(stream.finish()))
     }
 
     /// Returns the key of a whole file.
@@ -234,10 +245,10 @@ impl<'a> Reader<'a> {
         let mut file = self.inputs.open_stream(input)?;
         let mut stream = keyer.stream();
         loop {
-            match std::io::Read::read(&mut file, &mut self.piece) {
+            match io::Read::read(&mut file, &mut self.piece) {
                 Ok(0) => return Ok(stream.finish()),
                 Ok(len) => stream.update(&self.piece[..len]),
-                Err(answer) if answer.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(answer) if answer.kind() == io::ErrorKind::Interrupted => {}
                 Err(answer) => return Err(Failure::read(&name, &answer)),
             }
         }
@@ -275,6 +286,59 @@ impl<'a> Reader<'a> {
             Ok(())
         })?;
         Ok(sum.digest())
+    }
+}
+
+/// The bytes of a long record, from begin to end.
+struct Bytes<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    long: &'r Long,
+    piece: Vec<u8>,
+    /// How much of the piece is taken.
+    next: usize,
+    /// Bytes of the record up to the end of the piece, or, of one in scratch files, pieces.
+    done: u64,
+    failure: Option<Failure>,
+}
+
+impl Bytes<'_, '_> {
+    /// Fetches the next piece; an empty one is the end.
+    fn fetch(&mut self) -> Result<()> {
+        self.next = 0;
+        match &self.long.at {
+            At::File { input, start } => {
+                let rest = usize::try_from(self.long.len - self.done).unwrap_or(usize::MAX);
+                self.piece.resize(rest.min(self.reader.piece.len()), 0);
+                let at = start + self.done;
+                self.done += self.piece.len() as u64;
+                self.reader.read(*input, &mut self.piece, at)
+            }
+            At::Scratch { arena, pieces } => {
+                self.piece.clear();
+                let number = usize::try_from(self.done).unwrap_or(usize::MAX);
+                if let Some(&location) = pieces.get(number) {
+                    arena.get_into(location, &mut self.piece)?;
+                    self.done += 1;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl io::Read for Bytes<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.next == self.piece.len() {
+            if let Err(failure) = self.fetch() {
+                self.failure = Some(failure);
+                return Err(io::ErrorKind::Other.into());
+            }
+        }
+        let rest = &self.piece[self.next..];
+        let len = rest.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&rest[..len]);
+        self.next += len;
+        Ok(len)
     }
 }
 

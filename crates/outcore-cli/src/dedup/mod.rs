@@ -38,6 +38,7 @@ mod verify;
 mod writer;
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use self::deferred::Deferred;
@@ -115,6 +116,7 @@ pub(crate) fn run(args: &DedupArgs) -> Result<()> {
         files: args.unit == Unit::File,
         skip_bad: args.skip_bad,
         verify: args.verify,
+        json_len_max: Mutex::new(shape.json_len_max),
     };
     let begin = Instant::now();
     let done = if args.count || args.verify {

@@ -27,6 +27,10 @@ const THREAD_BYTES: u64 = 2 * (256 << 10);
 /// what is spilled.
 const DIVISOR: u64 = 8;
 
+/// What a line takes that is read as JSON piece by piece, if all of it is the field: the text while
+/// it grows, the text, and the text as it is compared.
+const JSON_FACTOR: u64 = 5;
+
 const SHARDS_MIN: u64 = 4;
 const SHARDS_MAX: u64 = 64;
 
@@ -50,6 +54,8 @@ pub(crate) struct Shape {
     pub(crate) resolve_bytes: u64,
     /// What the notes on a part of the input may take.
     pub(crate) part_bytes: u64,
+    /// The longest line that may be read as JSON if it does not fit a buffer.
+    pub(crate) json_len_max: u64,
     /// Charged for what the first pass needs only.
     spill_bytes: usize,
 }
@@ -81,8 +87,10 @@ impl Shape {
         let recent_len = available / RECENT_DIVISOR / recent_bytes / shards;
         let buffers = threads * (cell_len * CHUNK_FACTOR + THREAD_BYTES);
         let spill_bytes = shards * (APPENDER_BYTES as u64 + recent_len * recent_bytes);
+        // With --field, memory is kept for one long line at a time.
+        let json_bytes = args.field.as_ref().map_or(0, |_| available / DIVISOR);
         let charge = |bytes: u64| budget.charge(usize::try_from(bytes).unwrap_or(usize::MAX));
-        if !charge(buffers) || !charge(spill_bytes) {
+        if !charge(buffers) || !charge(spill_bytes) || !charge(json_bytes) {
             return Err(too_little(budget));
         }
         let index_bytes = budget.available_bytes();
@@ -96,6 +104,7 @@ impl Shape {
             index_bytes,
             resolve_bytes: args.test_index.unwrap_or(u64::MAX),
             part_bytes: args.test_index.unwrap_or(available / 2),
+            json_len_max: json_bytes / JSON_FACTOR,
             spill_bytes: number(spill_bytes),
         })
     }

@@ -72,6 +72,13 @@ impl<'a> Side<'a> {
     }
 }
 
+fn too_long() -> Failure {
+    Failure::new(
+        "--verify compares long lines with each other byte by byte, not with --field, --trim or \
+         --ignore-case",
+    )
+}
+
 impl<'a> Verifier<'a> {
     pub(crate) fn new(job: &'a Job<'a>) -> Self {
         Self {
@@ -112,15 +119,11 @@ impl<'a> Verifier<'a> {
                 if job.keyer.is_plain() {
                     return Ok(first.len == later.len && self.are_same_bytes(&first, &later)?);
                 }
-                Err(Failure::new(
-                    "--verify cannot compare lines of megabytes with --trim or --ignore-case",
-                ))
+                Err(too_long())
             }
             // Only what does not count can make so much of a difference.
             _ if job.keyer.is_plain() => Ok(false),
-            _ => Err(Failure::new(
-                "--verify cannot compare lines of megabytes with --trim or --ignore-case",
-            )),
+            _ => Err(too_long()),
         }
     }
 
