@@ -238,3 +238,48 @@ fn json_lines_longer_than_any_buffer_are_read_piece_by_piece() {
         assert!(text.contains(words), "{text}");
     }
 }
+
+#[test]
+fn small_files_are_read_together_and_stay_apart() {
+    let dir = TestDir::new("small-files");
+    if dir.is_in_memory() {
+        return;
+    }
+    // Some without a newline at the end, some of nothing but newlines, some larger than a chunk.
+    let text = |file: usize| match file % 5 {
+        0 => format!("same\nonly {file}"),
+        1 => "\n\n".to_owned(),
+        2 => format!("only {file}\n{}\n", "long ".repeat(100)),
+        3 => format!("{}\nsame\n", file / 2),
+        _ => "same".to_owned(),
+    };
+    let files: Vec<_> = (0..300)
+        .map(|file| dir.write(&format!("f{file:03}"), text(file)))
+        .collect();
+    let expected = support::model(&files.iter().collect::<Vec<_>>());
+    for options in [
+        &[][..],
+        &["--test-chunk", "200"],
+        &["--test-chunk", "300", "--test-index", "1"],
+        &["--test-chunk", "300", "--verify", "--threads", "3"],
+        &["--test-chunk", "300", "--test-index", "1", "--verify"],
+    ] {
+        let mut command = outcore(&["dedup", "-q", "--tmp"]);
+        let output = command.arg(&dir.0).args(options).args(&files).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let mut kept = output.stdout;
+        if !kept.ends_with(b"\n") {
+            kept.push(b'\n');
+        }
+        assert!(kept == expected, "{options:?}");
+    }
+    fs::write(&files[7], "{\"id\":\"a\"}\nbad").unwrap();
+    for file in files.iter().take(20).filter(|file| **file != files[7]) {
+        fs::write(file, "{\"id\":\"b\"}\n{\"id\":\"a\"}").unwrap();
+    }
+    let mut command = outcore(&["dedup", "-q", "--field", "id"]);
+    let text = failure(&command.args(&files[..20]).output().unwrap());
+    let begin = format!("outcore: {}, line 2: ", files[7].display());
+    assert!(text.starts_with(&begin), "{text}");
+}

@@ -16,6 +16,8 @@ use crate::failure::Result;
 pub(crate) enum Origin {
     /// A regular file, from a byte on.
     File { input: usize, start: u64 },
+    /// Some regular files in a row, which are all there.
+    Files { first: usize, count: usize },
     /// Something that is read once, from a line on if lines are counted.
     Stream { input: usize, line: u64 },
     /// The paths of some files, which are the records themselves.
@@ -43,6 +45,8 @@ pub(crate) struct Chunk {
     pub(crate) text: Range<usize>,
     pub(crate) records: Vec<Record>,
     pub(crate) fates: Vec<Fate>,
+    /// Where each file ends in the text, if there are several.
+    pub(crate) file_ends: Vec<usize>,
     /// Whether the last byte of the text is a separator that the input lacks.
     pub(crate) added: bool,
     /// A record after those in the text that is too long for the buffer.
@@ -63,6 +67,7 @@ impl Chunk {
             text: 0..0,
             records: Vec::new(),
             fates: Vec::new(),
+            file_ends: Vec::new(),
             added: false,
             long: None,
             bad: None,
@@ -76,6 +81,7 @@ impl Chunk {
         self.text = 0..0;
         self.records.clear();
         self.fates.clear();
+        self.file_ends.clear();
         self.added = false;
         self.long = None;
         self.bad = None;

@@ -6,7 +6,7 @@ use crate::dedup::chunk::{Chunk, Origin};
 use crate::dedup::index::Key;
 use crate::dedup::long::{At, Long, Reader};
 use crate::dedup::shard::Fate;
-use crate::dedup::source::fill_with_paths;
+use crate::dedup::source::{fill_with_files, fill_with_paths};
 use crate::failure::{Failure, Result};
 
 /// Bytes of a location.
@@ -30,6 +30,7 @@ pub(crate) struct Deferred {
 #[derive(Clone, Copy, Debug)]
 enum Text {
     File { input: usize, start: u64 },
+    Files { first: usize, count: usize },
     Scratch(Location),
     Paths { first: usize, count: usize },
 }
@@ -97,6 +98,7 @@ impl Deferrer {
                 text_len -= usize::from(chunk.added);
                 Text::File { input, start }
             }
+            Origin::Files { first, count } => Text::Files { first, count },
             Origin::Stream { .. } => Text::Scratch(self.writer.push(chunk.text())?),
             Origin::Paths { first, count } => Text::Paths { first, count },
         };
@@ -178,6 +180,10 @@ impl Kept<'_> {
                 }
                 input = Some(from);
             }
+            Text::Files { first, count } => {
+                fill_with_files(chunk, reader, first, count, self.separator)?;
+                input = Some(first);
+            }
             Text::Scratch(location) => {
                 let capacity = chunk.buffer.len();
                 chunk.buffer.clear();
@@ -190,12 +196,12 @@ impl Kept<'_> {
             }
         }
         chunk.read_bytes = chunk.text.len() as u64;
-        let changed = |input: Option<usize>| match input {
-            Some(input) => reader.inputs().changed(input),
-            None => Failure::new("a scratch file has changed"),
-        };
         if chunk.sum() != deferred.sum {
-            return Err(changed(input));
+            return Err(match (input, deferred.text) {
+                (_, Text::Files { first, count }) => reader.inputs().some_changed(first, count),
+                (Some(input), _) => reader.inputs().changed(input),
+                (None, _) => Failure::new("a scratch file has changed"),
+            });
         }
         if let Some(long) = &deferred.long {
             let (long, sum) = (self.restore_long(long)?, long.sum);

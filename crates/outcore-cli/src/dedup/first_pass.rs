@@ -228,6 +228,13 @@ impl<'a, V: Known> FirstPass<'a, V> {
             .map_or(0, |range| range.end);
         let before = before.saturating_sub(chunk.text.start) as u64;
         let (input, line) = match chunk.origin {
+            Origin::Files { first, .. } => {
+                let before = usize::try_from(before).unwrap_or(usize::MAX);
+                let file = chunk.file_ends.partition_point(|&end| end <= before);
+                let start = file.checked_sub(1).map_or(0, |file| chunk.file_ends[file]);
+                let lines = memchr::memchr_iter(separator, &chunk.text()[start..before]);
+                (first + file, lines.count() as u64 + 1)
+            }
             Origin::File { input, start } => {
                 let lines = reader.count(input, separator, start + before)?;
                 (input, lines + 1)
@@ -341,6 +348,18 @@ impl Sieve {
                     .ranges()
                     .map(|range| base + (range.start - text) as u64);
                 self.offsets.extend(starts);
+            }
+            Origin::Files { first, .. } => {
+                let mut file = 0;
+                let mut start = 0;
+                for range in chunk.ranges() {
+                    while chunk.file_ends[file] <= range.start {
+                        start = chunk.file_ends[file];
+                        file += 1;
+                    }
+                    let offset = (range.start - start) as u64;
+                    self.offsets.push(job.inputs.offset(first + file, offset));
+                }
             }
             Origin::Paths { first, count } => {
                 self.offsets

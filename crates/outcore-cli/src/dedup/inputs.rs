@@ -361,6 +361,15 @@ impl Inputs {
         Ok(())
     }
 
+    /// Describes inputs, one of which is not what it was.
+    pub(crate) fn some_changed(&self, first: usize, count: usize) -> Failure {
+        Failure::new(format!(
+            "{}, or one of the {} files after it, has changed while it was read",
+            self.name(first),
+            count.saturating_sub(1)
+        ))
+    }
+
     /// Describes an input whose bytes are not what they were.
     pub(crate) fn changed(&self, number: usize) -> Failure {
         Failure::new(format!(

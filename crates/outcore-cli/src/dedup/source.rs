@@ -24,6 +24,9 @@ const TAIL_STEP: usize = 64 << 10;
 const CHUNK_PATHS_MAX: usize = 256;
 const CHUNK_PATHS_BYTES: u64 = 1 << 20;
 
+/// Small files that make up a chunk: a chunk for each would be mostly waiting for turns.
+const CHUNK_FILES_MAX: usize = 1024;
+
 /// The input, and how far it is handed out.
 pub(crate) struct Source<'a> {
     inputs: &'a Inputs,
@@ -115,6 +118,14 @@ impl<'a> Source<'a> {
             }
             if let Kind::File(facts) = self.inputs.kind(state.input) {
                 let input = state.input;
+                let count = self.small_files(state);
+                if count > 1 {
+                    state.input += count;
+                    state.number += 1;
+                    drop(locked);
+                    fill_with_files(chunk, reader, input, count, self.separator)?;
+                    return Ok(true);
+                }
                 let file = match &state.file {
                     Some(file) => Arc::clone(file),
                     None => Arc::new(self.inputs.open_file(input)?),
@@ -150,6 +161,24 @@ impl<'a> Source<'a> {
                 return Ok(true);
             }
         }
+    }
+
+    /// Returns how many of the next files make up a chunk together.
+    fn small_files(&self, state: &State) -> usize {
+        let mut count = 0;
+        let mut bytes = 0;
+        while state.offset == 0 && count < CHUNK_FILES_MAX {
+            let Kind::File(facts) = self.inputs.kind(state.input + count) else {
+                break;
+            };
+            // With a separator that may be missing.
+            bytes += facts.len() + 1;
+            if bytes > self.cell_len as u64 {
+                break;
+            }
+            count += 1;
+        }
+        count
     }
 
     /// Returns whether a separator is added to an input that ends without one.
@@ -370,6 +399,40 @@ impl<'a> Source<'a> {
         }
         Ok(())
     }
+}
+
+/// Makes some files the text of a chunk.
+///
+/// # Errors
+///
+/// One cannot be read, or has changed.
+pub(crate) fn fill_with_files(
+    chunk: &mut Chunk,
+    reader: &mut Reader<'_>,
+    first: usize,
+    count: usize,
+    separator: u8,
+) -> Result<()> {
+    let inputs = reader.inputs();
+    let mut end = 0;
+    for input in first..first + count {
+        let Kind::File(facts) = inputs.kind(input) else {
+            continue;
+        };
+        let start = end;
+        end += usize::try_from(facts.len()).unwrap_or(usize::MAX);
+        reader.read(input, &mut chunk.buffer[start..end], 0)?;
+        chunk.read_bytes += facts.len();
+        let is_followed = input + 1 < inputs.count();
+        if is_followed && chunk.buffer[start..end].last() != Some(&separator) {
+            chunk.buffer[end] = separator;
+            end += 1;
+        }
+        chunk.file_ends.push(end);
+    }
+    chunk.text = 0..end;
+    chunk.origin = Origin::Files { first, count };
+    Ok(())
 }
 
 /// Makes the paths of some inputs the text of a chunk.
