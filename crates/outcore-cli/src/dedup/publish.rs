@@ -1,4 +1,19 @@
 //! A file that appears under its name when it is complete, and not before.
+//!
+//! That is what a `RangeFile` is for, and this one is not one, for what the output of `dedup` needs
+//! beside:
+//!
+//! * Its length is known at the end. A range file has the length that was claimed for it, so all of
+//!   the input's would have to be claimed, or grown into, and cut off when it is published; there is
+//!   no such cut. Who says `--no-space-check` has no room for the claim.
+//! * It takes over owner and mode of the file that it replaces before it has a name, so that nobody
+//!   reads meanwhile what he may not. A published file has those of a new one.
+//! * It is written on file systems that keep no files without names, too. There a range file is
+//!   `unsafe`, since it is mapped and others could cut it off.
+//! * A new file waits for no disk, as those of other programs do not; publishing always syncs.
+//!
+//! Nothing of it is ever mapped or read, so none of that is dangerous here. Threads write by
+//! `pwrite` at offsets that `Sequence` hands out in turn, each to one chunk.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::hash::{BuildHasher, RandomState};
@@ -108,6 +123,10 @@ impl Unpublished {
         signals::undisturbed(|_names| {
             let own = match self.own {
                 Some(own) => own,
+                // Without a name between, there is nothing that a kill could leave.
+                None if !self.replaces && link_as(&self.file, &self.target).is_ok() => {
+                    return Ok(());
+                }
                 None => link(&self.file, directory(&self.target))?,
             };
             // After the rename the own name is nobody's, and its removal finds nothing.
@@ -146,23 +165,26 @@ fn try_names<T>(
 /// Gives a file without a name one of its own.
 #[cfg(target_os = "linux")]
 fn link(file: &File, directory: &Path) -> io::Result<OwnName> {
+    let ((), name) = try_names(directory, |name| link_as(file, name))?;
+    Ok(OwnName(name))
+}
+
+/// Gives a file without a name this one, which nobody may have yet.
+#[cfg(target_os = "linux")]
+fn link_as(file: &File, name: &Path) -> io::Result<()> {
     use rustix::fs::{AtFlags, CWD, linkat};
 
-    let ((), name) = try_names(directory, |name| {
-        let link = linkat(
-            CWD,
-            descriptor_path(file),
-            CWD,
-            name,
-            AtFlags::SYMLINK_FOLLOW,
-        );
-        Ok(link?)
-    })?;
-    Ok(OwnName(name))
+    let old = descriptor_path(file);
+    Ok(linkat(CWD, old, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
 }
 
 #[cfg(not(target_os = "linux"))]
 fn link(_: &File, _: &Path) -> io::Result<OwnName> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn link_as(_: &File, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
