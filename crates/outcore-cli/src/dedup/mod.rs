@@ -120,13 +120,31 @@ pub(crate) fn run(args: &DedupArgs) -> Result<()> {
     };
     let begin = Instant::now();
     let done = if args.count || args.verify {
-        passes::<Rich>(&job, &shape)?
+        passes::<Rich>(&job, &shape)
     } else {
-        passes::<()>(&job, &shape)?
+        passes::<()>(&job, &shape)
     };
+    let done = done.map_err(|failure| unless_file(failure, &outputs))?;
     inputs.check_unchanged()?;
     bar.finish_and_clear();
     finish(args, outputs, &done, begin)
+}
+
+/// Makes a broken pipe a failure where an output is a file: it is not there.
+fn unless_file(failure: Failure, outputs: &Outputs) -> Failure {
+    let sequences = || [Some(&outputs.kept), outputs.duplicates.as_ref()].into_iter();
+    let outputs = || sequences().flatten().map(Sequence::output);
+    let pipe = outputs().find(|output| output.is_ordered());
+    let file = outputs().find(|output| output.directory().is_some());
+    match (failure, pipe, file) {
+        (Failure::BrokenPipe, Some(pipe), Some(file)) => {
+            let (pipe, file) = (pipe.name(), file.name());
+            Failure::new(format!(
+                "cannot write {pipe}: Broken pipe; {file} stays as it was"
+            ))
+        }
+        (failure, ..) => failure,
+    }
 }
 
 /// Puts outputs in their places and tells what was done.

@@ -83,6 +83,11 @@ impl Output {
         }
     }
 
+    /// Returns what it is called in messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns whether both would be the same file.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (&self.sink, &other.sink) {
