@@ -5,9 +5,10 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::failure::{Failure, Result};
@@ -18,13 +19,15 @@ const CODE_BASE: i32 = 128;
 /// Files to be removed if a signal comes.
 static NAMES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Ends the process when a signal asks for it.
+/// Ends the process when a signal asks for it, and lets writes past the limit on the length of
+/// files fail, which would end it without a word otherwise.
 ///
 /// # Errors
 ///
 /// The system does not let us.
 pub(crate) fn watch() -> Result<()> {
     let refused = |answer: io::Error| Failure::new(format!("cannot wait for signals: {answer}"));
+    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map_err(refused)?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(refused)?;
     let watcher = std::thread::Builder::new().name("signals".to_owned());
     let watcher = watcher.spawn(move || {

@@ -194,6 +194,50 @@ fn memory_stays_below_the_promise() {
     );
 }
 
+/// Bytes of a line that memory could not hold.
+const LONG_LEN: usize = 60 << 20;
+
+#[test]
+fn a_line_far_longer_than_memory_is_a_line_like_others() {
+    let dir = TestDir::new("long-line");
+    if dir.is_in_memory() {
+        return;
+    }
+    // Two are equal, one differs in its last byte; the last has no newline.
+    let line = |last: &[u8]| [&vec![b'x'; LONG_LEN - 1], last].concat();
+    let text = [
+        &line(b"y"),
+        b"\nshort\n".as_slice(),
+        &line(b"z"),
+        b"\n",
+        &line(b"y"),
+        b"\nshort\n",
+        &line(b"z"),
+    ]
+    .concat();
+    let expected = &text[..text.len() - 2 * LONG_LEN - 7];
+    let file = dir.write("file", &text);
+    let out = dir.path("out");
+    // In memory, by way of scratch files, and from a pipe.
+    for (options, is_piped) in [
+        (&[][..], false),
+        (&["--test-index", "1"], false),
+        (&[], true),
+    ] {
+        let mut command = outcore(&["dedup", "--memory", "20M", "--tmp"]);
+        command.arg(&dir.0).args(options).arg("-o").arg(&out);
+        let output = if is_piped {
+            command.arg("-").stdout(Stdio::piped());
+            support::feed(command, &text)
+        } else {
+            command.arg(&file).output().unwrap()
+        };
+        let peak = row(&output, "peak resident MiB");
+        assert!(peak <= 20.0, "{peak} MiB, {options:?}");
+        assert!(fs::read(&out).unwrap() == expected, "{options:?}");
+    }
+}
+
 #[test]
 fn text_of_this_machine_comes_out_as_from_the_obvious_way() {
     let dir = TestDir::new("real");

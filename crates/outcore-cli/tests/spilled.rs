@@ -11,7 +11,7 @@ mod support;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::support::{TestDir, failure, feed, model, noise, outcore, row};
+use crate::support::{TestDir, awk, failure, feed, model, noise, outcore, row};
 
 /// Chunk and index that let a few thousand lines go to disk and be divided there.
 const SMALL: [&str; 4] = ["--test-chunk", "4K", "--test-index", "90000"];
@@ -37,7 +37,7 @@ fn lines_on_disk_give_the_same_output() {
     if dir.is_in_memory() {
         return;
     }
-    let inputs: [(&str, Vec<u8>); 8] = [
+    let inputs: [(&str, Vec<u8>); 9] = [
         ("all distinct", numbers(150_000, 150_000)),
         ("twice in turn", numbers(200_000, 100_000)),
         ("one line", b"x\n".repeat(300_000)),
@@ -47,6 +47,11 @@ fn lines_on_disk_give_the_same_output() {
             [numbers(60_000, 60_000), b"x\n".repeat(100_000)].concat(),
         ),
         ("noise", noise(60_000, 7)),
+        ("broken UTF-8", {
+            let lines = (0..80_000u32).map(|n| [b"\xff\xc3", &n.to_le_bytes()[..], b"\n"].concat());
+            let lines: Vec<u8> = lines.flatten().collect();
+            [&lines[..], &lines].concat()
+        }),
         (
             "no newline at the end",
             [numbers(50_000, 50_000), b"line 49999".to_vec()].concat(),
@@ -67,6 +72,9 @@ fn lines_on_disk_give_the_same_output() {
                 kept.push(b'\n');
             }
             assert!(kept == model(&[path]), "differs from the model: {path:?}");
+            if let (Some(awk), "1") = (awk(&[path]), threads) {
+                assert!(kept == awk, "differs from awk: {path:?}");
+            }
         }
     }
     let all: Vec<_> = paths.iter().collect();
