@@ -14,7 +14,7 @@ use crate::size::parse_bytes;
     version,
     arg_required_else_help = true,
     after_help = "Exit status: 0 done, or whoever read the output has enough; 1 failed, with one line \
-                  on standard error; 2 wrong usage; 130 or 143 stopped by a signal."
+                  on standard error; 2 wrong usage; 129, 130 or 143 stopped by a signal."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -56,6 +56,14 @@ pub(crate) enum Report {
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "switches are bools")]
 #[command(after_long_help = "\
+Examples:
+  outcore dedup access.log -o unique.log
+  outcore dedup list.txt -o list.txt           in place
+  zcat *.gz | outcore dedup - > unique.txt
+  outcore dedup -r corpus/ -m 2G --tmp /scratch -o unique.txt -d repeats.txt
+  outcore dedup --field url pages.jsonl --skip-bad -o pages.unique.jsonl
+  outcore dedup --unit file -r photos/         the first of equal files
+
 Lines are bytes up to a newline: any encoding, NUL bytes and \\r included. The result is that of \
 awk '!seen[$0]++', except that a last line without newline stays without one. Between two files \
 the newline is added, so that lines never run together.
@@ -73,10 +81,10 @@ copied there.
 
 --output FILE is written under no name and takes FILE's place once it is complete; FILE may be one \
 of the inputs. Devices and pipes are written directly. Inputs must not change meanwhile: if one \
-does, nothing is written.
+does, the run fails, and FILE stays as it was.
 
 Exit status: 0 done, or whoever read the output has enough; 1 failed, with one line on standard \
-error; 2 wrong usage; 130 or 143 stopped by a signal.")]
+error; 2 wrong usage; 129, 130 or 143 stopped by a signal.")]
 pub(crate) struct DedupArgs {
     /// Files to read as one sequence; patterns are resolved; - is standard input [default: a
     /// sample, made on the spot]
@@ -125,11 +133,11 @@ pub(crate) struct DedupArgs {
     #[arg(long, requires = "field")]
     pub(crate) skip_bad: bool,
 
-    /// Letters are equal to their small ones
+    /// Capital letters are equal to small ones
     #[arg(short, long, conflicts_with = "unit")]
     pub(crate) ignore_case: bool,
 
-    /// Space at both ends does not count
+    /// Space at both ends of a line does not count
     #[arg(short, long, conflicts_with = "unit")]
     pub(crate) trim: bool,
 
@@ -142,7 +150,7 @@ pub(crate) struct DedupArgs {
     #[arg(long)]
     pub(crate) verify: bool,
 
-    /// Threads to work with [default: as many as there are cores]
+    /// How many threads work [default: as many as there are cores]
     #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
 

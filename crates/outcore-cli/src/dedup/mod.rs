@@ -102,7 +102,7 @@ pub(crate) fn run(args: &DedupArgs) -> Result<()> {
         trim: args.trim,
         field: args.field.clone(),
     });
-    let bar = progress::bar(inputs.len_bytes(), !args.quiet && !watched);
+    let bar = progress::bar("reading", inputs.len_bytes(), !args.quiet && !watched);
     let job = Job {
         inputs: &inputs,
         outputs: &outputs,
@@ -212,12 +212,14 @@ fn passes<V: Known>(job: &Job<'_>, shape: &Shape) -> Result<Done> {
         spilled.extend(finish_shard(shard, job, &mut writer)?);
     }
     shape.end_first_pass(job.budget);
+    job.bar.set_message("comparing");
     resolve::resolve::<V>(job, shape, &spilled, &mut parts, writer, &notes_arena)?;
     done.scratch_bytes = job.scratch.dir()?.used_bytes();
     drop(spilled);
     drop(shared);
     let deferred_bytes: u64 = rest.chunks.scan().flatten().map(Deferred::len_bytes).sum();
     job.bar.inc_length(deferred_bytes);
+    job.bar.set_message("writing");
     second_pass::run(job, &rest, source.spooled(), &mut parts, &notes_arena)?;
     Ok(done)
 }
@@ -301,7 +303,7 @@ fn sample(args: &DedupArgs, scratch: &Scratch) -> Result<(Inputs, Output)> {
             "the kept lines are counted and dropped: --output FILE keeps them\n",
         );
     }
-    let bar = progress::bar(Some(wanted), !args.quiet);
+    let bar = progress::bar("sampling", Some(wanted), !args.quiet);
     let sample = Sample::make(wanted, dir, &bar)?;
     bar.finish_and_clear();
     let mut inputs = Inputs::new();

@@ -56,7 +56,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
         format_bytes(limit),
         shown(dir.path())
     ))?;
-    let bar = progress::bar(Some(limit + stored * CONTAINERS), true);
+    let bar = progress::bar("storing", Some(limit + stored * CONTAINERS), true);
     setrlimit(
         Resource::Data,
         Rlimit {
