@@ -33,7 +33,9 @@ fn items(arena: Arena, locations: Vec<Location>) -> Receiver<Result<Vec<u8>>> {
 async fn sum(arena: Arena, locations: Vec<Location>) -> Result<u64> {
     let batch = task::spawn_blocking(move || {
         let mut sum = 0;
-        arena.get_many(&locations, |_index, item| sum += number(item))?;
+        arena.get_many(&locations, |_index, item| {
+            sum = number(item).wrapping_add(sum);
+        })?;
         Ok(sum)
     });
     batch.await.map_err(io::Error::other)?
@@ -70,7 +72,7 @@ pub(crate) fn main() -> Result<()> {
         let mut in_order = 0;
         let mut items = items(arena.clone(), locations.clone());
         while let Some(item) = items.recv().await {
-            in_order += number(&item?);
+            in_order = number(&item?).wrapping_add(in_order);
         }
         let at_once = sum(arena, locations).await?;
         is_over.store(true, Relaxed);
@@ -80,7 +82,7 @@ pub(crate) fn main() -> Result<()> {
     println!(
         "the sum is {in_order} in order and {at_once} at once; {turns} turns for the other task"
     );
-    let same = in_order == at_once && in_order == (0..20_000).sum() && turns > 0;
+    let same = in_order == at_once && in_order == (0..20_000_u64).sum::<u64>() && turns > 0;
     let answer = same.then_some(());
     Ok(answer.ok_or_else(|| io::Error::other("other items, or no turn"))?)
 }
