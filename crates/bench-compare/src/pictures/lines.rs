@@ -11,15 +11,15 @@ use super::read::{bytes, candidates, is_killed, median, resident as memory_of, w
 use super::style::{INK, Look, SOFT, label_of, look_of};
 
 /// Points of one row: where on the level axis, and how much.
-struct Line {
-    name: String,
-    points: Vec<(f64, f64)>,
+pub(super) struct Line {
+    pub(super) name: String,
+    pub(super) points: Vec<(f64, f64)>,
     /// Where it was killed.
-    ends: Vec<f64>,
+    pub(super) ends: Vec<f64>,
 }
 
 /// Draws lines, those of outcore last, so that they lie on top.
-fn draw(canvas: &Canvas<'_>, panel: &Panel, lines: &[Line]) -> Result<()> {
+pub(super) fn draw(canvas: &Canvas<'_>, panel: &Panel, lines: &[Line]) -> Result<()> {
     let mut order: Vec<&Line> = lines.iter().collect();
     order.sort_by_key(|line| line.name.starts_with("outcore"));
     let mut crosses = 0;
@@ -27,7 +27,7 @@ fn draw(canvas: &Canvas<'_>, panel: &Panel, lines: &[Line]) -> Result<()> {
         let look = look_of(&line.name);
         let points: Vec<_> = line.points.iter().map(|(x, y)| panel.at(*x, *y)).collect();
         canvas.path(points.clone(), look.colour, look.width)?;
-        if points.len() <= 8 {
+        if points.len() <= 10 {
             for point in &points {
                 canvas.mark(*point, look)?;
             }
@@ -41,7 +41,7 @@ fn draw(canvas: &Canvas<'_>, panel: &Panel, lines: &[Line]) -> Result<()> {
     Ok(())
 }
 
-fn legend_of(lines: &[Line]) -> Vec<(String, Look)> {
+pub(super) fn legend_of(lines: &[Line]) -> Vec<(String, Look)> {
     let labelled = lines
         .iter()
         .filter(|line| !line.points.is_empty() || !line.ends.is_empty());
@@ -50,11 +50,11 @@ fn legend_of(lines: &[Line]) -> Vec<(String, Look)> {
 }
 
 /// Numbers the columns from 0.
-fn columns(labels: impl Iterator<Item = String>) -> Vec<(f64, String)> {
+pub(super) fn columns(labels: impl Iterator<Item = String>) -> Vec<(f64, String)> {
     (0u32..).map(f64::from).zip(labels).collect()
 }
 
-fn column_scale(count: usize) -> Scale {
+pub(super) fn column_scale(count: usize) -> Scale {
     let last = u32::try_from(count).unwrap_or(1).max(2) - 1;
     Scale::Linear {
         from: -0.2,

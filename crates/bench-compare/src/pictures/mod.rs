@@ -3,6 +3,7 @@
 
 mod bars;
 mod canvas;
+mod depth;
 mod lines;
 mod read;
 mod style;
@@ -19,6 +20,7 @@ pub(crate) fn of(record: &Record) -> Result<Vec<Picture>> {
         lines::latency(record)?,
         lines::resident(record)?,
         bars::device_bytes(record)?,
+        depth::by_depth(record)?,
     ];
     Ok(drawn.into_iter().flatten().collect())
 }

@@ -56,10 +56,10 @@ const KNOWN: [(&str, RGBColor, Mark); 12] = [
 /// Returns what a row looks like.
 pub(super) fn look_of(name: &str) -> Look {
     if name.starts_with("outcore") {
-        let mark = if name == "outcore" {
-            Mark::Circle
-        } else {
-            Mark::Diamond
+        let mark = match name {
+            "outcore" => Mark::Circle,
+            "outcore_threads" => Mark::Square,
+            _ => Mark::Diamond,
         };
         return Look {
             colour: BLUE,
