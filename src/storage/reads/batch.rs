@@ -3,11 +3,12 @@
 
 use std::mem;
 use std::ops::Range;
+use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::file::OwnedFile;
 use crate::storage::reads::tasks::{Tasks, joined};
-use crate::storage::reads::warmth::{COLD_GAP_BYTES_MAX, Warmth};
+use crate::storage::reads::warmth::{COLD_GAP_BYTES_MAX, Trust, Warmth};
 use crate::storage::reads::{LazyReads, PIECE_BYTES_MAX, ReadOptions};
 use crate::sys::{self, Hint};
 
@@ -43,6 +44,7 @@ pub(crate) fn read_batch<'f>(
         pieces: piece,
         reads: LazyReads::default(),
         warmth: Warmth::new(options),
+        trust: Trust::new(),
         scratch: Vec::new(),
         tasks: Tasks::default(),
         long_bytes: 0,
@@ -74,6 +76,7 @@ struct Batch<'f, 'd> {
     /// For what is not in memory.
     reads: LazyReads,
     warmth: Warmth,
+    trust: Trust,
     /// For what is in memory.
     scratch: Vec<u8>,
     /// What is under way.
@@ -174,8 +177,14 @@ impl<'f> Batch<'f, '_> {
         }
         if self.warmth.asks() {
             let bytes = room(&mut self.scratch, len)?;
-            let found = first.file.read_cached(bytes, first.offset);
+            let found = if self.trust.holds(Instant::now) {
+                first.file.read_over(bytes, first.offset)?;
+                true
+            } else {
+                first.file.read_cached(bytes, first.offset)
+            };
             self.warmth.answered(found);
+            self.trust.answered(found);
             if found {
                 return run.deliver(bytes, self.pieces, self.deliver);
             }
