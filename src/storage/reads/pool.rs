@@ -9,8 +9,12 @@ use crate::storage::reads::Engine;
 use crate::sys;
 use crate::sys::{Finished, Hint, Read};
 
-/// The most threads.
+/// The most threads, each of which has a read under way.
 const THREADS_MAX: usize = 32;
+
+/// The same where the kernel was told of all reads before: then a thread only waits for what is on
+/// its way, and more of them get into each other's way.
+const HINTED_THREADS_MAX: usize = 8;
 
 /// Bytes of a thread's stack; it makes one system call.
 const STACK_BYTES: usize = 64 << 10;
@@ -83,7 +87,11 @@ impl Pool {
         Self {
             shared: Arc::default(),
             threads: Vec::new(),
-            threads_max: THREADS_MAX,
+            threads_max: if hints {
+                HINTED_THREADS_MAX
+            } else {
+                THREADS_MAX
+            },
             hints,
             owner: sys::process(),
         }
