@@ -296,7 +296,7 @@ impl<F: AsRef<OwnedFile> + Clone> Ahead<F> {
         let Some(reads) = self.reads.made() else {
             return Ok(false);
         };
-        let Some(mut done) = reads.finished(wait)? else {
+        let Some(mut done) = reads.finished(usize::from(wait))? else {
             return Ok(false);
         };
         let token = done.token();

@@ -271,6 +271,7 @@ impl<'f> Batch<'f, '_> {
         let Some(reads) = self.reads.made() else {
             return Ok(false);
         };
+        let wait = if wait { reads.share() } else { 0 };
         let Some(mut done) = reads.finished(wait)? else {
             return Ok(false);
         };

@@ -48,7 +48,11 @@ pub(crate) const PIECE_BYTES_MAX: usize = 64 << 10;
 pub(crate) const BUFFER_BYTES_MAX: usize = 16 << 20;
 
 /// How many reads are started before the kernel is told of them, unless somebody waits.
-const UNTOLD_MAX: usize = 16;
+const UNTOLD_MAX: usize = 32;
+
+/// Of how many reads that are under way one is waited for by who has many: it starts as many at a
+/// time as came back, and the kernel is entered, and the device told, once for all of them.
+const SHARE: usize = 8;
 
 /// What does reads, in any order.
 trait Engine: Debug + Send + Sync {
@@ -58,9 +62,9 @@ trait Engine: Debug + Send + Sync {
     /// Makes sure that everything that was started is under way.
     fn tell(&mut self);
 
-    /// Returns a read that is finished. If it is told to wait and there is none, it makes sure that
-    /// everything is under way, and waits for one.
-    fn finished(&mut self, wait: bool) -> Option<Finished>;
+    /// Returns a read that is finished. If there is none and `wait` is not 0, it makes sure that
+    /// everything is under way, and waits for so many, or for fewer.
+    fn finished(&mut self, wait: usize) -> Option<Finished>;
 }
 
 /// Reads that are under way, and room for more.
@@ -72,6 +76,7 @@ pub(crate) struct Reads {
     /// Reads that were started and may not be under way.
     untold: usize,
     is_direct: bool,
+    depth: usize,
     owner: u64,
 }
 
@@ -96,6 +101,7 @@ impl Reads {
             running: 0,
             untold: 0,
             is_direct,
+            depth,
             owner: sys::process(),
         })
     }
@@ -153,21 +159,27 @@ impl Reads {
         self.untold = 0;
     }
 
-    /// Returns a read that came back; waits for one if it is told to and there is one to wait for.
+    /// Returns how many reads to wait for where many are to be started.
+    pub(crate) fn share(&self) -> usize {
+        self.depth.checked_div(SHARE).unwrap_or(1).max(1)
+    }
+
+    /// Returns a read that came back. If there is none, waits for about `wait` of those that are
+    /// under way; not if that is 0.
     ///
     /// # Errors
     ///
     /// [`Forked`](ErrorKind::Forked): what is under way is under way in the parent.
-    pub(crate) fn finished(&mut self, wait: bool) -> Result<Option<Done>> {
+    pub(crate) fn finished(&mut self, wait: usize) -> Result<Option<Done>> {
         if self.running == 0 {
             return Ok(None);
         }
         self.check_owner()?;
-        let mut finished = self.engine.finished(false);
-        if finished.is_none() && wait {
+        let mut finished = self.engine.finished(0);
+        if finished.is_none() && wait > 0 {
             // One call for both: what was started gets under way, and we wait.
             self.untold = 0;
-            finished = self.engine.finished(true);
+            finished = self.engine.finished(wait);
         }
         let Some(finished) = finished else {
             // Whoever does not wait goes on to something else, and may come back late.

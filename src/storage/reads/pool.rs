@@ -138,21 +138,21 @@ impl Engine for Pool {
 
     fn tell(&mut self) {}
 
-    fn finished(&mut self, wait: bool) -> Option<Finished> {
+    fn finished(&mut self, wait: usize) -> Option<Finished> {
         let mut state = self.shared.lock();
         loop {
             if let Some(finished) = state.finished.pop_front() {
                 return Some(finished);
             }
             // Without a thread nobody else would do it.
-            if !wait && !self.threads.is_empty() {
+            if wait == 0 && !self.threads.is_empty() {
                 return None;
             }
             if let Some((file, read)) = state.waiting.pop_front() {
                 drop(state);
                 return Some(do_it(&file, read));
             }
-            if !wait {
+            if wait == 0 {
                 return None;
             }
             let woken = self.shared.ready.wait(state);

@@ -60,13 +60,13 @@ impl Engine for Uring {
         self.enter(0);
     }
 
-    fn finished(&mut self, wait: bool) -> Option<Finished> {
+    fn finished(&mut self, wait: usize) -> Option<Finished> {
         loop {
             let finished = self.refused.pop_front().or_else(|| self.ring.take());
-            if finished.is_some() || !wait {
+            if finished.is_some() || wait == 0 {
                 return finished;
             }
-            if !self.enter(1) && self.refused.is_empty() {
+            if !self.enter(wait) && self.refused.is_empty() {
                 thread::sleep(PAUSE);
             }
         }
