@@ -112,10 +112,14 @@ use crate::storage::scratch::ScratchFile;
 ///
 /// # Memory layout
 ///
-/// One file and one mapping, of 8 TiB of addresses where there are so many. Blocks up to 16 KiB
-/// come in 36 sizes from runs of 64 KiB, blocks up to 1 MiB are aligned to their length, and larger
-/// ones start in the middle of the widest gap, so that they can grow for long where they are. Freed
-/// pages go back to the disk. Eight heaps serve small blocks, so that threads seldom wait for each
+/// One file and 8 TiB of addresses where there are so many. Blocks up to 16 KiB come in 36 sizes from
+/// runs of 64 KiB, blocks up to 1 MiB are aligned to their length, and larger ones start in the middle
+/// of the widest gap, so that they can grow for long where they are. A larger one that meets its
+/// neighbour gets other addresses for the same part of the file, and is not copied; a block is copied
+/// when it grows up to 1 MiB, or past it. (Where more than 4096 larger ones are alive, blocks up to
+/// 32 MiB are treated like the others.) Freed pages go back to the disk. All blocks together are one
+/// mapping, and a few more where some have grown: at most some for each of 8192 pieces of the
+/// addresses. Eight heaps serve small blocks, so that threads seldom wait for each
 /// other; each keeps an empty run of each size that was used in it.
 #[derive(Clone)]
 pub struct DiskAlloc {

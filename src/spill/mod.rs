@@ -49,6 +49,13 @@ use crate::sys;
 /// assert!(GLOBAL.spilled_bytes() < 8_000_000);
 /// ```
 ///
+/// # Growth
+///
+/// A block is copied when it grows past the threshold, and as long as it has at most 1 MiB; after
+/// that never again: the system gives it more of the file, behind it or at other addresses. The
+/// exception is a program with more than 4096 big blocks at a time, whose blocks up to 32 MiB are
+/// copied. What shrinks gives space back to the disk.
+///
 /// # Failure
 ///
 /// Where the directory cannot be used, the disk is full or a quota reached, the inner allocator

@@ -362,6 +362,38 @@ fn a_limit_of_addresses_leaves_room_or_is_an_error() {
     drop(alloc);
 }
 
+/// With few addresses, large blocks soon meet their neighbours and go elsewhere: random traces beside
+/// copies of every block.
+#[test]
+fn random_traces_with_few_addresses_leave_every_block_as_it_was() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    set_limit(Resource::AddressSpace, 4 << 30);
+    let mut mappings_most = 0;
+    for seed in seeds(8) {
+        let dir = ScratchDir::builder(disk().path()).build().unwrap();
+        let alloc = DiskAlloc::new_in(&dir).unwrap();
+        assert!(alloc.mapped_bytes() <= 1 << 30);
+        let mut trace = Trace::new(seed, alloc.clone());
+        trace.scarce = true;
+        trace.live_max /= 2;
+        let (_files, mappings) = held();
+        for step in 0..2500 {
+            trace.step();
+            if step % 100 == 0 {
+                mappings_most = mappings_most.max(held().1.saturating_sub(mappings));
+            }
+        }
+        trace.end();
+        assert_all_given_back(seed, &alloc);
+        drop(alloc);
+        assert_eq!(dir.used_bytes(), 0, "seed {seed}");
+    }
+    assert!(mappings_most >= 4, "nothing was moved");
+}
+
 #[test]
 fn a_limit_of_open_files_is_an_error_and_harms_none_that_are_open() {
     if let Some(child) = child(test_name!()) {

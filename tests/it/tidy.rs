@@ -24,6 +24,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/spill/mod.rs",
     "src/storage/blocks/faults.rs",
     "src/storage/blocks/mod.rs",
+    "src/storage/blocks/moves.rs",
     "src/storage/blocks/resize.rs",
     "src/storage/blocks/runs.rs",
     "src/storage/blocks/table.rs",

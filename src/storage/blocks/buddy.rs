@@ -33,7 +33,7 @@ impl Buddy {
     }
 
     /// Takes a block of `1 << order` units and returns the number of its first.
-    pub(crate) fn take(&mut self, table: &Table, order: u32) -> io::Result<usize> {
+    pub(crate) fn take(&mut self, table: &Table<Unit>, order: u32) -> io::Result<usize> {
         let wanted = index(order);
         loop {
             let found = (wanted..ORDERS).find_map(|at| Some((at, first_of(*self.free.get(at)?)?)));
@@ -54,7 +54,7 @@ impl Buddy {
     }
 
     /// Frees a block, joining it with its buddies as far as they are free.
-    pub(crate) fn give_back(&mut self, table: &Table, mut number: usize, order: u32) {
+    pub(crate) fn give_back(&mut self, table: &Table<Unit>, mut number: usize, order: u32) {
         let units = table.units();
         let mut at = index(order);
         mark(units, number, Kind::Inside, 0);
@@ -71,7 +71,7 @@ impl Buddy {
     }
 
     /// Opens more of the zone, so that it has a free block of this order.
-    fn open(&mut self, table: &Table, order: u32) -> io::Result<()> {
+    fn open(&mut self, table: &Table<Unit>, order: u32) -> io::Result<()> {
         let left = self.units_max.saturating_sub(self.opened);
         let order = order.max(OPEN_ORDER.min(left.checked_ilog2().unwrap_or(0)));
         let len = 1_usize << order;

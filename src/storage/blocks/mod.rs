@@ -2,15 +2,17 @@
 //!
 //! ```text
 //!  0                zone A               zone_b             zone B               end
-//!  |  runs of small blocks, and blocks   |  1024 slots: one, or several in a row, |
+//!  |  runs of small blocks, and blocks   |  8192 slots: one, or several in a row, |
 //!  |  up to 1 MiB: a buddy system over   |  for each block above 1 MiB, so that   |
 //!  |  units of 64 KiB                    |  it can grow where it is               |
 //! ```
 //!
-//! One mapping shows one file over all of the addresses, byte for byte. The file is as long as the
-//! addresses from the start, with a hole wherever no block is. So there is one mapping and one
-//! open file however many blocks there are; the space of a block is claimed on disk when it is
-//! handed out, and given back when it is freed.
+//! One mapping shows one file over all of the addresses. The file is as long as the addresses from
+//! the start, with a hole wherever no block is. So there is one open file however many blocks there
+//! are, and one mapping at first; the space of a block is claimed on disk when it is handed out, and
+//! given back when it is freed. At first the file is shown byte for byte; when a large block meets
+//! its neighbour, it goes elsewhere among the slots and shows the same part of the file there, so
+//! that it is not copied. That makes a few mappings more, at most one for each slot.
 //!
 //! Small blocks belong to heaps, of which each thread uses one: to hand one out or to take it back
 //! takes the lock of its heap, and no system call as long as the heap has room. Everything else is
@@ -26,6 +28,7 @@ mod classes;
 mod faults;
 mod folds;
 mod heaps;
+mod moves;
 mod resize;
 mod runs;
 mod slots;
@@ -45,7 +48,7 @@ use crate::storage::blocks::buddy::Buddy;
 use crate::storage::blocks::classes::class_of;
 use crate::storage::blocks::heaps::{Heaps, heap_of_thread};
 use crate::storage::blocks::runs::Small;
-use crate::storage::blocks::slots::{SLOTS, Slots};
+use crate::storage::blocks::slots::Slots;
 use crate::storage::blocks::table::{Kind, Table, UNIT_BYTES, Unit};
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use crate::storage::dir::ScratchDir;
@@ -57,7 +60,7 @@ use crate::sys::{Access, Hint};
 /// The largest alignment that a block can have.
 pub(crate) const ALIGN_MAX: usize = 2 << 20;
 
-/// Blocks above this many bytes get slots.
+/// Blocks above this many bytes get slots, and are not copied any more when they grow.
 const WHOLE_BYTES_MAX: usize = 1 << 20;
 
 /// How many shares of the addresses the blocks take: large blocks need room to grow.
@@ -73,8 +76,9 @@ const LEN_MIN: usize = 16 << 20;
 pub(crate) struct Blocks {
     /// # Invariants
     ///
-    /// 1. All of `space` shows `file`, byte for byte, for reading and writing; the file is that
-    ///    long, and nothing else shows or changes it.
+    /// 1. All of `space` shows `file`, for reading and writing: zone A byte for byte, zone B slot by
+    ///    slot as the slots say. The file is as long as the space, each byte of it is shown once,
+    ///    but for slots that were given up, and nothing else shows or changes it.
     /// 2. Every block that is handed out lies in units that `ranges` gave to it alone, or in a run
     ///    whose heap gave its place to it alone, or in slots that `ranges` gave to it alone; and all
     ///    of its bytes are claimed in the file.
@@ -89,12 +93,15 @@ pub(crate) struct Blocks {
     file: ScratchFile,
     /// Where zone B starts.
     zone_b: usize,
-    table: Table,
+    table: Table<Unit>,
     heaps: Heaps,
     ranges: Mutex<Ranges>,
     /// Whether blocks that grow are folded.
     folds: AtomicBool,
 }
+
+// What the documentation of the crate says, without the first pages of the tables.
+const _: () = assert!(size_of::<Blocks>() <= 4 << 10 && size_of::<Unit>() == 24);
 
 /// Who has which units and slots.
 #[derive(Debug)]
@@ -118,18 +125,23 @@ impl Blocks {
     /// Maps a file that is empty, over up to 8 TiB of addresses. Allocates nothing.
     pub(crate) fn over(file: ScratchFile) -> io::Result<Self> {
         let mut len = share_of(SHARES).max(LEN_WORTH_TRYING);
-        let space = loop {
+        loop {
             let reserved = Addresses::exactly(len, SHARES, ALIGN_MAX);
-            let shown = reserved.and_then(|space| {
+            let fits = reserved.and_then(|space| {
                 file.set_sparse_len(space.len() as u64)?;
                 Ok(space)
             });
-            match shown {
-                Ok(space) => break space,
+            match fits {
+                Ok(space) => return Self::shown_in(space, file),
                 Err(refused) if len <= LEN_MIN => return Err(refused),
                 Err(_no_room) => len /= 2,
             }
-        };
+        }
+    }
+
+    /// Maps a file, which is as long as the space and a hole. Nobody uses the space yet; its length
+    /// is a power of two.
+    fn shown_in(space: Addresses, file: ScratchFile) -> io::Result<Self> {
         // SAFETY: nobody knows the addresses yet, and the file is ours alone.
         sys::retry(|| unsafe { space.show_all(file.sys(), Access::ReadWrite) })?;
         sys::retry(|| space.advise(0..space.len(), Hint::Random))?;
@@ -143,7 +155,7 @@ impl Blocks {
             heaps: Heaps::new(),
             ranges: Mutex::new(Ranges {
                 buddy: Buddy::new(units_max),
-                slots: Slots::new(zone_b / SLOTS),
+                slots: Slots::over(zone_b)?,
             }),
             folds: AtomicBool::new(false),
         })
@@ -159,7 +171,7 @@ impl Blocks {
             return self.allocate_small(class, layout, zeroed);
         }
         let bytes = page_up(layout.size(), sys::page_size())?;
-        if bytes > WHOLE_BYTES_MAX && layout.align() <= self.slot_align() {
+        if bytes > WHOLE_BYTES_MAX {
             let taken = self.lock().slots.take(bytes);
             if let Some(at) = taken {
                 return self.allocate_large(at, bytes);
@@ -280,16 +292,43 @@ impl Blocks {
         }
     }
 
+    /// Claims space for a range of the addresses that the caller has.
     fn claim(&self, range: Range<usize>) -> bool {
-        let (offset, len) = (range.start as u64, range.len() as u64);
-        range.is_empty() || self.file.claim_part(offset, len)
+        let mut at = range.start;
+        while at < range.end {
+            let (offset, len) = self.shown(at..range.end);
+            if !self.file.claim_part(offset, len as u64) {
+                // What was claimed stays so where it cannot be given back; it is zero all the same.
+                let _given = self.unclaim(range.start..at);
+                return false;
+            }
+            at = at.saturating_add(len);
+        }
+        true
     }
 
     /// Gives space back, after which it reads as zero. Where that fails, it stays claimed, and its
     /// addresses must not be used again.
     fn unclaim(&self, range: Range<usize>) -> bool {
-        let (offset, len) = (range.start as u64, range.len() as u64);
-        range.is_empty() || self.file.give_back_part(offset, len)
+        let mut at = range.start;
+        while at < range.end {
+            let (offset, len) = self.shown(at..range.end);
+            if !self.file.give_back_part(offset, len as u64) {
+                return false;
+            }
+            at = at.saturating_add(len);
+        }
+        true
+    }
+
+    /// Returns which byte of the file is shown at the start of a range that is not empty, and for
+    /// how many bytes of it that goes on.
+    fn shown(&self, range: Range<usize>) -> (u64, usize) {
+        let Some(at) = range.start.checked_sub(self.zone_b) else {
+            return (range.start as u64, range.len());
+        };
+        let (from, len) = self.lock().slots.shown(at, range.len());
+        (self.zone_b.saturating_add(from) as u64, len)
     }
 
     /// Returns where the block is that starts at `offset`.
@@ -305,12 +344,6 @@ impl Blocks {
             Kind::Whole | Kind::Torn => Some(Place::Whole(number, unit)),
             Kind::Inside | Kind::Free => None,
         }
-    }
-
-    /// Returns the alignment that all slots have.
-    fn slot_align(&self) -> usize {
-        let slot_bytes = self.zone_b / SLOTS;
-        1 << slot_bytes.trailing_zeros().min(ALIGN_MAX.ilog2())
     }
 
     fn address(&self, offset: usize) -> NonNull<u8> {

@@ -1,14 +1,30 @@
 //! Changing the size of a block: in its place if that can be, so that nothing is copied.
+//!
+//! Copied is what gets another size of a small block, or grows out of its place in zone A. That is at
+//! most 1 MiB, but where there are thousands of large blocks and no slots for more.
 #![expect(unsafe_code, reason = "zeroes and copies blocks; see docs/safety.md")]
 
 use std::alloc::Layout;
 use std::ptr::{self, NonNull};
 
 use crate::storage::blocks::classes::class_of;
+use crate::storage::blocks::moves::Moved;
 use crate::storage::blocks::table::{Kind, UNIT_BYTES};
 use crate::storage::blocks::{Blocks, Place, WHOLE_BYTES_MAX, claimed_of, set_claimed_pages};
 use crate::storage::growth::page_up;
 use crate::sys;
+
+/// How changing the size of a block without copying it went.
+#[derive(Clone, Copy, Debug)]
+enum Resized {
+    /// It starts there. This many bytes from its start may have been used before; those behind are
+    /// zero.
+    At(NonNull<u8>, usize),
+    /// There is no space on disk.
+    Refused,
+    /// It has to be copied.
+    Copied,
+}
 
 /// How giving up or claiming the end of a block went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,15 +58,23 @@ impl Blocks {
             return None;
         }
         let aligned = block.addr().get() & new.align().wrapping_sub(1) == 0;
-        let resized = aligned.then(|| self.resize_in_place(block, new)).flatten();
-        if let Some(used_before) = resized {
-            if zeroed && old.size() < new.size() {
-                let dirty = used_before.min(new.size()).saturating_sub(old.size());
-                let rest = block.as_ptr().wrapping_add(old.size());
-                // SAFETY: the bytes lie in the block, which the caller lets us use.
-                unsafe { rest.write_bytes(0, dirty) };
+        let resized = if aligned {
+            self.resize_in_file(block, new)
+        } else {
+            Resized::Copied
+        };
+        match resized {
+            Resized::At(block, used_before) => {
+                if zeroed && old.size() < new.size() {
+                    let dirty = used_before.min(new.size()).saturating_sub(old.size());
+                    let rest = block.as_ptr().wrapping_add(old.size());
+                    // SAFETY: the bytes lie in the block, which the caller lets us use.
+                    unsafe { rest.write_bytes(0, dirty) };
+                }
+                return Some(block);
             }
-            return Some(block);
+            Resized::Refused => return None,
+            Resized::Copied => {}
         }
         let Some(moved) = self.allocate(new, zeroed) else {
             // To keep a longer block is no failure.
@@ -64,56 +88,70 @@ impl Blocks {
         Some(moved)
     }
 
-    /// Changes the size of a block without moving it, if that can be done. Returns how many bytes
-    /// from its start may have been used before; those behind are zero.
+    /// Changes the size of a block, if that can be done without copying it.
     ///
-    /// The caller has the block, so nobody else changes what is known of it.
-    fn resize_in_place(&self, block: NonNull<u8>, new: Layout) -> Option<usize> {
+    /// The caller has the block, so nobody else changes what is known of it, and nobody uses it.
+    fn resize_in_file(&self, block: NonNull<u8>, new: Layout) -> Resized {
         let offset = self.offset(block);
-        let bytes = page_up(new.size(), sys::page_size())?;
+        let (Some(bytes), Some(place)) =
+            (page_up(new.size(), sys::page_size()), self.place(offset))
+        else {
+            return Resized::Copied;
+        };
         let small = class_of(new);
-        match self.place(offset)? {
-            Place::Small(_, unit) => (small? == usize::from(unit.order())).then_some(usize::MAX),
-            Place::Whole(_, unit) => {
-                if small.is_some() || bytes > UNIT_BYTES << unit.order() {
-                    return None;
-                }
+        match place {
+            Place::Small(_, unit) if small == Some(usize::from(unit.order())) => {
+                Resized::At(block, usize::MAX)
+            }
+            Place::Whole(_, unit) if small.is_none() && bytes <= UNIT_BYTES << unit.order() => {
                 let claimed = claimed_of(unit);
                 match self.reclaim(offset, claimed, bytes) {
-                    Reclaimed::Refused => return None,
+                    Reclaimed::Refused => return Resized::Refused,
                     Reclaimed::Torn => unit.set_kind(Kind::Torn),
                     Reclaimed::Done => {}
                 }
                 set_claimed_pages(unit, bytes);
                 let torn = unit.kind() == Kind::Torn;
-                Some(if torn { usize::MAX } else { claimed })
+                Resized::At(block, if torn { usize::MAX } else { claimed })
             }
-            Place::Large(at) => {
-                if bytes <= WHOLE_BYTES_MAX {
-                    return None;
+            Place::Large(at) if bytes > WHOLE_BYTES_MAX => self.resize_large(at, bytes),
+            Place::Small(..) | Place::Whole(..) | Place::Large(_) => Resized::Copied,
+        }
+    }
+
+    fn resize_large(&self, mut at: usize, bytes: usize) -> Resized {
+        let mut ranges = self.lock();
+        let (claimed, mut torn) = ranges.slots.claimed(at);
+        let has_room = ranges.slots.make_room(at, bytes);
+        drop(ranges);
+        let mut kept = bytes;
+        if has_room {
+            let offset = self.zone_b.saturating_add(at);
+            kept = self.fold_end(at, offset, claimed, bytes);
+            match self.reclaim(offset, claimed, kept) {
+                Reclaimed::Refused => return Resized::Refused,
+                Reclaimed::Torn => {
+                    torn = true;
+                    self.lock().slots.set_torn(at);
                 }
-                let mut ranges = self.lock();
-                let (claimed, mut torn) = ranges.slots.claimed(at);
-                if !ranges.slots.make_room(at, bytes) {
-                    return None;
-                }
-                drop(ranges);
-                let bytes = self.fold_end(at, offset, claimed, bytes);
-                match self.reclaim(offset, claimed, bytes) {
-                    Reclaimed::Refused => return None,
-                    Reclaimed::Torn => {
-                        torn = true;
-                        self.lock().slots.set_torn(at);
-                    }
-                    Reclaimed::Done => {}
-                }
-                self.lock().slots.set_claimed(at, bytes);
-                if bytes > claimed {
-                    self.fold(at, offset..offset.saturating_add(bytes));
-                }
-                Some(if torn { usize::MAX } else { claimed })
+                Reclaimed::Done => {}
+            }
+        } else {
+            match self.move_to_room(at, bytes) {
+                Moved::To(elsewhere) => at = elsewhere,
+                Moved::Refused => return Resized::Refused,
+                Moved::Stays => return Resized::Copied,
             }
         }
+        let offset = self.zone_b.saturating_add(at);
+        self.lock().slots.set_claimed(at, kept);
+        if kept > claimed {
+            self.fold(at, offset..offset.saturating_add(kept));
+        }
+        Resized::At(
+            self.address(offset),
+            if torn { usize::MAX } else { claimed },
+        )
     }
 
     /// Claims or gives back what a block of `from` bytes at `offset` needs to have `to`.

@@ -1,11 +1,12 @@
-//! What is known of each unit of 64 KiB: a table in memory of its own, which grows in place and
-//! allocates nothing elsewhere.
+//! What is known of each unit of 64 KiB, and of each slot: tables in memory of their own, which grow
+//! in place and allocate nothing elsewhere.
 #![expect(
     unsafe_code,
     reason = "turns memory of a space into a slice; see docs/safety.md"
 )]
 
 use std::io;
+use std::marker::PhantomData;
 use std::slice;
 use std::sync::atomic::{
     AtomicU8, AtomicU16, AtomicU32, AtomicUsize,
@@ -17,6 +18,14 @@ use crate::sys;
 
 /// Bytes of a unit: what the buddy system deals in, and the length of a run of small blocks.
 pub(crate) const UNIT_BYTES: usize = 64 << 10;
+
+/// What a [`Table`] can hold.
+///
+/// # Safety
+///
+/// Zero bytes are a valid value, any thread may use it through a shared reference, and it asks for
+/// no larger alignment than a page has.
+pub(crate) unsafe trait Entry: Sync {}
 
 /// What the block is that starts at a unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +73,9 @@ pub(crate) struct Unit {
     /// For a run: the heap that it belongs to.
     heap: AtomicU8,
 }
+
+// SAFETY: it consists of atomics.
+unsafe impl Entry for Unit {}
 
 /// Writes a pair of functions that read and change a field.
 macro_rules! field {
@@ -114,39 +126,65 @@ impl Unit {
     }
 }
 
-/// The units of zone A, as far as it has been opened.
+/// What is known of a slot. A value of zero bytes is a valid one, and stands for a slot that nobody
+/// has, and that shows its own part of the file. All but `away` is of the block that starts there.
+///
+/// Read and changed by whoever has the slots locked.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(super) struct Slot {
+    /// Bytes claimed on disk.
+    claimed: AtomicUsize,
+    /// How many slots the block has; 0 where none starts.
+    count: AtomicU16,
+    /// The number of the slot of the file that is shown here, xor the own.
+    away: AtomicU16,
+    /// What else the slots have to remember of the block.
+    marks: AtomicU8,
+}
+
+// SAFETY: it consists of atomics.
+unsafe impl Entry for Slot {}
+
+impl Slot {
+    field!(claimed, set_claimed, usize);
+    field!(count, set_count, u16);
+    field!(away, set_away, u16);
+    field!(marks, set_marks, u8);
+}
+
+/// Entries that are all zero at first, as far as the table has been opened.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(crate) struct Table<T> {
     /// # Invariants
     ///
     /// 1. The first `committed` bytes of the space are memory that was zeroed, and are used as
-    ///    `Unit`s only, through shared references. `committed` never falls.
+    ///    `T`s only, through shared references. `committed` never falls.
     space: sys::Space,
     committed: AtomicUsize,
     /// Held while the table grows.
     growing: Mutex<()>,
+    entries: PhantomData<T>,
 }
 
-/// Bytes that the table has for each unit.
-const UNIT_ENTRY_BYTES: usize = size_of::<Unit>();
-
-/// Bytes by which the table grows: 2,730 units, or 170 MiB of zone A.
+/// Bytes by which a table grows: 2,730 units, or 170 MiB of zone A.
 const GROW_BYTES: usize = 64 << 10;
 
-impl Table {
-    /// Reserves addresses for this many units.
-    pub(crate) fn reserve(units_max: usize) -> io::Result<Self> {
-        let bytes = units_max.saturating_mul(size_of::<Unit>());
+impl<T: Entry> Table<T> {
+    /// Reserves addresses for this many entries.
+    pub(crate) fn reserve(entries_max: usize) -> io::Result<Self> {
+        let bytes = entries_max.saturating_mul(size_of::<T>());
         Ok(Self {
             space: sys::Space::reserve(bytes, sys::page_size())?,
             committed: AtomicUsize::new(0),
             growing: Mutex::new(()),
+            entries: PhantomData,
         })
     }
 
-    /// Makes at least this many units usable.
-    pub(crate) fn grow(&self, units: usize) -> io::Result<()> {
-        let bytes = units.saturating_mul(size_of::<Unit>());
+    /// Makes at least this many entries usable.
+    pub(crate) fn grow(&self, entries: usize) -> io::Result<()> {
+        let bytes = entries.saturating_mul(size_of::<T>());
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut committed = self.committed.load(Relaxed);
         while committed < bytes {
@@ -163,14 +201,22 @@ impl Table {
         Ok(())
     }
 
+    /// Returns the entries that are usable.
+    #[inline]
+    pub(crate) fn entries(&self) -> &[T] {
+        let count = self.committed.load(Acquire).checked_div(size_of::<T>());
+        let first = self.space.base().cast::<T>();
+        // SAFETY: the bytes hold `count` entries, of which zero bytes are valid ones, and which may
+        // be shared (invariant 1); a space starts at a page, which is aligned for them.
+        unsafe { slice::from_raw_parts(first.as_ptr(), count.unwrap_or(0)) }
+    }
+}
+
+impl Table<Unit> {
     /// Returns the units that are usable.
     #[inline]
     pub(crate) fn units(&self) -> &[Unit] {
-        let count = self.committed.load(Acquire) / UNIT_ENTRY_BYTES;
-        let first = self.space.base().cast::<Unit>();
-        // SAFETY: the bytes hold `count` units, of which zero bytes are valid ones, and which may
-        // be shared (invariant 1); a space starts at a page, which is aligned for them.
-        unsafe { slice::from_raw_parts(first.as_ptr(), count) }
+        self.entries()
     }
 }
 
