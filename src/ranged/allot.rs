@@ -123,7 +123,7 @@ impl Allot {
     pub(super) fn allocate(&self, len: u64) -> Option<Range<u64>> {
         let shared = &self.shared.0;
         if len == 0 || len > FAST_MAX || shared.is_full.load(Relaxed) {
-            return self.allocate_listed(len);
+            return some(self.allocate_listed(len));
         }
         let need = align_up(len);
         let start = self.fresh.0.fetch_add(need, Relaxed);
@@ -134,29 +134,31 @@ impl Allot {
         if taken.end <= shared.end.load(Acquire) {
             return Some(taken);
         }
-        self.allocate_past_end(taken, len)
+        some(self.allocate_past_end(taken, len))
     }
 
-    /// Lists numbers that were taken past the end, and looks for others.
+    /// Lists numbers that were taken past the end, and looks for others. An empty range where there
+    /// are none: that is returned in registers, and an option of one in memory, where the fast way
+    /// would have to put its own.
     #[cold]
-    fn allocate_past_end(&self, taken: Range<u64>, len: u64) -> Option<Range<u64>> {
+    fn allocate_past_end(&self, taken: Range<u64>, len: u64) -> Range<u64> {
         let mut books = self.books();
         let shared = &self.shared.0;
         if self.fresh.0.load(Relaxed) >= shared.end.load(Relaxed) {
             shared.is_full.store(true, Relaxed);
         }
         self.list(&mut books, taken);
-        self.take(&mut books, len)
+        self.take(&mut books, len).unwrap_or_default()
     }
 
-    /// Gives out a range under the lock.
+    /// Gives out a range under the lock; an empty one where there is none.
     #[cold]
-    fn allocate_listed(&self, len: u64) -> Option<Range<u64>> {
+    fn allocate_listed(&self, len: u64) -> Range<u64> {
         let end = self.len();
         if len == 0 || len > end {
-            return None;
+            return 0..0;
         }
-        self.take(&mut self.books(), len)
+        self.take(&mut self.books(), len).unwrap_or_default()
     }
 
     /// Gives out a range, from behind the counter if there is room, else from the list.
@@ -327,6 +329,12 @@ impl Allot {
         let books = self.shared.0.books.lock();
         books.unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns a range that has bytes.
+#[inline]
+fn some(range: Range<u64>) -> Option<Range<u64>> {
+    (!range.is_empty()).then_some(range)
 }
 
 impl Back {

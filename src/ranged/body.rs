@@ -1,20 +1,14 @@
-//! The file behind all handles and ranges, and who keeps it: everything that touches its bytes.
-#![expect(
-    unsafe_code,
-    reason = "lends out a mapping part by part, and frees what keeps it; see docs/safety.md"
-)]
+//! The file behind all handles and ranges: its length, its addresses, its syncs.
+#![expect(unsafe_code, reason = "maps a file for writing; see docs/safety.md")]
 
 use std::ffi::OsString;
-use std::fmt;
-use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::path::Path;
 use std::ptr::NonNull;
-use std::slice;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::ranged::allot::{Allot, Refused};
+use crate::ranged::allot::Allot;
 use crate::storage::addresses::Addresses;
 use crate::storage::file::OwnedFile;
 use crate::storage::growth::{ADDRESSABLE_BYTES, page_down, page_up};
@@ -111,6 +105,7 @@ impl Body {
     }
 
     /// Returns the address of the first byte.
+    #[inline]
     pub(super) fn base(&self) -> NonNull<u8> {
         self.space.base()
     }
@@ -185,19 +180,23 @@ impl Body {
     }
 
     /// Waits until the bytes of `range`, which is in the file and not empty, are on the device.
-    fn sync_range(&self, range: &Range<u64>) -> Result<()> {
+    pub(super) fn sync_range(&self, range: &Range<u64>) -> Result<()> {
         self.check_owner(SYNC)?;
         let page = sys::page_size();
         let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap_or(0));
         let end = page_up(end, page).unwrap_or(end).min(self.space.len());
-        let pages = page_down(start, page)..end;
+        let pages = page_down(start, page).min(end)..end;
         // SAFETY: all of the space shows the file (invariant 1).
         let synced = (self.file).sync_by(|| unsafe { self.space.sync(pages.clone()) });
         synced.map_err(|refused| refused.about(SYNC, self.path()))
     }
 
     /// Writes `bytes` at `offset`, where the file has as many.
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+    ///
+    /// # Safety
+    ///
+    /// The bytes that are overwritten are lent to the caller alone.
+    pub(super) unsafe fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         let written = self.file.write_all_at(bytes, offset);
         written.map_err(|refused| refused.about("write to", self.path()))
     }
@@ -215,241 +214,6 @@ impl Drop for Body {
     }
 }
 
-/// What keeps a file open for new ranges. Dropping it ends that; the file goes with the last range.
-pub(super) struct Handle {
-    /// # Invariants
-    ///
-    /// 1. Leads to a body made by `Box`, which is freed by whoever is told by its books that nobody
-    ///    else has them: the handle when it closes them, or the last part after that. Until then
-    ///    nobody has a `&mut` to it, but for `exclusive`.
-    /// 2. There is one handle to a body.
-    body: NonNull<Body>,
-}
-
-// SAFETY: a handle is a shared reference to a body and the right to free it, and a body may be
-// shared and sent, which `crosses` checks.
-unsafe impl Send for Handle {}
-// SAFETY: as above.
-unsafe impl Sync for Handle {}
-
-const _: () = {
-    const fn crosses<T: Send + Sync>() {}
-    crosses::<Body>();
-};
-
-impl Handle {
-    pub(super) fn new(body: Body) -> Self {
-        let body = NonNull::from(Box::leak(Box::new(body)));
-        Self { body }
-    }
-
-    #[inline]
-    pub(super) fn body(&self) -> &Body {
-        // SAFETY: the body lives until this handle has closed its books (invariant 1).
-        unsafe { self.body.as_ref() }
-    }
-
-    /// Returns the body alone, if no part is out.
-    pub(super) fn exclusive(&mut self) -> Option<&mut Body> {
-        if !self.body().allot.is_all_back() {
-            return None;
-        }
-        // SAFETY: there are no parts, and `&mut self` keeps the only handle (invariant 2) from
-        // making some, so nobody else leads to the body.
-        Some(unsafe { self.body.as_mut() })
-    }
-
-    #[inline]
-    pub(super) fn allocate(&self, len: u64) -> Option<Part> {
-        let range = self.body().allot.allocate(len)?;
-        Some(self.part(range))
-    }
-
-    /// Gives out just this range; `None` of an empty one.
-    pub(super) fn claim(&self, range: Range<u64>) -> Result<Option<Part>> {
-        const ACTION: &str = "claim a range of";
-        let refused = |kind, reason| {
-            let refused = Error::refused(kind, ACTION, reason);
-            Err(refused.at(self.body().path()))
-        };
-        let Range { start, end } = range;
-        match self.body().allot.claim(&range) {
-            Ok(()) if range.is_empty() => Ok(None),
-            Ok(()) => Ok(Some(self.part(range))),
-            Err(Refused::OutOfBounds) => {
-                let len = self.body().allot.len();
-                let reason = format!("{start}..{end} is no range of {len} bytes");
-                refused(ErrorKind::OutOfBounds, reason)
-            }
-            Err(Refused::InUse) => {
-                let reason = format!("some of {start}..{end} was given out already");
-                refused(ErrorKind::RangesInUse, reason)
-            }
-            Err(Refused::Sealed) => {
-                let reason = "the file has a name by now".to_owned();
-                refused(ErrorKind::RangesInUse, reason)
-            }
-        }
-    }
-
-    /// Makes the part of a range that the books have just given out.
-    #[inline]
-    fn part(&self, range: Range<u64>) -> Part {
-        Part {
-            body: self.body,
-            start: range.start,
-            end: range.end,
-        }
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        let fresh = self.body().allot.fresh();
-        // No reference to the body leads into the call: the last part may free it before it ends.
-        if self.body().allot.back().close(fresh) {
-            // SAFETY: no part is out, and no handle can make one.
-            unsafe { free(self.body) };
-        }
-    }
-}
-
-/// Part of a file, not empty, that belongs to this value alone. Dropping it ends that for good:
-/// [`give_back`](Self::give_back) lets others have it.
-pub(super) struct Part {
-    /// # Invariants
-    ///
-    /// 1. As of `Handle`.
-    /// 2. `start..end` is out in the books of the body, and in no other part. It is not empty.
-    body: NonNull<Body>,
-    start: u64,
-    end: u64,
-}
-
-// SAFETY: as of `Handle`; the bytes of a part are its own, and bytes cross threads.
-unsafe impl Send for Part {}
-// SAFETY: `&Part` only reads its bytes.
-unsafe impl Sync for Part {}
-
-impl Part {
-    fn body(&self) -> &Body {
-        // SAFETY: the body lives until all parts have reported to its books (invariant 1).
-        unsafe { self.body.as_ref() }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        self.body().path()
-    }
-
-    pub(super) fn start(&self) -> u64 {
-        self.start
-    }
-
-    pub(super) fn end(&self) -> u64 {
-        self.end
-    }
-
-    pub(super) fn len(&self) -> u64 {
-        self.end.saturating_sub(self.start)
-    }
-
-    /// Returns the address of the first byte, and how many there are.
-    #[inline]
-    fn place(&self) -> (NonNull<u8>, usize) {
-        let base = self.body().base();
-        debug_assert!(self.start < self.end && self.end <= self.body().allot.len());
-        // No conversion changes a number: the file is no longer than the space (invariant 2 of
-        // `Body`).
-        let start = usize::try_from(self.start).unwrap_or(0);
-        let len = usize::try_from(self.len()).unwrap_or(0);
-        // SAFETY: the books give out what is in the file (their invariant 3), which is in the space.
-        (unsafe { base.add(start) }, len)
-    }
-
-    #[inline]
-    pub(super) fn bytes(&self) -> &[u8] {
-        let (at, len) = self.place();
-        // SAFETY: the addresses show bytes of the file, which exist (invariants 1 and 2 of `Body`)
-        // and belong to this part (invariant 2), which is borrowed; nobody writes to them.
-        unsafe { slice::from_raw_parts(at.as_ptr(), len) }
-    }
-
-    #[inline]
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        let (at, len) = self.place();
-        // SAFETY: as in `bytes`; the part is borrowed alone, so nobody else reads them either.
-        unsafe { slice::from_raw_parts_mut(at.as_ptr(), len) }
-    }
-
-    /// Writes `bytes` at `offset` of the file by a system call.
-    ///
-    /// All of them have to fit: what is written to the file is seen by its owner only.
-    pub(super) fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
-        let end = offset.saturating_add(bytes.len() as u64);
-        if offset < self.start || end > self.end {
-            let (start, own_end) = (self.start, self.end);
-            let reason = format!("{offset}..{end} is not in the range {start}..{own_end}");
-            let refused = Error::refused(ErrorKind::OutOfBounds, "write to", reason);
-            return Err(refused.at(self.path()));
-        }
-        self.body().write_all_at(bytes, offset)
-    }
-
-    /// Waits until the bytes of `range`, which is in the part and not empty, are on the device.
-    pub(super) fn sync(&self, range: &Range<u64>) -> Result<()> {
-        debug_assert!(self.start <= range.start && range.end <= self.end);
-        self.body().sync_range(range)
-    }
-
-    /// Cuts the part in two at `middle`, which has to be inside and is not an end.
-    pub(super) fn split_at(self, middle: u64) -> (Self, Self) {
-        assert!(self.start < middle && middle < self.end);
-        let whole = ManuallyDrop::new(self);
-        let body = whole.body;
-        let part = |start, end| Self { body, start, end };
-        (part(whole.start, middle), part(middle, whole.end))
-    }
-
-    /// Notes the part as written.
-    pub(super) fn finish(&self) {
-        self.body().allot.finish(self.start..self.end);
-    }
-
-    /// Lets others have the bytes again.
-    pub(super) fn give_back(self) {
-        let part = ManuallyDrop::new(self);
-        part.body().allot.give_back(part.start..part.end);
-        // As in the drop of a part; this is the byte that `give_back` left.
-        if part.body().allot.back().release(1) {
-            // SAFETY: the books say so, and the part is not used any more.
-            unsafe { free(part.body) };
-        }
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        let len = self.len();
-        // No reference to the body leads into the call: others may free it before it ends.
-        if self.body().allot.back().release(len) {
-            // SAFETY: the books say so, and the part is not used any more.
-            unsafe { free(self.body) };
-        }
-    }
-}
-
-impl fmt::Debug for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}..{}", self.start, self.end)
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.body().fmt(f)
-    }
-}
-
 /// Maps a file of `len` bytes, and addresses behind them for more.
 fn show(place: &Place, file: &OwnedFile, len: u64) -> Result<Addresses> {
     let refused = |answer| file.error("map", answer).about("map", place.path());
@@ -459,17 +223,6 @@ fn show(place: &Place, file: &OwnedFile, len: u64) -> Result<Addresses> {
     // function vouches for everybody else.
     sys::retry(|| unsafe { space.show_all(file.sys(), Access::ReadWrite) }).map_err(refused)?;
     Ok(space)
-}
-
-/// Frees a body.
-///
-/// # Safety
-///
-/// It was made by `Handle::new`, and its books have just told the caller, and nobody else, that
-/// nobody has them any more.
-unsafe fn free(body: NonNull<Body>) {
-    // SAFETY: it was made by a box; the caller is the last to know it.
-    drop(unsafe { Box::from_raw(body.as_ptr()) });
 }
 
 /// Refuses a length that no process can address, or that this one may not give to a file.

@@ -1,7 +1,7 @@
 //! The range file: one preallocated file, written by many threads, each in ranges of its own.
 //!
-//! `allot` knows who has which bytes, and nothing else; `body` is the file itself and all that is
-//! unsafe about it; what users hold is in `range`.
+//! `allot` knows who has which bytes, and nothing else; `body` is the file itself; `part` is who
+//! keeps it, and lends its bytes; what users hold is in `range`.
 
 mod align;
 mod allot;
@@ -12,6 +12,7 @@ mod faults;
 #[cfg(test)]
 #[cfg(loom)]
 mod loom;
+mod part;
 mod publish;
 mod range;
 mod raw;
@@ -27,10 +28,10 @@ pub use self::written::Written;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::error::Result;
-use crate::ranged::body::{Body, Handle};
+use crate::ranged::body::Body;
+use crate::ranged::part::Handle;
 use crate::storage::place::Place;
 
 /// A file of a given length that threads write at once, each in ranges that nobody else can touch.
@@ -85,7 +86,7 @@ use crate::storage::place::Place;
 /// mapped there; calls that would change the file return [`Forked`](crate::ErrorKind::Forked).
 #[derive(Clone)]
 pub struct RangeFile {
-    handle: Arc<Handle>,
+    handle: Handle,
 }
 
 impl RangeFile {
@@ -116,7 +117,7 @@ impl RangeFile {
     }
 
     fn of(body: Body) -> Self {
-        let handle = Arc::new(Handle::new(body));
+        let handle = Handle::new(body);
         Self { handle }
     }
 
@@ -175,9 +176,7 @@ impl RangeFile {
     ///
     /// A lock.
     pub fn claim(&self, range: Range<u64>) -> Result<FileRangeMut> {
-        let start = range.start;
-        let claimed = self.handle.claim(range)?;
-        Ok(claimed.map_or_else(|| FileRangeMut::empty(start), FileRangeMut::of))
+        self.handle.claim(range).map(FileRangeMut::of)
     }
 
     /// Makes the file `len` bytes long; does nothing where it is as long. Ranges may be out, and

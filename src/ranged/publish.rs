@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ranged::RangeFile;
@@ -65,15 +64,10 @@ impl RangeFile {
 
     fn try_publish(&mut self, replaces: bool) -> Result<()> {
         let path = self.handle.body().path().to_owned();
-        let in_use = |reason: &'static str| {
-            Error::refused(ErrorKind::RangesInUse, PUBLISH, reason).at(&path)
-        };
-        let Some(handle) = Arc::get_mut(&mut self.handle) else {
-            return Err(in_use("another handle to it is alive"));
-        };
-        let Some(body) = handle.exclusive() else {
-            return Err(in_use("ranges of it are alive"));
-        };
+        let body = self
+            .handle
+            .exclusive()
+            .map_err(|reason| Error::refused(ErrorKind::RangesInUse, PUBLISH, reason).at(&path))?;
         body.publish(replaces)
             .map_err(|refused| refused.about(PUBLISH, &path))
     }

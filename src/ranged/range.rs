@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::ops::{Bound, Deref, DerefMut, Range, RangeBounds};
+use std::ops::{Bound, Deref, DerefMut, RangeBounds};
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::ranged::align::{align_down, align_up};
-use crate::ranged::body::Part;
+use crate::ranged::part::{Kept, Part};
 
 /// A range of a [`RangeFile`](crate::RangeFile) that nobody else can read or write.
 ///
@@ -62,10 +62,7 @@ use crate::ranged::body::Part;
 /// Both ways see each other's bytes at once.
 #[must_use = "a range that is dropped is given back to its file"]
 pub struct FileRangeMut {
-    /// `None` of an empty range.
-    part: Option<Part>,
-    /// Where it starts.
-    start: u64,
+    part: Part,
     /// Where `io::Write` goes on, in the file.
     position: u64,
 }
@@ -73,31 +70,18 @@ pub struct FileRangeMut {
 impl FileRangeMut {
     #[inline]
     pub(super) fn of(part: Part) -> Self {
-        let start = part.start();
-        Self {
-            part: Some(part),
-            start,
-            position: start,
-        }
-    }
-
-    /// Makes a range of no bytes.
-    pub(super) fn empty(start: u64) -> Self {
-        Self {
-            part: None,
-            start,
-            position: start,
-        }
+        let position = part.start();
+        Self { part, position }
     }
 
     /// Returns the offset of the first byte in the file.
     pub fn start(&self) -> u64 {
-        self.start
+        self.part.start()
     }
 
     /// Returns the offset in the file behind the last byte.
     pub fn end(&self) -> u64 {
-        self.part.as_ref().map_or(self.start, Part::end)
+        self.part.end()
     }
 
     /// Writes all of `bytes` at `offset`, counted from the start of the range, by a system call.
@@ -106,23 +90,16 @@ impl FileRangeMut {
     ///
     /// # Errors
     ///
-    /// * [`OutOfBounds`](ErrorKind::OutOfBounds): they do not fit into the range; none was written.
-    /// * [`Io`](ErrorKind::Io): some of them may have been written. To write them again mends that.
-    /// * [`Forked`](ErrorKind::Forked): the range belongs to the parent of this process.
+    /// * [`OutOfBounds`](crate::ErrorKind::OutOfBounds): they do not fit into the range; none was written.
+    /// * [`Io`](crate::ErrorKind::Io): some of them may have been written. To write them again mends that.
+    /// * [`Forked`](crate::ErrorKind::Forked): the range belongs to the parent of this process.
     ///
     /// # Cost
     ///
     /// One `pwrite`, as a rule.
     pub fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
-        let at = self.start.saturating_add(offset);
-        match &mut self.part {
-            Some(part) => part.write_all_at(bytes, at),
-            None if bytes.is_empty() && offset == 0 => Ok(()),
-            None => {
-                let reason = "the range is empty";
-                Err(Error::refused(ErrorKind::OutOfBounds, "write", reason))
-            }
-        }
+        let at = self.start().saturating_add(offset);
+        self.part.write_all_at(bytes, at)
     }
 
     /// Cuts the range in two, `middle` bytes behind its start. Any byte will do.
@@ -146,9 +123,10 @@ impl FileRangeMut {
     /// If `middle` is more than the length.
     #[track_caller]
     pub fn split_at(self, middle: u64) -> (Self, Self) {
-        let len = self.end().saturating_sub(self.start);
+        let (start, end) = (self.start(), self.end());
+        let len = end.saturating_sub(start);
         assert!(middle <= len, "cannot split {len} bytes at {middle}");
-        self.split_in_file(middle)
+        self.split_in_file(start.saturating_add(middle))
     }
 
     /// Cuts the range in two where the file has the next multiple of [`ALIGNMENT`](crate::ALIGNMENT)
@@ -159,11 +137,10 @@ impl FileRangeMut {
     /// If `middle` is more than the length.
     #[track_caller]
     pub fn split_at_aligned_up(self, middle: u64) -> (Self, Self) {
-        let (start, end) = (self.start, self.end());
+        let (start, end) = (self.start(), self.end());
         let len = end.saturating_sub(start);
         assert!(middle <= len, "cannot split {len} bytes at {middle}");
-        let aligned = align_up(start.saturating_add(middle)).min(end);
-        self.split_in_file(aligned.saturating_sub(start))
+        self.split_in_file(align_up(start.saturating_add(middle)).min(end))
     }
 
     /// Cuts the range in two where the file has the last multiple of [`ALIGNMENT`](crate::ALIGNMENT)
@@ -174,30 +151,18 @@ impl FileRangeMut {
     /// If `middle` is more than the length.
     #[track_caller]
     pub fn split_at_aligned_down(self, middle: u64) -> (Self, Self) {
-        let (start, end) = (self.start, self.end());
+        let (start, end) = (self.start(), self.end());
         let len = end.saturating_sub(start);
         assert!(middle <= len, "cannot split {len} bytes at {middle}");
-        let aligned = align_down(start.saturating_add(middle));
-        self.split_in_file(aligned.saturating_sub(start))
+        self.split_in_file(align_down(start.saturating_add(middle)).max(start))
     }
 
-    /// Cuts at an offset that was checked.
-    fn split_in_file(mut self, middle: u64) -> (Self, Self) {
-        let (start, end) = (self.start, self.end());
-        let at = start.saturating_add(middle);
-        let position = self.position;
-        let (mut low, mut high) = match self.part.take() {
-            Some(part) if start < at && at < end => {
-                let (low, high) = part.split_at(at);
-                (Self::of(low), Self::of(high))
-            }
-            Some(part) if at == start => (Self::empty(start), Self::of(part)),
-            Some(part) => (Self::of(part), Self::empty(end)),
-            None => (Self::empty(start), Self::empty(start)),
-        };
-        low.position = position.min(at);
-        high.position = position.max(at);
-        (low, high)
+    /// Cuts at an offset of the file that was checked.
+    fn split_in_file(self, at: u64) -> (Self, Self) {
+        let Self { part, position } = self;
+        let (low, high) = part.split_at(at);
+        let range = |part, position| Self { part, position };
+        (range(low, position.min(at)), range(high, position.max(at)))
     }
 
     /// Says that the range is written: from now on it can be read, shared and flushed, and never be
@@ -208,25 +173,10 @@ impl FileRangeMut {
     /// # Cost
     ///
     /// No system call; one small allocation.
-    pub fn freeze(mut self) -> FileRange {
-        let (start, end) = (self.start, self.end());
-        let part = self.part.take();
-        if let Some(part) = &part {
-            part.finish();
-        }
-        FileRange {
-            part: Arc::new(part),
-            start,
-            end,
-        }
-    }
-}
-
-impl Drop for FileRangeMut {
-    fn drop(&mut self) {
-        if let Some(part) = self.part.take() {
-            part.give_back();
-        }
+    pub fn freeze(self) -> FileRange {
+        let (start, end) = (self.start(), self.end());
+        let part = Arc::new(self.part.keep());
+        FileRange { part, start, end }
     }
 }
 
@@ -235,14 +185,14 @@ impl Deref for FileRangeMut {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.part.as_ref().map_or(&[], Part::bytes)
+        self.part.bytes()
     }
 }
 
 impl DerefMut for FileRangeMut {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.part.as_mut().map_or(&mut [], Part::bytes_mut)
+        self.part.bytes_mut()
     }
 }
 
@@ -263,7 +213,7 @@ impl io::Write for FileRangeMut {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = self.end().saturating_sub(self.position);
         let len = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
-        let offset = self.position.saturating_sub(self.start);
+        let offset = self.position.saturating_sub(self.start());
         self.write_all_at(bytes.get(..len).unwrap_or_default(), offset)?;
         self.position = self.position.saturating_add(len as u64);
         Ok(len)
@@ -277,7 +227,7 @@ impl io::Write for FileRangeMut {
 
 impl fmt::Debug for FileRangeMut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FileRangeMut({}..{})", self.start, self.end())
+        write!(f, "FileRangeMut({}..{})", self.start(), self.end())
     }
 }
 
@@ -296,8 +246,8 @@ impl fmt::Debug for FileRangeMut {
 /// ```
 #[derive(Clone)]
 pub struct FileRange {
-    /// Its part, or one that it lies in; `None` of an empty one.
-    part: Arc<Option<Part>>,
+    /// Its part, or one that it lies in.
+    part: Arc<Kept>,
     start: u64,
     end: u64,
 }
@@ -350,22 +300,15 @@ impl FileRange {
     ///
     /// # Errors
     ///
-    /// [`Io`](ErrorKind::Io): they may be lost. From then on every sync of the file fails, since the
+    /// [`Io`](crate::ErrorKind::Io): they may be lost. From then on every sync of the file fails, since the
     /// system reports lost pages only once; what it holds has to be written to another file.
-    /// [`Forked`](ErrorKind::Forked): the file belongs to the parent of this process.
+    /// [`Forked`](crate::ErrorKind::Forked): the file belongs to the parent of this process.
     ///
     /// # Cost
     ///
     /// One `msync`, which writes the pages of the range that were changed, and waits.
     pub fn flush(&self) -> Result<()> {
-        match &*self.part {
-            Some(part) if self.start < self.end => part.sync(&self.as_offsets()),
-            _ => Ok(()),
-        }
-    }
-
-    fn as_offsets(&self) -> Range<u64> {
-        self.start..self.end
+        self.part.sync(&(self.start..self.end))
     }
 }
 
@@ -374,9 +317,10 @@ impl Deref for FileRange {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        let Some(part) = &*self.part else { return &[] };
-        let offset = |at: u64| usize::try_from(at.saturating_sub(part.start())).unwrap_or(0);
-        part.bytes()
+        let first = self.part.start();
+        let offset = |at: u64| usize::try_from(at.saturating_sub(first)).unwrap_or(0);
+        self.part
+            .bytes()
             .get(offset(self.start)..offset(self.end))
             .unwrap_or_default()
     }

@@ -20,6 +20,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/ranged/body.rs",
     "src/ranged/faults.rs",
     "src/ranged/loom.rs",
+    "src/ranged/part.rs",
     "src/ranged/raw.rs",
     "src/spill/mod.rs",
     "src/storage/blocks/faults.rs",
