@@ -83,6 +83,17 @@ pub(crate) fn page_down(len: usize, page: usize) -> usize {
     len & !page.wrapping_sub(1)
 }
 
+/// Returns the longest piece in which the page cache keeps pages of a file: as many pages as one
+/// table has entries. It begins at a multiple of its length. Unit tests go to the page, so that
+/// small regions give something back, and the heap has no page cache.
+pub(crate) fn cache_piece(page: usize) -> usize {
+    if cfg!(any(test, miri, heap_backend)) {
+        page
+    } else {
+        page.saturating_mul(page / 8)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

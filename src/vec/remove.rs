@@ -38,9 +38,9 @@ impl<T> DiskVec<T> {
     /// # Cost
     ///
     /// Linear in the dropped elements if they need dropping; constant in the kept ones. Whole pages
-    /// in front of them go back to the disk with one `mmap` and one `fallocate`. Their addresses
-    /// are used again only after the vector was empty, so a queue that never is runs out of them
-    /// some day.
+    /// in front of them leave the memory with one `mmap`, and whole pieces of 2 MiB (of what one
+    /// page table shows) go back to the disk with one `fallocate`. Their addresses are used again
+    /// only after the vector was empty, so a queue that never is runs out of them some day.
     pub fn truncate_front(&mut self, count: usize) {
         let count = count.min(self.len);
         let front = ptr::from_mut(&mut self[..count]);

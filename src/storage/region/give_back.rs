@@ -10,7 +10,7 @@ use std::ptr;
 use std::slice;
 
 use crate::error::Result;
-use crate::storage::growth::{WINDOW_BYTES_MIN, page_down, page_up};
+use crate::storage::growth::{WINDOW_BYTES_MIN, cache_piece, page_down, page_up};
 use crate::storage::region::{Region, out_of_memory, too_large};
 use crate::sys;
 
@@ -76,11 +76,13 @@ impl Region {
     }
 
     /// Gives back the whole pages of the first `unused` bytes, as far as they are in the file:
-    /// they may not be touched again.
+    /// they may not be touched again. The disk gets them back in whole pieces of the page cache.
     ///
-    /// A refusal is not reported: what could not be given back is given back with the region.
+    /// A refusal is not reported: what could not be given back is given back later, or with the
+    /// region.
     pub(crate) fn discard_front(&mut self, unused: usize) {
-        let to = page_down(unused, sys::page_size()).min(self.filed);
+        let page = sys::page_size();
+        let to = page_down(unused, page).min(self.filed);
         let range = self.front..to;
         let (Some(file), Some(space)) = (&self.file, &self.space) else {
             return;
@@ -89,9 +91,13 @@ impl Region {
             return;
         }
         // SAFETY: nothing is in use in the range, as the caller says.
-        if unsafe { space.release(range.clone()) }.is_ok() {
+        if unsafe { space.release(range) }.is_ok() {
             self.front = to;
-            let _kept = file.give_back_part(range.start as u64, range.len() as u64);
+            let holes = page_down(to, cache_piece(page));
+            let more = holes.saturating_sub(self.holes) as u64;
+            if more > 0 && file.give_back_part(self.holes as u64, more) {
+                self.holes = holes;
+            }
         }
     }
 }

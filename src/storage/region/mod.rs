@@ -48,11 +48,15 @@ pub(crate) struct Region {
     /// 1. With `space`: `front <= filed <= end <= space.len()`, all multiples of the page size.
     ///    Pages `front..filed` show `file` for reading and writing, each at its own offset;
     ///    `filed..end` is memory; the others may not be touched. Without `space` all are 0.
-    /// 2. With `file`: it is `file_len >= end` bytes long, all but `..front` claimed on disk, and
+    /// 2. With `file`: it is `file_len >= end` bytes long, all but `..holes` claimed on disk, and
     ///    nothing else shows or changes it. Without `file`: `file_len == filed == 0`.
+    /// 3. `holes <= front`, and no piece of the page cache has pages on both sides of it: a store
+    ///    into one asks for space for all of it (linux-facts F5), so on a full disk a store beside
+    ///    a hole was a `SIGBUS`.
     space: Option<Addresses>,
     file: Option<ScratchFile>,
     front: usize,
+    holes: usize,
     filed: usize,
     end: usize,
     file_len: usize,
@@ -70,6 +74,7 @@ impl Region {
             space: None,
             file: None,
             front: 0,
+            holes: 0,
             filed: 0,
             end: 0,
             file_len: 0,
