@@ -307,6 +307,25 @@ fn a_forked_child_that_drops_everything_harms_nothing() {
     assert_all(&arena, &items);
 }
 
+/// The page by which a process knows itself could not be mapped at first, and later it could. Then
+/// all that was made before counted as its parent's, and every write was refused as `Forked`.
+#[test]
+fn a_process_without_memory_for_a_moment_is_the_same_afterwards() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    let dir = disk();
+    set_limit(Resource::Data, 0);
+    let made = Arena::new_in(&dir);
+    set_limit(Resource::Data, u64::MAX);
+    let arena = made.unwrap();
+    let mut writer = arena.writer().unwrap();
+    let location = writer.push(item(0, 10_000)).unwrap();
+    writer.finish().unwrap();
+    assert_all(&arena, &[location]);
+}
+
 /// The mapping is for reading only, so a child could do no harm with it; yet it was taken from
 /// the child, and a read there ended the process.
 #[test]

@@ -4,6 +4,7 @@
     reason = "maps a page that forked children find empty; see docs/safety.md"
 )]
 
+use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::{
     AtomicPtr, AtomicU64,
@@ -18,6 +19,10 @@ use crate::sys::unix::page_size;
 /// process's number; null before it is asked for the first time.
 static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 
+/// Stands in [`PAGE`] where there is no such page: then the process id has to do. For good, since
+/// what was made under the one number would be taken for a parent's under the other.
+static NO_PAGE: AtomicU64 = AtomicU64::new(0);
+
 /// The number of the next process that has none. A child goes on from its parent's.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -29,11 +34,12 @@ pub(crate) fn process() -> u64 {
         page if page.is_null() => make_page(),
         page => page,
     };
-    // SAFETY: the pointer is null or leads to a page that is never unmapped; zero bytes are a
-    // valid `AtomicU64`.
-    let Some(number) = (unsafe { page.as_ref() }) else {
+    if ptr::eq(page, &raw const NO_PAGE) {
         return u64::from(std::process::id()) | 1 << 63;
-    };
+    }
+    // SAFETY: the pointer leads to a page that is never unmapped; zero bytes are a valid
+    // `AtomicU64`.
+    let number = unsafe { &*page };
     match number.load(Relaxed) {
         0 => {
             let new = NEXT.fetch_add(1, Relaxed);
@@ -44,28 +50,34 @@ pub(crate) fn process() -> u64 {
     }
 }
 
-/// Maps the page; null where the system does not let us.
+/// Maps the page, unless another thread was quicker, and returns what is in [`PAGE`] then.
 #[cold]
 fn make_page() -> *mut AtomicU64 {
-    let access = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: the kernel picks a free range, so no existing mapping changes.
-    let mapped =
-        unsafe { mm::mmap_anonymous(ptr::null_mut(), page_size(), access, MapFlags::PRIVATE) };
-    let Ok(page) = mapped else {
-        return ptr::null_mut();
-    };
-    // SAFETY: the page was mapped above.
-    let wiped = unsafe { mm::madvise(page, page_size(), Advice::LinuxWipeOnFork) };
-    let ours = page.cast::<AtomicU64>();
-    let placed = wiped.is_ok()
-        && PAGE
-            .compare_exchange(ptr::null_mut(), ours, AcqRel, Acquire)
-            .is_ok();
-    if !placed {
+    let mapped = map_page();
+    let ours = mapped.map_or_else(|| (&raw const NO_PAGE).cast_mut(), <*mut c_void>::cast);
+    let placed = PAGE.compare_exchange(ptr::null_mut(), ours, AcqRel, Acquire);
+    if let (Err(_), Some(page)) = (placed, mapped) {
         // SAFETY: the page was mapped above, and nobody else knows it.
         let _unmapped = unsafe { mm::munmap(page, page_size()) };
     }
     PAGE.load(Acquire)
+}
+
+/// Maps a page that children find empty; `None` where the system does not let us.
+fn map_page() -> Option<*mut c_void> {
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: the kernel picks a free range, so no existing mapping changes.
+    let mapped =
+        unsafe { mm::mmap_anonymous(ptr::null_mut(), page_size(), access, MapFlags::PRIVATE) };
+    let page = mapped.ok()?;
+    // SAFETY: the page was mapped above.
+    let wiped = unsafe { mm::madvise(page, page_size(), Advice::LinuxWipeOnFork) };
+    if wiped.is_err() {
+        // SAFETY: the page was mapped above, and nobody else knows it.
+        let _unmapped = unsafe { mm::munmap(page, page_size()) };
+        return None;
+    }
+    Some(page)
 }
 
 #[cfg(test)]
@@ -76,7 +88,7 @@ mod tests {
     fn the_number_stays_the_same_on_all_threads() {
         let here = process();
         assert_ne!(here, 0);
-        assert!(PAGE.load(Acquire).is_null() || here < 1 << 63);
+        assert!(ptr::eq(PAGE.load(Acquire), &raw const NO_PAGE) || here < 1 << 63);
         assert_eq!(std::thread::spawn(process).join().unwrap(), here);
     }
 }

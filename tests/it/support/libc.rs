@@ -53,6 +53,8 @@ fn checked(answer: c_int) -> io::Result<c_int> {
 pub(crate) enum Resource {
     /// Bytes of the longest file.
     FileSize = 1,
+    /// Bytes of memory of its own.
+    Data = 2,
     /// Open files.
     OpenFiles = 7,
     /// Bytes of addresses.
