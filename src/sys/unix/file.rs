@@ -245,7 +245,8 @@ mod tests {
     fn another_file_is_not_taken_for_this_one() {
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-        let file = File::from_fd(std::fs::File::open(manifest).unwrap().into());
+        let opened = fs::open(manifest, OFlags::RDONLY, Mode::empty());
+        let file = File::from_fd(opened.unwrap());
         assert!(file.opened_again(manifest, OFlags::RDONLY).is_ok());
         let refused = file.opened_again(readme, OFlags::RDONLY).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::Unsupported);
