@@ -39,11 +39,11 @@ impl Arena {
     /// # Cost
     ///
     /// Items that are close together are one read of up to 64 KiB. Of what is in memory, one
-    /// `preadv2` or `pread` for each read. Of what is not, an `io_uring` for the call, and a few
-    /// entries into the kernel for each 128 reads; where the system refuses that, up to 8 threads,
-    /// or 32 for direct reads. A buffer of 64 KiB for each read that is on its way, 16 MiB in all at
-    /// most, of which only what is used takes memory; the longest item, if that is longer; and 16
-    /// bytes for each location.
+    /// `preadv2` or `pread` for each read. Of what is not, an `io_uring`, which the arena keeps for
+    /// the next call, and a few entries into the kernel for each 128 reads; where the system
+    /// refuses that, up to 8 threads, or 32 for direct reads. A buffer of 64 KiB for each read that
+    /// is on its way, 16 MiB in all at most, of which only what is used takes memory; the longest
+    /// item, if that is longer; and 16 bytes for each location.
     pub fn get_many(
         &self,
         locations: &[Location],
@@ -72,7 +72,7 @@ impl Arena {
             deliver(index, &[]);
         }
         let piece = |number| self.piece(locations, order.get(number)?);
-        read_batch(options, &piece, &mut deliver)
+        read_batch(options, &self.inner.idle, &piece, &mut deliver)
     }
 
     /// Checks all locations and returns those of items with bytes, in the order of the files.

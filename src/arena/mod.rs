@@ -31,6 +31,7 @@ use crate::arena::shard::{Extent, Shard};
 use crate::arena::tag::Tag;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::dir::ScratchDir;
+use crate::storage::reads::idle::Idle;
 use crate::sys;
 
 /// The most files that an arena has: what four bits of a location can tell apart.
@@ -81,6 +82,8 @@ struct Inner {
     /// Over how many files writers are spread.
     spread: usize,
     file_bytes_max: u64,
+    /// What batches of reads leave to each other.
+    idle: Idle,
     /// The process that made the arena. A forked child makes no files for it: their locations would
     /// mean others to the parent.
     owner: u64,
@@ -121,6 +124,7 @@ impl Arena {
                 choosing: Mutex::new(()),
                 spread,
                 file_bytes_max,
+                idle: Idle::default(),
                 owner: sys::process(),
             }),
         })

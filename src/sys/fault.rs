@@ -356,6 +356,10 @@ impl Ring {
         self.inner.take_back()
     }
 
+    pub(crate) fn is_idle(&self) -> bool {
+        self.failed.is_empty() && self.inner.is_idle()
+    }
+
     pub(crate) fn take(&mut self) -> Option<Finished> {
         let failed = self.failed.pop_front();
         failed.or_else(|| self.inner.take())

@@ -27,6 +27,10 @@ impl Ring {
         match *self {}
     }
 
+    pub(crate) fn is_idle(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn take(&mut self) -> Option<Finished> {
         match *self {}
     }

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::storage::file::OwnedFile;
 use crate::storage::reads::ReadOptions;
 use crate::storage::reads::batch::{Piece, prefetch, read_batch};
+use crate::storage::reads::idle::Idle;
 use crate::vec::DiskVec;
 
 impl<T> DiskVec<T> {
@@ -140,7 +141,8 @@ impl<T: Copy> DiskVec<T> {
             is_filed
         });
         let piece = |number| self.piece(order.get(number)?, file, &filed);
-        read_batch(&ReadOptions::new(), &piece, &mut |place, bytes| {
+        let (options, idle) = (ReadOptions::new(), Idle::default());
+        read_batch(&options, &idle, &piece, &mut |place, bytes| {
             if let Some(target) = places.get_mut(place) {
                 copy_element(bytes, target);
                 count = count.saturating_add(1);

@@ -90,6 +90,36 @@ fn a_ring_that_is_forbidden_midway_loses_nothing() {
     }
 }
 
+/// A ring is made for the first batch of an arena, and used by the others.
+#[test]
+fn a_ring_that_was_made_serves_where_new_ones_are_refused() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    let (arena, locations) = filled(300);
+    let read = || {
+        let mut count = 0;
+        let deliver = |index: usize, bytes: &[u8]| {
+            assert_item(bytes, index as u64, len(index as u64), "by the ring");
+            count += 1;
+        };
+        arena.get_many_with(&direct(), &locations, deliver).unwrap();
+        assert_eq!(count, 300);
+    };
+    read();
+    let before = stats().ring_refusals;
+    if before > 0 || !cfg!(feature = "io-uring") {
+        return skipped(test_name!(), "there is no ring to begin with");
+    }
+    if let Err(refused) = forbid_system_call(IO_URING_SETUP, EPERM) {
+        return skipped(test_name!(), refused);
+    }
+    read();
+    read();
+    assert_eq!(stats().ring_refusals, before, "no other ring was asked for");
+}
+
 /// The child has its parent's descriptors and none of its threads and queues.
 #[test]
 fn a_child_reads_by_means_of_its_own() {
@@ -104,6 +134,8 @@ fn a_child_reads_by_means_of_its_own() {
         std::iter::repeat_n(locations, 6).flatten()
     };
     for way in ways() {
+        // The arena may have a ring from now on, which is the parent's as well.
+        arena.get_many_with(&way, &locations, |_, _| {}).unwrap();
         let mut stream = Some(arena.stream_with(&way, many()));
         let begun = stream.as_mut().and_then(Iterator::next).unwrap().unwrap();
         assert_item(&begun, 0, 0, "the first");

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::file::OwnedFile;
 use crate::storage::reads::batch::reserve;
+use crate::storage::reads::idle::Idle;
 use crate::storage::reads::tasks::{Tasks, joined};
 use crate::storage::reads::warmth::{COLD_GAP_BYTES_MAX, Warmth};
 use crate::storage::reads::{LazyReads, PIECE_BYTES_MAX, ReadOptions};
@@ -274,7 +275,7 @@ impl<F: AsRef<OwnedFile> + Clone> Ahead<F> {
     /// Waits until a read can be started; false where there are no buffers at all.
     fn make_room(&mut self) -> bool {
         loop {
-            match self.reads.make(&self.options) {
+            match self.reads.make(&self.options, &Idle::default()) {
                 None => return false,
                 Some(reads) if reads.has_room() => return true,
                 Some(_busy) => {}

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::file::OwnedFile;
+use crate::storage::reads::idle::Idle;
 use crate::storage::reads::tasks::{Tasks, joined};
 use crate::storage::reads::warmth::{COLD_GAP_BYTES_MAX, Trust, Warmth};
 use crate::storage::reads::{LazyReads, PIECE_BYTES_MAX, ReadOptions};
@@ -34,13 +35,17 @@ pub(crate) const LONG_BYTES_MAX: usize = 2 << 20;
 /// `piece` says which: number 0, 1 and so on until there is none, the same whenever it is asked.
 /// They come sorted by file and offset, for neighbours to be joined. The first error ends the
 /// batch; part of it may have been delivered. A panic of `deliver` goes through.
+///
+/// The engine is the one that is `idle`, or is left there, where that pays.
 pub(crate) fn read_batch<'f>(
     options: &ReadOptions,
+    idle: &Idle,
     piece: &dyn Fn(usize) -> Option<Piece<'f>>,
     deliver: &mut dyn FnMut(usize, &[u8]),
 ) -> Result<()> {
     let mut batch = Batch {
         options,
+        idle,
         pieces: piece,
         reads: LazyReads::default(),
         warmth: Warmth::new(options),
@@ -67,11 +72,15 @@ pub(crate) fn read_batch<'f>(
         batch.send(run)?;
     }
     while batch.reap(true)? {}
+    if let LazyReads::Made(reads) = batch.reads {
+        reads.leave(idle);
+    }
     Ok(())
 }
 
 struct Batch<'f, 'd> {
     options: &'d ReadOptions,
+    idle: &'d Idle,
     pieces: &'d dyn Fn(usize) -> Option<Piece<'f>>,
     /// For what is not in memory.
     reads: LazyReads,
@@ -244,7 +253,7 @@ impl<'f> Batch<'f, '_> {
 
     /// Waits until a read can be started; false where there are no buffers at all.
     fn make_room(&mut self) -> Result<bool> {
-        let Some(reads) = self.reads.make(self.options) else {
+        let Some(reads) = self.reads.make(self.options, self.idle) else {
             return Ok(false);
         };
         if !reads.has_room() {

@@ -18,6 +18,9 @@
 
 pub(crate) mod ahead;
 pub(crate) mod batch;
+#[cfg(test)]
+mod engine_tests;
+pub(crate) mod idle;
 mod options;
 mod pool;
 mod tasks;
@@ -34,6 +37,7 @@ use std::io;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::file::OwnedFile;
 use crate::storage::reads::batch::LONG_BYTES_MAX;
+use crate::storage::reads::idle::Idle;
 use crate::storage::reads::pool::Pool;
 use crate::storage::reads::uring::Uring;
 use crate::storage::stats;
@@ -50,8 +54,8 @@ pub(crate) const BUFFER_BYTES_MAX: usize = 16 << 20;
 /// How many reads are started before the kernel is told of them, unless somebody waits.
 const UNTOLD_MAX: usize = 32;
 
-/// Of how many reads that are under way one is waited for by who has many: it starts as many at a
-/// time as came back, and the kernel is entered, and the device told, once for all of them.
+/// Whoever has many more reads waits for one in so many of those that are under way. As many are
+/// started then, and the kernel is entered, and the device told, once for all of them.
 const SHARE: usize = 8;
 
 /// What does reads, in any order.
@@ -65,6 +69,10 @@ trait Engine: Debug + Send + Sync {
     /// Returns a read that is finished. If there is none and `wait` is not 0, it makes sure that
     /// everything is under way, and waits for so many, or for fewer.
     fn finished(&mut self, wait: usize) -> Option<Finished>;
+
+    /// Returns for how many reads at a time it could serve somebody else as if it were new; 0 if it
+    /// could not.
+    fn depth_for_others(&self) -> usize;
 }
 
 /// Reads that are under way, and room for more.
@@ -85,18 +93,18 @@ pub(crate) struct Reads {
 pub(crate) struct Done(Finished);
 
 impl Reads {
-    /// Makes room for the reads that `options` allow.
+    /// Makes room for the reads that `options` allow, with the engine that is `idle` if it will do.
     ///
     /// # Errors
     ///
     /// There is no memory for the buffers.
-    pub(crate) fn new(options: &ReadOptions) -> io::Result<Self> {
+    pub(crate) fn new(options: &ReadOptions, idle: &Idle) -> io::Result<Self> {
         let is_direct = options.is_direct();
         let len = buffer_len(is_direct, sys::page_size());
         let depth = options.in_flight_reads().min(depth_max(len));
         let free = sys::retry(|| Buffer::several(depth, len, !is_direct))?;
         Ok(Self {
-            engine: engine_for(options, depth),
+            engine: engine_for(options, depth, idle),
             free,
             running: 0,
             untold: 0,
@@ -104,6 +112,13 @@ impl Reads {
             depth,
             owner: sys::process(),
         })
+    }
+
+    /// Leaves the engine to others, if it is of use to them.
+    pub(crate) fn leave(self, idle: &Idle) {
+        if self.check_owner().is_ok() {
+            idle.keep(self.engine);
+        }
     }
 
     /// Returns whether a read can be started: never in a forked child, where threads, queues and
@@ -209,9 +224,9 @@ pub(crate) enum LazyReads {
 
 impl LazyReads {
     /// Makes them unless they were made; `None` where there is no memory for them.
-    pub(crate) fn make(&mut self, options: &ReadOptions) -> Option<&mut Reads> {
+    pub(crate) fn make(&mut self, options: &ReadOptions, idle: &Idle) -> Option<&mut Reads> {
         if matches!(self, Self::NotNeeded) {
-            *self = Reads::new(options).map_or(Self::Refused, Self::Made);
+            *self = Reads::new(options, idle).map_or(Self::Refused, Self::Made);
         }
         self.made()
     }
@@ -265,8 +280,11 @@ fn depth_max(buffer_len: usize) -> usize {
 }
 
 /// Returns the engine that the system lets us have.
-fn engine_for(options: &ReadOptions, depth: usize) -> Box<dyn Engine> {
+fn engine_for(options: &ReadOptions, depth: usize, idle: &Idle) -> Box<dyn Engine> {
     if !options.is_by_threads() {
+        if let Some(engine) = idle.take(depth) {
+            return engine;
+        }
         match sys::retry(|| Uring::new(depth)) {
             Ok(ring) => return Box::new(ring),
             Err(_refused) => stats::ring_refused(),

@@ -159,6 +159,11 @@ impl Engine for Pool {
             state = woken.unwrap_or_else(PoisonError::into_inner);
         }
     }
+
+    fn depth_for_others(&self) -> usize {
+        // Its threads would be there all the time.
+        0
+    }
 }
 
 impl Drop for Pool {

@@ -4,10 +4,9 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::ahead::Ahead;
-use super::batch::LONG_BYTES_MAX;
 use super::batch::{Piece, read_batch};
-use super::options::IN_FLIGHT_MAX;
-use super::{BUFFER_BYTES_MAX, PIECE_BYTES_MAX, ReadOptions, Reads, buffer_len, depth_max};
+use super::idle::Idle;
+use super::{PIECE_BYTES_MAX, ReadOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::dir::ScratchDir;
 use crate::storage::file::OwnedFile;
@@ -30,7 +29,7 @@ const FILE_BYTES: usize = if cfg!(any(miri, heap_backend)) {
 };
 
 /// Every way to read: both engines, one read at a time and many, through the cache and past it.
-fn ways() -> [ReadOptions; 7] {
+pub(super) fn ways() -> [ReadOptions; 7] {
     let ring = ReadOptions::new();
     let threads = ReadOptions::new().threads(true);
     [
@@ -50,7 +49,7 @@ fn few_ways() -> impl Iterator<Item = ReadOptions> {
     [ring, threads, single, direct_threads].into_iter()
 }
 
-fn content() -> Vec<u8> {
+pub(super) fn content() -> Vec<u8> {
     let mut word = 1_u32;
     let mut next = || {
         word = word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -60,7 +59,7 @@ fn content() -> Vec<u8> {
 }
 
 /// Makes a file of these bytes, none of which is in memory where that can be had.
-fn cold_file(bytes: &[u8]) -> ScratchFile {
+pub(super) fn cold_file(bytes: &[u8]) -> ScratchFile {
     let dir = ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap();
     let file = ScratchFile::create(&dir).unwrap();
     file.extend(0, bytes.len() as u64).unwrap();
@@ -69,7 +68,7 @@ fn cold_file(bytes: &[u8]) -> ScratchFile {
     file
 }
 
-fn make_cold(file: &ScratchFile) {
+pub(super) fn make_cold(file: &ScratchFile) {
     file.sync_data().unwrap();
     file.advise(0, FILE_BYTES as u64, Hint::DontNeed).unwrap();
 }
@@ -118,6 +117,17 @@ fn read(
     bytes: &[u8],
     pieces: &[(u64, usize)],
 ) -> (usize, Result<()>) {
+    read_by(way, &Idle::default(), file, bytes, pieces)
+}
+
+/// The same with the engine that others have left.
+fn read_by(
+    way: &ReadOptions,
+    idle: &Idle,
+    file: &ScratchFile,
+    bytes: &[u8],
+    pieces: &[(u64, usize)],
+) -> (usize, Result<()>) {
     let asked = |index| {
         let &(offset, len): &(u64, usize) = pieces.get(index)?;
         Some(Piece {
@@ -128,7 +138,7 @@ fn read(
         })
     };
     let mut seen = HashSet::new();
-    let answer = read_batch(way, &asked, &mut |index, got| {
+    let answer = read_batch(way, idle, &asked, &mut |index, got| {
         let (offset, len) = pieces[index];
         let start = usize::try_from(offset).unwrap();
         let same = got == &bytes[start..start + len];
@@ -142,13 +152,14 @@ fn read(
 fn every_way_to_read_brings_the_same_bytes() {
     let bytes = content();
     let file = cold_file(&bytes);
+    let idle = Idle::default();
     for way in ways() {
         for seed in 0..3 {
             let pieces = pieces(seed);
             make_cold(&file);
             // Cold, and then as warm as it gets.
             for _ in 0..2 {
-                let (count, answer) = read(&way, &file, &bytes, &pieces);
+                let (count, answer) = read_by(&way, &idle, &file, &bytes, &pieces);
                 answer.unwrap();
                 assert_eq!(count, pieces.len(), "{way:?}");
             }
@@ -341,6 +352,7 @@ fn a_panic_in_the_middle_waits_for_what_is_under_way() {
     let bytes = content();
     let file = cold_file(&bytes);
     let pieces = pieces(1);
+    let idle = Idle::default();
     for way in ways() {
         for after in [0, 1, 20] {
             make_cold(&file);
@@ -358,74 +370,15 @@ fn a_panic_in_the_middle_waits_for_what_is_under_way() {
                 assert!(count < after, "planted");
                 count += 1;
             };
-            let panicked = catch_unwind(AssertUnwindSafe(|| read_batch(&way, &asked, deliver)));
+            let panicked = catch_unwind(AssertUnwindSafe(|| {
+                read_batch(&way, &idle, &asked, deliver)
+            }));
             panicked.unwrap_err();
         }
-        let (count, answer) = read(&way, &file, &bytes, &pieces);
+        let (count, answer) = read_by(&way, &idle, &file, &bytes, &pieces);
         answer.unwrap();
         assert_eq!(count, pieces.len());
     }
-}
-
-/// Reads that nobody asks for any more.
-#[test]
-fn reads_that_are_dropped_are_waited_for() {
-    let bytes = content();
-    let file = cold_file(&bytes);
-    for way in ways() {
-        make_cold(&file);
-        let mut reads = Reads::new(&way).unwrap();
-        let mut started = 0;
-        while reads.has_room() && started < 20 {
-            reads.start(&file, started * 9000, 4000, 0);
-            started += 1;
-        }
-        let first = reads.finished(1).unwrap().unwrap();
-        drop(reads);
-        drop(first);
-    }
-}
-
-/// A child found room in its parent's engine: a read was queued there, in a ring that the child
-/// does not have or for threads that it does not have, and whoever waited for it did so for ever.
-#[test]
-fn a_child_starts_no_read_in_the_engine_of_its_parent() {
-    let bytes = content();
-    let file = cold_file(&bytes);
-    for way in ways() {
-        make_cold(&file);
-        let mut reads = Reads::new(&way).unwrap();
-        reads.start(&file, 0, 4000, 0);
-        // All that tells a child from its parent.
-        let parent = std::mem::replace(&mut reads.owner, u64::MAX);
-        assert!(!reads.has_room(), "{way:?}");
-        assert_eq!(
-            reads.check_owner().unwrap_err().kind(),
-            ErrorKind::Forked,
-            "{way:?}"
-        );
-        for wait in [0, 1] {
-            let refused = reads.finished(wait).unwrap_err();
-            assert_eq!(refused.kind(), ErrorKind::Forked, "{way:?}");
-        }
-        reads.owner = parent;
-        assert!(reads.finished(1).unwrap().is_some(), "{way:?}");
-    }
-}
-
-/// Where pages have 64 KiB, each buffer of a direct read has three of them, and 192 took 36 MiB.
-#[test]
-fn buffers_take_16_mib_at_most_whatever_the_page() {
-    for page in [4 << 10, 16 << 10, 64 << 10] {
-        for is_direct in [false, true] {
-            let len = buffer_len(is_direct, page);
-            let depth = IN_FLIGHT_MAX.min(depth_max(len));
-            assert!(depth >= 64 && len >= PIECE_BYTES_MAX && len % page == 0);
-            let all = depth * len + PIECE_BYTES_MAX + LONG_BYTES_MAX;
-            assert!(all <= BUFFER_BYTES_MAX, "{all} bytes with pages of {page}");
-        }
-    }
-    assert_eq!(depth_max(buffer_len(true, 4096)).min(IN_FLIGHT_MAX), 192);
 }
 
 fn errno(error: &Error) -> Option<i32> {
@@ -443,6 +396,7 @@ fn campaign(sticky: bool, planted: Option<usize>) {
     }
     let outcomes = [EIO, EINTR, EAGAIN, ENOMEM, ENOSYS, ECANCELED].map(Outcome::Errno);
     for way in few_ways() {
+        let idle = Idle::default();
         for outcome in outcomes.into_iter().chain([Outcome::Short, Outcome::Zero]) {
             if sticky && outcome == Outcome::Errno(EINTR) {
                 continue;
@@ -457,7 +411,7 @@ fn campaign(sticky: bool, planted: Option<usize>) {
                     sticky,
                     outcome,
                 });
-                let (count, answer) = read(&way, &file, &bytes, pieces);
+                let (count, answer) = read_by(&way, &idle, &file, &bytes, pieces);
                 let (_calls, met) = disarm();
                 match (answer, outcome) {
                     (Ok(()), _) => assert_eq!(count, pieces.len(), "{name}"),

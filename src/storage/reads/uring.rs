@@ -17,6 +17,7 @@ const PAUSE: Duration = Duration::from_micros(50);
 pub(super) struct Uring {
     ring: Ring,
     refused: VecDeque<Finished>,
+    depth: usize,
 }
 
 impl Uring {
@@ -24,6 +25,7 @@ impl Uring {
         Ok(Self {
             ring: Ring::new(depth)?,
             refused: VecDeque::new(),
+            depth,
         })
     }
 
@@ -70,5 +72,10 @@ impl Engine for Uring {
                 thread::sleep(PAUSE);
             }
         }
+    }
+
+    fn depth_for_others(&self) -> usize {
+        let is_idle = self.refused.is_empty() && self.ring.is_idle();
+        if is_idle { self.depth } else { 0 }
     }
 }

@@ -68,7 +68,7 @@ impl Warmth {
 }
 
 /// Whether pieces are taken to be in memory without asking: a plain read is faster than one that
-/// must not wait, and waits where it was wrong to trust.
+/// must not wait (R10), and waits where it was wrong to trust.
 ///
 /// So it takes many that were found in a row, the clock shows when one was not there after all, and
 /// each time that this happens it takes twice as many.

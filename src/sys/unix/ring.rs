@@ -161,6 +161,11 @@ impl Ring {
         }
     }
 
+    /// Returns whether it could be a new one: everything was taken, and it takes more.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running == 0 && self.queued.is_empty() && !self.is_broken
+    }
+
     fn check_owner(&self) -> io::Result<()> {
         if process() == self.owner {
             return Ok(());
