@@ -258,8 +258,8 @@ impl Blocks {
                 // SAFETY: as in `allocate_small`; the caller has given the block up.
                 let empty = unsafe { runs.free(units, number, offset, self.space.base()) };
                 drop(runs);
-                if empty {
-                    self.give_back_units(number, UNIT_BYTES, 0);
+                if let Some(empty) = empty {
+                    self.give_back_units(empty, UNIT_BYTES, 0);
                 }
             }
             Some(Place::Whole(number, unit)) => {

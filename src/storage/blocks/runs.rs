@@ -7,12 +7,20 @@
 use std::ptr::NonNull;
 
 use crate::storage::blocks::classes::{CLASSES, STEP_BYTES, class_bytes};
-use crate::storage::blocks::table::{Kind, UNIT_BYTES, Unit, first_of, link, unlink};
+use crate::storage::blocks::table::{Kind, UNIT_BYTES, Unit, first_of, link, name_of, unlink};
+
+/// How many empty runs a heap keeps, so that a block which comes and goes costs no system call each
+/// time. With eight heaps, they are 6 MiB at most.
+const EMPTY_MAX: usize = 12;
 
 /// For each class, the runs of one heap that have a free block.
 #[derive(Debug)]
 pub(crate) struct Runs {
     partial: [u32; CLASSES],
+    /// The runs among these that are empty: numbers of units plus one, 0 for none.
+    empty: [u32; EMPTY_MAX],
+    /// Which of them is given up next.
+    oldest: usize,
 }
 
 /// A small block: where it is, in bytes from the start of unit 0, and whether it was never used.
@@ -25,6 +33,8 @@ impl Runs {
     pub(crate) const fn new() -> Self {
         Self {
             partial: [0; CLASSES],
+            empty: [0; EMPTY_MAX],
+            oldest: 0,
         }
     }
 
@@ -78,7 +88,11 @@ impl Runs {
             let steps = u16::try_from(class_bytes(class) / STEP_BYTES).unwrap_or(0);
             unit.set_fresh(place.saturating_add(steps));
         }
-        unit.set_used(unit.used().saturating_add(1));
+        let used = unit.used();
+        if used == 0 {
+            forget(&mut self.empty, number);
+        }
+        unit.set_used(used.saturating_add(1));
         if first_free == 0 && unit.fresh() == end_of(class) {
             unlink(units, head, number);
         }
@@ -88,9 +102,10 @@ impl Runs {
         })
     }
 
-    /// Frees the block at `offset` from the start of unit 0, in the run of unit `number`. Returns
-    /// whether the run is empty now and out of the list, so that its unit can be given back; one
-    /// empty run of each class is kept.
+    /// Frees the block at `offset` from the start of unit 0, in the run of unit `number`. Returns the
+    /// number of an empty run, if there is one too many: it is out of the list, and its unit can be
+    /// given back. Of each class one empty run is kept where it is the only one with free blocks, but
+    /// only so many of all classes together.
     ///
     /// # Safety
     ///
@@ -102,10 +117,8 @@ impl Runs {
         number: usize,
         offset: usize,
         base: NonNull<u8>,
-    ) -> bool {
-        let Some(unit) = units.get(number) else {
-            return false;
-        };
+    ) -> Option<usize> {
+        let unit = units.get(number)?;
         debug_assert!(unit.kind() == Kind::Run && unit.used() > 0);
         let class = usize::from(unit.order());
         debug_assert_eq!(
@@ -122,20 +135,44 @@ impl Runs {
         unit.set_used(used);
         let was_full = first_free == 0 && unit.fresh() == end_of(class);
         if !was_full && used > 0 {
-            return false;
+            return None;
         }
-        let Some(head) = self.partial.get_mut(class) else {
-            return false;
-        };
+        let head = self.partial.get_mut(class)?;
         if was_full {
             link(units, head, number);
         }
-        let alone = first_of(*head) == Some(number) && unit.next() == 0;
-        if used == 0 && !alone {
-            unlink(units, head, number);
-            return true;
+        if used > 0 {
+            return None;
         }
-        false
+        let alone = first_of(*head) == Some(number) && unit.next() == 0;
+        if !alone {
+            unlink(units, head, number);
+            return Some(number);
+        }
+        self.keep_empty(units, number)
+    }
+
+    /// Enters a run as empty. Returns the one that had its place, out of the list.
+    fn keep_empty(&mut self, units: &[Unit], number: usize) -> Option<usize> {
+        let free = self.empty.iter().position(|name| *name == 0);
+        let at = free.unwrap_or(self.oldest);
+        if free.is_none() {
+            self.oldest = at.saturating_add(1) % EMPTY_MAX;
+        }
+        let place = self.empty.get_mut(at)?;
+        let before = first_of(std::mem::replace(place, name_of(number)))?;
+        let class = usize::from(units.get(before)?.order());
+        unlink(units, self.partial.get_mut(class)?, before);
+        Some(before)
+    }
+}
+
+/// Strikes a run from those that are empty, if it is one of them.
+#[inline]
+fn forget(empty: &mut [u32; EMPTY_MAX], number: usize) {
+    let name = name_of(number);
+    if let Some(place) = empty.iter_mut().find(|empty| **empty == name) {
+        *place = 0;
     }
 }
 

@@ -261,6 +261,8 @@ fn unit_named(units: &[Unit], name: u32) -> Option<&Unit> {
     units.get(first_of(name)?)
 }
 
-fn name_of(number: usize) -> u32 {
+/// Returns what a list calls a unit.
+#[inline]
+pub(crate) fn name_of(number: usize) -> u32 {
     u32::try_from(number).map_or(0, |number| number.saturating_add(1))
 }
