@@ -235,7 +235,10 @@ impl DiskAlloc {
     ///
     /// Pages of blocks come into memory one by one, but for those of blocks that have grown in
     /// place to 16 MiB or more, as vectors do when they are pushed to: these come in pieces of
-    /// 2 MiB, so that to fill such a block, and to read it in order again, is fast. With
+    /// 2 MiB, so that to fill such a block, and to read it in order again, is fast. Blocks of that
+    /// length that are made at once, as a table or a vector with its capacity is, come in such pieces
+    /// only if [`Advice::Sequential`] was given before they were made: without it, reading them in
+    /// order after [`evict`](Self::evict) takes a read for each page. With
     /// [`Advice::Random`] they come one by one, too, until other advice is given, and everything is
     /// written back and dropped as by [`evict`](Self::evict). That is right for a vector that is
     /// larger than memory and accessed at random: otherwise a piece is read, and after a store

@@ -36,6 +36,7 @@ impl Blocks {
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     pub(crate) fn advise(&self, advice: Advice) -> Result<()> {
         self.set_folds(advice != Advice::Random);
+        self.folds_new.store(advice == Advice::Sequential, Relaxed);
         if advice == Advice::Random {
             // The blocks stay marked: pieces that cannot be dropped may still be in memory. A kernel
             // that refuses has no folds, or keeps them, which costs only time.
@@ -45,7 +46,7 @@ impl Blocks {
         Ok(())
     }
 
-    /// Folds the block at byte `at` of zone B, which grew to be `range` and is claimed.
+    /// Folds the block at byte `at` of zone B, which is `range` now and is claimed.
     pub(super) fn fold(&self, at: usize, range: Range<usize>) {
         // The kernel's pieces are as long as a page of its tables shows: with 4 KiB pages, 2 MiB.
         let page = sys::page_size();

@@ -39,7 +39,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::Result;
@@ -98,6 +98,8 @@ pub(crate) struct Blocks {
     ranges: Mutex<Ranges>,
     /// Whether blocks that grow are folded.
     folds: AtomicBool,
+    /// Whether new ones are, too.
+    folds_new: AtomicBool,
 }
 
 // What the documentation of the crate says, without the first pages of the tables.
@@ -158,6 +160,7 @@ impl Blocks {
                 slots: Slots::over(zone_b)?,
             }),
             folds: AtomicBool::new(false),
+            folds_new: AtomicBool::new(false),
         })
     }
 
@@ -218,6 +221,10 @@ impl Blocks {
             return None;
         }
         ranges.slots.set_claimed(at, bytes);
+        drop(ranges);
+        if self.folds_new.load(Relaxed) {
+            self.fold(at, start..start.saturating_add(bytes));
+        }
         Some(self.address(start))
     }
 
