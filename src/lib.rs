@@ -58,8 +58,8 @@
 //! * [`Arena::get_many`], while it runs: up to 16 MiB, or the longest item.
 //! * A [`DiskVec`]: its last elements, an eighth of it, but 64 KiB at least and 1 MiB at most.
 //! * A [`RangeFile`]: a few words for each stretch of it that was given back or is written.
-//! * A [`DiskAlloc`]: 8 KiB, 24 bytes for each 64 KiB of blocks up to 1 MiB, and up to 4 KiB for each
-//!   larger one.
+//! * A [`DiskAlloc`]: 8 KiB, 24 bytes for each 64 KiB of blocks up to 1 MiB, and up to 4 KiB for
+//!   each larger one.
 //! * Pages of files that are in use, as long as the kernel has room for them. They are the
 //!   kernel's, so it drops them when memory gets short; where memory is limited by a control group,
 //!   they count there until then. [`DiskVec::evict`] and [`DiskVec::scan`] let go of them earlier.

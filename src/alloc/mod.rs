@@ -112,15 +112,16 @@ use crate::storage::scratch::ScratchFile;
 ///
 /// # Memory layout
 ///
-/// One file and 8 TiB of addresses where there are so many. Blocks up to 16 KiB come in 36 sizes from
-/// runs of 64 KiB, blocks up to 1 MiB are aligned to their length, and larger ones start in the middle
-/// of the widest gap, so that they can grow for long where they are. A larger one that meets its
-/// neighbour gets other addresses for the same part of the file, and is not copied; a block is copied
-/// when it grows up to 1 MiB, or past it. (Where more than 4096 larger ones are alive, blocks up to
-/// 32 MiB are treated like the others.) Freed pages go back to the disk. All blocks together are one
-/// mapping, and a few more where some have grown: at most some for each of 8192 pieces of the
-/// addresses. Eight heaps serve small blocks, so that threads seldom wait for each
-/// other; each keeps up to twelve empty runs, so that 6 MiB at most stay claimed when all is freed.
+/// One file and 8 TiB of addresses where there are so many. Blocks up to 16 KiB come in 36 sizes
+/// from runs of 64 KiB, blocks up to 1 MiB are aligned to their length, and larger ones start in
+/// the middle of the widest gap, so that they can grow for long where they are. A larger one that
+/// meets its neighbour gets other addresses for the same part of the file, and is not copied; a
+/// block is copied when it grows up to 1 MiB, or past it. (Where more than 4096 larger ones are
+/// alive, blocks up to 32 MiB are treated like the others.) Freed pages go back to the disk. All
+/// blocks together are one mapping, and a few more where large ones have grown: at most three for
+/// each of those, and they are no more than 8192. Eight heaps serve small blocks, so that threads
+/// seldom wait for each other; each keeps up to twelve empty runs, so that 6 MiB at most stay
+/// claimed when all is freed.
 #[derive(Clone)]
 pub struct DiskAlloc {
     blocks: Arc<Blocks>,
@@ -236,9 +237,9 @@ impl DiskAlloc {
     /// Pages of blocks come into memory one by one, but for those of blocks that have grown in
     /// place to 16 MiB or more, as vectors do when they are pushed to: these come in pieces of
     /// 2 MiB, so that to fill such a block, and to read it in order again, is fast. Blocks of that
-    /// length that are made at once, as a table or a vector with its capacity is, come in such pieces
-    /// only if [`Advice::Sequential`] was given before they were made: without it, reading them in
-    /// order after [`evict`](Self::evict) takes a read for each page. With
+    /// length that are made at once, as a table or a vector with its capacity is, come in such
+    /// pieces only if [`Advice::Sequential`] was given before they were made: without it, reading
+    /// them in order after [`evict`](Self::evict) takes a read for each page. With
     /// [`Advice::Random`] they come one by one, too, until other advice is given, and everything is
     /// written back and dropped as by [`evict`](Self::evict). That is right for a vector that is
     /// larger than memory and accessed at random: otherwise a piece is read, and after a store

@@ -38,8 +38,8 @@ impl Blocks {
         self.set_folds(advice != Advice::Random);
         self.folds_new.store(advice == Advice::Sequential, Relaxed);
         if advice == Advice::Random {
-            // The blocks stay marked: pieces that cannot be dropped may still be in memory. A kernel
-            // that refuses has no folds, or keeps them, which costs only time.
+            // The blocks stay marked: pieces that cannot be dropped may still be in memory. A
+            // kernel that refuses has no folds, or keeps them, which costs only time.
             let _hint = sys::retry(|| self.space.fold(0..self.space.len(), false));
             return self.evict();
         }

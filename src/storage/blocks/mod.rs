@@ -9,10 +9,10 @@
 //!
 //! One mapping shows one file over all of the addresses. The file is as long as the addresses from
 //! the start, with a hole wherever no block is. So there is one open file however many blocks there
-//! are, and one mapping at first; the space of a block is claimed on disk when it is handed out, and
-//! given back when it is freed. At first the file is shown byte for byte; when a large block meets
-//! its neighbour, it goes elsewhere among the slots and shows the same part of the file there, so
-//! that it is not copied. That makes a few mappings more, at most one for each slot.
+//! are, and one mapping at first; the space of a block is claimed on disk when it is handed out,
+//! and given back when it is freed. At first the file is shown byte for byte; when a large block
+//! meets its neighbour, it goes elsewhere among the slots and shows the same part of the file
+//! there, so that it is not copied. That makes a few mappings more, at most one for each slot.
 //!
 //! Small blocks belong to heaps, of which each thread uses one: to hand one out or to take it back
 //! takes the lock of its heap, and no system call as long as the heap has room. Everything else is
@@ -76,12 +76,12 @@ const LEN_MIN: usize = 16 << 20;
 pub(crate) struct Blocks {
     /// # Invariants
     ///
-    /// 1. All of `space` shows `file`, for reading and writing: zone A byte for byte, zone B slot by
-    ///    slot as the slots say. The file is as long as the space, each byte of it is shown once,
-    ///    but for slots that were given up, and nothing else shows or changes it.
+    /// 1. All of `space` shows `file`, for reading and writing: zone A byte for byte, zone B slot
+    ///    by slot as the slots say. The file is as long as the space, each byte of it is shown
+    ///    once, but for slots that were given up, and nothing else shows or changes it.
     /// 2. Every block that is handed out lies in units that `ranges` gave to it alone, or in a run
-    ///    whose heap gave its place to it alone, or in slots that `ranges` gave to it alone; and all
-    ///    of its bytes are claimed in the file.
+    ///    whose heap gave its place to it alone, or in slots that `ranges` gave to it alone; and
+    ///    all of its bytes are claimed in the file.
     /// 3. Bytes of no block read as zero, but for those of small blocks that were freed, of ranges
     ///    that could not be given back, which are never used again, and those behind torn blocks.
     /// 4. Pages come into memory one by one, since the kernel is told that access is random. Read

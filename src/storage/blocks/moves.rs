@@ -27,8 +27,8 @@ pub(super) enum Moved {
 }
 
 impl Blocks {
-    /// Moves the block at byte `at` of zone B, which the caller has and nobody uses, to where it has
-    /// room for `bytes`, more than where it is, and claims the rest of these.
+    /// Moves the block at byte `at` of zone B, which the caller has and nobody uses, to where it
+    /// has room for `bytes`, more than where it is, and claims the rest of these.
     pub(super) fn move_to_room(&self, at: usize, bytes: usize) -> Moved {
         let mut ranges = self.lock();
         let room = ranges.slots.room(at);

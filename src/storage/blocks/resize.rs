@@ -1,7 +1,7 @@
 //! Changing the size of a block: in its place if that can be, so that nothing is copied.
 //!
-//! Copied is what gets another size of a small block, or grows out of its place in zone A. That is at
-//! most 1 MiB, but where there are thousands of large blocks and no slots for more.
+//! Copied is what gets another size of a small block, or grows out of its place in zone A. That is
+//! at most 1 MiB, but where there are thousands of large blocks and no slots for more.
 #![expect(unsafe_code, reason = "zeroes and copies blocks; see docs/safety.md")]
 
 use std::alloc::Layout;

@@ -102,10 +102,10 @@ impl Runs {
         })
     }
 
-    /// Frees the block at `offset` from the start of unit 0, in the run of unit `number`. Returns the
-    /// number of an empty run, if there is one too many: it is out of the list, and its unit can be
-    /// given back. Of each class one empty run is kept where it is the only one with free blocks, but
-    /// only so many of all classes together.
+    /// Frees the block at `offset` from the start of unit 0, in the run of unit `number`. Returns
+    /// the number of an empty run, if there is one too many: it is out of the list, and its unit
+    /// can be given back. Of each class one empty run is kept where it is the only one with free
+    /// blocks, but only so many of all classes together.
     ///
     /// # Safety
     ///

@@ -60,8 +60,8 @@ impl Slots {
         })
     }
 
-    /// Takes as many slots in a row as `bytes` need, and returns the first byte of them. `None` where
-    /// there are not enough, or they are spared for longer blocks.
+    /// Takes as many slots in a row as `bytes` need, and returns the first byte of them. `None`
+    /// where there are not enough, or they are spared for longer blocks.
     ///
     /// They are taken in the middle of the widest gap, so that the block before it and the new one
     /// can both grow for a long time.

@@ -1,5 +1,5 @@
-//! What is known of each unit of 64 KiB, and of each slot: tables in memory of their own, which grow
-//! in place and allocate nothing elsewhere.
+//! What is known of each unit of 64 KiB, and of each slot: tables in memory of their own, which
+//! grow in place and allocate nothing elsewhere.
 #![expect(
     unsafe_code,
     reason = "turns memory of a space into a slice; see docs/safety.md"
