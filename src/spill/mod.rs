@@ -5,20 +5,23 @@
 //! could be waiting for it: while the file is being made, the inner allocator serves.
 #![expect(
     unsafe_code,
-    reason = "implements the global allocator's trait; see docs/safety.md"
+    reason = "holds what is made once, by the thread that may; see docs/safety.md"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod calls;
+mod threshold;
+
+use std::alloc::System;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::ptr::{self, NonNull};
 use std::sync::atomic::{
     AtomicU8, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
 use crate::error::Result;
+use crate::spill::threshold::parse_threshold;
 use crate::storage::blocks::Blocks;
 use crate::storage::quiet;
 use crate::sys;
@@ -83,6 +86,9 @@ pub struct SpillAlloc<A = System> {
     inner: A,
     /// Blocks of that many bytes go to the file. [`UNASKED`] until the environment was asked.
     threshold: AtomicUsize,
+    /// No block in the file has a layout of fewer bytes than this: the threshold, and in a forked
+    /// child the size of the shortest block that was to be shrunk there. [`UNASKED`] as above.
+    smallest: AtomicUsize,
     /// The threshold of the program.
     default_threshold: usize,
     /// What is in `blocks`: [`NONE`], [`MAKING`], [`READY`] or [`FAILED`].
@@ -153,6 +159,7 @@ impl<A> SpillAlloc<A> {
         Self {
             inner,
             threshold: AtomicUsize::new(UNASKED),
+            smallest: AtomicUsize::new(UNASKED),
             default_threshold: if threshold < THRESHOLD_MIN {
                 THRESHOLD_MIN
             } else {
@@ -206,9 +213,23 @@ impl<A> SpillAlloc<A> {
         let mut value = [0; 32];
         let asked = sys::initial_variable(b"OUTCORE_SPILL", &mut value);
         let asked = asked.and_then(parse_threshold);
-        let threshold = asked.unwrap_or(self.default_threshold).max(THRESHOLD_MIN);
-        self.threshold.store(threshold, Relaxed);
+        let asked = asked.unwrap_or(self.default_threshold).max(THRESHOLD_MIN);
+        // Of several threads that ask, the first one's answer holds: blocks are told apart by it.
+        let first = self
+            .threshold
+            .compare_exchange(UNASKED, asked, Relaxed, Relaxed);
+        let threshold = first.err().unwrap_or(asked);
+        // Nor is undone what a child has noted meanwhile.
+        let _known = self
+            .smallest
+            .compare_exchange(UNASKED, threshold, Relaxed, Relaxed);
         threshold
+    }
+
+    /// Returns whether nothing of so many bytes is in the file, or goes there.
+    #[inline]
+    fn is_small(&self, bytes: usize) -> bool {
+        bytes < self.smallest.load(Relaxed)
     }
 
     /// Returns the blocks if they have been made.
@@ -255,166 +276,8 @@ impl<A> SpillAlloc<A> {
         block.addr().wrapping_sub(self.base.load(Relaxed)) < len
     }
 
-    /// Takes a block from the file; null where that cannot be.
-    fn spill(&self, layout: Layout, zeroed: bool) -> *mut u8 {
-        let Some(_inside) = Inside::enter() else {
-            return ptr::null_mut();
-        };
-        let blocks = self.make_blocks();
-        if blocks.is_some_and(|blocks| !blocks.is_owner()) {
-            // A forked child's blocks are the inner allocator's.
-            return ptr::null_mut();
-        }
-        let block = blocks.and_then(|blocks| blocks.allocate(layout, zeroed));
-        self.note_peak();
-        block.map_or_else(
-            || {
-                self.failures.fetch_add(1, Relaxed);
-                ptr::null_mut()
-            },
-            NonNull::as_ptr,
-        )
-    }
-
     fn note_peak(&self) {
         self.peak_bytes.fetch_max(self.spilled_bytes(), Relaxed);
-    }
-
-    /// Gives a block back to the file.
-    ///
-    /// # Safety
-    ///
-    /// The block came from the file, and nobody uses it any more.
-    unsafe fn unspill(&self, block: *mut u8) {
-        let _inside = Inside::enter();
-        if let (Some(blocks), Some(block)) = (self.blocks(), NonNull::new(block)) {
-            // SAFETY: the caller keeps the contract.
-            unsafe { blocks.deallocate(block) };
-        }
-    }
-}
-
-// SAFETY: each block is handed out by the file or by the inner allocator, both of which keep the
-// contract, and goes back to the one that it came from, told apart by its address.
-unsafe impl<A: GlobalAlloc> GlobalAlloc for SpillAlloc<A> {
-    #[inline]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.size() >= self.threshold.load(Relaxed) && layout.size() >= self.threshold() {
-            let block = self.spill(layout, false);
-            if !block.is_null() {
-                return block;
-            }
-        }
-        // SAFETY: the caller keeps the contract.
-        unsafe { self.inner.alloc(layout) }
-    }
-
-    #[inline]
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if layout.size() >= self.threshold.load(Relaxed) && layout.size() >= self.threshold() {
-            let block = self.spill(layout, true);
-            if !block.is_null() {
-                return block;
-            }
-        }
-        // SAFETY: the caller keeps the contract.
-        unsafe { self.inner.alloc_zeroed(layout) }
-    }
-
-    #[inline]
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if self.is_ours(block) {
-            // SAFETY: the block came from the file, and the caller gives it up.
-            unsafe { self.unspill(block) };
-        } else {
-            // SAFETY: the block came from the inner allocator, with this layout.
-            unsafe { self.inner.dealloc(block, layout) };
-        }
-    }
-
-    #[inline]
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let threshold = self.threshold();
-        if !self.is_ours(block) && new_size < threshold {
-            // SAFETY: the block came from the inner allocator, with this layout.
-            return unsafe { self.inner.realloc(block, layout, new_size) };
-        }
-        // SAFETY: the caller keeps the contract.
-        unsafe { self.realloc_across(block, layout, new_size) }
-    }
-}
-
-impl<A: GlobalAlloc> SpillAlloc<A> {
-    /// Changes the size of a block that is in the file, or is to be.
-    ///
-    /// # Safety
-    ///
-    /// That of [`GlobalAlloc::realloc`].
-    #[cold]
-    unsafe fn realloc_across(&self, block: *mut u8, old: Layout, new_size: usize) -> *mut u8 {
-        let Ok(new) = Layout::from_size_align(new_size, old.align()) else {
-            return ptr::null_mut();
-        };
-        let ours = self.is_ours(block);
-        if ours && self.blocks().is_some_and(Blocks::is_cleared) {
-            // A forked child has the address of its parent's block, and not its bytes. To keep a
-            // block that is too long is allowed; to move it cannot be done.
-            return if new_size <= old.size() {
-                block
-            } else {
-                ptr::null_mut()
-            };
-        }
-        if ours && new_size >= self.threshold() {
-            // SAFETY: the caller keeps the contract.
-            if let Some(resized) = unsafe { self.resize_spilled(block, old, new) } {
-                return resized.as_ptr();
-            }
-        }
-        // From the one allocator to the other, or out of a file that is full.
-        let mut moved = ptr::null_mut();
-        if !ours {
-            moved = self.spill(new, false);
-        }
-        if moved.is_null() {
-            if !ours {
-                // SAFETY: the block came from the inner allocator, with this layout.
-                return unsafe { self.inner.realloc(block, old, new_size) };
-            }
-            if new_size >= self.threshold() {
-                self.failures.fetch_add(1, Relaxed);
-            }
-            // SAFETY: the size is not zero, as the caller says.
-            moved = unsafe { self.inner.alloc(new) };
-        }
-        if moved.is_null() {
-            return moved;
-        }
-        let kept = old.size().min(new_size);
-        // SAFETY: both blocks have that many bytes, and lie apart.
-        unsafe { ptr::copy_nonoverlapping(block, moved, kept) };
-        // SAFETY: the block has this layout, and the caller gives it up.
-        unsafe { self.dealloc(block, old) };
-        moved
-    }
-
-    /// Changes the size of a block in the file.
-    ///
-    /// # Safety
-    ///
-    /// That of [`GlobalAlloc::realloc`]; the block is in the file.
-    unsafe fn resize_spilled(
-        &self,
-        block: *mut u8,
-        old: Layout,
-        new: Layout,
-    ) -> Option<NonNull<u8>> {
-        let _inside = Inside::enter();
-        let (blocks, block) = (self.blocks()?, NonNull::new(block)?);
-        // SAFETY: the caller keeps the contract.
-        let resized = unsafe { blocks.resize(block, old, new, false) };
-        self.note_peak();
-        resized
     }
 }
 
@@ -429,51 +292,13 @@ impl<A> fmt::Debug for SpillAlloc<A> {
     }
 }
 
-/// Returns the threshold that a value of `$OUTCORE_SPILL` asks for, or `None` where it is nonsense.
-fn parse_threshold(value: &[u8]) -> Option<usize> {
-    let value = value.trim_ascii();
-    if value.eq_ignore_ascii_case(b"off") {
-        return Some(usize::MAX);
-    }
-    let digits = value
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    let (number, unit) = value.split_at_checked(digits)?;
-    let number = std::str::from_utf8(number).ok()?.parse::<usize>().ok()?;
-    let shift = match unit.trim_ascii() {
-        b"" | b"B" => 0,
-        b"K" | b"KiB" => 10,
-        b"M" | b"MiB" => 20,
-        b"G" | b"GiB" => 30,
-        _ => return None,
-    };
-    number.checked_mul(1 << shift)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::alloc::{GlobalAlloc, Layout};
+
     use super::*;
     #[cfg(not(any(miri, heap_backend)))]
     use crate::sys::fault::{Fault, Outcome, arm, disarm};
-
-    #[test]
-    fn thresholds_have_units_or_are_off() {
-        assert_eq!(parse_threshold(b"64MiB"), Some(64 << 20));
-        assert_eq!(parse_threshold(b" 5 K "), Some(5 << 10));
-        assert_eq!(parse_threshold(b"4096"), Some(4096));
-        assert_eq!(parse_threshold(b"1G"), Some(1 << 30));
-        assert_eq!(parse_threshold(b"OFF"), Some(usize::MAX));
-        for nonsense in [
-            &b""[..],
-            b"MiB",
-            b"-1",
-            b"12 parsecs",
-            b"99999999999999999999",
-        ] {
-            assert_eq!(parse_threshold(nonsense), None, "{nonsense:?}");
-        }
-    }
 
     #[test]
     fn blocks_cross_the_threshold_both_ways_with_their_bytes() {

@@ -22,6 +22,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/ranged/loom.rs",
     "src/ranged/part.rs",
     "src/ranged/raw.rs",
+    "src/spill/calls.rs",
     "src/spill/mod.rs",
     "src/storage/blocks/faults.rs",
     "src/storage/blocks/mod.rs",

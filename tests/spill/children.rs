@@ -201,6 +201,32 @@ fn a_forked_child_that_drops_its_parents_blocks_harms_nothing() {
     assert_untouched(kept.as_ref().unwrap());
 }
 
+/// A block that a child shrinks stays where it is, and is then shorter than all others in the file.
+/// To take it for one of the inner allocator's, for its size, would be to free what that never had.
+#[test]
+fn a_forked_child_shrinks_its_parents_block_below_the_threshold_and_frees_it() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    let mut kept = Some(parents());
+    let ended = in_forked_child(|| {
+        let (mut numbers, mut bytes) = kept.take().unwrap();
+        let address = numbers.as_ptr();
+        numbers.truncate(10);
+        numbers.shrink_to_fit();
+        bytes.truncate(1);
+        bytes.shrink_to_fit();
+        assert_eq!(numbers.as_ptr(), address);
+        drop(vec![1_u8; 20]);
+        drop((numbers, bytes));
+        let own: Vec<Vec<u8>> = (1..100).map(|len| vec![7; len * 100]).collect();
+        assert!(own.iter().flatten().all(|byte| *byte == 7));
+    });
+    assert!(ended.success(), "{ended}");
+    assert_untouched(kept.as_ref().unwrap());
+}
+
 /// A child that stores into its parent's block is stopped, or changes something of its own.
 #[test]
 fn a_forked_child_cannot_store_into_its_parents_blocks() {
