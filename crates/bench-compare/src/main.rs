@@ -11,6 +11,7 @@
 
 mod asked;
 mod collect_rows;
+mod dedup_record;
 mod farena_rows;
 mod mapped_rows;
 mod mmap_vec_rows;
@@ -18,20 +19,21 @@ mod pictures;
 mod ranged_rows;
 mod std_rows;
 mod stores;
+mod tables;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use outcore_bench::alloc::Counting;
 use outcore_bench::cli::{self, Program};
-use outcore_bench::failure::Result;
+use outcore_bench::failure::{Failure, Result};
 use outcore_bench::goal::{Asked, Goal};
 use outcore_bench::scenario::{
-    alloc, get, get_cold, physical, push, ranged, ranged_allocate, store, vec_collect, vec_push,
-    vec_read, vec_update,
+    alloc, get, get_cold, get_zipf, physical, push, ranged, ranged_allocate, store, vec_collect,
+    vec_push, vec_read, vec_update,
 };
 use outcore_bench::settings::Settings;
-use outcore_bench::workload::Workload;
+use outcore_bench::workload::{Isolated, Kind, Workload};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -56,6 +58,12 @@ fn main() -> ExitCode {
             "vecdb",
         ],
         sections: asked::SECTIONS,
+        order: asked::ORDER,
+        guesses: asked::GUESSES,
+        not_quick: asked::NOT_QUICK,
+        reasons: asked::REASONS,
+        blocks: tables::BLOCKS,
+        shown: tables::SHOWN,
         pictures: pictures::of,
     })
 }
@@ -71,6 +79,7 @@ fn workloads(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
         &[farena_rows::getters, mapped_rows::getters],
     )?);
     all.extend(get_cold::workloads(settings, dir, &[farena_rows::getters]));
+    all.extend(get_zipf::workloads(settings, dir, &[farena_rows::getters]));
     let pushers = mmap_vec_rows::pushers();
     all.extend(vec_push::workloads(settings, dir, &pushers)?);
     all.extend(vec_read::workloads(settings, dir, &[mmap_vec_rows::sums]));
@@ -96,8 +105,7 @@ fn workloads(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
     Ok(all)
 }
 
-/// Adds what issues 2, 3 and 5 ask of outcore against competitors, and their columns of
-/// ratios.
+/// Adds what is asked of outcore against competitors, and their columns of ratios.
 fn add_goals(workload: &mut Workload) {
     let faster = |candidate, baseline, factor| {
         let asked = Asked::Faster { baseline, factor };
@@ -126,6 +134,10 @@ fn add_goals(workload: &mut Workload) {
         let goal = faster(vec_push::OUTCORE, mmap_vec_rows::PUSH, factor);
         workload.goals.push(goal);
         workload.baselines.push(mmap_vec_rows::PUSH);
+    } else if name.starts_with("alloc_push_u64/") {
+        if let Kind::Isolated(candidates) = &mut workload.kind {
+            candidates.push(diskallocator());
+        }
     } else if name.starts_with("fill_") {
         let factor = if name.starts_with("fill_4KiB/") {
             1.0
@@ -142,10 +154,19 @@ fn add_goals(workload: &mut Workload) {
     }
 }
 
+/// The row of diskallocator, which implements std's unstable trait and so does not compile here.
+fn diskallocator() -> Isolated {
+    Isolated {
+        name: "diskallocator",
+        note: "",
+        memory_limit: None,
+        run: Box::new(|| Err(Failure::skip("compiles with a nightly compiler only"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use outcore_bench::workload::Kind;
 
     /// Every goal names candidates that exist: a renamed row would go unjudged for ever.
     #[test]

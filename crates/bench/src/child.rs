@@ -5,10 +5,14 @@ use std::env;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command, ExitStatus, Stdio};
+use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use crate::failure::{Context, Failure, Result};
-use crate::limit::Limit;
+use crate::limit::{self, Limit};
 use crate::measure::{Outcome, Run};
 use crate::protocol::{Event, Reader};
 use crate::report::Results;
@@ -26,22 +30,36 @@ pub fn die_with_parent() -> Result<()> {
     rustix::process::set_parent_process_death_signal(kill).context("follow the parent")
 }
 
-/// Starts this program again for one candidate or [`ALL`], and returns what it told.
-///
-/// `arguments` are those of the parent: both must come to the same workloads. `seen` gets
-/// each run as it ends.
+/// What a child is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The arguments of the parent: both must come to the same workloads.
+    pub arguments: &'a [String],
+    /// The workload.
+    pub workload: &'a str,
+    /// The candidate, or [`ALL`].
+    pub candidate: &'a str,
+    /// A cap on its memory.
+    pub memory_limit: Option<u64>,
+    /// After this it is killed.
+    pub time_max: Duration,
+}
+
+/// Starts this program again, and returns what it told. `seen` gets each run as it ends.
 ///
 /// # Errors
 ///
 /// The child cannot be started, or says what is no result.
-pub fn run(
-    arguments: &[String],
-    workload: &str,
-    candidate: &str,
-    memory_limit: Option<u64>,
-    seen: &mut dyn FnMut(&Run),
-) -> Result<Results> {
-    let limit = memory_limit.map(Limit::new);
+pub fn run(order: Order<'_>, seen: &mut dyn FnMut(&Run)) -> Result<Results> {
+    let Order {
+        arguments,
+        workload,
+        candidate,
+        ..
+    } = order;
+    let may_swap = candidate.ends_with(limit::WITH_SWAP);
+    let limit = order.memory_limit;
+    let limit = limit.map(|bytes| Limit::new(bytes, may_swap));
     let program = env::current_exe().context("find the own program")?;
     let mut command = Command::new(program);
     command
@@ -62,22 +80,30 @@ pub fn run(
         runs: Vec::new(),
         candidates: Vec::new(),
     };
-    for line in BufReader::new(output).lines() {
-        match reader.line(&line.context("listen to a child")?)? {
-            Some(Event::Candidate(name, note)) => results.candidates.push((name, note)),
-            Some(Event::Ended(mut run)) => {
-                add_group_peak(&mut run, limit.as_ref());
-                seen(&run);
-                results.runs.push(run);
+    let hear = || {
+        for line in BufReader::new(output).lines() {
+            match reader.line(&line.context("listen to a child")?)? {
+                Some(Event::Candidate(name, note)) => results.candidates.push((name, note)),
+                Some(Event::Ended(mut run)) => {
+                    add_group_peak(&mut run, limit.as_ref());
+                    seen(&run);
+                    results.runs.push(run);
+                }
+                None => {}
             }
-            None => {}
         }
-    }
+        Ok(())
+    };
+    let is_late = within(order.time_max, &child, hear)?;
     let status = child.wait().context("wait for a child")?;
-    if let Some(outcome) = death(
-        status,
-        reader.under_way.is_some() || results.runs.is_empty(),
-    ) {
+    let in_the_middle = reader.under_way.is_some() || results.runs.is_empty();
+    if let Some(outcome) = death(status, in_the_middle) {
+        let outcome = if is_late {
+            let seconds = order.time_max.as_secs();
+            Outcome::Killed(format!("by the harness: not done after {seconds} s"))
+        } else {
+            outcome
+        };
         let candidate = reader.under_way.unwrap_or_else(|| candidate.to_owned());
         let round = results.runs.last().map_or(0, |run| run.round);
         let run = Run {
@@ -89,6 +115,30 @@ pub fn run(
         results.runs.push(run);
     }
     Ok(results)
+}
+
+/// Listens to a child, and kills it if that takes longer than `time_max`. Tells whether it did.
+fn within(time_max: Duration, child: &Child, hear: impl FnOnce() -> Result<()>) -> Result<bool> {
+    let is_late = AtomicBool::new(false);
+    // No one else has waited for the child yet, so the number is still its own.
+    let pid = i32::try_from(child.id()).ok();
+    let pid = pid.and_then(rustix::process::Pid::from_raw);
+    let heard = thread::scope(|scope| {
+        let (done, wait) = mpsc::channel::<()>();
+        let is_late = &is_late;
+        scope.spawn(move || {
+            if wait.recv_timeout(time_max) == Err(RecvTimeoutError::Timeout) {
+                is_late.store(true, Ordering::Relaxed);
+                if let Some(pid) = pid {
+                    let _gone = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+            }
+        });
+        let heard = hear();
+        drop(done);
+        heard
+    });
+    heard.map(|()| is_late.into_inner())
 }
 
 /// Says how a child died in the middle of something; `None` if it just ended.
@@ -125,6 +175,23 @@ pub fn remove_named_files(dir: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_child_that_is_not_done_in_time_is_killed() {
+        let mut command = Command::new("sleep");
+        let mut child = command.arg("600").stdout(Stdio::piped()).spawn().unwrap();
+        let output = child.stdout.take().unwrap();
+        let hear = || {
+            let lines = BufReader::new(output).lines();
+            assert_eq!(lines.count(), 0);
+            Ok(())
+        };
+        assert_eq!(within(Duration::from_millis(1), &child, hear), Ok(true));
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+        let mut child = Command::new("true").spawn().unwrap();
+        assert_eq!(within(Duration::MAX, &child, || Ok(())), Ok(false));
+        child.wait().unwrap();
+    }
 
     #[test]
     fn a_signal_is_a_result_and_an_early_end_is_a_failure() {

@@ -5,21 +5,25 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use outcore::ScratchDir;
 
 use crate::child;
+use crate::documents::{Block, Documents};
 use crate::environment;
 use crate::failure::{Context, Failure, Result};
-use crate::goals::{self, Section};
+use crate::goals::{self, Goals, Kept, Section};
 use crate::guard;
+use crate::helpers;
 use crate::limit;
 use crate::machine;
 use crate::page::{self, Picture};
+use crate::reasons::Reason;
 use crate::record::Record;
 use crate::report;
 use crate::runs::{self, Parent};
+use crate::schedule::{self, Cost, Guess, Share, Wish};
 use crate::settings::{self, HELP, Settings, Task};
 use crate::workload::{Kind, Workload};
 
@@ -37,6 +41,18 @@ pub struct Program {
     pub crates: &'static [&'static str],
     /// What was asked for, by parts of the library.
     pub sections: &'static [Section],
+    /// How the names of workloads begin, the most important first; the others come last.
+    pub order: &'static [&'static str],
+    /// What workloads take for which there is no record.
+    pub guesses: &'static [Guess],
+    /// How the names of workloads begin that `--quick` leaves out, unless they are asked for.
+    pub not_quick: &'static [&'static str],
+    /// Why outcore is not the first of some workloads.
+    pub reasons: &'static [Reason],
+    /// The tables of the documents.
+    pub blocks: &'static [Block],
+    /// The pictures that the README shows.
+    pub shown: &'static [&'static str],
     /// Draws what a record shows.
     pub pictures: fn(&Record) -> Result<Vec<Picture>>,
 }
@@ -92,18 +108,33 @@ fn run(program: &Program, arguments: &[String]) -> Result<bool> {
         runs::of_child(named, candidate, &settings, &dir)?;
         return Ok(true);
     }
-    let wanted: Vec<Workload> = workloads
-        .into_iter()
-        .filter(|workload| settings.wants(&workload.name))
-        .collect();
+    let wanted = workloads.into_iter();
+    let wanted = wanted.filter(|workload| {
+        let mut slow = program.not_quick.iter();
+        let is_slow = slow.any(|prefix| workload.name.starts_with(prefix));
+        let is_left_out = is_slow && !settings.full && settings.only.is_empty();
+        settings.wants(&workload.name) && !is_left_out
+    });
+    let mut wanted: Vec<Workload> = wanted.collect();
+    let place = |name: &str| {
+        program
+            .order
+            .iter()
+            .position(|prefix| name.starts_with(prefix))
+    };
+    wanted.sort_by_key(|workload| place(&workload.name).unwrap_or(usize::MAX));
     if wanted.is_empty() {
         return Err(Failure::new("no workload has such a name; see --list"));
     }
+    // Without records of before, guesses have to do.
+    let kept = goals::all_below(&records(&settings)).unwrap_or_default();
+    let plan = Plan::new(&wanted, &kept, program.guesses, &settings);
     if settings.task == Task::List {
-        list(&wanted);
+        plan.print(&wanted);
         return Ok(true);
     }
-    measure_all(program, &settings, arguments, &dir, &wanted)
+    helpers::build(wanted.iter().map(|workload| workload.name.as_str()));
+    measure_all(program, &settings, arguments, &dir, &wanted, &plan)
 }
 
 /// Returns the directory for all files. If it is not the one that every candidate would
@@ -125,17 +156,56 @@ fn directory(settings: &Settings, arguments: &[String]) -> Result<PathBuf> {
     Err(again.exec()).context("start again")
 }
 
-fn list(workloads: &[Workload]) {
-    for workload in workloads {
-        println!("{}", workload.name);
-        match &workload.kind {
-            Kind::Isolated(candidates) => {
-                for candidate in candidates {
-                    println!("  {}", candidate.name);
-                }
-            }
-            Kind::Shared(_) => println!("  (one process; candidates show when it runs)"),
+/// What all workloads take, and how long all of it may take.
+struct Plan {
+    wishes: Vec<Wish>,
+    time: Option<Duration>,
+}
+
+impl Plan {
+    fn new(workloads: &[Workload], kept: &[Kept], guesses: &[Guess], settings: &Settings) -> Self {
+        let wish = |workload: &Workload| Wish {
+            cost: Cost::of(&workload.name, kept, guesses, settings.full),
+            rounds: workload.rounds,
+            has_goals: !workload.goals.is_empty(),
+        };
+        Self {
+            wishes: workloads.iter().map(wish).collect(),
+            time: settings.time(),
         }
+    }
+
+    /// Returns the shares of the workloads from `number` on, when `passed` of the time is over.
+    fn shares(&self, number: usize, passed: Duration) -> Vec<Share> {
+        let left = self.time.map(|time| time.saturating_sub(passed));
+        schedule::shares(&self.wishes[number..], left.map(|left| left.as_secs_f64()))
+    }
+
+    fn print(&self, workloads: &[Workload]) {
+        let shares = self.shares(0, Duration::ZERO);
+        for ((workload, share), wish) in workloads.iter().zip(&shares).zip(&self.wishes) {
+            let (cost, most) = (wish.cost, wish.rounds);
+            let (name, rounds) = (&workload.name, share.rounds);
+            let guess = if cost.is_guess { ", a guess" } else { "" };
+            let (seconds, preparing, round) = (share.seconds, cost.preparing, cost.round);
+            println!(
+                "{name}: {seconds:.0} s ({rounds} of {most} rounds; \
+                 {preparing:.1} s before them, {round:.1} s a round{guess})"
+            );
+            match &workload.kind {
+                Kind::Isolated(candidates) => {
+                    for candidate in candidates {
+                        println!("  {}", candidate.name);
+                    }
+                }
+                Kind::Shared(_) => println!("  (one process; candidates show when it runs)"),
+            }
+        }
+        let minutes = schedule::total(&shares) / 60.0;
+        let guesses = self.wishes.iter().filter(|wish| wish.cost.is_guess);
+        let guesses = guesses.count();
+        let count = workloads.len();
+        println!("{count} workloads, {minutes:.1} minutes; of {guesses} the time is a guess");
     }
 }
 
@@ -145,6 +215,7 @@ fn measure_all(
     arguments: &[String],
     dir: &Path,
     workloads: &[Workload],
+    times: &Plan,
 ) -> Result<bool> {
     let command = settings::without_paths(arguments);
     let facts = environment::facts(dir, program.lock, program.crates, &command);
@@ -159,17 +230,26 @@ fn measure_all(
     let parent = Parent::new(settings, arguments, dir)?;
     let started = Instant::now();
     for (number, workload) in workloads.iter().enumerate() {
-        let left = settings.time().map(|time| {
-            let left = time.saturating_sub(started.elapsed());
-            left / u32::try_from(workloads.len() - number).unwrap_or(u32::MAX)
-        });
+        let shares = times.shares(number, started.elapsed());
         let began = Instant::now();
-        let results = parent.measure(workload, left)?;
-        eprintln!("{}: {:.1} s", workload.name, began.elapsed().as_secs_f64());
+        let results = match shares.first() {
+            Some(share) if share.rounds > 0 => {
+                let (results, cost) = parent.measure(workload, *share)?;
+                cost.note(&workload.name, &mut record);
+                results
+            }
+            _ => runs::left_out(),
+        };
+        let seconds = began.elapsed().as_secs_f64();
+        let all = started.elapsed().as_secs_f64() / 60.0;
+        eprintln!("{}: {seconds:.1} s; {all:.1} minutes in all", workload.name);
         is_sound &= !results.has_failures();
         record.add(&workload.name, &results);
         let limit = page::limit_of(workload, &record);
-        println!("{}", report::report(workload, &results, limit.as_ref()));
+        println!(
+            "{}",
+            report::report(workload, &results, limit.as_ref(), program.reasons)
+        );
         if settings.no_record {
             continue;
         }
@@ -203,7 +283,7 @@ fn write_page(
         fs::write(&file, &picture.svg).context(file.display())?;
     }
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let text = page::page(&name, record, workloads, &pictures, &name);
+    let text = page::page(&name, record, workloads, &pictures, program.reasons);
     let file = path.with_extension("md");
     fs::write(&file, text).context(file.display())?;
     println!("report: {}", file.display());
@@ -222,7 +302,7 @@ fn again(program: &Program, file: &Path) -> Result<()> {
     write_page(program, file, &record, &workloads)
 }
 
-/// Prints what was asked and reached, and puts it into the document if it is there.
+/// Prints what was asked and reached, and writes the documents anew if they are there.
 fn show_goals(program: &Program, settings: &Settings) -> Result<()> {
     let folder = records(settings);
     let kept = goals::all_below(&folder)?;
@@ -231,15 +311,24 @@ fn show_goals(program: &Program, settings: &Settings) -> Result<()> {
         ..settings.clone()
     };
     let workloads = (program.workloads)(&full, Path::new("."))?;
-    let table = |link| goals::table(&workloads, program.sections, &kept, link);
-    println!("{}", table("record/"));
-    let document = folder.join("../../../docs/performance.md");
-    let link = "../crates/bench-compare/record/";
-    if let (Ok(text), None) = (fs::read_to_string(&document), &settings.record) {
-        let with_table = goals::put_into(&text, &table(link));
-        if with_table != text {
-            fs::write(&document, with_table).context(document.display())?;
-            eprintln!("docs/performance.md has the table now");
+    let root = folder.join("../../..");
+    let goals = Goals {
+        workloads: &workloads,
+        sections: program.sections,
+        kept: &kept,
+        reasons: program.reasons,
+        root: &root,
+    };
+    println!("{}", goals.tables("")?);
+    if settings.record.is_none() {
+        let documents = Documents {
+            goals,
+            blocks: program.blocks,
+            pictures: program.pictures,
+            shown: program.shown,
+        };
+        for name in documents.write()? {
+            eprintln!("{name} is new");
         }
     }
     Ok(())

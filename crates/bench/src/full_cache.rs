@@ -11,6 +11,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::failure::{Context, Result};
 use crate::scenario::raw;
@@ -31,22 +32,31 @@ const STEPS_AFTER: u32 = 8;
 /// The same where runs are short and their data small.
 const STEPS_AFTER_QUICK: u32 = 1;
 
+/// Of a call whose time is limited, one part in so many is for this, and a quarter of that for one
+/// time: a host was seen to take memory back as fast as it was filled.
+const PART_OF_TIME: u32 = 10;
+
+/// How long filling takes before it is worth a word.
+const SLOW: Duration = Duration::from_secs(2);
+
 /// The file, and how far it was read.
 #[derive(Debug)]
 pub struct FullCache {
     file: File,
     offset: u64,
     steps_after: u32,
+    time: Option<Duration>,
+    spent: Duration,
 }
 
 impl FullCache {
-    /// Makes the file; `None` where free memory stays with the machine, so that nothing
+    /// Makes the file for a call that may take so long; `None` where free memory stays with the machine, so that nothing
     /// has to be done.
     ///
     /// # Errors
     ///
     /// No file can be made in `dir`.
-    pub fn where_needed(dir: &Path, is_full: bool) -> Result<Option<Self>> {
+    pub fn where_needed(dir: &Path, is_full: bool, time: Option<Duration>) -> Result<Option<Self>> {
         if !host_takes_free_memory() {
             return Ok(None);
         }
@@ -61,7 +71,14 @@ impl FullCache {
             file,
             offset: 0,
             steps_after,
+            time: time.map(|time| time / PART_OF_TIME),
+            spent: Duration::ZERO,
         }))
+    }
+
+    /// Returns how long filling took until now.
+    pub fn spent(&self) -> Duration {
+        self.spent
     }
 
     /// Reads on until the cache is full, so that the kernel takes a page back for each page
@@ -71,11 +88,18 @@ impl FullCache {
     ///
     /// A failed read.
     pub fn fill(&mut self) -> Result<()> {
+        let started = Instant::now();
         let mut buffer = vec![0; PIECE];
         // If others free memory all the time, twice the memory is enough.
         let mut steps_left = 2 * memory("MemTotal:").unwrap_or(0) / (STEP * PIECE as u64);
         let mut steps_full = 0;
+        let most = self
+            .time
+            .map(|time| (time / 4).min(time.saturating_sub(self.spent)));
         while steps_full < self.steps_after && steps_left > 0 {
+            if most.is_some_and(|most| started.elapsed() >= most) {
+                break;
+            }
             let before = memory("MemFree:").unwrap_or(0);
             for _ in 0..STEP {
                 self.file.read_exact_at(&mut buffer, self.offset)?;
@@ -86,6 +110,12 @@ impl FullCache {
                 steps_full += 1;
             }
             steps_left -= 1;
+        }
+        let took = started.elapsed();
+        self.spent += took;
+        if took > SLOW {
+            let (seconds, free) = (took.as_secs(), memory("MemFree:").unwrap_or(0) >> 20);
+            eprintln!("filling the page cache took {seconds} s; {free} MiB are free");
         }
         Ok(())
     }

@@ -25,6 +25,15 @@ pub enum Asked {
         /// How many times as fast.
         factor: f64,
     },
+    /// At least `factor` times as fast as the fastest of `baselines`, by their medians.
+    FasterThanBest {
+        /// The candidates, of which one is compared with.
+        baselines: &'static [&'static str],
+        /// What they are together, for the tables.
+        text: &'static str,
+        /// How many times as fast.
+        factor: f64,
+    },
     /// At most `factor` times the time of `baseline`.
     TimeWithin {
         /// The candidate to compare with.
@@ -90,7 +99,9 @@ impl Goal {
             return unknown("not measured");
         };
         let (limit, scale, is_minimum, digits) = match self.asked {
-            Asked::Faster { factor, .. } => (factor, 1.0, true, 2),
+            Asked::Faster { factor, .. } | Asked::FasterThanBest { factor, .. } => {
+                (factor, 1.0, true, 2)
+            }
             Asked::TimeWithin { factor, .. } => (factor, 1.0, false, 3),
             Asked::AtMost { limit, scale, .. } => (limit, scale, false, 1),
         };
@@ -124,6 +135,10 @@ impl Goal {
     fn spread(&self, runs: &[Run], headline: Headline) -> Option<Spread> {
         match self.asked {
             Asked::Faster { baseline, .. } => speed(runs, headline, self.candidate, baseline),
+            Asked::FasterThanBest { baselines, .. } => {
+                let best = fastest(runs, headline, baselines)?;
+                speed(runs, headline, self.candidate, best)
+            }
             // The time of one over the time of the other is the speed of the other.
             Asked::TimeWithin { baseline, .. } => speed(runs, headline, baseline, self.candidate),
             Asked::AtMost { metric, .. } => {
@@ -136,6 +151,7 @@ impl Goal {
     fn text(&self) -> String {
         match self.asked {
             Asked::Faster { baseline, factor } => format!(">= {factor} x speed of {baseline}"),
+            Asked::FasterThanBest { text, factor, .. } => format!(">= {factor} x speed of {text}"),
             Asked::TimeWithin { baseline, factor } => format!("<= {factor} x time of {baseline}"),
             Asked::AtMost { metric, text, .. } => format!("{metric} <= {text}"),
         }
@@ -167,6 +183,20 @@ pub fn speed(runs: &[Run], headline: Headline, candidate: &str, baseline: &str) 
         stats::ratios(&other, &own)
     };
     Spread::of(&ratios)
+}
+
+/// Returns the fastest of some candidates, by their medians.
+pub fn fastest<'a>(runs: &[Run], headline: Headline, candidates: &[&'a str]) -> Option<&'a str> {
+    let medians = candidates.iter().filter_map(|candidate| {
+        let values = measure::values(runs, candidate, headline.metric);
+        let median = Spread::of(&without_rounds(&values))?.median;
+        Some((*candidate, median))
+    });
+    let best = medians.reduce(|best, other| {
+        let is_better = (other.1 > best.1) == headline.higher_is_better;
+        if is_better { other } else { best }
+    });
+    best.map(|(candidate, _)| candidate)
 }
 
 /// Drops the numbers of the rounds.
@@ -220,6 +250,27 @@ mod tests {
             (within.measured.as_str(), within.reached.as_str()),
             ("0.500", "NO")
         );
+    }
+
+    #[test]
+    fn of_several_baselines_the_fastest_counts() {
+        let runs = [
+            run("ours", 1, 6.0),
+            run("raw_1", 1, 2.0),
+            run("raw_2", 1, 4.0),
+        ];
+        let asked = |baselines| Asked::FasterThanBest {
+            baselines,
+            text: "raw",
+            factor: 2.0,
+        };
+        let verdict = judge(asked(&["raw_1", "raw_2", "raw_3"]), &runs);
+        assert_eq!(
+            (verdict.measured.as_str(), verdict.reached.as_str()),
+            ("1.50", "NO")
+        );
+        assert_eq!(judge(asked(&["raw_1"]), &runs).reached, "yes");
+        assert_eq!(judge(asked(&["raw_3"]), &runs).reached, "not measured");
     }
 
     #[test]

@@ -1,18 +1,20 @@
-//! All that was asked for beside what the records say, as one table.
+//! All that was asked for beside what the records say, as one table for each part of the library.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Context, Result};
+use crate::goal::Goal;
+use crate::reasons::{self, Reason};
 use crate::record::Record;
 use crate::table::{Align, Table};
 use crate::workload::Workload;
 
-/// Where the table stands in a document: everything between these two lines is replaced.
-pub const BEGIN: &str =
-    "<!-- goals: written by `cargo run --release -p bench-compare -- --goals` -->";
-/// The end of the table in a document.
-pub const END: &str = "<!-- end of goals -->";
+/// Where the records are, from the root of the repository.
+pub const RECORDS: &str = "crates/bench-compare/record";
+
+/// Reads records of another kind, below the root of the repository.
+pub type More = fn(&Path) -> Result<Vec<Line>>;
 
 /// A part of the library, and what was asked of it.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,8 @@ pub struct Section {
     pub prefixes: &'static [&'static str],
     /// What was asked, in words, for as long as there is no workload with a goal.
     pub asked: &'static [&'static str],
+    /// What records of another kind say, below the root of the repository.
+    pub more: Option<More>,
 }
 
 /// A record and where it is.
@@ -32,6 +36,36 @@ pub struct Kept {
     pub path: PathBuf,
     /// What is in it.
     pub record: Record,
+}
+
+/// A line of the table: what was asked, and what was reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// The workload.
+    pub workload: String,
+    /// Who has to reach it.
+    pub who: String,
+    /// The number asked for.
+    pub asked: String,
+    /// The number measured.
+    pub measured: String,
+    /// The smallest and the largest.
+    pub spread: String,
+    /// `yes`, `no`, or why neither.
+    pub so: String,
+    /// The file of the record, from the root of the repository; empty if there is none.
+    pub record: String,
+}
+
+impl Line {
+    fn is_missed(&self) -> bool {
+        self.so.starts_with("NO")
+    }
+
+    /// Tells whether there are numbers.
+    pub fn is_measured(&self) -> bool {
+        !self.record.is_empty()
+    }
 }
 
 /// Reads all records below a folder, the newest first, by their names.
@@ -60,10 +94,99 @@ pub fn all_below(folder: &Path) -> Result<Vec<Kept>> {
     Ok(found)
 }
 
-/// Returns the table: what was asked of each workload, and the record that says most about it:
-/// the newest of the full size, or else the newest of another size. `link` stands before the
-/// path of a record.
-pub fn table(workloads: &[Workload], sections: &[Section], kept: &[Kept], link: &str) -> String {
+/// Everything that the tables are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Goals<'a> {
+    /// All workloads, at the sizes that were asked for.
+    pub workloads: &'a [Workload],
+    /// What was asked for.
+    pub sections: &'static [Section],
+    /// All records, the newest first.
+    pub kept: &'a [Kept],
+    /// Why some goals are missed.
+    pub reasons: &'static [Reason],
+    /// The root of the repository.
+    pub root: &'a Path,
+}
+
+impl Goals<'_> {
+    /// Returns the lines of a section: of each goal the record that says most about it, which is
+    /// the newest of the full size, or else the newest of another size.
+    ///
+    /// # Errors
+    ///
+    /// A record of another kind that cannot be read.
+    pub fn lines(&self, section: &Section) -> Result<Vec<Line>> {
+        let of_section = |workload: &&Workload| {
+            let mut prefixes = section.prefixes.iter();
+            prefixes.any(|prefix| workload.name.starts_with(prefix))
+        };
+        let own = self.workloads.iter().filter(of_section);
+        let mut lines: Vec<Line> = own
+            .flat_map(|workload| {
+                let line = |goal| line(workload, goal, self.kept);
+                workload.goals.iter().map(line)
+            })
+            .collect();
+        if let Some(more) = section.more {
+            lines.extend(more(self.root)?);
+        }
+        if lines.is_empty() {
+            lines.extend(section.asked.iter().map(|asked| Line {
+                asked: (*asked).to_owned(),
+                measured: "-".to_owned(),
+                so: "not measured".to_owned(),
+                ..Line::default()
+            }));
+        }
+        Ok(lines)
+    }
+
+    /// Returns all tables. `up` leads from the document to the root of the repository.
+    ///
+    /// # Errors
+    ///
+    /// As [`lines`](Self::lines).
+    pub fn tables(&self, up: &str) -> Result<String> {
+        let mut text = String::new();
+        for section in self.sections {
+            let lines = self.lines(section)?;
+            text.extend([format!("### {}\n\n", section.title)]);
+            text.push_str(&table(&lines, up));
+            text.push_str("\n\n");
+            let mut told: Vec<&str> = Vec::new();
+            for line in lines.iter().filter(|line| line.is_missed()) {
+                let why = reasons::why(self.reasons, &line.workload, &line.who);
+                if let Some(why) = why.filter(|why| !told.contains(why)) {
+                    told.push(why);
+                    text.extend([format!("- `{}`, {}: {why}\n", line.workload, line.who)]);
+                }
+            }
+            if !told.is_empty() {
+                text.push('\n');
+            }
+        }
+        Ok(text.trim_end().to_owned())
+    }
+
+    /// Names the workloads that no record has at the size that was asked for.
+    pub fn unmeasured(&self) -> Vec<&str> {
+        let names = self.workloads.iter().map(|workload| workload.name.as_str());
+        let is_missing = |name: &&str| {
+            let mut records = self.kept.iter();
+            !records.any(|kept| is_measured(&kept.record, name))
+        };
+        names.filter(is_missing).collect()
+    }
+}
+
+/// Tells whether a record has numbers of a workload.
+fn is_measured(record: &Record, workload: &str) -> bool {
+    let mut rows = record.rows.iter();
+    rows.any(|row| row.workload == workload && row.metric == "seconds")
+}
+
+fn table(lines: &[Line], up: &str) -> String {
     let left = |title: &str| (title.to_owned(), Align::Left);
     let right = |title: &str| (title.to_owned(), Align::Right);
     let mut table = Table::new([
@@ -75,72 +198,93 @@ pub fn table(workloads: &[Workload], sections: &[Section], kept: &[Kept], link: 
         left("so"),
         left("record"),
     ]);
-    for section in sections {
-        let of_section = |workload: &&Workload| {
-            let mut prefixes = section.prefixes.iter();
-            !workload.goals.is_empty() && prefixes.any(|prefix| workload.name.starts_with(prefix))
-        };
-        let own: Vec<&Workload> = workloads.iter().filter(of_section).collect();
-        table.push([format!("**{}**", section.title)]);
-        if own.is_empty() {
-            for asked in section.asked {
-                let (unknown, why) = ("-".to_owned(), "not measured".to_owned());
-                let cells = [String::new(), String::new(), (*asked).to_owned()];
-                table.push(cells.into_iter().chain([unknown.clone(), unknown, why]));
-            }
-        }
-        for workload in own {
-            for row in rows(workload, kept, link) {
-                table.push(row);
-            }
-        }
-    }
-    table.render()
-}
-
-fn rows(workload: &Workload, kept: &[Kept], link: &str) -> Vec<[String; 7]> {
-    let pattern = pattern(&workload.name);
-    let exact = kept.iter().map(|one| (one, workload.name.clone()));
-    let similar = kept.iter().flat_map(|one| {
-        let names = one.record.workloads().into_iter();
-        names.map(move |name| (one, name))
-    });
-    let similar = similar.filter(|(_, name)| self::pattern(name) == pattern);
-    let candidates: Vec<(&Kept, String)> = exact.chain(similar).collect();
-    let row = |goal: &crate::goal::Goal| {
-        let judged = candidates.iter().find_map(|(kept, name)| {
-            let results = kept.record.results(name);
-            let verdict = goal.judge(&results.runs, workload.headline);
-            (verdict.measured != "-").then_some((kept, name.clone(), verdict))
-        });
-        let who = goal.candidate.to_owned();
-        let (name, verdict, record) = if let Some((kept, name, verdict)) = judged {
-            (name, verdict, link_to(kept, link))
+    let mut last = "";
+    for line in lines {
+        let is_new = line.workload != last;
+        last = &line.workload;
+        let record = if line.record.is_empty() {
+            String::new()
         } else {
-            let verdict = goal.judge(&[], workload.headline);
-            (workload.name.clone(), verdict, String::new())
+            link(&line.record, up)
         };
-        [
-            name,
-            who,
-            verdict.asked,
-            verdict.measured,
-            verdict.spread,
-            verdict.reached,
+        let so = if line.is_missed() {
+            format!("**{}**", line.so)
+        } else {
+            line.so.clone()
+        };
+        table.push([
+            if is_new {
+                line.workload.clone()
+            } else {
+                String::new()
+            },
+            line.who.clone(),
+            line.asked.clone(),
+            line.measured.clone(),
+            line.spread.clone(),
+            so,
             record,
-        ]
-    };
-    workload.goals.iter().map(row).collect()
+        ]);
+    }
+    table.render_compact()
 }
 
-fn link_to(kept: &Kept, link: &str) -> String {
-    let stem = kept.path.file_stem().unwrap_or_default();
-    let path = kept.path.display();
-    format!("[{}]({link}{path})", stem.to_string_lossy())
+/// Returns a link to a file of the repository, with its date as the text if it has one.
+pub fn link(file: &str, up: &str) -> String {
+    let name = file.rsplit('/').next().unwrap_or_default();
+    let date = name.get(..10).filter(|date| date.starts_with("20"));
+    format!("[{}]({up}{file})", date.unwrap_or("record"))
+}
+
+/// Finds the records that have a workload, or one that differs in size only: those of the same
+/// size first, each the newest first. Returns the names of the workload there as well.
+pub fn records_of<'a>(workload: &str, kept: &'a [Kept]) -> Vec<(&'a Kept, String)> {
+    let pattern = pattern(workload);
+    let mut all: Vec<(&Kept, String)> = Vec::new();
+    for one in kept {
+        let names = one.record.workloads().into_iter();
+        let alike = names.filter(|name| self::pattern(name) == pattern);
+        all.extend(alike.map(|name| (one, name)));
+    }
+    all.sort_by_key(|(_, name)| name != workload);
+    all
+}
+
+fn line(workload: &Workload, goal: &Goal, kept: &[Kept]) -> Line {
+    let records = records_of(&workload.name, kept).into_iter();
+    let judged = records.map(|(kept, name)| {
+        let results = kept.record.results(&name);
+        (kept, name, goal.judge(&results.runs, workload.headline))
+    });
+    let mut measured = judged.filter(|(_, _, verdict)| verdict.measured != "-");
+    let (record, name, verdict) = match measured.next() {
+        Some((kept, name, verdict)) => (kept.file(), name, verdict),
+        None => (
+            String::new(),
+            workload.name.clone(),
+            goal.judge(&[], workload.headline),
+        ),
+    };
+    Line {
+        workload: name,
+        who: goal.candidate.to_owned(),
+        asked: verdict.asked,
+        measured: verdict.measured,
+        spread: verdict.spread,
+        so: verdict.reached,
+        record,
+    }
+}
+
+impl Kept {
+    /// Returns the file of the record, from the root of the repository.
+    pub fn file(&self) -> String {
+        format!("{RECORDS}/{}", self.path.display())
+    }
 }
 
 /// The name of a workload without its sizes.
-fn pattern(name: &str) -> String {
+pub fn pattern(name: &str) -> String {
     let is_size = |part: &str| {
         let digits = part.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
         let unit = &part[digits.len()..];
@@ -158,26 +302,10 @@ fn pattern(name: &str) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
-/// Puts the table into a document, between the two lines that mark its place. Returns the
-/// document as it was if it has no such place.
-pub fn put_into(document: &str, table: &str) -> String {
-    let place = document
-        .find(BEGIN)
-        .zip(document.find(END))
-        .filter(|(begin, end)| begin < end);
-    match place {
-        Some((begin, end)) => {
-            let (before, after) = (&document[..begin], &document[end..]);
-            format!("{before}{BEGIN}\n\n{table}\n\n{after}")
-        }
-        None => document.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::goal::{Asked, Goal};
+    use crate::goal::Asked;
     use crate::measure::{Outcome, Run, Sample};
     use crate::report::Results;
     use crate::workload::{Deferred, Kind, RATE};
@@ -187,11 +315,13 @@ mod tests {
             title: "Arena",
             prefixes: &["push_256/"],
             asked: &[],
+            more: None,
         },
         Section {
             title: "Ranges",
             prefixes: &["ranges/"],
             asked: &["twice a file with a lock"],
+            more: None,
         },
     ];
 
@@ -230,6 +360,23 @@ mod tests {
         Kept { path, record }
     }
 
+    const REASONS: &[Reason] = &[Reason {
+        workload: "push_256/",
+        who: "",
+        why: "the kernel's copy",
+    }];
+
+    fn tables(kept: &[Kept]) -> String {
+        let goals = Goals {
+            workloads: &[workload()],
+            sections: SECTIONS,
+            kept,
+            reasons: REASONS,
+            root: Path::new("."),
+        };
+        goals.tables("").unwrap()
+    }
+
     #[test]
     fn the_full_size_counts_before_a_newer_small_one() {
         let all = [
@@ -237,11 +384,17 @@ mod tests {
             kept("2026-02", "push_256/4GiB", 1.5),
             kept("2026-01", "push_256/4GiB", 7.0),
         ];
-        let text = table(&[workload()], SECTIONS, &all, "record/");
+        let text = tables(&all);
         let line = text.lines().find(|line| line.contains("ours")).unwrap();
-        assert!(line.contains("1.50") && line.contains("NO"), "{line}");
-        assert!(line.contains("[2026-02](record/vm/2026-02.csv)"), "{line}");
-        let text = table(&[workload()], SECTIONS, &all[..1], "record/");
+        assert!(line.contains("1.50") && line.contains("**NO**"), "{line}");
+        let target = format!("]({RECORDS}/vm/2026-02.csv)");
+        assert!(line.contains(&target), "{line}");
+        assert!(
+            text.contains("- `push_256/4GiB`, ours: the kernel's copy"),
+            "{text}"
+        );
+        let text = tables(&all[..1]);
+        assert!(!text.contains("the kernel's copy"));
         assert!(text.contains("9.00") && text.contains("push_256/1GiB"));
         assert!(text.contains("twice a file with a lock"));
     }
@@ -252,14 +405,5 @@ mod tests {
         assert_eq!(of("push/1GiB/limit_64MiB"), of("push/4GiB/limit_256MiB"));
         assert_ne!(of("get/1GiB/warm"), of("get/1GiB/cold"));
         assert_ne!(of("push/1GiB"), of("push/1GiB/limit_64MiB"));
-    }
-
-    #[test]
-    fn the_table_goes_between_its_marks() {
-        let document = format!("one\n{BEGIN}\nold\n{END}\ntwo\n");
-        let put = put_into(&document, "new");
-        assert_eq!(put, format!("one\n{BEGIN}\n\nnew\n\n{END}\ntwo\n"));
-        assert_eq!(put_into(&put, "new"), put);
-        assert_eq!(put_into("without", "new"), "without");
     }
 }

@@ -10,7 +10,7 @@ use std::process;
 
 use rustix::process::{Resource, Rlimit};
 
-use crate::failure::{Context, Result};
+use crate::failure::{Context, Failure, Result};
 
 /// Where the groups of the second version are, and where the memory groups of the first.
 const ROOT_V2: &str = "/sys/fs/cgroup";
@@ -28,7 +28,7 @@ pub fn group_folder() -> PathBuf {
 
 /// Says what limits the memory of rows that have a limit, for the record.
 pub fn means() -> String {
-    match Group::new(1 << 30) {
+    match Group::new(1 << 30, false) {
         Ok(group) => format!(
             "memory cgroup {}, page cache included",
             group.version.name()
@@ -91,10 +91,10 @@ pub struct Group {
 }
 
 impl Limit {
-    /// Makes a group with a cap of `bytes`, or falls back to `RLIMIT_DATA` and says why
+    /// Makes a group with a cap of `bytes`, and of none on swap if it may, or falls back to `RLIMIT_DATA` and says why
     /// on the standard error.
-    pub fn new(bytes: u64) -> Self {
-        match Group::new(bytes) {
+    pub fn new(bytes: u64, may_swap: bool) -> Self {
+        match Group::new(bytes, may_swap) {
             Ok(group) => Self::Group(group),
             Err(error) => {
                 eprintln!("no memory cgroup ({error}): RLIMIT_DATA instead, page cache unlimited");
@@ -134,7 +134,7 @@ impl Limit {
 }
 
 impl Group {
-    fn new(bytes: u64) -> Result<Self> {
+    fn new(bytes: u64, may_swap: bool) -> Result<Self> {
         let version = Version::here();
         let folder = group_folder();
         if version == Version::V2 {
@@ -146,12 +146,15 @@ impl Group {
         match version {
             Version::V2 => {
                 group.write("memory.max", &bytes.to_string())?;
-                group.write_if_there("memory.swap.max", "0")?;
+                let most = if may_swap { "max" } else { "0" };
+                group.write_if_there("memory.swap.max", most)?;
             }
             Version::V1 | Version::None => {
                 group.write("memory.limit_in_bytes", &bytes.to_string())?;
-                let both = "memory.memsw.limit_in_bytes";
-                group.write_if_there(both, &bytes.to_string())?;
+                if !may_swap {
+                    let both = "memory.memsw.limit_in_bytes";
+                    group.write_if_there(both, &bytes.to_string())?;
+                }
             }
         }
         Ok(group)
@@ -182,6 +185,23 @@ impl Drop for Group {
             eprintln!("a memory group stays behind: {error}");
         }
     }
+}
+
+/// How the names of rows end whose memory group may swap.
+pub const WITH_SWAP: &str = "_with_swap";
+
+/// Goes on where the machine has swap.
+///
+/// # Errors
+///
+/// A skip where it has none.
+pub fn expect_swap() -> Result<()> {
+    // A line of titles, and one for each place that is swapped to.
+    let places = fs::read_to_string("/proc/swaps").unwrap_or_default();
+    if places.lines().count() > 1 {
+        return Ok(());
+    }
+    Err(Failure::skip("this machine has no swap"))
 }
 
 /// Puts this process into the group of `folder`.

@@ -15,6 +15,12 @@ fn main() -> ExitCode {
         lock: include_str!("../../../Cargo.lock"),
         crates: &["outcore", "rustix"],
         sections: &[],
+        order: &[],
+        guesses: &[],
+        not_quick: &[],
+        reasons: &[],
+        blocks: &[],
+        shown: &[],
         pictures: |_record| Ok(Vec::new()),
     })
 }

@@ -1,7 +1,7 @@
 //! Runs candidates in turns: A B C, B A C, ... never one candidate's runs in a block.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 use crate::machine;
@@ -124,14 +124,17 @@ impl std::fmt::Debug for Candidate<'_> {
 }
 
 /// The rounds that count even if there is no time for them.
-pub const ROUNDS_MIN: u32 = 3;
+pub const ROUNDS_MIN: u32 = 1;
 
 /// How often, in which order, and against what.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// The rounds that count; one more comes before them and is thrown away.
     pub rounds: u32,
-    /// When to stop although rounds are left, if [`ROUNDS_MIN`] of them are done.
+    /// Whether no round is thrown away: what is looked at is no time, or takes very long.
+    pub keeps_first: bool,
+    /// No round begins that would end after this, by the time that the last one took, if
+    /// [`ROUNDS_MIN`] of them are done.
     pub until: Option<Instant>,
     /// Decides the order within each round.
     pub seed: u64,
@@ -139,7 +142,7 @@ pub struct Plan {
     pub expected: u64,
 }
 
-/// Runs all candidates `plan.rounds + 1` times in turns, and returns every run, those of
+/// Runs all candidates `plan.rounds + 1` times in turns (see [`Plan`]), and returns every run, those of
 /// the first round too.
 ///
 /// A candidate that fails or is killed is not run again. `seen` gets each run as it ends,
@@ -152,8 +155,10 @@ pub fn interleave(
     let mut random = Random::new(plan.seed);
     let mut order: Vec<usize> = (0..candidates.len()).collect();
     let mut runs = Vec::new();
-    for round in 0..=plan.rounds {
-        let is_late = plan.until.is_some_and(|until| Instant::now() > until);
+    let mut last_round = Duration::ZERO;
+    for round in u32::from(plan.keeps_first)..=plan.rounds {
+        let began = Instant::now();
+        let is_late = plan.until.is_some_and(|until| began + last_round > until);
         if is_late && round > ROUNDS_MIN {
             break;
         }
@@ -179,6 +184,7 @@ pub fn interleave(
             runs.push(run);
         }
         order.retain(|index| !ended.contains(index));
+        last_round = began.elapsed();
     }
     runs
 }
@@ -237,6 +243,7 @@ mod tests {
 
     const PLAN: Plan = Plan {
         rounds: 5,
+        keeps_first: false,
         until: None,
         seed: 1,
         expected: 42,
@@ -279,11 +286,36 @@ mod tests {
     }
 
     #[test]
-    fn three_rounds_count_even_if_there_is_no_time() {
+    fn one_round_counts_even_if_there_is_no_time() {
         let mut candidates = [Candidate::new("a", "", || Ok(sample(1.0, 42)))];
         let until = Some(Instant::now());
         let runs = interleave(&mut candidates, Plan { until, ..PLAN }, &mut |_run| {});
-        assert_eq!(values(&runs, "a", "seconds").len(), 3);
+        assert_eq!(values(&runs, "a", "seconds").len(), 1);
+    }
+
+    #[test]
+    fn a_single_round_counts_where_none_is_thrown_away() {
+        let mut candidates = [Candidate::new("a", "", || Ok(sample(1.0, 42)))];
+        let plan = Plan {
+            rounds: 1,
+            keeps_first: true,
+            ..PLAN
+        };
+        let runs = interleave(&mut candidates, plan, &mut |_run| {});
+        assert_eq!((runs.len(), values(&runs, "a", "seconds").len()), (1, 1));
+    }
+
+    #[test]
+    fn no_round_begins_that_would_end_too_late() {
+        let slow = || {
+            std::thread::sleep(Duration::from_millis(40));
+            Ok(sample(1.0, 42))
+        };
+        let mut candidates = [Candidate::new("a", "", slow)];
+        // The third round would end after 120 ms at the earliest.
+        let until = Some(Instant::now() + Duration::from_millis(110));
+        let runs = interleave(&mut candidates, Plan { until, ..PLAN }, &mut |_run| {});
+        assert_eq!(runs.len(), 2);
     }
 
     #[test]

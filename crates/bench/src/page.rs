@@ -4,6 +4,7 @@
 
 use crate::goal;
 use crate::measure;
+use crate::reasons::Reason;
 use crate::record::Record;
 use crate::report;
 use crate::scenario::physical;
@@ -44,19 +45,19 @@ const FACTS: [&str; 18] = [
     "load_average_at_start",
 ];
 
-/// Returns the report. `folder` is where the pictures are, seen from the report.
+/// Returns the report. The pictures are in a folder of its name beside it.
 pub fn page(
     name: &str,
     record: &Record,
     workloads: &[Workload],
     pictures: &[Picture],
-    folder: &str,
+    reasons: &[Reason],
 ) -> String {
     let mut text = format!("# {name}\n\n{INTRODUCTION}\n\n");
     text.extend([format!("Every single run: [{name}.csv]({name}.csv).\n\n")]);
     for picture in pictures {
         let (title, file) = (picture.title, picture.name);
-        text.extend([format!("{title}\n\n![{title}]({folder}/{file}.svg)\n\n")]);
+        text.extend([format!("{title}\n\n![{title}]({name}/{file}.svg)\n\n")]);
     }
     let measured = record.workloads();
     let known = |name: &&String| workloads.iter().find(|one| one.name == **name);
@@ -67,7 +68,7 @@ pub fn page(
         if let Some(workload) = known(name) {
             let limit = limit_of(workload, record);
             let results = record.results(name);
-            text.push_str(&report::report(workload, &results, limit.as_ref()));
+            text.push_str(&report::report(workload, &results, limit.as_ref(), reasons));
         } else {
             let gone = "No longer measured: see the CSV file.";
             text.extend([format!("## {name}\n\n{gone}\n")]);
@@ -175,7 +176,7 @@ mod tests {
             expected: Deferred::new(|| 0),
             kind: Kind::Isolated(vec![]),
         };
-        let text = page("day", &record, &[workload], &[], "day");
+        let text = page("day", &record, &[workload], &[], &[]);
         let line = text.lines().find(|line| line.starts_with("| outcore"));
         assert!(line.unwrap().contains("0.50"), "{text}");
         assert!(text.contains("pwrite_1MiB_prealloc: 4.00 GiB/s"), "{text}");

@@ -1,5 +1,7 @@
 //! The bytes that every candidate pushes: made once, the same for all.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use crate::random::{self, Random};
 
 /// One raw write has this many bytes.
@@ -14,7 +16,7 @@ pub const CHUNK: usize = 1 << 20;
 pub struct Pool {
     /// `count` items, then the first [`CHUNK`] bytes once more, so that a chunk may start
     /// anywhere in the first round.
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
     item_len: usize,
     count: usize,
 }
@@ -23,12 +25,8 @@ impl Pool {
     /// Makes about 8 MiB of items of `item_len` bytes, a multiple of 8.
     pub fn new(item_len: usize, seed: u64) -> Self {
         let count = largest_prime_up_to((8 << 20) / item_len);
-        let round = count * item_len;
-        let mut bytes = vec![0; round + CHUNK];
-        Random::new(seed).fill(&mut bytes[..round]);
-        bytes.copy_within(..CHUNK, round);
         Self {
-            bytes,
+            bytes: made(count * item_len, seed),
             item_len,
             count,
         }
@@ -64,6 +62,27 @@ impl Pool {
     fn position(&self, index: u64) -> usize {
         usize::try_from(index % self.count as u64).unwrap_or(0)
     }
+}
+
+/// The length of a round, the seed, the bytes.
+type Made = (usize, u64, Arc<[u8]>);
+
+/// All pools that this process has made. Every process describes all workloads, so most of them ask
+/// for the same few.
+static MADE: Mutex<Vec<Made>> = Mutex::new(Vec::new());
+
+fn made(round: usize, seed: u64) -> Arc<[u8]> {
+    let mut all = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = all.iter().find(|known| (known.0, known.1) == (round, seed));
+    if let Some((_, _, bytes)) = known {
+        return Arc::clone(bytes);
+    }
+    let mut bytes = vec![0; round + CHUNK];
+    Random::new(seed).fill(&mut bytes[..round]);
+    bytes.copy_within(..CHUNK, round);
+    let bytes: Arc<[u8]> = bytes.into();
+    all.push((round, seed, Arc::clone(&bytes)));
+    bytes
 }
 
 fn largest_prime_up_to(limit: usize) -> usize {

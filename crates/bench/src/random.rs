@@ -42,6 +42,41 @@ impl Random {
     }
 }
 
+/// Numbers from 0 on, of which number `n` is drawn in proportion to `1 / (n + 1) ^ 0.99`.
+///
+/// Draws by the integral of that curve instead of its sum: the shares of the first few numbers are
+/// off by some percent, which is the same for all who read what was drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Zipf {
+    count: u64,
+    area: f64,
+}
+
+/// What the exponent lacks to 1: the exponent of the integral.
+const FLATNESS: f64 = 1.0 - 0.99;
+
+impl Zipf {
+    /// Draws from `count` numbers, at least one.
+    pub fn new(count: u64) -> Self {
+        let count = count.max(1);
+        let area = ((count + 1) as f64).powf(FLATNESS) - 1.0;
+        Self { count, area }
+    }
+
+    /// Draws a number.
+    pub fn draw(&self, random: &mut Random) -> u64 {
+        let even = random.below(1 << 53) as f64 / 2f64.powi(53);
+        let drawn = (1.0 + even * self.area).powf(FLATNESS.recip()) - 1.0;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 0 and the count"
+        )]
+        let drawn = drawn as u64;
+        drawn.min(self.count - 1)
+    }
+}
+
 /// Spreads the bits of `word` over all 64; no two words collide.
 pub fn mix(word: u64) -> u64 {
     let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -72,6 +107,19 @@ mod tests {
         assert_ne!(shuffled(8), sorted);
         sorted.sort_unstable();
         assert_eq!(sorted, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_few_numbers_are_drawn_again_and_again() {
+        let (zipf, mut random) = (Zipf::new(1_000_000), Random::new(5));
+        let mut drawn: Vec<u64> = (0..100_000).map(|_| zipf.draw(&mut random)).collect();
+        drawn.sort_unstable();
+        assert!(drawn.iter().all(|number| *number < 1_000_000));
+        let below = |limit: u64| drawn.partition_point(|number| *number < limit) as f64 / 1e5;
+        // Of an exponent near 1, each power of ten gets about as much as any other.
+        assert!((0.13..0.23).contains(&below(9)), "{}", below(9));
+        assert!((0.45..0.60).contains(&below(999)), "{}", below(999));
+        assert!(below(1_000_000) > 0.99);
     }
 
     #[test]

@@ -52,9 +52,14 @@ impl Record {
     pub fn new(facts: &[(String, String)]) -> Self {
         let mut record = Self::default();
         for (name, value) in facts {
-            record.push(ENVIRONMENT, "", 0, [name, value, TEXT]);
+            record.add_fact(name, value);
         }
         record
+    }
+
+    /// Adds a fact of the machine or of the call.
+    pub fn add_fact(&mut self, name: &str, value: &str) {
+        self.push(ENVIRONMENT, "", 0, [name, value, TEXT]);
     }
 
     /// Adds the runs of a workload, and the notes of its candidates.

@@ -2,6 +2,7 @@
 
 use crate::goal;
 use crate::measure::{self, Run};
+use crate::reasons::{self, Reason};
 use crate::stats::Spread;
 use crate::table::{Align, Table};
 use crate::workload::{Column, Workload};
@@ -33,7 +34,12 @@ pub struct Limit {
 }
 
 /// Returns the report of a workload as text, with a column for the limit if there is one.
-pub fn report(workload: &Workload, results: &Results, limit: Option<&Limit>) -> String {
+pub fn report(
+    workload: &Workload,
+    results: &Results,
+    limit: Option<&Limit>,
+    reasons: &[Reason],
+) -> String {
     let mut text = format!("## {}\n\n{}\n", workload.name, workload.title);
     if let Some(Limit { name, value }) = limit {
         let (digits, unit) = (digits(*value), workload.headline.unit);
@@ -47,6 +53,8 @@ pub fn report(workload: &Workload, results: &Results, limit: Option<&Limit>) -> 
         text.push_str(&goals(workload, results).render());
         text.push('\n');
     }
+    let behind = reasons::sentence(&workload.name, workload.headline, results, reasons);
+    text.extend(behind.map(|told| format!("\n{told}\n")));
     let notes = results.candidates.iter();
     let notes = notes.filter(|(_, note)| !note.is_empty());
     let notes: Vec<String> = notes
@@ -149,7 +157,7 @@ fn goals(workload: &Workload, results: &Results) -> Table {
 }
 
 /// Three significant digits are more than a shared machine gives.
-fn digits(value: f64) -> usize {
+pub fn digits(value: f64) -> usize {
     if value >= 100.0 {
         0
     } else if value >= 10.0 {
@@ -205,6 +213,7 @@ mod tests {
         let names = names.collect();
         let plan = Plan {
             rounds: 3,
+            keeps_first: false,
             until: None,
             seed: 9,
             expected: 0,
@@ -221,7 +230,7 @@ mod tests {
             name: "disk".to_owned(),
             value: 10.0,
         };
-        let text = report(&workload(), &results(), Some(&limit));
+        let text = report(&workload(), &results(), Some(&limit), &[]);
         let line = |start: &str| {
             let found = text.lines().find(|line| line.starts_with(start));
             found.unwrap_or_else(|| panic!("no {start} in\n{text}"))

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::child::{self, ALL};
+use crate::child::{self, ALL, Order};
 use crate::failure::{Failure, Result};
 use crate::full_cache::FullCache;
 use crate::guard::Guard;
@@ -13,8 +13,13 @@ use crate::machine::{self, ReadAhead};
 use crate::measure::{self, Candidate, Outcome, Plan, Run};
 use crate::protocol;
 use crate::report::Results;
+use crate::schedule::{Cost, Share};
 use crate::settings::Settings;
 use crate::workload::{Isolated, Kind, Shared, Workload};
+
+/// How long a single run may take, or the preparation of a workload: many times of what they do
+/// take. Quick, and full.
+const RUN_MAX: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(300)];
 
 /// What the parent needs for all workloads.
 #[derive(Debug)]
@@ -37,7 +42,7 @@ impl<'a> Parent<'a> {
         // Followed backwards: the children's files first.
         guard.remove_group(&limit::group_folder())?;
         guard.remove_folder(&child::named_folder(dir, std::process::id()))?;
-        let cache = FullCache::where_needed(dir, settings.full)?;
+        let cache = FullCache::where_needed(dir, settings.full, settings.time())?;
         Ok(Self {
             settings,
             arguments,
@@ -47,30 +52,48 @@ impl<'a> Parent<'a> {
         })
     }
 
-    /// Measures a workload: every run in a child, or all runs in one. After `time` there are
-    /// no more rounds than have to be.
+    /// Measures a workload: every run in a child, or all runs in one. Returns also what that cost.
     ///
     /// # Errors
     ///
     /// A child that cannot be started, or says what is no result.
-    pub fn measure(&self, workload: &Workload, time: Option<Duration>) -> Result<Results> {
+    pub fn measure(&self, workload: &Workload, share: Share) -> Result<(Results, Cost)> {
+        let (started, filled) = (Instant::now(), self.filled());
         machine::settle(self.dir);
+        let mut ended = Vec::new();
         let results = match &workload.kind {
-            Kind::Isolated(all) => self.isolated(workload, all, time),
-            Kind::Shared(shared) => self.shared(workload, shared, time)?,
+            Kind::Isolated(all) => self.isolated(workload, all, share),
+            Kind::Shared(shared) => self.shared(workload, shared, share, &mut ended)?,
         };
         machine::settle(self.dir);
-        Ok(results)
+        // Filling the cache depends on the host, and not on the workload.
+        let filled = self.filled().saturating_sub(filled);
+        let took = started.elapsed().saturating_sub(filled);
+        let cost = cost(&results, took, &ended);
+        Ok((results, cost))
     }
 
-    fn isolated(&self, workload: &Workload, all: &[Isolated], time: Option<Duration>) -> Results {
+    fn filled(&self) -> Duration {
+        let cache = self.cache.borrow();
+        cache.as_ref().map_or(Duration::ZERO, FullCache::spent)
+    }
+
+    fn run_max(&self) -> Duration {
+        RUN_MAX[usize::from(self.settings.full)]
+    }
+
+    fn isolated(&self, workload: &Workload, all: &[Isolated], share: Share) -> Results {
         let child = |one| self.child(&workload.name, one);
         let mut candidates: Vec<Candidate<'_>> = all.iter().map(child).collect();
         let names = all.iter();
         let names = names.map(|one| (one.name.to_owned(), one.note.to_owned()));
-        let plan = plan(workload, self.settings, time);
+        let mut plan = plan(workload, self.settings);
+        plan.rounds = plan.rounds.min(share.rounds);
+        if self.settings.time().is_some() {
+            plan.until = Some(Instant::now() + share.rounds_until());
+        }
         let runs = measure::interleave(&mut candidates, plan, &mut |run| {
-            progress(workload, run);
+            progress(workload, share, run);
             child::remove_named_files(self.dir);
             machine::settle(self.dir);
         });
@@ -99,7 +122,14 @@ impl<'a> Parent<'a> {
         if let (Some(cache), None) = (self.cache.borrow_mut().as_mut(), limit) {
             cache.fill()?;
         }
-        let told = child::run(self.arguments, workload, name, limit, &mut |_run| {})?;
+        let order = Order {
+            arguments: self.arguments,
+            workload,
+            candidate: name,
+            memory_limit: limit,
+            time_max: self.run_max(),
+        };
+        let told = child::run(order, &mut |_run| {})?;
         let last = told.runs.into_iter().next_back();
         last.map(|run| run.outcome)
             .ok_or_else(|| Failure::new("the child told nothing"))
@@ -109,7 +139,8 @@ impl<'a> Parent<'a> {
         &self,
         workload: &Workload,
         shared: &Shared,
-        time: Option<Duration>,
+        share: Share,
+        ended: &mut Vec<Instant>,
     ) -> Result<Results> {
         eprintln!("{}: preparing", workload.name);
         // Held until all runs are over; its drop puts the old value back.
@@ -123,13 +154,25 @@ impl<'a> Parent<'a> {
         if let (Some(cache), None) = (self.cache.borrow_mut().as_mut(), shared.memory_limit) {
             cache.fill()?;
         }
-        let (name, limit) = (&workload.name, shared.memory_limit);
         let mut arguments = self.arguments.to_vec();
-        if let Some(time) = time {
-            arguments.extend(["--seconds".to_owned(), time.as_secs().to_string()]);
+        let rounds = workload.rounds.min(share.rounds);
+        arguments.extend(["--rounds".to_owned(), rounds.to_string()]);
+        let mut time_max = Duration::MAX;
+        if self.settings.time().is_some() {
+            let millis = share.rounds_until().as_millis();
+            arguments.extend(["--millis".to_owned(), millis.to_string()]);
+            time_max = share.rounds_until() + 2 * self.run_max();
         }
-        let mut results = child::run(&arguments, name, ALL, limit, &mut |run| {
-            progress(workload, run);
+        let order = Order {
+            arguments: &arguments,
+            workload: &workload.name,
+            candidate: ALL,
+            memory_limit: shared.memory_limit,
+            time_max,
+        };
+        let mut results = child::run(order, &mut |run| {
+            ended.push(Instant::now());
+            progress(workload, share, run);
         })?;
         drop(read_ahead);
         child::remove_named_files(self.dir);
@@ -139,6 +182,34 @@ impl<'a> Parent<'a> {
         }
         Ok(results)
     }
+}
+
+/// Tells what a workload took, from its runs and, if they share a process, from when each of them
+/// ended.
+fn cost(results: &Results, took: Duration, ended: &[Instant]) -> Cost {
+    let took = took.as_secs_f64();
+    let rounds = results.runs.iter().map(|run| run.round);
+    let (first, last) = (rounds.clone().min(), rounds.max());
+    let rounds = f64::from(last.unwrap_or(0) - first.unwrap_or(0) + 1);
+    let mut round = took / rounds;
+    if let (Some(first), Some(last)) = (ended.first(), ended.last()) {
+        // All runs but the first, whose start is not known.
+        let seconds = last.duration_since(*first).as_secs_f64();
+        let share = (ended.len() as f64 - 1.0) / ended.len() as f64;
+        if share > 0.0 {
+            round = (seconds / share / rounds).min(round);
+        }
+    }
+    Cost {
+        preparing: took - round * rounds,
+        round,
+        is_guess: false,
+    }
+}
+
+/// What is left of a workload that there is no time for.
+pub fn left_out() -> Results {
+    not_prepared(Failure::skip("no time for it: see --minutes"))
 }
 
 /// What is left of a workload whose preparation failed.
@@ -215,21 +286,24 @@ fn all_runs(workload: &Workload, shared: &Shared, settings: &Settings, dir: &Pat
     });
     let mut announced: Vec<Candidate<'_>> = announced.collect();
     machine::settle(dir);
-    let time = settings.seconds.map(Duration::from_secs);
-    let plan = plan(workload, settings, time);
+    let mut plan = plan(workload, settings);
+    let time = settings.millis.map(Duration::from_millis);
+    plan.until = time.map(|time| Instant::now() + time);
     measure::interleave(&mut announced, plan, &mut protocol::print_run);
 }
 
-fn plan(workload: &Workload, settings: &Settings, time: Option<Duration>) -> Plan {
+fn plan(workload: &Workload, settings: &Settings) -> Plan {
     Plan {
         rounds: workload.rounds,
-        until: time.map(|time| Instant::now() + time),
+        // One that wants a single round, whoever asks for fewer.
+        keeps_first: workload.rounds == 1 && settings.rounds.is_none(),
+        until: None,
         seed: settings.seed,
         expected: workload.expected.make(),
     }
 }
 
-fn progress(workload: &Workload, run: &Run) {
+fn progress(workload: &Workload, share: Share, run: &Run) {
     let headline = workload.headline;
     let result = match &run.outcome {
         Outcome::Measured(sample) => {
@@ -240,6 +314,7 @@ fn progress(workload: &Workload, run: &Run) {
         Outcome::Killed(why) => format!("killed: {why}"),
         Outcome::Skipped(why) => format!("skipped: {why}"),
     };
-    let (name, rounds, round) = (&workload.name, workload.rounds, run.round);
+    let (name, round) = (&workload.name, run.round);
+    let rounds = workload.rounds.min(share.rounds);
     eprintln!("{name} {round}/{rounds} {}: {result}", run.candidate);
 }

@@ -6,7 +6,10 @@ use std::time::Duration;
 use crate::failure::{Context, Failure, Result};
 
 /// How long `--quick` takes.
-const QUICK_MINUTES: u64 = 5;
+const QUICK_MINUTES: f64 = 5.0;
+
+/// The longest name of a record, without its date.
+const NAME_MAX: usize = 100;
 
 /// The help text.
 pub const HELP: &str = "\
@@ -14,13 +17,16 @@ Measures outcore and what it is compared with, in turns, and prints tables.
 
   --quick           small sizes, about 5 minutes (the default)
   --full            the sizes of the goals, without hurry
-  --minutes N       fewer rounds if they would take longer, but three at least
-                    (--quick has 5, --full has no end)
+  --minutes N       fewer rounds if all of them would take longer; if one of each is
+                    too much, what matters least is left out (--quick has 5 minutes,
+                    --full has no end)
   --only NAME       only workloads whose name contains NAME; may be given again
-  --goals           print what was asked and what the records say, and put it into
-                    docs/performance.md; measures nothing
+  --goals           print what was asked and what the records say, and write the tables
+                    and pictures of README.md and docs/performance.md out of the records
+                    anew; measures nothing
   --again FILE.csv  make the report and the pictures of a record once more
-  --list            print the names of workloads and candidates, and stop
+  --list            print the names of workloads and candidates and the time that they
+                    would take, and stop
   --rounds N        rounds that count (one more is thrown away)
   --size BYTES      data of each workload, such as 256MiB
   --seed N          seed of the bytes, of the offsets and of the order of candidates
@@ -32,7 +38,7 @@ Measures outcore and what it is compared with, in turns, and prints tables.
 ";
 
 /// What the command line asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// The sizes of the goals instead of small ones.
     pub full: bool,
@@ -43,9 +49,9 @@ pub struct Settings {
     /// Rounds that count, if not those of the workload.
     pub rounds: Option<u32>,
     /// How long all of it may take, if not as long as it takes.
-    pub minutes: Option<u64>,
+    pub minutes: Option<f64>,
     /// As a child: how long the rounds may take.
-    pub seconds: Option<u64>,
+    pub millis: Option<u64>,
     /// Bytes of data, if not those of the workload.
     pub size: Option<u64>,
     /// The seed of everything.
@@ -110,7 +116,7 @@ impl Settings {
                 "--rounds" => settings.rounds = Some(value()?.parse().context(option)?),
                 "--size" => settings.size = Some(bytes(&value()?).context(option)?),
                 "--minutes" => settings.minutes = Some(value()?.parse().context(option)?),
-                "--seconds" => settings.seconds = Some(value()?.parse().context(option)?),
+                "--millis" => settings.millis = Some(value()?.parse().context(option)?),
                 "--seed" => settings.seed = value()?.parse().context(option)?,
                 "--dir" => settings.dir = Some(value()?.into()),
                 "--record" => settings.record = Some(value()?.into()),
@@ -146,7 +152,7 @@ impl Settings {
     pub fn time(&self) -> Option<Duration> {
         let usual = (!self.full).then_some(QUICK_MINUTES);
         let minutes = self.minutes.or(usual)?;
-        Some(Duration::from_secs(60 * minutes))
+        Duration::try_from_secs_f64(60.0 * minutes).ok()
     }
 
     /// Returns the name of the record: what was run.
@@ -155,6 +161,11 @@ impl Settings {
         for part in &self.only {
             name.push('-');
             name.push_str(&part.replace(|letter: char| !letter.is_ascii_alphanumeric(), "_"));
+        }
+        // All of them may be more than a file may be called.
+        if let Some((end, _)) = name.char_indices().nth(NAME_MAX) {
+            name.truncate(end);
+            name.push_str("-and-more");
         }
         if self.size.is_some() || self.rounds.is_some() {
             name.push_str("-trial");
@@ -228,6 +239,8 @@ mod tests {
         );
         assert_eq!(settings.name(), "full-push-get-trial");
         assert_eq!(parse("").unwrap().name(), "quick");
+        let many = parse(&"--only push_u64 ".repeat(60)).unwrap().name();
+        assert!(many.len() < 120 && many.ends_with("-and-more"), "{many}");
         let child = parse("--child push raw --group some/where").unwrap();
         assert_eq!(child.child, Some(("push".to_owned(), "raw".to_owned())));
     }

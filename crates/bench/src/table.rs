@@ -46,6 +46,20 @@ impl Table {
         lines.join("\n")
     }
 
+    /// Returns the table without blanks that align it: for documents that are shown, not read.
+    pub fn render_compact(&self) -> String {
+        let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
+        let titles: Vec<String> = self.titles.iter().map(|(title, _)| title.clone()).collect();
+        let rule = self.titles.iter().map(|(_, align)| match align {
+            Align::Left => "---",
+            Align::Right => "---:",
+        });
+        let rule = format!("|{}|", rule.collect::<Vec<_>>().join("|"));
+        let mut lines = vec![line(&titles), rule];
+        lines.extend(self.rows.iter().map(|row| line(row)));
+        lines.join("\n")
+    }
+
     fn line(&self, cells: &[String], widths: &[usize]) -> String {
         let padded = cells.iter().zip(widths).zip(&self.titles);
         let padded = padded.map(|((cell, width), (_, align))| match align {
@@ -85,5 +99,7 @@ mod tests {
 | outcore, two | 12.34567 |
 | alone        |          |";
         assert_eq!(table.render(), expected);
+        let compact = table.render_compact();
+        assert!(compact.starts_with("| candidate | GiB/s |\n|---|---:|\n| raw | 6.10 |\n"));
     }
 }

@@ -130,6 +130,23 @@ pub struct Isolated {
     pub run: Box<dyn Fn() -> Result<Sample>>,
 }
 
+impl Isolated {
+    /// Makes a candidate that does the job which `job` describes, in the child.
+    pub fn of_job<J: 'static>(
+        (name, note): (&'static str, &'static str),
+        memory_limit: Option<u64>,
+        job: impl Fn() -> J + 'static,
+        run: fn(&J) -> Result<Sample>,
+    ) -> Self {
+        Self {
+            name,
+            note,
+            memory_limit,
+            run: Box::new(move || run(&job())),
+        }
+    }
+}
+
 /// Candidates that share a process.
 #[derive(Debug)]
 pub struct Shared {

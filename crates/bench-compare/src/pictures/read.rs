@@ -6,7 +6,7 @@ use outcore_bench::report::Results;
 use outcore_bench::series::RESIDENT_AT;
 use outcore_bench::stats::Spread;
 
-/// Returns the workloads whose names begin so, with their runs.
+/// Returns the workloads whose names begin so, with their runs, if they have any.
 pub(super) fn workloads(record: &Record, prefix: &str) -> Vec<(String, Results)> {
     let names = record.workloads().into_iter();
     let names = names.filter(|name| name.starts_with(prefix));
@@ -14,6 +14,10 @@ pub(super) fn workloads(record: &Record, prefix: &str) -> Vec<(String, Results)>
         .map(|name| {
             let results = record.results(&name);
             (name, results)
+        })
+        .filter(|(_, results)| {
+            let mut runs = results.runs.iter();
+            runs.any(|run| !matches!(run.outcome, Outcome::Skipped(_)))
         })
         .collect()
 }

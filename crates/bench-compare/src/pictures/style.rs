@@ -38,7 +38,7 @@ const COLOURS: [RGBColor; 7] = [RED, GREEN, PINK, ORANGE, SKY, OLIVE, GREY];
 const MARKS: [Mark; 4] = [Mark::Circle, Mark::Square, Mark::Triangle, Mark::Diamond];
 
 /// The rows whose looks are chosen; others have any.
-const KNOWN: [(&str, RGBColor, Mark); 12] = [
+const KNOWN: [(&str, RGBColor, Mark); 13] = [
     ("farena", RED, Mark::Circle),
     ("mmap_vec", RED, Mark::Square),
     ("tempfile_bufwriter", GREEN, Mark::Square),
@@ -51,6 +51,7 @@ const KNOWN: [(&str, RGBColor, Mark); 12] = [
     ("std_vec", GREY, Mark::Diamond),
     ("std_hash_map", GREY, Mark::Triangle),
     ("raw_pwrite_8B", GREY, Mark::Circle),
+    ("raw_ring_direct", GREY, Mark::Square),
 ];
 
 /// Returns what a row looks like.
@@ -85,6 +86,11 @@ pub(super) fn label_of(name: &str) -> String {
         "std_hash_map" => "std HashMap".to_owned(),
         "mmap_vec" => "mmap-vec".to_owned(),
         "tempfile_bufwriter" => "tempfile + BufWriter".to_owned(),
+        "outcore_random" => "outcore, Random".to_owned(),
+        "outcore_ring" => "outcore".to_owned(),
+        "outcore_threads" => "outcore, no io_uring".to_owned(),
+        "raw_ring_direct" => "raw io_uring, O_DIRECT".to_owned(),
+        "raw_pwrite_8B" => "pwrite".to_owned(),
         "lmdb" => "LMDB (heed)".to_owned(),
         "redb_cache_16MiB" => "redb, 16 MiB cache".to_owned(),
         other => other.replace('_', " "),

@@ -6,6 +6,8 @@
 pub mod alloc;
 pub mod get;
 pub mod get_cold;
+pub mod get_job;
+pub mod get_zipf;
 pub mod physical;
 pub mod push;
 pub mod ranged;
@@ -35,6 +37,7 @@ pub fn own(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
     workloads.extend(push::workloads(settings, dir, &[])?);
     workloads.extend(get::workloads(settings, dir, &[])?);
     workloads.extend(get_cold::workloads(settings, dir, &[]));
+    workloads.extend(get_zipf::workloads(settings, dir, &[]));
     workloads.extend(vec_push::workloads(settings, dir, &[])?);
     workloads.extend(vec_read::workloads(settings, dir, &[]));
     workloads.push(vec_update::workload(settings, dir, &[]));

@@ -293,7 +293,7 @@ fn outcore_writers(job: &PushJob, writers: u16) -> Result<Sample> {
 ///
 /// A size that does not divide into two parts of whole MiB.
 pub fn workloads(settings: &Settings, dir: &Path, others: &[Pusher]) -> Result<Vec<Workload>> {
-    let len = settings.bytes(256 << 20, 4 << 30);
+    let len = settings.bytes(128 << 20, 4 << 30);
     if len == 0 || len % (2 << 20) != 0 {
         return Err(Failure::new("--size: a multiple of 2MiB, please"));
     }
@@ -312,6 +312,9 @@ pub fn workloads(settings: &Settings, dir: &Path, others: &[Pusher]) -> Result<V
             let dir = dir.to_owned();
             move || PushJob::new(&dir, len, seed)
         };
+        let isolated =
+            |one: &Pusher| Isolated::of_job((one.name, one.note), limit, job.clone(), one.run);
+        let all = pushers.iter().map(isolated).collect();
         Workload {
             name,
             title,
@@ -320,11 +323,8 @@ pub fn workloads(settings: &Settings, dir: &Path, others: &[Pusher]) -> Result<V
             baselines: vec![RAW],
             goals: Vec::new(),
             rounds,
-            expected: Deferred::new({
-                let job = job.clone();
-                move || job().expected()
-            }),
-            kind: Kind::Isolated(isolated(pushers, limit, &job)),
+            expected: Deferred::new(move || job().expected()),
+            kind: Kind::Isolated(all),
         }
     };
     let mut free = workload(name, TITLE, None, &pushers, settings.rounds(5, 5));
@@ -339,23 +339,6 @@ pub fn workloads(settings: &Settings, dir: &Path, others: &[Pusher]) -> Result<V
     let group_peak = Column::new("group peak MiB", "group_peak", MIB, 0);
     tight.columns.push(group_peak.peak());
     Ok(vec![free, tight])
-}
-
-fn isolated(
-    pushers: &[Pusher],
-    memory_limit: Option<u64>,
-    job: &(impl Fn() -> PushJob + Clone + 'static),
-) -> Vec<Isolated> {
-    let isolated = |pusher: &Pusher| {
-        let (job, run) = (job.clone(), pusher.run);
-        Isolated {
-            name: pusher.name,
-            note: pusher.note,
-            memory_limit,
-            run: Box::new(move || run(&job())),
-        }
-    };
-    pushers.iter().map(isolated).collect()
 }
 
 /// What is asked of outcore against the raw loops.

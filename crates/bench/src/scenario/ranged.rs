@@ -321,12 +321,12 @@ pub fn workloads(
     overwrite: &[Prepare],
 ) -> Vec<Workload> {
     let mut all = Vec::new();
-    let len = settings.bytes(1 << 30, 4 << 30);
+    let len = settings.bytes(256 << 20, 4 << 30);
     for piece in [4 << 10, 64 << 10, 1 << 20] {
         let job = FillJob::new(dir, len, piece, settings.seed);
         all.push(filling(settings, &job, others));
     }
-    let len = settings.bytes(256 << 20, 1 << 30);
+    let len = settings.bytes(128 << 20, 1 << 30);
     let fill = FillJob::new(dir, len, BLOCK, settings.seed);
     all.push(overwriting(settings, fill, overwrite));
     all

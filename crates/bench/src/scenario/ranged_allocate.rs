@@ -103,7 +103,7 @@ fn allocators(job: &AllocateJob) -> Vec<Candidate<'static>> {
 
 /// Returns the workloads, with the candidates of the caller behind our own.
 pub fn workloads(settings: &Settings, dir: &Path, others: &[PrepareAllocate]) -> Vec<Workload> {
-    let len = settings.bytes(1 << 30, 4 << 30);
+    let len = settings.bytes(256 << 20, 4 << 30);
     let counts = [1, 2, 4, 8].into_iter();
     counts
         .map(|threads| {

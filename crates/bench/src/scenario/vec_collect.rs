@@ -97,7 +97,7 @@ fn sum(numbers: &[u64]) -> u64 {
 
 /// Returns the workload, with the candidates of the caller behind our own.
 pub fn workload(settings: &Settings, dir: &Path, others: &[Row]) -> Workload {
-    let len = settings.bytes(128 << 20, 1 << 30);
+    let len = settings.bytes(64 << 20, 1 << 30);
     let job = Job {
         dir: dir.to_owned(),
         count: len / 8,
@@ -105,12 +105,7 @@ pub fn workload(settings: &Settings, dir: &Path, others: &[Row]) -> Workload {
     let rows = own().into_iter().chain(others.iter().copied());
     let isolated = |row: Row| {
         let job = job.clone();
-        Isolated {
-            name: row.name,
-            note: row.note,
-            memory_limit: None,
-            run: Box::new(move || (row.run)(&job)),
-        }
+        Isolated::of_job((row.name, row.note), None, move || job.clone(), row.run)
     };
     Workload {
         name: format!("collect_u64/{}", text_of_bytes(len)),

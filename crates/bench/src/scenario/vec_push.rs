@@ -9,6 +9,7 @@ use outcore::DiskVec;
 use crate::failure::{Failure, Result};
 use crate::goal::{Asked, Goal};
 use crate::histogram::Histogram;
+use crate::limit;
 use crate::measure::Sample;
 use crate::pool;
 use crate::settings::{Settings, limit_for, text_of_bytes};
@@ -122,19 +123,34 @@ impl VecJob {
     }
 }
 
+/// std's vector in a memory group that may swap.
+fn swapping() -> VecPusher {
+    VecPusher {
+        name: "std_vec_with_swap",
+        note: "in memory, and in swap when the group is full",
+        timed_too: false,
+        run: |job| {
+            limit::expect_swap()?;
+            push_std(job)
+        },
+    }
+}
+
+fn push_std(job: &VecJob) -> Result<Sample> {
+    let push = |vec: &mut Vec<u64>, number| {
+        vec.push(number);
+        Ok::<(), Failure>(())
+    };
+    job.measure(|| Ok(Vec::new()), push, Vec::as_slice)
+}
+
 fn own() -> Vec<VecPusher> {
     vec![
         VecPusher {
             name: STD,
             note: "in memory only",
             timed_too: false,
-            run: |job| {
-                let push = |vec: &mut Vec<u64>, number| {
-                    vec.push(number);
-                    Ok::<(), Failure>(())
-                };
-                job.measure(|| Ok(Vec::new()), push, Vec::as_slice)
-            },
+            run: push_std,
         },
         VecPusher {
             name: OUTCORE,
@@ -157,9 +173,9 @@ pub fn workloads(settings: &Settings, dir: &Path, others: &[VecPusher]) -> Resul
     let pushers: Vec<VecPusher> = own().into_iter().chain(others.iter().copied()).collect();
     let timed = pushers.iter().copied().filter(|one| one.timed_too);
     let timed: Vec<VecPusher> = timed.collect();
-    let free = settings.bytes(256 << 20, 1 << 30);
-    let tight = settings.bytes(512 << 20, 4 << 30);
-    let long = settings.bytes(256 << 20, 16 << 30);
+    let free = settings.bytes(128 << 20, 1 << 30);
+    let tight = settings.bytes(256 << 20, 4 << 30);
+    let long = settings.bytes(128 << 20, 16 << 30);
     if free < 8 {
         return Err(Failure::new("--size: at least one number, please"));
     }
@@ -179,8 +195,10 @@ pub fn workloads(settings: &Settings, dir: &Path, others: &[VecPusher]) -> Resul
     each.headline = LONGEST;
     each.columns.splice(0..0, TIMES.iter().copied());
     each.goals = goals_each();
-    each.rounds = settings.rounds(5, 5);
-    let mut tight = workload(tight_name, &pushers, dir, tight, Some(limit), false);
+    // The worst of all pushes counts, and there are two thousand million of them.
+    each.rounds = settings.rounds(5, 1);
+    let limited: Vec<VecPusher> = pushers.iter().copied().chain([swapping()]).collect();
+    let mut tight = workload(tight_name, &limited, dir, tight, Some(limit), false);
     tight.title = TITLE_LIMITED;
     tight.rounds = settings.rounds(5, 5);
     let mut free = workload(free_name, &pushers, dir, free, None, false);
@@ -205,14 +223,8 @@ fn workload(
             times_each,
         }
     };
-    let isolated = |pusher: &VecPusher| {
-        let (job, run) = (job.clone(), pusher.run);
-        Isolated {
-            name: pusher.name,
-            note: pusher.note,
-            memory_limit,
-            run: Box::new(move || run(&job())),
-        }
+    let isolated = |one: &VecPusher| {
+        Isolated::of_job((one.name, one.note), memory_limit, job.clone(), one.run)
     };
     Workload {
         name,

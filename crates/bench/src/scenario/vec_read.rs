@@ -38,8 +38,8 @@ pub type PrepareSum = fn(count: u64, dir: &Path) -> Result<Vec<Candidate<'static
 
 /// Returns the workloads, with the candidates of the caller for the sum behind our own.
 pub fn workloads(settings: &Settings, dir: &Path, sums: &[PrepareSum]) -> Vec<Workload> {
-    let sum = settings.bytes(256 << 20, 1 << 30);
-    let large = settings.bytes(512 << 20, 4 << 30);
+    let sum = settings.bytes(128 << 20, 1 << 30);
+    let large = settings.bytes(256 << 20, 4 << 30);
     let mut all = vec![
         sum_workload(settings, dir, sum, sums),
         scan_workload(settings, dir, large),

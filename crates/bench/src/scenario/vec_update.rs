@@ -112,7 +112,7 @@ fn updated(index: u64) -> u64 {
 
 /// Returns the workload, with the candidates of the caller behind our own.
 pub fn workload(settings: &Settings, dir: &Path, others: &[Prepare]) -> Workload {
-    let len = settings.bytes(256 << 20, 1 << 30);
+    let len = settings.bytes(128 << 20, 1 << 30);
     let updates = if settings.full { 10_000 } else { 4000 };
     let in_file = len.saturating_sub(WINDOW).max(8) / 8;
     let mut random = Random::new(settings.seed ^ 0xDA7E);

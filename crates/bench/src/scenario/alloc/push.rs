@@ -23,8 +23,8 @@ type Run = fn(&VecJob) -> Result<Sample>;
 ///
 /// A size without a number.
 pub(super) fn workloads(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
-    let pushed = settings.bytes(1 << 30, 1 << 30);
-    let grown = settings.bytes(1 << 30, 4 << 30);
+    let pushed = settings.bytes(256 << 20, 1 << 30);
+    let grown = settings.bytes(256 << 20, 4 << 30);
     if pushed < 8 {
         return Err(Failure::new("--size: at least one number, please"));
     }

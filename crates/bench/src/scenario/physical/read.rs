@@ -73,7 +73,7 @@ impl Source {
 }
 
 pub(super) fn in_order(settings: &Settings, dir: &Path) -> Workload {
-    let len = settings.bytes(512 << 20, 4 << 30) / CHUNK as u64 * CHUNK as u64;
+    let len = settings.bytes(256 << 20, 4 << 30) / CHUNK as u64 * CHUNK as u64;
     let (dir, seed) = (dir.to_owned(), settings.seed);
     let name = format!("physical_read_in_order/{}/cold", text_of_bytes(len));
     let rounds = settings.rounds(5, 5);
@@ -113,7 +113,7 @@ pub(super) fn in_order(settings: &Settings, dir: &Path) -> Workload {
 }
 
 pub(super) fn at_random(settings: &Settings, dir: &Path) -> Workload {
-    let len = settings.bytes(512 << 20, 4 << 30);
+    let len = settings.bytes(256 << 20, 4 << 30);
     let reads = if settings.full { 20_000 } else { 2000 };
     let mut random = Random::new(settings.seed ^ 0xD1EC);
     let blocks = (len / BLOCK as u64).max(1);

@@ -19,7 +19,7 @@ use crate::workload::{CPU, RATE, Workload};
 type Write = fn(&File, &Pool, u64) -> Result<()>;
 
 pub(super) fn workload(settings: &Settings, dir: &Path) -> Workload {
-    let len = settings.bytes(256 << 20, 4 << 30);
+    let len = settings.bytes(128 << 20, 4 << 30);
     let (dir, seed) = (dir.to_owned(), settings.seed);
     let name = format!("physical_write/{}", text_of_bytes(len));
     let rounds = settings.rounds(5, 5);

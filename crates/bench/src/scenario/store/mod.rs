@@ -174,6 +174,17 @@ impl Row {
         }
     }
 
+    /// The same for a store in memory, in a memory group that may swap: only where memory is short.
+    pub fn swapping<S: Store>(name: &'static str, is_vector: bool) -> Self {
+        Self {
+            is_vector,
+            is_memory: true,
+            is_tuned: true,
+            run: Job::run_swapping::<S>,
+            ..Self::bytes::<S>(name, "in memory, and in swap when the group is full")
+        }
+    }
+
     /// A vector of numbers; its key is the index.
     pub fn numbers<S: Store>(name: &'static str, note: &'static str) -> Self {
         Self {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::cache;
 use crate::failure::{Context, Failure, Result};
 use crate::histogram::Histogram;
+use crate::limit;
 use crate::machine::Device;
 use crate::measure::Sample;
 use crate::pool;
@@ -52,6 +53,12 @@ impl Job {
             Some(bytes) => self.until_full::<S>(bytes),
             None => self.fill_and_read::<S>(),
         }
+    }
+
+    /// Does a run in a memory group that may swap, where the machine has swap.
+    pub(super) fn run_swapping<S: Store>(&self) -> Result<Sample> {
+        limit::expect_swap()?;
+        self.run::<S>()
     }
 
     fn parts<S: Store>(&self) -> Vec<Part<S::Key>> {

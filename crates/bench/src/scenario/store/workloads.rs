@@ -71,8 +71,8 @@ impl Maker<'_> {
     /// Appending, by the length of the items and the number of threads.
     fn append(&self) -> Vec<Workload> {
         let settings = self.settings;
-        let len = settings.bytes(64 << 20, 512 << 20);
-        let items_max = if settings.full { 8_000_000 } else { 200_000 };
+        let len = settings.bytes(32 << 20, 128 << 20);
+        let items_max = if settings.full { 4_000_000 } else { 100_000 };
         let mut all = Vec::new();
         for item in LENS {
             let len = len.min(items_max * item as u64).max(item as u64 * 4);
@@ -133,18 +133,21 @@ impl Maker<'_> {
     /// Byte strings by key: in, out warm, out cold.
     fn blobs(&self) -> Workload {
         let full = self.settings.full;
-        let len = self.settings.bytes(128 << 20, 2 << 30);
+        let len = self.settings.bytes(64 << 20, 512 << 20);
         let items = Items::of_len(512, self.settings.seed);
         let mut job = self.job(items, len);
         job.reads = if full { 200_000 } else { 50_000 };
         job.cold_reads = if full { 10_000 } else { 1000 };
+        // Without a limit nothing swaps.
+        let rows = self.of_bytes.iter().copied();
+        let rows: Vec<Row> = rows.filter(|row| !row.is_memory || !row.is_tuned).collect();
         Workload {
             title: TITLE_BLOBS,
             headline: COLD,
             columns: BLOBS.to_vec(),
             ..self.isolated(
                 format!("blobs_512/{}", text_of_bytes(len)),
-                self.of_bytes,
+                &rows,
                 None,
                 job,
             )
@@ -154,7 +157,7 @@ impl Maker<'_> {
     /// Data of a half to four times the memory limit.
     fn past_limit(&self) -> Vec<Workload> {
         let full = self.settings.full;
-        let limit = self.settings.bytes(64 << 20, 256 << 20);
+        let limit = self.settings.bytes(64 << 20, 128 << 20);
         let mut all = Vec::new();
         for (rows, kind) in [(self.of_numbers, "u64"), (self.of_bytes, "512")] {
             for (quarters, factor) in QUARTERS {
@@ -163,6 +166,7 @@ impl Maker<'_> {
                 let mut job = self.job(items, len);
                 job.reads = if full { 20_000 } else { 500 };
                 job.watches = true;
+                job.time = Duration::from_millis(if full { 1000 } else { 200 });
                 if kind == "u64" {
                     job.count = len / 8;
                     job.is_vector = true;
