@@ -58,11 +58,11 @@ pub(crate) enum Report {
 #[command(after_long_help = "\
 Examples:
   outcore dedup access.log -o unique.log
-  outcore dedup list.txt -o list.txt           in place
+  outcore dedup list.txt -o list.txt         in place
   zcat *.gz | outcore dedup - > unique.txt
-  outcore dedup -r corpus/ -m 2G --tmp /scratch -o unique.txt -d repeats.txt
-  outcore dedup --field url pages.jsonl --skip-bad -o pages.unique.jsonl
-  outcore dedup --unit file -r photos/         the first of equal files
+  outcore dedup -r texts/ -m 2G -o unique.txt -d repeats.txt
+  outcore dedup --field url --skip-bad pages.jsonl
+  outcore dedup --unit file -r photos/       the first of equal files
 
 Lines are bytes up to a newline: any encoding, NUL bytes and \\r included. The result is that of \
 awk '!seen[$0]++', except that a last line without newline stays without one. Between two files \
@@ -188,7 +188,7 @@ pub(crate) struct DoctorArgs {
     pub(crate) dir: Option<PathBuf>,
 }
 
-/// One minute under a memory limit: what std's Vec cannot hold, and outcore's containers can
+/// Fill std's Vec and outcore's containers under a memory limit, and draw a picture of it
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 The process gives itself a limit on its data (RLIMIT_DATA). In it, a Vec of std is filled until it \

@@ -37,7 +37,10 @@ pub(crate) fn man(args: &ManArgs) -> Result<()> {
         fs::write(&path, bytes).map_err(|answer| Failure::write(&shown(&path), &answer))
     };
     write("outcore", &page(&command)?)?;
-    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+    for sub in command
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
+    {
         write(&format!("outcore-{}", sub.get_name()), &page(sub)?)?;
     }
     Ok(())
@@ -45,7 +48,8 @@ pub(crate) fn man(args: &ManArgs) -> Result<()> {
 
 fn page(command: &clap::Command) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let rendered = Man::new(command.clone()).render(&mut bytes);
+    let man = Man::new(command.clone()).source(concat!("outcore ", env!("CARGO_PKG_VERSION")));
+    let rendered = man.manual("outcore").render(&mut bytes);
     rendered.map_err(|answer| Failure::write("a man page", &answer))?;
     Ok(bytes)
 }
