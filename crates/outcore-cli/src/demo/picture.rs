@@ -49,7 +49,7 @@ pub(crate) fn draw(stages: &[Stage], limit_bytes: u64) -> String {
         &mut svg,
         &format!(
             r#"<line x1="{LEFT}" y1="{y:.1}" x2="{right}" y2="{y:.1}" stroke="black" stroke-dasharray="6 4"/>
-<text x="{right}" y="{:.1}" text-anchor="end">limit</text>"#,
+<text x="{right}" y="{:.1}" text-anchor="end" stroke="white" stroke-width="4" paint-order="stroke">limit</text>"#,
             y - 5.0
         ),
     );
@@ -147,10 +147,20 @@ fn panel(svg: &mut String, scale: &Scale, number: usize, stage: &Stage) {
             r##"<line x1="{left:.1}" y1="{TOP}" x2="{left:.1}" y2="{:.1}" stroke="#cbd5e0"/>
 <text x="{:.1}" y="{y:.1}" text-anchor="middle">{}</text>"##,
             HEIGHT - BOTTOM,
-            f64::midpoint(left, right).max(LEFT + 25.0),
+            f64::midpoint(left, right).clamp(LEFT + 25.0, WIDTH - RIGHT - 25.0),
             stage.name
         ),
     );
+    if !stage.is_done {
+        line(
+            svg,
+            &format!(
+                r#"<text x="{:.1}" y="{:.1}" fill="{OWN}">fails</text>"#,
+                right - 10.0,
+                scale.y(last.stored_bytes) - 10.0
+            ),
+        );
+    }
 }
 
 fn area(
@@ -204,8 +214,10 @@ mod tests {
             name,
             samples: vec![sample(begin, 0), sample(begin + 1.0, 1 << 30)],
             outcome: String::new(),
+            is_done: begin > 0.0,
         };
         let svg = draw(&[stage("one", 0.0), stage("two", 1.5)], 1 << 28);
+        assert_eq!(svg.matches(">fails<").count(), 1);
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
         assert!(svg.contains(">one<") && svg.contains(">two<") && svg.contains("256 MiB"));
         for number in svg.split(|c: char| !c.is_ascii_digit() && c != '.') {

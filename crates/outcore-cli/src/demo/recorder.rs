@@ -27,6 +27,8 @@ pub(crate) struct Stage {
     pub(crate) name: &'static str,
     pub(crate) samples: Vec<Sample>,
     pub(crate) outcome: String,
+    /// Whether all was stored that should be.
+    pub(crate) is_done: bool,
 }
 
 impl Stage {
@@ -104,13 +106,14 @@ impl<'a> Recorder<'a> {
         });
     }
 
-    /// Ends the stage.
-    pub(crate) fn end(&mut self, name: &'static str, stored: u64, outcome: String) -> Stage {
+    /// Ends the stage; `failed` says why, if not all is stored.
+    pub(crate) fn end(&mut self, name: &'static str, stored: u64, failed: Option<String>) -> Stage {
         self.look(stored);
         Stage {
             name,
             samples: std::mem::take(&mut self.samples),
-            outcome,
+            is_done: failed.is_none(),
+            outcome: failed.unwrap_or_else(|| "done".to_owned()),
         }
     }
 }

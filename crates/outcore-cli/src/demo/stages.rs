@@ -17,8 +17,6 @@ const STEP_NUMBERS: u64 = STEP_BYTES / 8;
 /// Bytes of an item of the arena.
 const ITEM_LEN: usize = 1000;
 
-const DONE: &str = "done";
-
 fn steps(stored: u64) -> u64 {
     stored.div_ceil(STEP_BYTES)
 }
@@ -28,19 +26,19 @@ pub(crate) fn std_vec(recorder: &mut Recorder<'_>, stored: u64) -> Stage {
     recorder.begin(stored);
     let mut numbers: Vec<u64> = Vec::new();
     let mut bytes = 0;
-    let mut outcome = DONE.to_owned();
+    let mut failed = None;
     for step in 0..steps(stored) {
         let room = usize::try_from(STEP_NUMBERS).unwrap_or(0);
         // Exactly: a vector that doubles would fail at half of the limit.
         if let Err(error) = numbers.try_reserve_exact(room) {
-            outcome = format!("failed at {}: {error}", format_bytes(bytes));
+            failed = Some(format!("failed at {}: {error}", format_bytes(bytes)));
             break;
         }
         numbers.extend((0..STEP_NUMBERS).map(|n| step * STEP_NUMBERS + n));
         bytes += STEP_BYTES;
         recorder.stored(bytes);
     }
-    recorder.end("std Vec", bytes, outcome)
+    recorder.end("std Vec", bytes, failed)
 }
 
 /// The same numbers in a [`DiskVec`].
@@ -59,7 +57,7 @@ pub(crate) fn disk_vec(
     }
     let last = numbers.last().copied();
     check(last == Some(steps(stored) * STEP_NUMBERS - 1), "DiskVec")?;
-    Ok(recorder.end("DiskVec", bytes, DONE.to_owned()))
+    Ok(recorder.end("DiskVec", bytes, None))
 }
 
 /// Items of a thousand bytes in an [`Arena`].
@@ -82,7 +80,7 @@ pub(crate) fn arena(recorder: &mut Recorder<'_>, stored: u64, dir: &ScratchDir) 
         None => Vec::new(),
     };
     check(found == item, "Arena")?;
-    Ok(recorder.end("Arena", bytes, DONE.to_owned()))
+    Ok(recorder.end("Arena", bytes, None))
 }
 
 /// A vector of `allocator_api2` in a [`DiskAlloc`].
@@ -105,7 +103,7 @@ pub(crate) fn disk_alloc(
     }
     let last = numbers.last().copied();
     check(last == Some(steps(stored) * STEP_NUMBERS - 1), "DiskAlloc")?;
-    Ok(recorder.end("DiskAlloc", bytes, DONE.to_owned()))
+    Ok(recorder.end("DiskAlloc", bytes, None))
 }
 
 /// A [`RangeFile`] that two threads write, and that is never published.
@@ -141,7 +139,7 @@ pub(crate) fn range_file(
     let Ok(recorder) = shared.into_inner() else {
         return Err(Failure::new("a thread of the demo died"));
     };
-    Ok(recorder.end("RangeFile", bytes, DONE.to_owned()))
+    Ok(recorder.end("RangeFile", bytes, None))
 }
 
 /// Sees to it that what was stored is there.
