@@ -1,0 +1,45 @@
+//! Makes the tables and the picture of the README from a record that `record/measure.sh` wrote.
+//!
+//! ```sh
+//! cargo run -p outcore-cli --example record -- crates/outcore-cli/record/DATE-dedup.csv
+//! ```
+//!
+//! Without an argument it is the record that the README names.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::format_push_string,
+    reason = "places in a picture and short texts"
+)]
+
+mod picture;
+mod rows;
+mod tables;
+
+use std::fs;
+use std::io::{Error, ErrorKind, Result};
+use std::path::{Path, PathBuf};
+
+use crate::rows::Record;
+
+fn main() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = root.join("README.md");
+    let text = fs::read_to_string(&readme)?;
+    let path = match std::env::args_os().nth(1) {
+        Some(path) => PathBuf::from(path),
+        None => root.join(tables::named_record(&text).ok_or_else(|| wrong("no record is named"))?),
+    };
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| wrong("the record has no name"))?;
+    let record = Record::parse(&fs::read_to_string(&path)?).map_err(|line| wrong(&line))?;
+    let made = tables::put(&text, &format!("record/{name}"), &record);
+    fs::write(
+        readme,
+        made.ok_or_else(|| wrong("the README has no marks"))?,
+    )?;
+    fs::write(root.join(picture::PATH), picture::draw(&record))
+}
+
+fn wrong(what: &str) -> Error {
+    Error::new(ErrorKind::InvalidData, what)
+}
