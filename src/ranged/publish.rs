@@ -30,17 +30,24 @@ impl RangeFile {
     /// * [`Io`](ErrorKind::Io): the file cannot get the name; or a sync failed, now or earlier, and
     ///   what the file holds cannot be trusted. What was at the path is still there, unless it was
     ///   the directory that could not be synced: then the file is there, and only a power cut may
-    ///   take its name again.
+    ///   take its name again. A few file systems, mostly in user space, can never sync a directory,
+    ///   and say [`InvalidInput`](io::ErrorKind::InvalidInput) each time.
+    ///
+    ///   Whether the name can be had shows only here: one that is too long, that a directory has, or
+    ///   that is in a directory which was removed or may not be written to.
     /// * [`Forked`](ErrorKind::Forked): the file belongs to the parent of this process.
     ///
     /// Once an attempt to replace another file has failed, no ranges are given out any more: the
-    /// file has a name for the time between, which others could find.
+    /// file has a name for the time between, which others could find. Who deletes that name takes
+    /// the file: every attempt after that ends with [`NotFound`](io::ErrorKind::NotFound).
     ///
     /// # Cost
     ///
     /// Two `fsync` and one `linkat`. To replace another file takes one `linkat` and one `rename`
     /// more; a process that is killed between these two leaves the whole file under a name that
     /// starts with `.outcore-publish-`, until the next file is published in place of the same one.
+    /// Where another process publishes to the same directory at that time, or what was left there
+    /// cannot be removed, the name is a random one, and such a file stays until somebody deletes it.
     pub fn publish(mut self) -> Result<(), PublishError> {
         match self.try_publish(true) {
             Ok(()) => Ok(()),

@@ -92,6 +92,9 @@ impl FileRangeMut {
     ///
     /// * [`OutOfBounds`](crate::ErrorKind::OutOfBounds): they do not fit into the range; none was written.
     /// * [`Io`](crate::ErrorKind::Io): some of them may have been written. To write them again mends that.
+    /// * [`FileTooLarge`](crate::ErrorKind::FileTooLarge): the limit of file size (`RLIMIT_FSIZE`) was
+    ///   lowered after the file was made, and `SIGXFSZ` is ignored; where it is not, the system sends
+    ///   that. Some may have been written, up to the limit. Stores through the slice are not limited.
     /// * [`Forked`](crate::ErrorKind::Forked): the range belongs to the parent of this process.
     ///
     /// # Cost
@@ -210,6 +213,9 @@ impl AsMut<[u8]> for FileRangeMut {
 
 impl io::Write for FileRangeMut {
     /// Writes by a system call, from the start of the range on; at its end, nothing more.
+    ///
+    /// After an error it goes on where it was: some of `bytes` may be in the file, and are written
+    /// again.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = self.end().saturating_sub(self.position);
         let len = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());

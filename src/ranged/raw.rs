@@ -33,8 +33,8 @@ impl RangeFile {
     ///
     /// # Errors
     ///
-    /// Those of [`create`](Self::create); where something is at `path`, [`Io`](crate::ErrorKind::Io).
-    /// Nothing is left behind.
+    /// Those of [`create`](Self::create); where something is at `path`, or its directory cannot be
+    /// synced, [`Io`](crate::ErrorKind::Io). Nothing is left behind.
     ///
     /// # Safety
     ///

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use outcore::{ALIGNMENT, ErrorKind, RangeFile};
 
-use crate::support::libc::{Resource, in_forked_child, set_limit};
+use crate::support::libc::{Resource, ignore_file_size_signal, in_forked_child, set_limit};
 use crate::support::process::{child, tell};
 use crate::support::random::{Random, seeds};
 use crate::support::tmpfs::{free_bytes, on_ext4, on_tmpfs};
@@ -223,6 +223,35 @@ fn a_limit_of_file_size_is_an_error_and_no_signal() {
     file.publish().unwrap();
     assert_eq!(fs::metadata(&path).unwrap().len(), MIB);
     fs::remove_dir_all(&dir).unwrap();
+}
+
+/// The limit is asked for when space is claimed. One that is set later is met by the write.
+#[test]
+fn a_limit_that_is_lowered_later_concerns_writes_and_no_stores() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    let path = ranged_path();
+    let file = RangeFile::create(&path, 2 * MIB).unwrap();
+    let mut range = file.allocate(2 * MIB).unwrap();
+    ignore_file_size_signal();
+    set_limit(Resource::FileSize, MIB);
+    for offset in [MIB - 10, MIB, 2 * MIB - 20] {
+        let refused = range.write_all_at(&[7; 20], offset).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::FileTooLarge, "{refused}");
+        assert_eq!(refused.path(), Some(path.as_path()));
+    }
+    range.write_all_at(&[7; 20], MIB - 20).unwrap();
+    range[1 << 20..].fill(8);
+    drop(range.freeze());
+    file.publish().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!(
+        bytes[(1 << 20) - 20..(1 << 20) + 20],
+        [[7; 20], [8; 20]].concat()
+    );
+    fs::remove_file(&path).unwrap();
 }
 
 #[test]
