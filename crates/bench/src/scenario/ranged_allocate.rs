@@ -96,7 +96,7 @@ fn allocators(job: &AllocateJob) -> Vec<Candidate<'static>> {
     let own = job.clone();
     let ours = Candidate::new(OUTCORE, "", move || {
         let file = RangeFile::create(&own.fill.path, own.fill.len)?;
-        own.measure(|| file.allocate(BLOCK as u64), FileRangeMut::start)
+        own.measure(move || file.allocate(BLOCK as u64), FileRangeMut::start)
     });
     vec![bare, ours]
 }
