@@ -36,6 +36,12 @@ use crate::ranged::spans::Spans;
 /// # std::fs::remove_file(&path)?;
 /// # Ok::<(), outcore::Error>(())
 /// ```
+///
+/// Ranges cannot be deserialized:
+///
+/// ```compile_fail,E0277
+/// let forged: outcore::FileRangeMut = serde_json::from_str("[0,4096]").unwrap();
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Written {
     spans: Spans,
