@@ -100,6 +100,9 @@ fn run(program: &Program, arguments: &[String]) -> Result<bool> {
         show_goals(program, &settings)?;
         return Ok(true);
     }
+    if let Some(time) = settings.time() {
+        machine::limit_settling(time);
+    }
     let dir = directory(&settings, arguments)?;
     let workloads = (program.workloads)(&settings, &dir)?;
     if let Some((workload, candidate)) = &settings.child {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,12 @@ use crate::guard::Guard;
 
 /// How long [`settle`] waits at most for an idle device.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
+
+/// The same where the time of the whole call is limited: one part in so many of it.
+const SETTLE_PART: u32 = 100;
+
+/// How long it is in this process, in milliseconds; 0 for [`SETTLE_MAX`].
+static SETTLE_MILLIS: AtomicU64 = AtomicU64::new(0);
 
 /// How long the device has to be idle.
 const IDLE: Duration = Duration::from_millis(50);
@@ -77,14 +84,19 @@ impl Device {
 /// Writes everything back and waits until the device has nothing to do, so that the dirty
 /// pages of one candidate do not slow down the next one.
 ///
-/// Gives up waiting after half a minute: others may be using the device.
+/// Gives up waiting after half a minute, or after a hundredth of the time that
+/// [`limit_settling`] was told: others may be using the device.
 pub fn settle(dir: &Path) {
     rustix::fs::sync();
     let Some(device) = Device::of(dir) else {
         return;
     };
     let started = Instant::now();
-    while started.elapsed() < SETTLE_MAX {
+    let most = match SETTLE_MILLIS.load(Ordering::Relaxed) {
+        0 => SETTLE_MAX,
+        millis => Duration::from_millis(millis),
+    };
+    while started.elapsed() < most {
         let before = device.activity();
         thread::sleep(IDLE);
         let after = device.activity();
@@ -93,6 +105,13 @@ pub fn settle(dir: &Path) {
         }
     }
     eprintln!("the device is not idle: someone else uses it, or it is slow to write back");
+}
+
+/// Lets [`settle`] wait for a hundredth of `time` at most, which is that of the whole call.
+pub fn limit_settling(time: Duration) {
+    let most = (time / SETTLE_PART).min(SETTLE_MAX).as_millis();
+    let most = u64::try_from(most).unwrap_or(u64::MAX).max(1);
+    SETTLE_MILLIS.store(most, Ordering::Relaxed);
 }
 
 /// Another read-ahead of the device under a directory, until dropped. If the program ends
