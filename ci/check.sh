@@ -52,7 +52,7 @@ step cargo test --locked -p outcore --features "$features" --doc
 step cargo test --locked -p outcore --features "$features" --test it -- arena_formats vec:: ranged::
 # What the default features change: batches of reads, and what allocators share with the rest.
 step cargo test --locked -p outcore --no-default-features --lib --test it -- reads spill arena tidy
-step cargo test --locked -p outcore-bench -p bench-compare
+step cargo test --locked -p outcore-bench -p bench-compare -p torture
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features outcore/${features//,/,outcore/} --no-deps
 
 # The second backend of src/sys.
@@ -76,6 +76,9 @@ step env RUSTFLAGS="--cfg loom" cargo test "${loom[@]}" ranged::loom
 main_job() { cargo run --locked --release --quiet -- dedup --sample-size 64MiB >/dev/null; }
 step main_job
 step cargo run --locked --release --quiet -- doctor
+
+# From outside: full disks, limits, failing calls, kills, forks; each campaign finds its planted bugs.
+step cargo run --locked --release --quiet -p torture -- all --short
 
 compiler=${MSRV_RUSTC:-/usr/bin/rustc}
 if [[ "$("$compiler" --version 2>/dev/null)" == "rustc $oldest."* ]]; then

@@ -1,0 +1,49 @@
+//! The campaigns, and what their children do.
+
+mod fork;
+mod full;
+mod inject;
+mod kill;
+mod leaks;
+pub(crate) mod limits;
+mod names;
+mod ops;
+mod soak;
+
+use crate::job::{Job, SECONDS_MAX};
+use crate::runner::Campaign;
+use crate::{sys, work};
+
+/// All of them, in the order in which they run.
+pub(crate) const ALL: &[Campaign] = &[
+    ops::CAMPAIGN,
+    full::CAMPAIGN,
+    limits::CAMPAIGN,
+    inject::CAMPAIGN,
+    kill::CAMPAIGN,
+    fork::CAMPAIGN,
+    names::CAMPAIGN,
+    leaks::CAMPAIGN,
+    soak::CAMPAIGN,
+];
+
+/// Does a job in this process, which was made for it.
+pub(crate) fn child(job: &Job) {
+    if !job.has("no-alarm") {
+        sys::alarm(SECONDS_MAX);
+    }
+    match job.text("do") {
+        "work" => work::run(job),
+        "bug-full" => full::bug(job),
+        "bug-limits" => limits::bug(job),
+        "kill-scratch" => kill::scratch_child(job),
+        "kill-publish" => kill::publish_child(job),
+        "kill-hold" => kill::hold_child(job),
+        "fork" => fork::child(job),
+        "names" => names::child(job),
+        "names-bytes" => names::bytes_child(job),
+        "leaks" => leaks::child(job),
+        "soak" => soak::child(job),
+        other => panic!("{other}: no such job"),
+    }
+}

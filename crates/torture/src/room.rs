@@ -1,0 +1,186 @@
+//! Where a worker works: a directory of its own on a disk, and small file systems.
+
+use std::env;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use rustix::fs::statvfs;
+
+/// Set in a process whose mounts nobody else sees: `root`, or `user` where it is one only inside.
+const MOUNTS: &str = "OUTCORE_TORTURE_MOUNTS";
+
+/// Starts this program again with mounts that vanish with it, where that is possible. Returns
+/// where it is not, and in the program that was started.
+pub(crate) fn hide_mounts() -> Option<ExitCode> {
+    if env::var_os(MOUNTS).is_some() {
+        return None;
+    }
+    let ways = [("root", "-m"), ("user", "-rm")];
+    let works = |flags: &&(&str, &str)| {
+        let mut probe = Command::new("unshare");
+        probe.args([flags.1, "true"]);
+        succeeds(probe)
+    };
+    let (name, flags) = ways.iter().find(works)?;
+    let mut again = Command::new("unshare");
+    again.arg(flags).arg(crate::job::exe());
+    again.args(env::args_os().skip(1)).env(MOUNTS, name);
+    let refused = again.exec();
+    crate::say(format_args!("unshare: {refused}"));
+    Some(ExitCode::from(2))
+}
+
+/// Runs a command without a word, and returns whether it worked.
+pub(crate) fn succeeds(mut command: Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Returns whether a program is there.
+pub(crate) fn has_program(name: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|dir| dir.join(name).exists())
+}
+
+/// Where a worker works.
+#[derive(Debug)]
+pub(crate) struct Room {
+    path: PathBuf,
+}
+
+impl Room {
+    /// Makes an empty room under a directory on a disk.
+    pub(crate) fn new(base: &Path, number: usize) -> std::io::Result<Self> {
+        let name = format!("outcore-torture-{}-{number}", std::process::id());
+        let path = base.join(name);
+        fs::create_dir(&path)?;
+        Ok(Self { path })
+    }
+
+    /// Returns a new and empty directory on the disk.
+    pub(crate) fn fresh(&self, name: &str) -> PathBuf {
+        let path = self.path.join(name);
+        // Left by a case that failed.
+        drop(fs::remove_dir_all(&path));
+        fs::create_dir(&path).unwrap();
+        path
+    }
+
+    /// Returns the directory of this worker.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Mounts a tmpfs of so many bytes.
+    pub(crate) fn tmpfs(&self, bytes: u64) -> Result<Mounted, String> {
+        let target = self.path.join(format!("tmpfs-{bytes}"));
+        let mut mount = Command::new("mount");
+        mount.args([
+            "-t",
+            "tmpfs",
+            "-o",
+            &format!("size={bytes},mode=0777"),
+            "none",
+        ]);
+        mount.arg(&target);
+        Mounted::by(mount, target, None).ok_or_else(|| "this user may not mount a tmpfs".to_owned())
+    }
+
+    /// Makes an ext4 of so many bytes in a file, and mounts it.
+    pub(crate) fn ext4(&self, bytes: u64) -> Result<Mounted, String> {
+        let target = self.path.join(format!("ext4-{bytes}"));
+        let image = self.path.join(format!("ext4-{bytes}.img"));
+        let no = |why: &str| format!("no ext4 in a file: {why}");
+        #[expect(clippy::disallowed_methods, reason = "not a file of the library")]
+        let file = File::create(&image).map_err(|refused| no(&refused.to_string()))?;
+        file.set_len(bytes)
+            .map_err(|refused| no(&refused.to_string()))?;
+        let mut make = Command::new("mkfs.ext4");
+        make.args(["-q", "-F", "-b", "4096", "-m", "0"]).arg(&image);
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop"]).args([&image, &target]);
+        if !succeeds(make) {
+            return Err(no("no mkfs.ext4"));
+        }
+        Mounted::by(mount, target, Some(image)).ok_or_else(|| no("this user may not mount one"))
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Err(left) = fs::remove_dir_all(&self.path) {
+            crate::say(format_args!("{} stays behind: {left}", self.path.display()));
+        }
+    }
+}
+
+/// A small file system, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Mounted {
+    target: PathBuf,
+    image: Option<PathBuf>,
+}
+
+impl Mounted {
+    fn by(mount: Command, target: PathBuf, image: Option<PathBuf>) -> Option<Self> {
+        env::var_os(MOUNTS)?;
+        fs::create_dir_all(&target).ok()?;
+        let mounted = Self { target, image };
+        if !succeeds(mount) {
+            drop(fs::remove_dir(&mounted.target));
+            return None;
+        }
+        Some(mounted)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.target
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmount = |flags: &[&str]| {
+            let mut unmount = Command::new("umount");
+            unmount.args(flags).arg(&self.target);
+            succeeds(unmount)
+        };
+        // What a killed process had open may be closed a moment later.
+        for _attempt in 0..100 {
+            if unmount(&[]) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        if fs::remove_dir(&self.target).is_err() {
+            unmount(&["-l"]);
+            drop(fs::remove_dir(&self.target));
+        }
+        if let Some(image) = &self.image {
+            drop(fs::remove_file(image));
+        }
+    }
+}
+
+/// Returns how many bytes of its file system are free for this user.
+pub(crate) fn free_bytes(path: &Path) -> u64 {
+    let facts = statvfs(path).unwrap();
+    facts.f_bavail * facts.f_frsize
+}
+
+/// Returns how many names are in a directory, without what ext4 puts there.
+pub(crate) fn names_in(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path).unwrap();
+    let name = |entry: std::io::Result<fs::DirEntry>| {
+        entry.unwrap().file_name().to_string_lossy().into_owned()
+    };
+    entries
+        .map(name)
+        .filter(|name| name != "lost+found")
+        .collect()
+}

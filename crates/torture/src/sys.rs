@@ -1,0 +1,107 @@
+//! What std does not have: forks, alarms, and the naive mappings of planted bugs.
+#![expect(
+    unsafe_code,
+    reason = "calls the C library; the planted bugs are bugs of just this kind"
+)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::ExitStatusExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::ptr;
+
+use outcore::RangeFile;
+
+/// Lets `SIGALRM` end this process after so many seconds: a case that hangs has failed.
+pub(crate) fn alarm(seconds: u32) {
+    // SAFETY: takes a number.
+    unsafe { libc::alarm(seconds) };
+}
+
+/// Runs `work` in a forked child, waits for it, and returns how it ended: with 0, with 101 after a
+/// panic, or by a signal. To be called where no other thread works.
+pub(crate) fn in_forked_child(work: impl FnOnce()) -> ExitStatus {
+    // SAFETY: the process has one thread, so the child finds all locks open.
+    let child = unsafe { libc::fork() };
+    assert_ne!(child, -1, "fork: {}", io::Error::last_os_error());
+    if child == 0 {
+        alarm(60);
+        let worked = catch_unwind(AssertUnwindSafe(work));
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(if worked.is_ok() { 0 } else { 101 }) };
+    }
+    let mut status = 0;
+    // SAFETY: the pointer leads to a live integer.
+    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(waited, child, "waitpid: {}", io::Error::last_os_error());
+    ExitStatus::from_raw(status)
+}
+
+/// Makes std fork, instead of asking the C library for a new process.
+pub(crate) fn let_std_fork(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: the function does nothing.
+    unsafe { command.pre_exec(|| Ok(())) };
+}
+
+/// Opens a range file that only this program uses.
+pub(crate) fn open_ranged(path: &Path) -> outcore::Result<RangeFile> {
+    // SAFETY: all other users of the file are cases of this program, which only try to open it.
+    unsafe { RangeFile::open(path) }
+}
+
+/// Makes a range file with a name, which only this program uses.
+pub(crate) fn create_ranged_in_place(path: &Path, len: u64) -> outcore::Result<RangeFile> {
+    // SAFETY: as in `open_ranged`.
+    unsafe { RangeFile::create_in_place(path, len) }
+}
+
+/// Maps a file for writing as programs do that think of nothing: no claim, and shared with children.
+pub(crate) fn naive_map(file: &File, len: usize) -> io::Result<&'static mut [u8]> {
+    // SAFETY: a new mapping, which changes no other.
+    let base = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            0,
+        )
+    };
+    if base == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the mapping is never taken away. A page without a block is a signal, and that is the
+    // bug which is planted here.
+    Ok(unsafe { std::slice::from_raw_parts_mut(base.cast(), len) })
+}
+
+/// Makes mappings until the kernel allows only `left` more. They stay.
+pub(crate) fn use_up_mappings(left: usize) {
+    const PAGE: usize = 4096;
+    let mut made = Vec::with_capacity(1 << 20);
+    // Neighbours with different rights are never joined.
+    for n in 0_usize.. {
+        let rights = if n % 2 == 0 {
+            libc::PROT_READ
+        } else {
+            libc::PROT_NONE
+        };
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping, which changes no other.
+        let page = unsafe { libc::mmap(ptr::null_mut(), PAGE, rights, kind, -1, 0) };
+        if page == libc::MAP_FAILED || made.len() == made.capacity() {
+            break;
+        }
+        made.push(page);
+    }
+    // The kernel puts each below the one before, so those at the end have no neighbour on one side.
+    for page in made.drain(made.len().saturating_sub(left)..) {
+        // SAFETY: a page of our own, which nobody uses.
+        unsafe { libc::munmap(page, PAGE) };
+    }
+}

@@ -1,0 +1,255 @@
+//! Random operations on a container, each against its model in memory. What is refused must leave
+//! the container as it was; what is accepted must be there at the end.
+
+mod alloc;
+mod arena;
+mod ranged;
+mod spill;
+mod stress;
+mod vec;
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use outcore::{Error, ScratchDir};
+
+use crate::campaigns::limits;
+use crate::job::{Job, counted, tell};
+use crate::random::{Random, size};
+use crate::room::free_bytes;
+
+/// What can be worked on.
+pub(crate) const CONTAINERS: [&str; 5] = ["arena", "vec", "alloc", "ranged", "spill"];
+
+/// The name of the file that work on a range file publishes, and what may have that name before.
+pub(crate) const PUBLISHED: &str = "published";
+pub(crate) const THERE_BEFORE: &str = "was there before";
+
+/// Work on one container, and what befell it.
+pub(crate) struct Work {
+    pub(crate) random: Random,
+    pub(crate) dir: PathBuf,
+    pub(crate) steps: usize,
+    /// About so many bytes are stored.
+    pub(crate) bytes: usize,
+    /// Kinds of errors with which growth may be refused, and all other calls.
+    grow: Vec<String>,
+    io: Vec<String>,
+    bug: String,
+    neighbour: Option<Neighbour>,
+    pub(crate) operations: u64,
+    pub(crate) refusals: u64,
+}
+
+impl Work {
+    fn new(job: &Job) -> Self {
+        let kinds = |name| job.text(name).split(',').map(str::to_owned).collect();
+        let neighbour = job.has("neighbour");
+        let mut work = Self {
+            random: Random::new(job.number("seed")),
+            dir: job.dir(),
+            steps: size(job.number("steps")),
+            bytes: size(job.number("bytes")).max(1 << 20),
+            grow: kinds("grow"),
+            io: kinds("io"),
+            bug: job.text("bug").to_owned(),
+            neighbour: None,
+            operations: 0,
+            refusals: 0,
+        };
+        if neighbour {
+            work.neighbour = Some(Neighbour::new(&work.dir, &mut work.random));
+        }
+        work
+    }
+
+    /// Returns whether a bug of this name is planted.
+    pub(crate) fn has_bug(&self, name: &str) -> bool {
+        self.bug == name
+    }
+
+    /// Opens the directory for scratch files.
+    pub(crate) fn scratch(&mut self) -> Option<ScratchDir> {
+        let opened = ScratchDir::builder(&self.dir).allow_ram(true).build();
+        self.grown("open the directory", opened)
+    }
+
+    /// Counts a call that takes space, memory or descriptors; `None` where it was refused for a
+    /// reason that there is.
+    #[track_caller]
+    pub(crate) fn grown<T>(&mut self, what: &str, answer: Result<T, Error>) -> Option<T> {
+        let answer = answer.map_err(|refused| self.refused(what, &refused, true));
+        self.operations += 1;
+        answer.ok()
+    }
+
+    /// Counts a call that takes nothing.
+    #[track_caller]
+    pub(crate) fn done<T>(&mut self, what: &str, answer: Result<T, Error>) -> Option<T> {
+        let answer = answer.map_err(|refused| self.refused(what, &refused, false));
+        self.operations += 1;
+        answer.ok()
+    }
+
+    /// Panics where there is no such reason here.
+    #[track_caller]
+    pub(crate) fn refused(&mut self, what: &str, refused: &Error, grows: bool) {
+        let kind = format!("{:?}", refused.kind());
+        let mut allowed = self.io.iter().chain(self.grow.iter().filter(|_| grows));
+        assert!(
+            allowed.any(|allowed| *allowed == kind),
+            "{what}: {kind} is no reason here: {refused}"
+        );
+        self.refusals += 1;
+    }
+
+    /// Counts the refusal of an allocation, which gives no reason.
+    #[track_caller]
+    pub(crate) fn allocated<T, E>(&mut self, what: &str, answer: Result<T, E>) -> Option<T> {
+        self.operations += 1;
+        let allowed = self.grow.iter().any(|kind| !kind.is_empty());
+        assert!(answer.is_ok() || allowed, "{what}: refused for no reason");
+        self.refusals += u64::from(answer.is_err());
+        answer.ok()
+    }
+
+    /// Returns whether something was refused, or could have been.
+    pub(crate) fn is_unlimited(&self) -> bool {
+        self.grow.iter().chain(&self.io).all(String::is_empty)
+    }
+
+    /// Returns whether there are other reasons for a refusal than space on disk.
+    pub(crate) fn can_fail_in_reserved_space(&self) -> bool {
+        let space = ["", "StorageFull", "FileTooLarge"];
+        let mut all = self.grow.iter().chain(&self.io);
+        all.any(|kind| !space.contains(&kind.as_str()))
+    }
+
+    /// Lets the neighbour on the same disk take and give.
+    pub(crate) fn step(&mut self) {
+        if let Some(neighbour) = &self.neighbour {
+            neighbour.step(&mut self.random);
+        }
+    }
+
+    /// Sends the neighbour away; returns whether there is space for certain.
+    pub(crate) fn has_space_again(&mut self) -> bool {
+        if self.neighbour.take().is_none() {
+            return false;
+        }
+        free_bytes(&self.dir) >= 800 << 10
+    }
+}
+
+/// Somebody else on the same disk, who takes and gives space.
+struct Neighbour {
+    file: File,
+    path: PathBuf,
+    disk: u64,
+}
+
+impl Neighbour {
+    fn new(dir: &Path, random: &mut Random) -> Self {
+        let path = dir.join("neighbour");
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create_new(true).open(&path).unwrap();
+        let disk = free_bytes(dir);
+        let neighbour = Self { file, path, disk };
+        neighbour.take(random.next() % disk);
+        neighbour
+    }
+
+    fn step(&self, random: &mut Random) {
+        let bytes = random.next() % (self.disk / 2);
+        match random.below(20) {
+            0 | 1 => self.take(bytes),
+            2 | 3 => self.give(bytes),
+            _ => {}
+        }
+    }
+
+    /// Grows by `bytes`, or as far as the disk lets it; the last page is often half full.
+    fn take(&self, bytes: u64) {
+        let mut at = self.file.metadata().unwrap().len();
+        let end = at + bytes;
+        let ones = vec![1; 64 << 10];
+        while at < end {
+            let rest = size(end - at).min(ones.len());
+            match self.file.write_at(&ones[..rest], at) {
+                Ok(taken) => at += taken as u64,
+                Err(_full) => return,
+            }
+        }
+    }
+
+    fn give(&self, bytes: u64) {
+        let len = self.file.metadata().unwrap().len();
+        self.file.set_len(len.saturating_sub(bytes)).unwrap();
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        fs::remove_file(&self.path).unwrap();
+    }
+}
+
+/// Does the work of a job in this process.
+pub(crate) fn run(job: &Job) {
+    let before = open_descriptors();
+    let base = outcore::stats();
+    let mut work = Work::new(job);
+    // Not always the first file of its name.
+    if work.random.once_in(3) && job.text("container") == "ranged" {
+        drop(fs::write(work.dir.join(PUBLISHED), THERE_BEFORE));
+    }
+    limits::set(job);
+    mark();
+    match job.text("container") {
+        "arena" => arena::run(&mut work),
+        "vec" => vec::run(&mut work),
+        "alloc" => alloc::run(&mut work),
+        "ranged" => ranged::run(&mut work),
+        "spill" => spill::run(&mut work),
+        "stress" => stress::run(&mut work),
+        other => panic!("{other}: no such container"),
+    }
+    mark();
+    drop(work.neighbour.take());
+    counted("operations", work.operations);
+    counted("refusals", work.refusals);
+    let spills = job.text("container") == "spill";
+    // An unmapping or closing that the system refuses takes nothing back.
+    if !job.has("leaks-allowed") && !spills {
+        let now = outcore::stats();
+        let held = |stats: outcore::Stats| (stats.open_files, stats.disk_bytes, stats.mapped_bytes);
+        assert_eq!(held(now), held(base), "held after everything was dropped");
+        // Where no descriptor is left, they cannot be counted.
+        if job.text("limit") != "nofile" {
+            assert_eq!(open_descriptors(), before, "descriptors");
+        }
+    }
+    tell("done");
+}
+
+/// Makes a system call that nothing else makes, so that a trace shows where the work starts and
+/// ends.
+fn mark() {
+    let _mark = rustix::process::getpgid(None);
+}
+
+/// Returns how many descriptors are open.
+pub(crate) fn open_descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Returns the unnamed files that this process has open: what they are, for reading.
+pub(crate) fn unnamed_files() -> Vec<PathBuf> {
+    let entries = fs::read_dir("/proc/self/fd").unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let is_unnamed = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|facts| facts.is_file() && facts.nlink() == 0)
+    };
+    paths.filter(is_unnamed).collect()
+}
