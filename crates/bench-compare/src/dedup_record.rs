@@ -14,11 +14,11 @@ const FOLDER: &str = "crates/outcore-cli/record";
 /// The memory group that the second goal is about, and its input.
 const LARGE: u64 = 8 << 30;
 
-/// One measurement: a kind, a size, and lines of a name and seconds.
+/// One part of a record: programs that had the same input.
 #[derive(Debug)]
 struct Measured {
     file: String,
-    kind: String,
+    part: String,
     bytes: u64,
     lines: Vec<(String, f64)>,
 }
@@ -46,25 +46,38 @@ pub(crate) fn lines(root: &Path) -> Result<Vec<Line>> {
     Ok(of(&all))
 }
 
-/// Reads the lines that say how long a program took, by their beginnings: `NAME  1.23 s`. Those of
-/// programs that failed or were killed say so at their ends, and are left out.
-fn parse(file: &str, text: &str) -> Option<Measured> {
-    let mut head = text.lines().next()?.strip_prefix("# ")?.split_whitespace();
-    let kind = head.nth(1)?.to_owned();
-    let bytes = head.nth(1)?.parse().ok()?;
-    let line = |line: &str| {
-        let (name, rest) = line.split_once("  ")?;
-        let seconds = rest.trim_start().split(" s").next()?;
-        let failed = line.contains("  exit ");
-        Some((name.to_owned(), seconds.parse().ok()?)).filter(|_| !failed)
-    };
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    Some(Measured {
-        file: file.to_owned(),
-        kind,
-        bytes,
-        lines: lines.filter_map(line).collect(),
-    })
+/// Reads the rows of a record, by the names of their columns. What failed, was killed or was skipped
+/// has another outcome than `ok`, and is left out.
+fn parse(file: &str, text: &str) -> Vec<Measured> {
+    let mut rows = text.lines().filter(|line| !line.starts_with('#'));
+    let names: Vec<&str> = rows.next().unwrap_or_default().split(',').collect();
+    let column = |name: &str| names.iter().position(|found| *found == name);
+    let mut found: Vec<Measured> = Vec::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split(',').collect();
+        let cell = |name: &str| cells.get(column(name)?).copied();
+        let numbers = || {
+            let seconds = cell("seconds")?.parse().ok()?;
+            Some((cell("input_bytes")?.parse().ok()?, seconds))
+        };
+        let (Some("ok"), Some(part), Some(program), Some((bytes, seconds))) =
+            (cell("outcome"), cell("part"), cell("program"), numbers())
+        else {
+            continue;
+        };
+        let line = (program.to_owned(), seconds);
+        let is_own = |one: &&mut Measured| one.part == part && one.bytes == bytes;
+        match found.iter_mut().find(is_own) {
+            Some(one) => one.lines.push(line),
+            None => found.push(Measured {
+                file: file.to_owned(),
+                part: part.to_owned(),
+                bytes,
+                lines: vec![line],
+            }),
+        }
+    }
+    found
 }
 
 impl Measured {
@@ -92,7 +105,7 @@ impl Measured {
         let ratio = |own: f64| seconds / own;
         let reached = ratio(spread.median) >= factor;
         Some(Line {
-            workload: format!("dedup {} {}", self.kind, in_gib(self.bytes)),
+            workload: format!("dedup {} {}", self.part, in_gib(self.bytes)),
             who: own.to_owned(),
             asked,
             measured: format!("{:.2}", ratio(spread.median)),
@@ -109,10 +122,10 @@ fn in_gib(bytes: u64) -> String {
 
 /// Judges the newest measurement that has the numbers of each goal; of the large input first.
 fn of(all: &[Measured]) -> Vec<Line> {
-    let kind = |kind: &'static str| all.iter().filter(move |one| one.kind == kind);
+    let part = |part: &'static str| all.iter().filter(move |one| one.part == part);
     let roomy = |own: &'static str, factor: f64| {
         let line = move |one: &Measured| {
-            let peers = ["awk", "huniq", "sort -u"].into_iter();
+            let peers = ["mawk", "gawk", "huniq", "sort -u"].into_iter();
             let known = peers.filter_map(|peer| Some((one.median(peer)?, peer)));
             let (seconds, fastest) = known.min_by(|one, other| one.0.total_cmp(&other.0))?;
             let asked = format!(">= {factor} x speed of the fastest of awk, huniq and sort -u");
@@ -121,27 +134,27 @@ fn of(all: &[Measured]) -> Vec<Line> {
             Some(line)
         };
         // All three first, the largest first.
-        let mut some: Vec<&Measured> = kind("roomy").collect();
+        let mut some: Vec<&Measured> = part("roomy").collect();
         some.sort_by_key(|one| std::cmp::Reverse((one.median("sort -u").is_some(), one.bytes)));
         some.into_iter().find_map(line)
     };
     let tight = |line: &dyn Fn(&Measured) -> Option<Line>| {
-        let mut some: Vec<&Measured> = kind("tight").collect();
+        let mut some: Vec<&Measured> = part("tight").collect();
         some.sort_by_key(|one| one.bytes >> 30 != LARGE >> 30);
         some.into_iter().find_map(line)
     };
     let sorted = tight(&|one| {
         let seconds = one.median("sort -u")?;
         let asked = ">= 4 x speed of sort -u -S 400M --parallel=2, in 512 MiB".to_owned();
-        one.line("outcore -m 384M", seconds, asked, 4.0)
+        one.line("outcore -m", seconds, asked, 4.0)
     });
     let disk = tight(&|one| {
-        let seconds = 2.0 * one.median("read once")? + one.median("write the output once")?;
+        let seconds = 2.0 * one.median("read once")? + one.median("write once")?;
         let asked = ">= 1/3 x speed of reading twice and writing once, in 512 MiB".to_owned();
-        one.line("outcore -m 384M", seconds, asked, 1.0 / 3.0)
+        one.line("outcore -m", seconds, asked, 1.0 / 3.0)
     });
     let lines = [
-        roomy("outcore, 1 thread", 0.9),
+        roomy("outcore -j1", 0.9),
         roomy("outcore", 1.5),
         sorted,
         disk,
@@ -153,27 +166,23 @@ fn of(all: &[Measured]) -> Vec<Line> {
 mod tests {
     use super::*;
 
-    const ROOMY: &str = "\
-# 2026-11-21 roomy 1G: 1073783006 bytes
-# seconds, user and system seconds, most resident KiB
-outcore, 1 thread                  3.00 s  2.02 u  0.89 s  135796 KiB
-outcore                            1.50 s  1.98 u  0.64 s  136360 KiB
-huniq                              6.00 s  3.09 u  4.15 s  113144 KiB
-awk                                38.46 s  34.28 u  3.64 s  1115524 KiB
-sort -u                            1.00 s  11.83 u  5.79 s  1910220 KiB  exit 2
-";
-
-    const TIGHT: &str = "\
-# 2026-11-21 tight 8G: 8590268991 bytes
-read once                          7.00 s  0.01 u  2.54 s  2820 KiB
-write the output once              4.00 s  0.00 u  1.34 s  2908 KiB
-outcore -m 384M                    27.00 s  24.96 u  9.60 s  368484 KiB
+    const RECORD: &str = "\
+# a day, a machine
+part,input_bytes,group_bytes,program,round,seconds,user_seconds,outcome
+roomy,1073783006,,outcore -j1,1,3.00,2.02,ok
+roomy,1073783006,,outcore,1,1.50,1.98,ok
+roomy,1073783006,,huniq,1,6.00,3.09,ok
+roomy,1073783006,,mawk,1,38.46,34.28,ok
+roomy,1073783006,,sort -u -S 8G --parallel=2,1,1.00,0.10,exit 2
+roomy,1073783006,,gawk,1,,,skipped: no gawk here
+tight,8590268991,536870912,read once,1,7.00,0.01,ok
+tight,8590268991,536870912,write once,1,4.00,0.00,ok
+tight,8590268991,536870912,outcore -m 384M,1,27.00,24.96,ok
 ";
 
     #[test]
     fn goals_are_judged_by_what_the_records_say() {
-        let all = [parse("a/2026-11-21-roomy.txt", ROOMY), parse("b", TIGHT)];
-        let lines = of(&all.map(Option::unwrap));
+        let lines = of(&parse("a", RECORD));
         let said: Vec<(&str, &str)> = lines
             .iter()
             .map(|line| (line.measured.as_str(), line.so.as_str()))
@@ -187,6 +196,6 @@ outcore -m 384M                    27.00 s  24.96 u  9.60 s  368484 KiB
 
     #[test]
     fn other_files_are_none() {
-        assert!(parse("a", "hello\n").is_none());
+        assert!(parse("a", "hello\n").is_empty());
     }
 }
