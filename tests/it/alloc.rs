@@ -7,7 +7,11 @@ use outcore::{Advice, DiskAlloc, ScratchDir};
 
 use crate::support::disk;
 use crate::support::items::item;
+#[cfg(not(any(miri, heap_backend)))]
+use crate::support::process::child;
 use crate::support::random::Random;
+#[cfg(not(any(miri, heap_backend)))]
+use crate::support::test_name;
 
 type Map<K, V> = HashMap<K, V, DefaultHashBuilder, DiskAlloc>;
 
@@ -121,6 +125,40 @@ fn zeroed_blocks_are_zero_after_others_were_there() {
             assert!(clean, "round {round}, {len} bytes");
         }
     }
+}
+
+/// Zeros that are there already are not written again: a table of a gibibyte takes no memory until
+/// it is filled.
+#[test]
+#[cfg(not(any(miri, heap_backend)))]
+fn zeroed_blocks_touch_no_page_that_is_new() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    let resident = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: usize = pages.split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4096
+    };
+    let (alloc, _dir) = alloc();
+    // What is counted only now and then shows up in pieces of up to 64 pages for each processor.
+    let slack = 16 << 20;
+    let before = resident();
+    let large = Box::<[u8], _>::new_zeroed_slice_in(1 << 30, alloc.clone());
+    let whole: std::vec::Vec<_> = (0..500)
+        .map(|_| Box::<[u8], _>::new_zeroed_slice_in(500_000, alloc.clone()))
+        .collect();
+    let touched = resident().saturating_sub(before);
+    assert!(touched < slack, "{touched} bytes came into memory");
+    assert!(large.iter().step_by(1 << 16).all(|byte| is_zero(*byte)));
+    let all_zero = |bytes: &Box<[_], _>| bytes.iter().all(|byte| is_zero(*byte));
+    assert!(whole.iter().all(all_zero));
+    // The measure sees pages that are stored to.
+    let mut filled = Vec::new_in(alloc);
+    filled.resize(64 << 20, 1_u8);
+    let touched = resident().saturating_sub(before);
+    assert!(touched > 64 << 20, "only {touched} bytes came into memory");
 }
 
 #[expect(unsafe_code, reason = "reads a byte that was allocated as zero")]
