@@ -10,7 +10,9 @@ use std::ptr::{self, NonNull};
 use crate::storage::blocks::classes::class_of;
 use crate::storage::blocks::moves::Moved;
 use crate::storage::blocks::table::{Kind, UNIT_BYTES};
-use crate::storage::blocks::{Blocks, Place, WHOLE_BYTES_MAX, claimed_of, set_claimed_pages};
+use crate::storage::blocks::{
+    ALIGN_MAX, Blocks, Place, WHOLE_BYTES_MAX, claimed_of, set_claimed_pages,
+};
 use crate::storage::growth::page_up;
 use crate::sys;
 
@@ -58,7 +60,8 @@ impl Blocks {
             return None;
         }
         let aligned = block.addr().get() & new.align().wrapping_sub(1) == 0;
-        let resized = if aligned {
+        // A block that moves is aligned as slots are, and no more.
+        let resized = if aligned && new.align() <= ALIGN_MAX {
             self.resize_in_file(block, new)
         } else {
             Resized::Copied
