@@ -1,310 +1,102 @@
-//! The fault campaign of the arena: every system call of two workloads fails in every way, once
-//! and for good, and nothing that was handed out is lost or becomes something else.
-//!
-//! The workloads try an operation again when it failed, as a caller would that freed space. A
-//! failure names the workload, the call and the outcome, which is all that it takes to repeat it.
+//! The fault campaign of the arena: nothing that was handed out is lost or becomes something else,
+//! whatever call fails.
 #![expect(clippy::arithmetic_side_effects, reason = "tests")]
 
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::LazyLock;
 
 use crate::arena::{Arena, ArenaMap, ArenaWriter, Location};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::ErrorKind;
 use crate::storage::advice::Advice;
-use crate::storage::dir::ScratchDir;
-use crate::sys::fault::{Fault, Outcome, arm, disarm};
-
-const EINTR: i32 = 4;
-const EIO: i32 = 5;
-const ENOMEM: i32 = 12;
-const EFBIG: i32 = 27;
-const ENOSPC: i32 = 28;
-const EOPNOTSUPP: i32 = 95;
-const EDQUOT: i32 = 122;
-
-/// What may befall a call so that its operation fails, or has to go on after it.
-const OUTCOMES: [Outcome; 9] = [
-    Outcome::Errno(ENOSPC),
-    Outcome::Errno(EIO),
-    Outcome::Errno(EDQUOT),
-    Outcome::Errno(EFBIG),
-    Outcome::Errno(ENOMEM),
-    Outcome::Errno(EOPNOTSUPP),
-    Outcome::HalfThenErrno(ENOSPC),
-    Outcome::Short,
-    Outcome::Zero,
-];
-
-/// Every how many calls one fails: all of them, but on the heap a map is a copy.
-const STEP: usize = if cfg!(heap_backend) { 17 } else { 1 };
-
-/// How often a caller tries again before it gives up.
-const TRIES: usize = 4;
+use crate::storage::campaign::{Campaign, Life};
 
 #[test]
-fn every_call_may_fail_once() {
-    campaign(false);
+fn items_are_what_was_pushed_whatever_call_fails() {
+    let live = |life: &mut Life| live(life, 2, 1 << 20, writers);
+    Campaign::new("arena, writers", 70, live)
+        .inexact()
+        .plants("another item", "reads other bytes")
+        .run();
 }
 
 #[test]
-fn every_call_may_fail_for_good() {
-    campaign(true);
+fn what_a_writer_did_not_use_is_given_back_or_kept_whatever_call_fails() {
+    let live = |life: &mut Life| live(life, 1, 1 << 30, giving_back);
+    Campaign::new("arena, giving back", 30, live)
+        .inexact()
+        .plants("another item", "reads other bytes")
+        .run();
 }
 
-#[test]
-fn an_interrupted_call_is_made_again() {
-    let mut surfaced = Vec::new();
-    for workload in WORKLOADS {
-        for after in (0..calls_of(workload)).step_by(STEP) {
-            let mut run = Run::new(workload, fault(after, false, Outcome::Errno(EINTR)));
-            run.play(workload);
-            surfaced.append(&mut run.errors);
-        }
+/// Does the work in an arena of so many files of so many bytes, and looks at what came of it.
+fn live(life: &mut Life, spread: usize, file_bytes_max: u64, work: fn(&mut Life, &mut World)) {
+    let dir = life.scratch_dir();
+    let arena = Arena::with_shape(&dir, spread, file_bytes_max).unwrap();
+    let mut world = World {
+        arena,
+        items: Vec::new(),
+        writers: 0,
+    };
+    work(life, &mut world);
+    life.disarm();
+    if life.is_planted("another item") {
+        world.items[0].id += 1;
     }
-    assert!(surfaced.is_empty(), "{}", surfaced.join("\n"));
+    world.check(life);
+    world.read_each(life);
+    world.read_batch(life);
+    drop(world);
+    let name = life.name();
+    assert_eq!(dir.used_bytes(), 0, "{name}: the budget is not back");
 }
-
-/// A harness that compares with the wrong bytes has to be caught.
-#[test]
-#[should_panic(expected = "reads other bytes")]
-fn a_planted_difference_is_found() {
-    let mut run = Run::new(WORKLOADS[0], COUNT_ONLY);
-    run.sabotage = true;
-    run.play(WORKLOADS[0]);
-}
-
-/// Somebody who keeps a file open has to be caught.
-#[test]
-#[should_panic(expected = "outlives the arena")]
-fn a_planted_leak_is_found() {
-    let mut run = Run::new(WORKLOADS[0], COUNT_ONLY);
-    run.leak = true;
-    run.play(WORKLOADS[0]);
-}
-
-fn fault(after: usize, sticky: bool, outcome: Outcome) -> Fault {
-    Fault {
-        after,
-        sticky,
-        outcome,
-    }
-}
-
-/// A fault that never comes.
-const COUNT_ONLY: Fault = Fault {
-    after: usize::MAX,
-    sticky: false,
-    outcome: Outcome::Zero,
-};
-
-/// A name, over how many files writers are spread, the most bytes of a file, and what is done.
-#[derive(Clone, Copy)]
-struct Workload {
-    name: &'static str,
-    spread: usize,
-    file_bytes_max: u64,
-    work: fn(&mut Run, &mut World),
-}
-
-const WORKLOADS: [Workload; 2] = [
-    Workload {
-        name: "writers",
-        spread: 2,
-        file_bytes_max: 1 << 20,
-        work: writers,
-    },
-    Workload {
-        name: "giving back",
-        spread: 1,
-        file_bytes_max: 1 << 30,
-        work: giving_back,
-    },
-];
 
 /// Writers of several kinds, small and large items, files that are full, and every way to read.
-fn writers(run: &mut Run, world: &mut World) {
-    let mut first = world.writer(run);
+fn writers(life: &mut Life, world: &mut World) {
+    let mut first = world.writer(life);
     for len in [10, 0, 100, 255 << 10, 5000, 300 << 10, 7] {
-        world.push(run, &mut first, len);
+        world.push(life, &mut first, len);
     }
-    let mut second = world.writer(run);
-    world.push(run, &mut second, 200 << 10);
-    world.push(run, &mut second, 100 << 10);
-    world.flush(run, &mut first);
-    world.read_each(run);
-    world.read_through(run, &second);
-    let map = run.attempt("map", || world.arena.map());
-    world.read_map(run, &map);
+    let mut second = world.writer(life);
+    world.push(life, &mut second, 200 << 10);
+    world.push(life, &mut second, 100 << 10);
+    world.flush(life, &mut first);
+    world.read_each(life);
+    world.read_through(life, &second);
+    let map = life.attempt("map", || world.arena.map());
+    world.read_map(life, &map);
     // Too long for what is left in the first file.
-    world.push(run, &mut first, 700 << 10);
-    let mut dropped = world.writer(run);
-    world.push(run, &mut dropped, 50);
-    world.push(run, &mut dropped, 2000);
+    world.push(life, &mut first, 700 << 10);
+    let mut dropped = world.writer(life);
+    world.push(life, &mut dropped, 50);
+    world.push(life, &mut dropped, 2000);
     world.drop_unflushed(dropped);
-    let mut short = world.writer(run);
-    world.push(run, &mut short, 500);
-    world.finish(run, short);
-    world.finish(run, first);
-    world.finish(run, second);
-    world.read_batch(run);
-    run.attempt("advise", || map.advise(Advice::Random));
-    world.read_map(run, &map);
+    let mut short = world.writer(life);
+    world.push(life, &mut short, 500);
+    world.finish(life, short);
+    world.finish(life, first);
+    world.finish(life, second);
+    world.read_batch(life);
+    life.attempt("advise", || map.advise(Advice::Random));
+    world.read_map(life, &map);
     // Where does the next writer begin, after all of this?
-    let mut last = world.writer(run);
-    world.push(run, &mut last, 300);
-    world.finish(run, last);
+    let mut last = world.writer(life);
+    world.push(life, &mut last, 300);
+    world.finish(life, last);
 }
 
 /// A file that grew far enough for a writer's rest to be worth cutting off.
-fn giving_back(run: &mut Run, world: &mut World) {
-    let mut writer = world.writer(run);
-    world.push(run, &mut writer, 5 << 20);
-    world.push(run, &mut writer, 10);
-    world.finish(run, writer);
+fn giving_back(life: &mut Life, world: &mut World) {
+    let mut writer = world.writer(life);
+    world.push(life, &mut writer, 5 << 20);
+    world.push(life, &mut writer, 10);
+    world.finish(life, writer);
     // Whoever could not cut it off keeps it.
     let kept = world.arena.disk_bytes() > 6 << 20;
-    assert!(!kept || run.fault.after < usize::MAX, "the rest is kept");
-    let mut writer = world.writer(run);
-    world.push(run, &mut writer, 1 << 20);
-    world.push(run, &mut writer, 20);
+    assert!(!kept || !life.is_whole(), "the rest is kept");
+    let mut writer = world.writer(life);
+    world.push(life, &mut writer, 1 << 20);
+    world.push(life, &mut writer, 20);
     world.drop_unflushed(writer);
-    world.read_batch(run);
-}
-
-fn calls_of(workload: Workload) -> usize {
-    let mut run = Run::new(workload, COUNT_ONLY);
-    run.play(workload);
-    assert!(run.errors.is_empty(), "{:?}", run.errors);
-    assert!(run.calls > 10, "{}: {} calls", run.name, run.calls);
-    run.calls
-}
-
-fn campaign(sticky: bool) {
-    let mut complaints = Vec::new();
-    for workload in WORKLOADS {
-        for after in (0..calls_of(workload)).step_by(STEP) {
-            for outcome in OUTCOMES {
-                let mut run = Run::new(workload, fault(after, sticky, outcome));
-                run.play(workload);
-                assert!(run.met > 0, "{}: the fault was not met", run.name);
-                complaints.append(&mut run.complaints);
-            }
-        }
-    }
-    complaints.sort();
-    complaints.dedup();
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
-}
-
-/// One run of a workload with one fault.
-struct Run {
-    name: String,
-    fault: Fault,
-    armed: bool,
-    calls: usize,
-    met: usize,
-    /// The errors that reached the caller.
-    errors: Vec<String>,
-    /// What is wrong with an error, and does no harm.
-    complaints: Vec<String>,
-    sabotage: bool,
-    leak: bool,
-}
-
-impl Run {
-    fn new(workload: Workload, fault: Fault) -> Self {
-        Self {
-            name: format!("{}, {fault:?}", workload.name),
-            fault,
-            armed: false,
-            calls: 0,
-            met: 0,
-            errors: Vec::new(),
-            complaints: Vec::new(),
-            sabotage: false,
-            leak: false,
-        }
-    }
-
-    /// Runs the workload with the fault, and then looks at everything without it.
-    fn play(&mut self, workload: Workload) {
-        arm(self.fault);
-        self.armed = true;
-        let place = ScratchDir::builder(env!("CARGO_MANIFEST_DIR"));
-        let place = place.quota(1 << 30).min_free(1);
-        let dir = self.attempt("open a directory", || place.clone().build());
-        let arena = Arena::with_shape(&dir, workload.spread, workload.file_bytes_max).unwrap();
-        let mut world = World {
-            arena,
-            items: Vec::new(),
-            writers: 0,
-        };
-        (workload.work)(self, &mut world);
-        self.disarm();
-        if self.sabotage {
-            world.items[0].id += 1;
-        }
-        world.check(self);
-        world.read_each(self);
-        world.read_batch(self);
-        let inner = Arc::downgrade(&world.arena.inner);
-        let files: Vec<_> = world.arena.inner.shards().map(Arc::downgrade).collect();
-        let leaked = files[0].upgrade().filter(|_| self.leak);
-        drop(world);
-        let name = &self.name;
-        assert_eq!(inner.strong_count(), 0, "{name}: somebody keeps it");
-        let open = files.iter().map(Weak::strong_count).sum::<usize>();
-        assert_eq!(open, 0, "{name}: a file outlives the arena");
-        assert_eq!(dir.used_bytes(), 0, "{name}: the budget is not back");
-        drop(leaked);
-    }
-
-    /// Does what a caller does: tries again when an operation failed.
-    fn attempt<R>(&mut self, what: &str, mut operation: impl FnMut() -> Result<R>) -> R {
-        for _ in 0..TRIES {
-            match operation() {
-                Ok(result) => return result,
-                Err(refused) => self.refused(what, &refused),
-            }
-        }
-        let name = &self.name;
-        panic!("{name}: {what}: refused each time: {:?}", self.errors);
-    }
-
-    /// Looks at an error that reached the caller; a lasting fault ends with it.
-    fn refused(&mut self, what: &str, error: &Error) {
-        if self.fault.sticky {
-            self.disarm();
-        }
-        let name = format!("{}: {what}: {error}", self.name);
-        self.errors.push(name.clone());
-        assert!(error.to_string().starts_with("cannot "), "{name}");
-        let path = error.path().and_then(std::path::Path::to_str);
-        if !path.is_some_and(|path| error.to_string().contains(path)) {
-            self.complaints.push(format!("{what}: {error}: where?"));
-        }
-        match self.fault.outcome {
-            Outcome::Errno(errno) | Outcome::HalfThenErrno(errno) => {
-                let answer = error.io_error().and_then(std::io::Error::raw_os_error);
-                assert_eq!(answer, Some(errno), "{name}");
-                let kind = match errno {
-                    ENOSPC | EDQUOT => ErrorKind::StorageFull,
-                    EFBIG => ErrorKind::FileTooLarge,
-                    ENOMEM => ErrorKind::OutOfMemory,
-                    _ => ErrorKind::Io,
-                };
-                assert_eq!(error.kind(), kind, "{name}");
-            }
-            Outcome::Zero => assert_eq!(error.kind(), ErrorKind::Io, "{name}"),
-            Outcome::Short => panic!("{name}: a short transfer has to be finished"),
-        }
-    }
-
-    fn disarm(&mut self) {
-        if self.armed {
-            (self.calls, self.met) = disarm();
-            self.armed = false;
-        }
-    }
+    world.read_batch(life);
 }
 
 /// An item that was handed out.
@@ -354,23 +146,28 @@ fn bytes(id: usize, len: usize) -> &'static [u8] {
     &BYTES[id * 97..][..len]
 }
 
-fn expect(run: &Run, item: Item, found: &[u8]) {
+fn expect(life: &Life, item: Item, found: &[u8]) {
     let same = found == bytes(item.id, item.len);
-    assert!(same, "{}: {:?} reads other bytes", run.name, item.location);
+    assert!(
+        same,
+        "{}: {:?} reads other bytes",
+        life.name(),
+        item.location
+    );
 }
 
 impl World {
-    fn writer(&mut self, run: &mut Run) -> Numbered {
-        let writer = run.attempt("make a writer", || self.arena.writer());
+    fn writer(&mut self, life: &mut Life) -> Numbered {
+        let writer = life.attempt("make a writer", || self.arena.writer());
         self.writers += 1;
         let number = self.writers;
         Numbered { number, writer }
     }
 
-    fn push(&mut self, run: &mut Run, to: &mut Numbered, len: usize) {
+    fn push(&mut self, life: &mut Life, to: &mut Numbered, len: usize) {
         let id = self.items.len() + 1;
-        let name = run.name.clone();
-        let location = run.attempt("push", || {
+        let name = life.name().to_owned();
+        let location = life.attempt("push", || {
             let held = to.writer.unflushed_bytes();
             let answer = to.writer.push(bytes(id, len));
             let now = to.writer.unflushed_bytes();
@@ -384,25 +181,23 @@ impl World {
             len,
             fate: Fate::Pushed { by: to.number },
         });
-        self.check(run);
+        self.check(life);
     }
 
-    fn flush(&mut self, run: &mut Run, from: &mut Numbered) {
-        run.attempt("flush", || from.writer.flush());
+    fn flush(&mut self, life: &mut Life, from: &mut Numbered) {
+        life.attempt("flush", || from.writer.flush());
         self.becomes(from.number, Fate::Flushed);
     }
 
-    fn finish(&mut self, run: &mut Run, from: Numbered) {
+    fn finish(&mut self, life: &mut Life, from: Numbered) {
         let mut writer = from.writer;
         while let Err(refused) = writer.finish() {
-            run.refused("finish", refused.error());
-            let refused_by = &run.name;
-            assert!(run.errors.len() < TRIES, "{refused_by}: {refused}");
+            life.refused("finish", refused.error());
             writer = refused.into_writer();
-            assert!(writer.unflushed_bytes() > 0, "{refused_by}: empty");
+            assert!(writer.unflushed_bytes() > 0, "{}: empty", life.name());
         }
         self.becomes(from.number, Fate::Flushed);
-        self.check(run);
+        self.check(life);
     }
 
     fn drop_unflushed(&mut self, writer: Numbered) {
@@ -419,45 +214,45 @@ impl World {
     }
 
     /// Reads every item alone, whatever its fate.
-    fn read_each(&self, run: &mut Run) {
+    fn read_each(&self, life: &mut Life) {
         for item in self.items.iter().copied() {
-            let found = run.attempt("get", || match self.arena.get(item.location) {
+            let found = life.attempt("get", || match self.arena.get(item.location) {
                 Err(refused) if refused.kind() == ErrorKind::NotFlushed => Ok(None),
                 answer => answer.map(Some),
             });
             match found {
-                Some(found) => expect(run, item, &found),
-                None => assert_ne!(item.fate, Fate::Flushed, "{}: it was flushed", run.name),
+                Some(found) => expect(life, item, &found),
+                None => assert_ne!(item.fate, Fate::Flushed, "{}: it was flushed", life.name()),
             }
         }
     }
 
     /// Reads all that a writer pushed, through that writer.
-    fn read_through(&self, run: &mut Run, writer: &Numbered) {
+    fn read_through(&self, life: &mut Life, writer: &Numbered) {
         let mine = Fate::Pushed { by: writer.number };
         for item in self.items.iter().copied().filter(|item| item.fate == mine) {
             let mut found = Vec::new();
-            run.attempt("read what is not flushed", || {
+            life.attempt("read what is not flushed", || {
                 let answer = writer.writer.get_into(item.location, &mut found);
                 assert!(answer.is_ok() || found.is_empty(), "{item:?}: half of it");
                 answer
             });
-            expect(run, item, &found);
+            expect(life, item, &found);
         }
     }
 
-    fn read_map(&self, run: &mut Run, map: &ArenaMap) {
+    fn read_map(&self, life: &mut Life, map: &ArenaMap) {
         for item in self.flushed() {
-            let found = run.attempt("read through a map", || map.get(item.location));
-            expect(run, item, found);
+            let found = life.attempt("read through a map", || map.get(item.location));
+            expect(life, item, found);
         }
     }
 
-    fn read_batch(&self, run: &mut Run) {
+    fn read_batch(&self, life: &mut Life) {
         let items = self.flushed();
         let locations: Vec<Location> = items.iter().map(|item| item.location).collect();
-        let name = run.name.clone();
-        run.attempt("read a batch", || {
+        let name = life.name().to_owned();
+        life.attempt("read a batch", || {
             let mut times = vec![0; items.len()];
             self.arena.get_many(&locations, |index, found| {
                 let same = found == bytes(items[index].id, items[index].len);
@@ -475,26 +270,30 @@ impl World {
     }
 
     /// Compares the books with the files.
-    fn check(&self, run: &Run) {
+    fn check(&self, life: &Life) {
         let mut claimed = 0;
         for shard in self.arena.inner.shards() {
             let len = shard.file.sys().len().unwrap();
             let noted = shard.file.claimed_bytes();
             let used = shard.len_bytes();
-            assert!(used <= noted, "{}: {used} bytes of {noted}", run.name);
+            assert!(used <= noted, "{}: {used} bytes of {noted}", life.name());
             // Only a fault that lasts can also hit the call that undoes half a growth.
-            let undone = len == noted || (run.fault.sticky && len > noted);
-            assert!(undone, "{}: {len} bytes, {noted} claimed", run.name);
+            let undone = len == noted || (!life.is_single() && len > noted);
+            assert!(undone, "{}: {len} bytes, {noted} claimed", life.name());
             let on_disk = shard.file.sys().disk_bytes().unwrap();
-            assert!(on_disk >= noted, "{}: {on_disk} of {noted}", run.name);
+            assert!(on_disk >= noted, "{}: {on_disk} of {noted}", life.name());
             claimed += noted;
         }
         let budget = self.arena.dir().used_bytes();
-        assert_eq!(budget, claimed, "{}: the budget differs", run.name);
+        assert_eq!(budget, claimed, "{}: the budget differs", life.name());
         let flushed: usize = self.flushed().iter().map(|item| item.len).sum();
         let pushed: usize = self.items.iter().map(|item| item.len).sum();
         let possible = flushed as u64..=pushed as u64;
         let len = self.arena.len_bytes();
-        assert!(possible.contains(&len), "{}: {len} {possible:?}", run.name);
+        assert!(
+            possible.contains(&len),
+            "{}: {len} {possible:?}",
+            life.name()
+        );
     }
 }

@@ -4,6 +4,8 @@
 pub(crate) mod addresses;
 pub(crate) mod advice;
 pub(crate) mod blocks;
+#[cfg(test)]
+pub(crate) mod campaign;
 pub(crate) mod dir;
 pub(crate) mod file;
 pub(crate) mod growth;

@@ -5,7 +5,6 @@
 //! met. Everything else goes to the real implementation. The plan belongs to a thread, so tests
 //! run side by side.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::{CStr, OsStr};
 use std::io;
@@ -15,111 +14,30 @@ use std::path::Path;
 use std::ptr::NonNull;
 
 use crate::sys::backend;
+use crate::sys::plan::{Counted, Transfer, check, next, transfer, whole};
+pub(crate) use crate::sys::plan::{Fault, Outcome, arm, disarm};
 use crate::sys::ring;
 use crate::sys::{Access, Alignment, FileSystem, Finished, Hint, Read};
-
-/// What happens to the chosen call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The call does nothing and fails with this error number.
-    Errno(i32),
-    /// The call does half of its work and fails with this error number, as `fallocate` does on a
-    /// full ext4 (linux-facts G3). Calls that cannot be done by halves just fail.
-    HalfThenErrno(i32),
-    /// A transfer moves half of the bytes, at least one; other calls work.
-    Short,
-    /// A transfer moves no byte and reports that; other calls work.
-    Zero,
-}
-
-/// Which call meets which outcome.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Fault {
-    /// How many calls work before.
-    pub(crate) after: usize,
-    /// Whether all later calls meet the outcome too.
-    pub(crate) sticky: bool,
-    pub(crate) outcome: Outcome,
-}
-
-#[derive(Debug, Default)]
-struct Plan {
-    fault: Option<Fault>,
-    calls: usize,
-    met: usize,
-}
-
-thread_local! {
-    static PLAN: RefCell<Plan> = RefCell::default();
-}
-
-/// Plans a fault for the calls of this thread from now on.
-pub(crate) fn arm(fault: Fault) {
-    PLAN.with_borrow_mut(|plan| {
-        *plan = Plan {
-            fault: Some(fault),
-            ..Plan::default()
-        }
-    });
-}
-
-/// Ends the plan; returns how many calls it saw and how many of them met the fault.
-pub(crate) fn disarm() -> (usize, usize) {
-    PLAN.with_borrow_mut(|plan| {
-        let plan = std::mem::take(plan);
-        (plan.calls, plan.met)
-    })
-}
-
-/// Counts one call and says what is to happen to it.
-fn next() -> Option<Outcome> {
-    PLAN.with_borrow_mut(|plan| {
-        let fault = plan.fault?;
-        let call = plan.calls;
-        plan.calls = plan.calls.saturating_add(1);
-        let hit = call == fault.after || (fault.sticky && call > fault.after);
-        if hit {
-            plan.met = plan.met.saturating_add(1);
-        }
-        hit.then_some(fault.outcome)
-    })
-}
-
-/// For calls that work or fail as a whole.
-fn check() -> io::Result<()> {
-    match next() {
-        Some(Outcome::Errno(errno) | Outcome::HalfThenErrno(errno)) => {
-            Err(io::Error::from_raw_os_error(errno))
-        }
-        Some(Outcome::Short | Outcome::Zero) | None => Ok(()),
-    }
-}
-
-/// For transfers: how many of `len` bytes to move.
-fn transfer(len: usize) -> io::Result<usize> {
-    match next() {
-        Some(Outcome::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),
-        Some(Outcome::HalfThenErrno(_) | Outcome::Short) => Ok((len / 2).max(1).min(len)),
-        Some(Outcome::Zero) => Ok(0),
-        None => Ok(len),
-    }
-}
 
 /// A directory whose calls can fail.
 #[derive(Debug)]
 pub(crate) struct Dir {
-    inner: backend::Dir,
+    inner: Counted<backend::Dir>,
 }
 
 impl Dir {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         check()?;
-        backend::Dir::open(path).map(|inner| Self { inner })
+        backend::Dir::open(path).map(|dir| Self {
+            inner: Counted::file(dir),
+        })
     }
 
     pub(crate) fn open_c(path: &CStr) -> io::Result<Self> {
         check()?;
-        backend::Dir::open_c(path).map(|inner| Self { inner })
+        backend::Dir::open_c(path).map(|dir| Self {
+            inner: Counted::file(dir),
+        })
     }
 
     pub(crate) fn is_ram_backed(&self) -> io::Result<bool> {
@@ -134,22 +52,22 @@ impl Dir {
 
     pub(crate) fn create_unnamed(&self) -> io::Result<File> {
         check()?;
-        self.inner.create_unnamed().map(|inner| File { inner })
+        self.inner.create_unnamed().map(File::new)
     }
 
     pub(crate) fn create_linkable(&self) -> io::Result<File> {
         check()?;
-        self.inner.create_linkable().map(|inner| File { inner })
+        self.inner.create_linkable().map(File::new)
     }
 
     pub(crate) fn create_named(&self, name: &OsStr) -> io::Result<File> {
         check()?;
-        self.inner.create_named(name).map(|inner| File { inner })
+        self.inner.create_named(name).map(File::new)
     }
 
     pub(crate) fn open_named(&self, name: &OsStr) -> io::Result<File> {
         check()?;
-        self.inner.open_named(name).map(|inner| File { inner })
+        self.inner.open_named(name).map(File::new)
     }
 
     pub(crate) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
@@ -186,24 +104,29 @@ impl Dir {
 /// A file whose calls can fail.
 #[derive(Debug)]
 pub(crate) struct File {
-    inner: backend::File,
+    inner: Counted<backend::File>,
 }
 
 impl File {
+    fn new(file: backend::File) -> Self {
+        let inner = Counted::file(file);
+        Self { inner }
+    }
+
     pub(crate) fn shared(self) -> Self {
-        let inner = self.inner.shared();
+        let inner = self.inner.map(backend::File::shared);
         Self { inner }
     }
 
     pub(crate) fn share(&self) -> io::Result<Self> {
-        let inner = self.inner.share()?;
+        let shared = self.inner.share()?;
+        let inner = self.inner.beside(shared);
         Ok(Self { inner })
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     pub(crate) fn from_std(file: std::fs::File) -> Self {
-        let inner = backend::File::from_std(file);
-        Self { inner }
+        Self::new(backend::File::from_std(file))
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
@@ -213,59 +136,57 @@ impl File {
     }
 
     pub(crate) fn read_at(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
-        let len = transfer(buffer.len())?;
-        if len == 0 {
-            return Ok(0);
+        match transfer(buffer.len(), false)? {
+            Transfer::Do(len) => self.inner.read_at(&mut buffer[..len], offset),
+            Transfer::Say(len) => Ok(len),
         }
-        self.inner.read_at(&mut buffer[..len], offset)
     }
 
     pub(crate) fn read_over(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let len = transfer(buffer.len())?;
-        if len == 0 {
-            return Ok(0);
+        match transfer(buffer.len(), true)? {
+            Transfer::Do(len) => self.inner.read_over(&mut buffer[..len], offset),
+            Transfer::Say(len) => Ok(len),
         }
-        self.inner.read_over(&mut buffer[..len], offset)
     }
 
     pub(crate) fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let len = transfer(buffer.len())?;
-        if len == 0 {
-            return Ok(0);
+        match transfer(buffer.len(), true)? {
+            Transfer::Do(len) => self.inner.read_cached(&mut buffer[..len], offset),
+            Transfer::Say(len) => Ok(len),
         }
-        self.inner.read_cached(&mut buffer[..len], offset)
     }
 
     pub(crate) fn open_direct(&self) -> io::Result<(Self, Alignment)> {
         check()?;
-        let (inner, alignment) = self.inner.open_direct()?;
+        let (file, alignment) = self.inner.open_direct()?;
+        let inner = self.inner.beside(file);
         Ok((Self { inner }, alignment))
     }
 
     pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let len = transfer(bytes.len())?;
-        if len == 0 {
-            return Ok(0);
+        match transfer(bytes.len(), true)? {
+            Transfer::Do(len) => self.inner.write_at(&bytes[..len], offset),
+            Transfer::Say(len) => Ok(len),
         }
-        self.inner.write_at(&bytes[..len], offset)
     }
 
     pub(crate) fn copy_from(&self, source: &Self, offset: u64, len: usize) -> io::Result<usize> {
-        let len = transfer(len)?;
-        if len == 0 {
-            return Ok(0);
+        match transfer(len, true)? {
+            Transfer::Do(len) => self.inner.copy_from(&source.inner, offset, len),
+            Transfer::Say(len) => Ok(len),
         }
-        self.inner.copy_from(&source.inner, offset, len)
     }
 
     pub(crate) fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        match next() {
+        match next(false) {
             Some(Outcome::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),
             Some(Outcome::HalfThenErrno(errno)) => {
                 self.inner.allocate(offset, (len / 2).max(1))?;
                 Err(io::Error::from_raw_os_error(errno))
             }
-            Some(Outcome::Short | Outcome::Zero) | None => self.inner.allocate(offset, len),
+            Some(Outcome::Short | Outcome::Zero | Outcome::Lie) | None => {
+                self.inner.allocate(offset, len)
+            }
         }
     }
 
@@ -275,7 +196,9 @@ impl File {
     }
 
     pub(crate) fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
-        check()?;
+        if !whole(true)? {
+            return Ok(());
+        }
         self.inner.punch(offset, len)
     }
 
@@ -335,13 +258,13 @@ impl Ring {
     }
 
     pub(crate) fn push(&mut self, file: &File, mut read: Read) -> Result<(), Read> {
-        let result = match transfer(read.len) {
-            Ok(0) if read.len > 0 => Ok(0),
-            Ok(len) => {
+        let result = match transfer(read.len, true) {
+            Ok(Transfer::Do(len)) => {
                 read.len = len;
                 return self.inner.push(&file.inner, read);
             }
-            failed => failed,
+            Ok(Transfer::Say(len)) => Ok(len),
+            Err(refused) => Err(refused),
         };
         self.failed.push_back(Finished { read, result });
         Ok(())
@@ -369,7 +292,7 @@ impl Ring {
 /// A range of addresses whose calls can fail.
 #[derive(Debug)]
 pub(crate) struct Space {
-    inner: backend::Space,
+    inner: Counted<backend::Space>,
 }
 
 #[expect(
@@ -379,7 +302,9 @@ pub(crate) struct Space {
 impl Space {
     pub(crate) fn reserve(len: usize, align: usize) -> io::Result<Self> {
         check()?;
-        backend::Space::reserve(len, align).map(|inner| Self { inner })
+        backend::Space::reserve(len, align).map(|space| Self {
+            inner: Counted::space(space),
+        })
     }
 
     pub(crate) fn base(&self) -> NonNull<u8> {

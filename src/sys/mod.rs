@@ -53,6 +53,8 @@ pub(crate) mod buffer;
 
 #[cfg(test)]
 pub(crate) mod fault;
+#[cfg(test)]
+pub(crate) mod plan;
 
 #[cfg(not(test))]
 pub(crate) use self::backend::{Dir, File, Space};

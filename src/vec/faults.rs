@@ -1,8 +1,5 @@
-//! The fault campaign of the vector: every system call of a long life fails in every way, once and
-//! for good, and the vector keeps being the `Vec` that its model is.
-//!
-//! What fails is tried again, as by a caller that freed space; a lasting fault ends with the first
-//! error that it causes. A failure names the element, the fault and the step.
+//! The fault campaign of the vector: it keeps being the `Vec` that its model is, whatever call
+//! fails.
 #![expect(
     clippy::arithmetic_side_effects,
     reason = "a panic in a test is a failed test"
@@ -12,23 +9,62 @@ use std::cell::Cell;
 use std::fmt::Debug;
 use std::ops::Range;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::storage::advice::Advice;
+use crate::storage::campaign::{Campaign, Life};
 use crate::storage::dir::ScratchDir;
 use crate::storage::growth::WINDOW_BYTES_MIN as WINDOW;
-use crate::sys::fault::{Fault, Outcome, arm, disarm};
 use crate::vec::DiskVec;
 
-const EINTR: i32 = 4;
-const EIO: i32 = 5;
-const ENOMEM: i32 = 12;
-const EFBIG: i32 = 27;
-const ENOSPC: i32 = 28;
-const EOPNOTSUPP: i32 = 95;
-const EDQUOT: i32 = 122;
+#[test]
+fn elements_that_own_memory_live_once_whatever_call_fails() {
+    Campaign::new("vec, owners", 120, live::<Owner>)
+        .without_lies()
+        .plants("another element", "at pop, the elements differ")
+        .plants("a leaked element", "elements are alive")
+        .run();
+}
 
-/// How often a caller tries again before it gives up.
-const TRIES: usize = 6;
+#[test]
+fn numbers_stay_what_they_are_whatever_call_fails() {
+    Campaign::new("vec, numbers", 40, live::<u64>)
+        .plants("another element", "at pop, the elements differ")
+        .run();
+}
+
+/// Lives the life of a vector, and looks at its end.
+fn live<T: Element>(life: &mut Life) {
+    OWNERS.set(0);
+    let dir = life.scratch_dir();
+    let mut run = Run::<T> {
+        name: format!("{}, {}", std::any::type_name::<T>(), life.name()),
+        life,
+        vec: DiskVec::new_in(&dir),
+        dir,
+        model: Vec::new(),
+    };
+    run.live();
+    let Run {
+        name,
+        life,
+        dir,
+        vec,
+        model,
+    } = run;
+    // The rest of the vector goes while the fault may still be armed.
+    let mut elements = vec.into_iter();
+    let first: Vec<T> = elements.by_ref().take(model.len() / 2).collect();
+    let same = first == model[..model.len() / 2];
+    assert!(same, "{name}: at the end, the elements differ");
+    if life.is_planted("a leaked element") {
+        // Nothing is leaked, so that whoever looks for leaks finds none.
+        OWNERS.set(OWNERS.get() + 1);
+    }
+    drop((first, elements, model));
+    let alive = T::alive().unwrap_or(0);
+    assert_eq!(alive, 0, "{name}: so many elements are alive");
+    assert_eq!(dir.used_bytes(), 0, "{name}: the budget is not back");
+}
 
 /// Windows that are more than the addresses reserved at first, in a back end that has few.
 const MOVING_WINDOWS: usize = if cfg!(any(miri, heap_backend)) { 16 } else { 1 };
@@ -103,85 +139,18 @@ impl Drop for Owner {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sabotage {
-    None,
-    Difference,
-    Leak,
-}
-
-/// A life of a vector with one fault.
-struct Run<T: Element> {
+/// A life of a vector.
+struct Run<'life, T: Element> {
     name: String,
-    fault: Fault,
-    /// Armed when the first error surfaces.
-    second: Option<Fault>,
-    armed: bool,
-    calls: usize,
-    met: usize,
-    errors: Vec<String>,
+    life: &'life mut Life,
     dir: ScratchDir,
     vec: DiskVec<T>,
     model: Vec<T>,
-    sabotage: Sabotage,
 }
 
-impl<T: Element> Run<T> {
-    fn new(fault: Fault) -> Self {
-        let dir = dir();
-        Self {
-            name: format!("{}, {fault:?}", std::any::type_name::<T>()),
-            fault,
-            second: None,
-            armed: false,
-            calls: 0,
-            met: 0,
-            errors: Vec::new(),
-            vec: DiskVec::new_in(&dir),
-            dir,
-            model: Vec::new(),
-            sabotage: Sabotage::None,
-        }
-    }
-
-    /// Runs the life and its end; returns the errors that surfaced.
-    fn play(mut self) -> Vec<String> {
-        self.live();
-        let Self {
-            name,
-            dir,
-            vec,
-            model,
-            ..
-        } = self;
-        // The rest of the vector goes while the fault may still be armed.
-        let mut elements = vec.into_iter();
-        let first: Vec<T> = elements.by_ref().take(model.len() / 2).collect();
-        assert!(
-            first == model[..model.len() / 2],
-            "{name}: at the end, the elements differ"
-        );
-        if self.sabotage == Sabotage::Leak {
-            // Nothing is leaked, so that whoever looks for leaks finds none.
-            OWNERS.set(OWNERS.get() + 1);
-        }
-        drop((first, elements, model));
-        let met = self.met + disarm().1;
-        assert!(
-            met > 0 || self.sabotage != Sabotage::None,
-            "{name}: the fault was not met"
-        );
-        let alive = T::alive().unwrap_or(0);
-        OWNERS.set(0);
-        assert_eq!(alive, 0, "{name}: so many elements are alive");
-        assert_eq!(dir.used_bytes(), 0, "{name}: the budget is not back");
-        self.errors
-    }
-
+impl<T: Element> Run<'_, T> {
     /// Does everything that a vector can do.
     fn live(&mut self) {
-        arm(self.fault);
-        self.armed = true;
         // Memory, a file, windows that are replaced and that slide.
         self.try_extend(0..3);
         self.try_extend(3..elements::<T>(WINDOW) - 5);
@@ -244,26 +213,22 @@ impl<T: Element> Run<T> {
 
     /// Does what a caller does: tries again when an operation failed, which changed no element.
     fn attempt<R>(&mut self, what: &str, operation: impl Fn(&mut Self) -> Result<R>) -> R {
-        for _ in 0..TRIES {
+        loop {
             match operation(self) {
                 Ok(result) => return result,
                 Err(refused) => {
-                    self.refused(what, &refused);
+                    self.life.refused(what, &refused);
                     self.check(what);
                 }
             }
         }
-        panic!(
-            "{}: {what}: refused {TRIES} times: {:?}",
-            self.name, self.errors
-        );
     }
 
     /// As [`attempt`](Self::attempt), for what is refused for good after a sync failed.
     fn attempt_sync(&mut self, what: &str, operation: impl Fn(&mut Self) -> Result<()>) {
         self.attempt(what, |run| match operation(run) {
             Err(refused) if refused.to_string().contains("an earlier sync failed") => {
-                let met = run.errors.iter().any(|error| error.contains("cannot sync"));
+                let met = run.life.errors().any(|error| error.contains("cannot sync"));
                 assert!(met, "{}: {what}: no sync failed: {refused}", run.name);
                 Ok(())
             }
@@ -278,44 +243,11 @@ impl<T: Element> Run<T> {
             let before = (run.vec.disk_bytes(), run.vec.capacity());
             let result = operation(run);
             let after = (run.vec.disk_bytes(), run.vec.capacity());
-            if result.is_err() && !run.fault.sticky {
+            if result.is_err() && run.life.is_single() {
                 assert_eq!(after, before, "{}: {what}: it keeps space", run.name);
             }
             result
         })
-    }
-
-    fn refused(&mut self, what: &str, error: &Error) {
-        let name = format!("{}: {what}: {error}", self.name);
-        assert!(error.to_string().starts_with("cannot "), "{name}");
-        if self.fault.sticky {
-            self.disarm();
-        }
-        let second = self.second.take();
-        let expected = match self.fault.outcome {
-            Outcome::Errno(ENOSPC | EDQUOT) | Outcome::HalfThenErrno(_) => ErrorKind::StorageFull,
-            Outcome::Errno(EFBIG) => ErrorKind::FileTooLarge,
-            Outcome::Errno(ENOMEM) => ErrorKind::OutOfMemory,
-            Outcome::Errno(_) | Outcome::Zero => ErrorKind::Io,
-            Outcome::Short => panic!("{name}: a short transfer has to be finished"),
-        };
-        let is_second = self.name.ends_with("then another") && error.kind() == ErrorKind::Io;
-        assert!(error.kind() == expected || is_second, "{name}");
-        self.errors.push(name);
-        if let Some(second) = second {
-            self.name = format!("{}, {second:?}, then another", self.name);
-            self.fault.sticky = true;
-            self.armed = true;
-            arm(second);
-        }
-    }
-
-    fn disarm(&mut self) {
-        if self.armed {
-            let (calls, met) = disarm();
-            (self.calls, self.met) = (self.calls + calls, self.met + met);
-            self.armed = false;
-        }
     }
 
     /// Compares the vector with its model, and the books with each other.
@@ -336,17 +268,17 @@ impl<T: Element> Run<T> {
     fn try_extend(&mut self, numbers: Range<usize>) {
         let mut left: Vec<T> = numbers.map(|number| T::make(number as u64)).collect();
         let goal = self.model.len() + left.len();
-        for _ in 0..TRIES {
+        loop {
             let extended = self.vec.try_extend(left.iter().cloned());
             let appended = self.vec.len() - self.model.len();
             self.model.extend(left.drain(..appended));
             match extended {
                 Ok(()) => break,
-                Err(refused) => self.refused("try_extend", &refused),
+                Err(refused) => self.life.refused("try_extend", &refused),
             }
             assert!(self.vec == self.model, "{}: try_extend", self.name);
         }
-        assert_eq!(self.vec.len(), goal, "{}: {:?}", self.name, self.errors);
+        assert_eq!(self.vec.len(), goal, "{}: too many", self.name);
     }
 
     fn grow(&mut self, count: usize) {
@@ -368,7 +300,7 @@ impl<T: Element> Run<T> {
     }
 
     fn push_within_capacity(&mut self) {
-        for _ in 0..TRIES {
+        loop {
             if self.vec.capacity() == self.vec.len() {
                 self.attempt_growth("reserve", |run| run.vec.reserve(1));
             }
@@ -382,11 +314,8 @@ impl<T: Element> Run<T> {
             assert!(pushed == Err(T::make(2)), "{}: another", self.name);
             drop(pushed);
             self.check("push_within_capacity");
-            if self.fault.sticky {
-                self.disarm();
-            }
+            self.life.gave_up("push_within_capacity");
         }
-        panic!("{}: nothing can be pushed", self.name);
     }
 
     fn insert(&mut self, from_end: usize) {
@@ -398,13 +327,12 @@ impl<T: Element> Run<T> {
 
     fn extend_from_slice(&mut self, count: usize) {
         let more: Vec<T> = (0..count).map(|number| T::make(number as u64)).collect();
-        for tried in 0.. {
+        loop {
             let extended = self.vec.extend_from_slice(&more);
             match extended {
                 Ok(()) => break,
-                Err(refused) => self.refused("extend_from_slice", &refused),
+                Err(refused) => self.life.refused("extend_from_slice", &refused),
             }
-            assert!(tried < TRIES, "{}: {:?}", self.name, self.errors);
             assert!(self.vec == self.model, "{}: half of it", self.name);
         }
         self.model.extend(more);
@@ -414,7 +342,7 @@ impl<T: Element> Run<T> {
     fn append(&mut self, count: usize) {
         let more: Vec<T> = (0..count).map(|number| T::make(number as u64)).collect();
         let mut other = DiskVec::new_in(&self.dir);
-        for tried in 0.. {
+        loop {
             let done = if other.is_empty() {
                 other.extend_from_slice(&more)
             } else {
@@ -422,9 +350,8 @@ impl<T: Element> Run<T> {
             };
             match done.and_then(|()| self.vec.append(&mut other)) {
                 Ok(()) => break,
-                Err(refused) => self.refused("append", &refused),
+                Err(refused) => self.life.refused("append", &refused),
             }
-            assert!(tried < TRIES, "{}: {:?}", self.name, self.errors);
             assert!(self.vec == self.model, "{}: half of it", self.name);
             assert!(other.is_empty() || other == more, "{}: not all", self.name);
         }
@@ -458,7 +385,7 @@ impl<T: Element> Run<T> {
     }
 
     fn pop(&mut self) {
-        if self.sabotage == Sabotage::Difference {
+        if self.life.is_planted("another element") {
             self.model[0] = T::make(77);
         }
         self.both("pop", DiskVec::pop, Vec::pop);
@@ -479,129 +406,7 @@ impl<T: Element> Run<T> {
     }
 }
 
-/// Returns a directory for many short lives: in memory, where there is one.
-fn dir() -> ScratchDir {
-    let in_memory = ScratchDir::builder("/dev/shm").allow_ram(true).build();
-    in_memory.unwrap_or_else(|_none| ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap())
-}
-
 /// Returns how many elements take this many bytes.
 fn elements<T>(bytes: usize) -> usize {
     bytes / size_of::<T>()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What every call meets.
-    const CORE: [(Outcome, bool); 4] = [
-        (Outcome::Errno(ENOSPC), false),
-        (Outcome::Errno(EIO), false),
-        (Outcome::Errno(EIO), true),
-        (Outcome::Errno(ENOMEM), false),
-    ];
-
-    /// What every call meets some of.
-    const MORE: [Outcome; 7] = [
-        Outcome::Errno(ENOMEM),
-        Outcome::Errno(EDQUOT),
-        Outcome::Errno(EFBIG),
-        Outcome::Errno(EOPNOTSUPP),
-        Outcome::HalfThenErrno(ENOSPC),
-        Outcome::Short,
-        Outcome::Zero,
-    ];
-
-    #[test]
-    fn every_call_may_fail() {
-        campaign::<Owner>(&CORE, 1);
-    }
-
-    /// One of 14 faults for each call: all of them together take minutes without optimization.
-    #[test]
-    fn calls_may_fail_in_every_way() {
-        let faults = [
-            MORE.map(|outcome| (outcome, false)),
-            MORE.map(|outcome| (outcome, true)),
-        ];
-        campaign::<Owner>(faults.as_flattened(), 14);
-    }
-
-    /// One of four outcomes for each call, since it takes many numbers to fill a window.
-    #[test]
-    fn every_call_may_fail_with_numbers_in_the_vector() {
-        campaign::<u64>(&CORE, 4);
-    }
-
-    #[test]
-    fn an_interrupted_call_is_made_again() {
-        let mut surfaced = Vec::new();
-        for after in 0..calls_of::<Owner>() {
-            let run = Run::<Owner>::new(fault(after, Outcome::Errno(EINTR), false));
-            surfaced.append(&mut run.play());
-        }
-        assert!(surfaced.is_empty(), "{}", surfaced.join("\n"));
-    }
-
-    /// While a failure is mended, another call fails.
-    #[test]
-    fn a_second_fault_may_follow_the_first_error() {
-        for after in 0..calls_of::<Owner>() {
-            let second = after % 5;
-            let outcome = [Outcome::Errno(ENOSPC), Outcome::Errno(EIO)][after / 5 % 2];
-            let mut run = Run::<Owner>::new(fault(after, outcome, true));
-            run.second = Some(fault(second, Outcome::Errno(EIO), second % 2 == 1));
-            run.play();
-        }
-    }
-
-    #[test]
-    #[should_panic(expected = "at pop, the elements differ")]
-    fn a_planted_difference_is_found() {
-        let mut run = Run::<Owner>::new(fault(usize::MAX, Outcome::Zero, false));
-        run.sabotage = Sabotage::Difference;
-        run.play();
-    }
-
-    #[test]
-    #[should_panic(expected = "elements are alive")]
-    fn a_planted_leak_is_found() {
-        let mut run = Run::<Owner>::new(fault(usize::MAX, Outcome::Zero, false));
-        run.sabotage = Sabotage::Leak;
-        run.play();
-    }
-
-    fn fault(after: usize, outcome: Outcome, sticky: bool) -> Fault {
-        Fault {
-            after,
-            sticky,
-            outcome,
-        }
-    }
-
-    /// Counts the calls of a life in which nothing fails.
-    fn calls_of<T: Element>() -> usize {
-        let mut run = Run::<T>::new(fault(usize::MAX, Outcome::Zero, false));
-        run.live();
-        run.disarm();
-        assert!(run.errors.is_empty(), "{:?}", run.errors);
-        assert!(run.calls > 60, "only {} calls", run.calls);
-        run.calls
-    }
-
-    /// Lets each call meet every `thinned`-th fault, another for each call.
-    fn campaign<T: Element>(faults: &[(Outcome, bool)], thinned: usize) {
-        let calls = calls_of::<T>();
-        let (mut runs, mut errors) = (0, 0);
-        for after in 0..calls {
-            for (outcome, sticky) in faults.iter().skip(after % thinned).step_by(thinned) {
-                let run = Run::<T>::new(fault(after, *outcome, *sticky));
-                errors += run.play().len();
-                runs += 1;
-            }
-        }
-        println!("{calls} calls, {runs} faults, {errors} errors that surfaced");
-        assert!(errors > runs / 3, "{runs} faults, only {errors} errors");
-    }
 }

@@ -1,8 +1,5 @@
-//! The fault campaign of the blocks: system calls of a long life fail in every way, once and for
-//! good, and every block keeps the bytes of its shadow copy.
-//!
-//! What fails is tried again, as by a caller that freed space; a lasting fault ends with the first
-//! refusal that it causes. A failure names the fault and the step.
+//! The fault campaign of the blocks: every block keeps the bytes of its shadow copy, whatever call
+//! fails.
 #![expect(
     unsafe_code,
     clippy::arithmetic_side_effects,
@@ -13,32 +10,17 @@ use std::alloc::Layout;
 use std::ptr::NonNull;
 
 use crate::storage::blocks::Blocks;
+use crate::storage::campaign::{Campaign, Life};
 use crate::storage::dir::ScratchDir;
 use crate::storage::scratch::ScratchFile;
-use crate::sys::fault::{Fault, Outcome, arm, disarm};
 
-const EINTR: i32 = 4;
-const EIO: i32 = 5;
-const ENOMEM: i32 = 12;
-const EFBIG: i32 = 27;
-const ENOSPC: i32 = 28;
-const EOPNOTSUPP: i32 = 95;
-
-/// Nine ways in which a call can go wrong.
-const OUTCOMES: [Outcome; 9] = [
-    Outcome::Errno(EINTR),
-    Outcome::Errno(EIO),
-    Outcome::Errno(ENOMEM),
-    Outcome::Errno(EFBIG),
-    Outcome::Errno(ENOSPC),
-    Outcome::Errno(EOPNOTSUPP),
-    Outcome::HalfThenErrno(ENOSPC),
-    Outcome::Short,
-    Outcome::Zero,
-];
-
-/// How often a caller tries again before it gives up.
-const TRIES: usize = 6;
+#[test]
+fn blocks_keep_their_bytes_whatever_call_fails() {
+    Campaign::new("blocks", 100, live)
+        .plants("another byte", "differs")
+        .plants("a leaked block", "are left")
+        .run();
+}
 
 /// The size of large blocks, just above that of whole ones.
 const LARGE: usize = 1200 << 10;
@@ -50,23 +32,9 @@ struct Held {
     shadow: Vec<u8>,
 }
 
-/// What the harness plants to see whether it finds it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sabotage {
-    None,
-    /// A byte of a block is another.
-    Byte,
-    /// A block is not taken back.
-    Leak,
-}
-
-/// A life of blocks with one fault.
-struct Run {
-    name: String,
-    fault: Fault,
-    armed: bool,
-    calls: usize,
-    met: usize,
+/// A life of blocks.
+struct Run<'life> {
+    life: &'life mut Life,
     dir: ScratchDir,
     blocks: Blocks,
     held: Vec<Held>,
@@ -77,70 +45,57 @@ fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).unwrap()
 }
 
-impl Run {
-    fn new(fault: Fault) -> Self {
-        let dir = ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let name = format!("{fault:?}");
-        let mut tries = 0;
-        let (mut calls, mut met, mut armed) = (0, 0, true);
-        arm(fault);
+/// Lives, and gives everything back.
+fn live(life: &mut Life) {
+    let mut run = Run::new(life);
+    run.live();
+    if run.life.is_planted("another byte") {
+        *run.held[3].shadow.last_mut().unwrap() ^= 1;
+    }
+    run.check("the end");
+    if run.life.is_planted("a leaked block") {
+        run.held.pop();
+    }
+    // While the fault may still be armed.
+    while !run.held.is_empty() {
+        run.free(0);
+    }
+    run.life.disarm();
+    // A lasting error keeps space from being given back; then nobody uses it again.
+    let lasting = !run.life.is_single();
+    let claimed = run.blocks.claimed_bytes();
+    let (unit, name) = (64 << 10, run.life.name());
+    // One empty run of each class that was used.
+    let kept = claimed % unit == 0 && claimed <= 8 * unit;
+    assert!(kept || lasting, "{name}: {claimed} bytes are left");
+    drop(run.blocks);
+    assert_eq!(run.dir.used_bytes(), 0, "{name}: the budget");
+}
+
+impl<'life> Run<'life> {
+    fn new(life: &'life mut Life) -> Self {
+        let dir = life.scratch_dir();
         let blocks = loop {
-            let made = ScratchFile::create(&dir).ok();
-            if let Some(blocks) = made.and_then(|file| Blocks::over(file).ok()) {
+            let file = life.attempt("create", || ScratchFile::create(&dir));
+            if let Ok(blocks) = Blocks::over(file) {
                 blocks.set_folds(true);
                 break blocks;
             }
-            assert!(tries < TRIES, "{name}: refused {TRIES} times");
-            tries += 1;
-            if fault.sticky && armed {
-                (calls, met) = disarm();
-                armed = false;
-            }
-            assert_eq!(dir.used_bytes(), 0, "{name}: the budget is not back");
+            life.gave_up("map");
+            assert_eq!(
+                dir.used_bytes(),
+                0,
+                "{}: the budget is not back",
+                life.name()
+            );
         };
         Self {
-            name,
-            fault,
-            armed,
-            calls,
-            met,
+            life,
             dir,
             blocks,
             held: Vec::new(),
             number: 0,
         }
-    }
-
-    /// Lives, and gives everything back; returns how many calls there were.
-    fn play(mut self, sabotage: Sabotage) -> usize {
-        self.live();
-        if sabotage == Sabotage::Byte {
-            *self.held[3].shadow.last_mut().unwrap() ^= 1;
-        }
-        self.check("the end");
-        if sabotage == Sabotage::Leak {
-            self.held.pop();
-        }
-        // While the fault may still be armed.
-        while !self.held.is_empty() {
-            self.free(0);
-        }
-        self.disarm();
-        // A lasting error keeps space from being given back; then nobody uses it again.
-        let lasting = self.fault.sticky && matches!(self.fault.outcome, Outcome::Errno(_));
-        let claimed = self.blocks.claimed_bytes();
-        let (unit, name) = (64 << 10, &self.name);
-        // One empty run of each class that was used.
-        let kept = claimed % unit == 0 && claimed <= 8 * unit;
-        assert!(kept || lasting, "{name}: {claimed} bytes are left");
-        assert!(
-            self.met > 0 || self.fault.after > self.calls,
-            "{}",
-            self.name
-        );
-        drop(self.blocks);
-        assert_eq!(self.dir.used_bytes(), 0, "{}: the budget", self.name);
-        self.calls
     }
 
     /// Does everything that blocks can do.
@@ -179,6 +134,7 @@ impl Run {
             self.resize(index, size, size % 20 != 0);
         }
         self.check("resizing");
+        self.evict();
         for _ in 0..4 {
             self.free(self.held.len() / 2);
         }
@@ -189,28 +145,41 @@ impl Run {
         self.check("reuse");
     }
 
+    /// Evicts, which is refused for good after a sync failed.
+    fn evict(&mut self) {
+        while let Err(refused) = self.blocks.evict() {
+            self.life.refused("evicting", &refused);
+            self.check("evicting");
+            if self
+                .life
+                .errors()
+                .any(|error| error.contains("cannot sync"))
+            {
+                break;
+            }
+        }
+        self.check("evicting");
+    }
+
     /// Tries until it works.
     fn attempt<R>(&mut self, what: &str, work: impl Fn(&Blocks) -> Option<R>) -> R {
-        for _ in 0..TRIES {
+        loop {
             if let Some(result) = work(&self.blocks) {
                 return result;
             }
-            if self.fault.sticky {
-                self.disarm();
-            }
+            self.life.gave_up(what);
             self.check(what);
         }
-        panic!("{}: {what}: refused {TRIES} times", self.name);
     }
 
     fn take(&mut self, layout: Layout, zeroed: bool) {
         let at = self.attempt("taking", |blocks| blocks.allocate(layout, zeroed));
-        assert_eq!(at.addr().get() % layout.align(), 0, "{}", self.name);
+        assert_eq!(at.addr().get() % layout.align(), 0, "{}", self.life.name());
         let start = at.addr().get();
         for held in &self.held {
             let other = held.at.addr().get();
             let apart = start + layout.size() <= other || other + held.layout.size() <= start;
-            assert!(apart, "{}: {layout:?} overlaps another", self.name);
+            assert!(apart, "{}: {layout:?} overlaps another", self.life.name());
         }
         self.held.push(Held {
             at,
@@ -220,7 +189,7 @@ impl Run {
         let index = self.held.len() - 1;
         if zeroed {
             let zero = bytes(&self.held[index]) == vec![0; layout.size()];
-            assert!(zero, "{}: {layout:?} is not zero", self.name);
+            assert!(zero, "{}: {layout:?} is not zero", self.life.name());
         }
         self.fill(index, 0);
     }
@@ -248,7 +217,7 @@ impl Run {
         (held.at, held.layout) = (resized, new);
         let kept = old.size().min(size);
         held.shadow.truncate(kept);
-        let name = &self.name;
+        let name = self.life.name();
         assert!(
             bytes(held)[..kept] == held.shadow,
             "{name}: {old:?} to {size}: another"
@@ -266,105 +235,27 @@ impl Run {
         unsafe { self.blocks.deallocate(held.at) };
     }
 
-    fn disarm(&mut self) {
-        if self.armed {
-            let (calls, met) = disarm();
-            (self.calls, self.met) = (self.calls + calls, self.met + met);
-            self.armed = false;
-        }
-    }
-
     fn check(&self, what: &str) {
         for held in &self.held {
             let same = bytes(held) == held.shadow;
-            assert!(same, "{}: {what}: {:?} differs", self.name, held.layout);
+            assert!(
+                same,
+                "{}: {what}: {:?} differs",
+                self.life.name(),
+                held.layout
+            );
         }
         let (used, claimed) = (self.dir.used_bytes(), self.blocks.claimed_bytes());
-        assert_eq!(used, claimed, "{}: {what}: the budget differs", self.name);
+        assert_eq!(
+            used,
+            claimed,
+            "{}: {what}: the budget differs",
+            self.life.name()
+        );
     }
 }
 
 fn bytes(held: &Held) -> &[u8] {
     // SAFETY: the block has that many bytes; they were written or are zero.
     unsafe { std::slice::from_raw_parts(held.at.as_ptr(), held.layout.size()) }
-}
-
-fn without_fault() -> Fault {
-    Fault {
-        after: usize::MAX,
-        sticky: false,
-        outcome: Outcome::Short,
-    }
-}
-
-#[cfg_attr(miri, ignore = "too slow")]
-#[test]
-fn blocks_keep_their_bytes_whatever_call_fails() {
-    let calls = Run::new(without_fault()).play(Sabotage::None);
-    assert!(calls > 30, "{calls} calls are no campaign");
-    for (outcome, way) in OUTCOMES.into_iter().zip(0..) {
-        for sticky in [false, true] {
-            if sticky && outcome == Outcome::Errno(EINTR) {
-                // Without end, by the contract of `retry`.
-                continue;
-            }
-            // A full disk at each call; everything else at each fifth, another one for each way.
-            let full = outcome == Outcome::Errno(ENOSPC) && !sticky;
-            let mut step = if full { 1 } else { 5 };
-            if cfg!(heap_backend) {
-                // Every byte is looked at, and under a sanitizer slowly: fewer calls, other ones.
-                step = step * 5 + 2;
-            }
-            for after in (way * 3 % step..calls).step_by(step) {
-                let fault = Fault {
-                    after,
-                    sticky,
-                    outcome,
-                };
-                Run::new(fault).play(Sabotage::None);
-            }
-        }
-    }
-}
-
-/// In a life of its own, since each sync waits for the device.
-#[test]
-fn blocks_keep_their_bytes_when_they_cannot_be_evicted() {
-    for outcome in OUTCOMES {
-        for after in 0..4 {
-            let mut run = Run::new(without_fault());
-            run.take(layout(100 << 10, 8), false);
-            run.take(layout(16, 8), false);
-            run.disarm();
-            arm(Fault {
-                after,
-                sticky: false,
-                outcome,
-            });
-            let evicted = run.blocks.evict();
-            let (_calls, met) = disarm();
-            let failed = matches!(outcome, Outcome::Errno(errno) if errno != EINTR);
-            assert!(
-                evicted.is_ok() || met > 0,
-                "{outcome:?}, {after}: {evicted:?}"
-            );
-            assert!(
-                evicted.is_err() || !failed || met == 0,
-                "{outcome:?}, {after}"
-            );
-            run.check("evicting");
-        }
-    }
-}
-
-#[test]
-#[should_panic(expected = "differs")]
-fn a_byte_that_changed_is_found() {
-    Run::new(without_fault()).play(Sabotage::Byte);
-}
-
-#[test]
-#[should_panic(expected = "left")]
-fn a_block_that_was_leaked_is_found() {
-    Run::new(without_fault()).play(Sabotage::Leak);
 }

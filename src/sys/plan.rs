@@ -1,0 +1,269 @@
+//! Which calls of a thread fail, and how; and what the thread has open: the plans of
+//! [`super::fault`], in unit tests.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// What happens to the chosen call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The call does nothing and fails with this error number.
+    Errno(i32),
+    /// The call does half of its work and fails with this error number, as `fallocate` does on a
+    /// full ext4 (linux-facts G3). Calls that cannot be done by halves just fail.
+    HalfThenErrno(i32),
+    /// A transfer moves half of the bytes, at least one; other calls work.
+    Short,
+    /// A transfer moves no byte and reports that; other calls work.
+    Zero,
+    /// A canary: the call does nothing and says that it worked, as if its failure had been
+    /// overlooked. Only for calls where that harms no memory: transfers from and into bytes that
+    /// have a value, and holes. Other calls are not even counted.
+    Lie,
+}
+
+/// Which call meets which outcome.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    /// How many calls work before.
+    pub(crate) after: usize,
+    /// Whether all later calls meet the outcome too.
+    pub(crate) sticky: bool,
+    pub(crate) outcome: Outcome,
+}
+
+/// What a plan came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    /// How many calls there were.
+    pub(crate) calls: usize,
+    /// How many of them met a fault.
+    pub(crate) met: usize,
+    /// How many met the second.
+    pub(crate) met_second: usize,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    first: Option<Fault>,
+    second: Option<Fault>,
+    seen: Seen,
+    /// The call after the first that failed.
+    second_from: Option<usize>,
+}
+
+/// What is never given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leak {
+    File,
+    Space,
+}
+
+thread_local! {
+    static PLAN: RefCell<Plan> = RefCell::default();
+    static WATCH: RefCell<Option<Watch>> = const { RefCell::new(None) };
+    static LEAK: Cell<Option<Leak>> = const { Cell::new(None) };
+}
+
+/// Plans a fault for the calls of this thread from now on.
+pub(crate) fn arm(fault: Fault) {
+    arm_both(fault, None);
+}
+
+/// Plans a fault, and another that counts its calls from the first that failed.
+pub(crate) fn arm_both(first: Fault, second: Option<Fault>) {
+    PLAN.with_borrow_mut(|plan| {
+        *plan = Plan {
+            first: Some(first),
+            second,
+            ..Plan::default()
+        }
+    });
+}
+
+/// Ends the plan; returns how many calls it saw and how many of them met the fault.
+pub(crate) fn disarm() -> (usize, usize) {
+    let seen = disarm_both();
+    (seen.calls, seen.met)
+}
+
+/// Ends the plan.
+pub(crate) fn disarm_both() -> Seen {
+    PLAN.with_borrow_mut(|plan| std::mem::take(plan).seen)
+}
+
+/// Returns what the plan came to so far.
+pub(crate) fn seen() -> Seen {
+    PLAN.with_borrow(|plan| plan.seen)
+}
+
+/// Counts one call and says what is to happen to it.
+pub(super) fn next(can_lie: bool) -> Option<Outcome> {
+    PLAN.with_borrow_mut(|plan| {
+        let first = plan.first?;
+        if first.outcome == Outcome::Lie && !can_lie {
+            return None;
+        }
+        let call = plan.seen.calls;
+        plan.seen.calls += 1;
+        let hits = |fault: Fault, call| call == fault.after || (fault.sticky && call > fault.after);
+        let since = plan.second_from.and_then(|from| call.checked_sub(from));
+        let second = plan.second.zip(since);
+        let second = second.filter(|(fault, since)| hits(*fault, *since));
+        if let Some((fault, _since)) = second {
+            plan.seen.met += 1;
+            plan.seen.met_second += 1;
+            return Some(fault.outcome);
+        }
+        if hits(first, call) {
+            plan.seen.met += 1;
+            plan.second_from.get_or_insert(call + 1);
+            return Some(first.outcome);
+        }
+        None
+    })
+}
+
+/// For calls that work or fail as a whole.
+pub(super) fn check() -> io::Result<()> {
+    whole(false).map(drop)
+}
+
+/// For calls that work or fail as a whole; says whether to do it.
+pub(super) fn whole(can_lie: bool) -> io::Result<bool> {
+    match next(can_lie) {
+        Some(Outcome::Errno(errno) | Outcome::HalfThenErrno(errno)) => {
+            Err(io::Error::from_raw_os_error(errno))
+        }
+        Some(Outcome::Lie) => Ok(false),
+        Some(Outcome::Short | Outcome::Zero) | None => Ok(true),
+    }
+}
+
+/// How much of a transfer to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Transfer {
+    /// So many bytes.
+    Do(usize),
+    /// None, and say that it were so many.
+    Say(usize),
+}
+
+/// For transfers of `len` bytes.
+pub(super) fn transfer(len: usize, can_lie: bool) -> io::Result<Transfer> {
+    match next(can_lie) {
+        Some(Outcome::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),
+        Some(Outcome::HalfThenErrno(_) | Outcome::Short) => {
+            Ok(Transfer::Do((len / 2).max(1).min(len)))
+        }
+        Some(Outcome::Zero) => Ok(Transfer::Say(0)),
+        Some(Outcome::Lie) => Ok(Transfer::Say(len)),
+        None => Ok(Transfer::Do(len)),
+    }
+}
+
+/// Counts the files and the ranges of addresses that a thread made and that exist, wherever they
+/// went.
+#[derive(Debug)]
+struct Watch {
+    files: Arc<()>,
+    spaces: Arc<()>,
+}
+
+/// Starts to count, from zero.
+pub(crate) fn watch() {
+    let watch = Watch {
+        files: Arc::new(()),
+        spaces: Arc::new(()),
+    };
+    WATCH.set(Some(watch));
+}
+
+/// Ends the count: how many files, directories among them, and how many ranges of addresses exist.
+pub(crate) fn unwatch() -> (usize, usize) {
+    let watch = WATCH.take().unwrap();
+    let others = |count: &Arc<()>| Arc::strong_count(count) - 1;
+    (others(&watch.files), others(&watch.spaces))
+}
+
+/// Plants a leak: the next of these that this thread drops is not given back.
+pub(crate) fn plant(leak: Option<Leak>) {
+    LEAK.set(leak);
+}
+
+/// Returns the thread's count of these.
+fn mark(kind: Leak) -> Option<Arc<()>> {
+    WATCH.with_borrow(|watch| {
+        let watch = watch.as_ref()?;
+        Some(Arc::clone(match kind {
+            Leak::File => &watch.files,
+            Leak::Space => &watch.spaces,
+        }))
+    })
+}
+
+/// Something of the system's that counts for as long as it exists.
+#[derive(Debug)]
+pub(super) struct Counted<T> {
+    value: Option<T>,
+    kind: Leak,
+    mark: Option<Arc<()>>,
+}
+
+impl<T> Counted<T> {
+    pub(super) fn file(file: T) -> Self {
+        Self::new(file, Leak::File)
+    }
+
+    pub(super) fn space(space: T) -> Self {
+        Self::new(space, Leak::Space)
+    }
+
+    fn new(value: T, kind: Leak) -> Self {
+        let mark = mark(kind);
+        Self {
+            value: Some(value),
+            kind,
+            mark,
+        }
+    }
+
+    /// Makes another, of the same file.
+    pub(super) fn beside<U>(&self, value: U) -> Counted<U> {
+        Counted {
+            value: Some(value),
+            kind: self.kind,
+            mark: mark(self.kind).or_else(|| self.mark.clone()),
+        }
+    }
+
+    pub(super) fn map<U>(mut self, change: impl FnOnce(T) -> U) -> Counted<U> {
+        let changed = self.value.take().map(change);
+        Counted {
+            value: changed,
+            kind: self.kind,
+            mark: self.mark.take(),
+        }
+    }
+}
+
+impl<T> Deref for Counted<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value.as_ref().unwrap()
+    }
+}
+
+impl<T> Drop for Counted<T> {
+    fn drop(&mut self) {
+        let planted = LEAK.try_with(Cell::get).ok().flatten();
+        if self.value.is_some() && planted == Some(self.kind) {
+            LEAK.set(None);
+            let _open_for_ever = ManuallyDrop::new((self.value.take(), self.mark.take()));
+        }
+    }
+}
