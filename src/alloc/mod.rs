@@ -6,6 +6,9 @@
     reason = "implements the allocator trait; see docs/safety.md"
 )]
 
+#[cfg(test)]
+mod faults;
+
 use std::alloc::Layout;
 use std::fmt;
 use std::fs::File;

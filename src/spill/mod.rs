@@ -9,6 +9,8 @@
 )]
 
 mod calls;
+#[cfg(test)]
+mod faults;
 mod threshold;
 
 use std::alloc::System;
@@ -297,8 +299,6 @@ mod tests {
     use std::alloc::{GlobalAlloc, Layout};
 
     use super::*;
-    #[cfg(not(any(miri, heap_backend)))]
-    use crate::sys::fault::{Fault, Outcome, arm, disarm};
 
     #[test]
     fn blocks_cross_the_threshold_both_ways_with_their_bytes() {
@@ -332,7 +332,7 @@ mod tests {
     struct Counting;
 
     thread_local! {
-        static ASKED: Cell<usize> = const { Cell::new(0) };
+        pub(super) static ASKED: Cell<usize> = const { Cell::new(0) };
     }
 
     #[global_allocator]
@@ -350,57 +350,5 @@ mod tests {
             // SAFETY: the caller keeps the contract.
             unsafe { System.dealloc(block, layout) };
         }
-    }
-
-    /// When memory and disk were both full, the error that said so was itself allocated: the
-    /// program was aborted where it should have got a null pointer.
-    #[cfg(not(any(miri, heap_backend)))]
-    #[test]
-    fn nothing_is_allocated_on_any_path_not_even_when_calls_fail() {
-        let layout = Layout::from_size_align(100 << 10, 64).unwrap();
-        let (mut calls_most, mut made_once) = (0, false);
-        for after in 0..200 {
-            for errno in [5, 12, 28] {
-                for sticky in [false, true] {
-                    let spill = SpillAlloc::new(64 << 10);
-                    let outcome = Outcome::Errno(errno);
-                    arm(Fault {
-                        after,
-                        sticky,
-                        outcome,
-                    });
-                    let before = ASKED.get();
-                    // SAFETY: the size is not zero.
-                    let mut block = unsafe { spill.alloc_zeroed(layout) };
-                    assert!(!block.is_null());
-                    let mut size = layout.size();
-                    for new_size in [3 << 20, 1 << 20, 100, 200 << 10] {
-                        let old = Layout::from_size_align(size, 64).unwrap();
-                        // SAFETY: the block has this layout, and the new size is not zero.
-                        block = unsafe { spill.realloc(block, old, new_size) };
-                        assert!(!block.is_null());
-                        size = new_size;
-                    }
-                    // SAFETY: the block has this layout.
-                    unsafe { spill.dealloc(block, Layout::from_size_align(size, 64).unwrap()) };
-                    let asked = ASKED.get() - before;
-                    let made = spill.state.swap(FAILED, Relaxed) == READY;
-                    if made {
-                        made_once = true;
-                        // SAFETY: nobody else uses it.
-                        let blocks = unsafe { &mut *spill.blocks.get() };
-                        // SAFETY: it was made (invariant 1), and is never asked for again.
-                        unsafe { blocks.assume_init_drop() };
-                    }
-                    let (calls, _met) = disarm();
-                    assert_eq!(asked, 0, "call {after}, error {errno}, for good: {sticky}");
-                    calls_most = calls_most.max(calls);
-                }
-            }
-            if after > calls_most {
-                break;
-            }
-        }
-        assert!(made_once && calls_most > 20, "{calls_most} calls");
     }
 }

@@ -14,6 +14,7 @@ const SYSTEM_CRATES: &[&str] = &["rustix", "libc", "io_uring", "linux_raw_sys"];
 
 /// The only files with unsafe code. docs/safety.md argues each.
 const UNSAFE_FILES: &[&str] = &[
+    "src/alloc/faults.rs",
     "src/alloc/mod.rs",
     "src/arena/map.rs",
     "src/arena/text.rs",
@@ -23,6 +24,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/ranged/part.rs",
     "src/ranged/raw.rs",
     "src/spill/calls.rs",
+    "src/spill/faults.rs",
     "src/spill/mod.rs",
     "src/storage/blocks/faults.rs",
     "src/storage/blocks/mod.rs",
