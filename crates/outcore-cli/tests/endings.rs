@@ -268,7 +268,11 @@ fn text_of_this_machine_comes_out_as_from_the_obvious_way() {
             let mut command = outcore(&["dedup", "-q", "--tmp"]);
             command.arg(&dir.0).args(options).args(&paths);
             let output = command.output().unwrap();
-            assert!(output.status.success(), "{output:?}");
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             let mut kept = output.stdout;
             if !kept.ends_with(b"\n") {
                 kept.push(b'\n');

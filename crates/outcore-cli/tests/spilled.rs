@@ -104,6 +104,32 @@ fn what_comes_only_once_is_copied_on_the_way() {
     assert!(row(&output, "bytes of scratch") > 0.0);
 }
 
+/// A cell in the middle of a long line has no records. When such a chunk was deferred it still said
+/// that it was the small files that its thread had read before, and the second pass took those for
+/// changed.
+#[test]
+fn a_cell_without_records_is_not_taken_for_the_files_before_it() {
+    let dir = TestDir::new("no-records");
+    if dir.is_in_memory() {
+        return;
+    }
+    let lines = numbers(20_000, 10_000);
+    let mut files = vec![dir.write("lines", lines)];
+    for turn in 0..4 {
+        for small in 0..3 {
+            let text = format!("small {small}\nof {turn}\n");
+            files.push(dir.write(&format!("small-{turn}-{small}"), text));
+        }
+        let long = "long ".repeat(10_000 + turn);
+        files.push(dir.write(&format!("long-{turn}"), format!("{long}\n")));
+    }
+    let files: Vec<&PathBuf> = files.iter().collect();
+    for threads in ["1", "2"] {
+        let kept = spilled(&dir, &files, &["--threads", threads]);
+        assert!(kept == model(&files), "{threads} threads");
+    }
+}
+
 #[test]
 fn a_file_is_replaced_by_what_is_kept_of_it() {
     let dir = TestDir::new("in-place");

@@ -76,8 +76,9 @@ impl Chunk {
         }
     }
 
-    /// Forgets what is in it.
+    /// Forgets what is in it, and where it was.
     pub(crate) fn clear(&mut self) {
+        self.origin = Origin::Stream { input: 0, line: 0 };
         self.text = 0..0;
         self.records.clear();
         self.fates.clear();
