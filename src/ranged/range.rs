@@ -240,7 +240,7 @@ impl fmt::Debug for FileRangeMut {
 /// A range of a [`RangeFile`](crate::RangeFile) that was written, and never changes again.
 ///
 /// It is a `&[u8]` into the file. Clones are cheap and share the range; the file stays open until
-/// the last one is dropped.
+/// the last one is dropped. (An empty one holds on to nothing.)
 ///
 /// There is no way to one but [`FileRangeMut::freeze`], so what was not written cannot be flushed:
 ///
