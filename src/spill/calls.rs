@@ -66,12 +66,19 @@ impl<A> SpillAlloc<A> {
         let Some(_inside) = Inside::enter() else {
             return ptr::null_mut();
         };
-        let blocks = self.make_blocks();
-        if blocks.is_some_and(|blocks| !blocks.is_owner()) {
+        let Some(blocks) = self.make_blocks() else {
+            // While another thread makes the file, nothing has failed. Nor is it waited for: in a
+            // child that was forked meanwhile nobody goes on.
+            if self.is_without_file() {
+                self.failures.fetch_add(1, Relaxed);
+            }
+            return ptr::null_mut();
+        };
+        if !blocks.is_owner() {
             // A forked child's blocks are the inner allocator's.
             return ptr::null_mut();
         }
-        let block = blocks.and_then(|blocks| blocks.allocate(layout, zeroed));
+        let block = blocks.allocate(layout, zeroed);
         self.note_peak();
         block.map_or_else(
             || {

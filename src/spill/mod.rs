@@ -64,8 +64,9 @@ use crate::sys;
 /// # Failure
 ///
 /// Where the directory cannot be used, the disk is full or a quota reached, the inner allocator
-/// gets the request, and [`failures`](Self::failures) counts it. A page that the device cannot
-/// deliver kills the process with `SIGBUS` when it is touched.
+/// gets the request, and [`failures`](Self::failures) counts it. It also gets, uncounted, what other
+/// threads ask for while the first big block of the program makes the file. A page that the device
+/// cannot deliver kills the process with `SIGBUS` when it is touched.
 ///
 /// # Fork
 ///
@@ -269,6 +270,11 @@ impl<A> SpillAlloc<A> {
             self.state.store(state, Release);
         }
         self.blocks()
+    }
+
+    /// Returns whether the file could not be made.
+    fn is_without_file(&self) -> bool {
+        self.state.load(Acquire) == FAILED
     }
 
     /// Returns whether a block is in the file.

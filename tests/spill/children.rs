@@ -98,7 +98,8 @@ fn an_argument_in_a_big_block_is_an_error_where_std_forks() {
     }
 }
 
-/// Threads that start programs, by both ways, beside threads that allocate.
+/// Threads that start programs, by both ways, beside threads that allocate. Those whose first block
+/// came while another thread made the file were counted as failures.
 #[test]
 fn programs_are_started_while_other_threads_allocate() {
     if let Some(child) = child(test_name!()) {
