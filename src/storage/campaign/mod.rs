@@ -340,7 +340,8 @@ fn make_dir() -> PathBuf {
         return base.to_owned();
     }
     let (process, number) = (process::id(), NEXT.fetch_add(1, Relaxed));
-    let dir = base.join(format!("outcore-campaign-{process}-{number}"));
+    // No name is the begin of another's: names are looked for in lists of the kernel.
+    let dir = base.join(format!("outcore-campaign-{process}-{number}-"));
     fs::create_dir_all(&dir).unwrap();
     dir
 }
