@@ -181,8 +181,8 @@ pub(crate) const REASONS: &[Reason] = &[
     Reason {
         workload: "alloc_map_u64/",
         who: "outcore",
-        why: "pages of files are mapped by 4 KiB, so lookups at random miss the processor's \
-              table of pages more often than in the huge pages of anonymous memory",
+        why: "most of it is the insertion, where the pages of a file cost the kernel more at their \
+              first touch than those of anonymous memory; lookups take as long",
     },
     Reason {
         workload: "alloc_",
