@@ -295,9 +295,16 @@ impl Drop for Part {
 fn give_back(link: Link, start: u64, end: u64) {
     let span = Span { link, start, end };
     let Some(body) = span.body() else { return };
-    body.allot.give_back(start..end);
-    // As in the drop of `Kept`; this is the byte that `give_back` left.
-    if body.allot.back().release(1) {
+    // In a forked child the books may be locked for good, by a thread that is not there; nobody needs
+    // them there either.
+    let unreported = if body.file.is_owner() {
+        body.allot.give_back(start..end);
+        1
+    } else {
+        end.saturating_sub(start)
+    };
+    // As in the drop of `Kept`.
+    if body.allot.back().release(unreported) {
         // SAFETY: the books say so, and the part is not used any more.
         unsafe { link.free() };
     }

@@ -6,6 +6,9 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 
 use outcore::{ALIGNMENT, ErrorKind, RangeFile};
 
@@ -191,6 +194,39 @@ fn a_forked_child_can_change_nothing_of_its_parents_file() {
         fs::read(&path).unwrap()[..4097],
         *[vec![1; 4096], vec![0]].concat()
     );
+    fs::remove_dir_all(path.parent().unwrap()).unwrap();
+}
+
+/// Dropping a range entered it into books under a lock. Where another thread held that while the
+/// process forked, nobody unlocked it in the child, and the drop there waited for ever.
+#[test]
+fn a_forked_child_drops_ranges_while_other_threads_of_its_parent_do() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    let path = new_dir().join("file");
+    let file = RangeFile::create(&path, 64 * ALIGNMENT).unwrap();
+    let mut kept: Vec<_> = (0..32).map(|_| file.allocate(ALIGNMENT)).collect();
+    let is_done = AtomicBool::new(false);
+    let ended: Vec<_> = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Relaxed) {
+                drop(file.allocate(ALIGNMENT));
+            }
+        });
+        let children = (0..300).map(|number| {
+            let range = &mut kept[number % 32];
+            in_forked_child(|| drop(range.take()))
+        });
+        let ended = children.take_while(ExitStatus::success).collect();
+        is_done.store(true, Relaxed);
+        ended
+    });
+    assert_eq!(ended.len(), 300, "a child waited");
+    assert_eq!(file.remaining(), 32 * ALIGNMENT);
+    drop(kept);
+    assert_eq!(file.remaining(), 64 * ALIGNMENT);
     fs::remove_dir_all(path.parent().unwrap()).unwrap();
 }
 

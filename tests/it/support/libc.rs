@@ -38,6 +38,7 @@ unsafe extern "C" {
     safe fn unshare(flags: c_int) -> c_int;
     safe fn umask(mask: c_uint) -> c_uint;
     safe fn geteuid() -> c_uint;
+    safe fn alarm(seconds: c_uint) -> c_uint;
     safe fn _exit(status: c_int) -> !;
 }
 
@@ -146,14 +147,17 @@ pub(crate) fn is_root() -> bool {
 }
 
 /// Runs `work` in a forked child, waits for it, and returns how it ended: with 0, with 101 after a
-/// panic, or by a signal.
+/// panic, or by a signal: `SIGALRM` where it takes a minute.
 ///
-/// To be called where no other thread works: in a process that runs one test.
+/// To be called in a process that runs one test, where no other thread is at work that `work` could
+/// wait for.
 pub(crate) fn in_forked_child(work: impl FnOnce()) -> ExitStatus {
-    // SAFETY: the process runs one test in one thread, and the thread that waits for it holds no
-    // lock, so the child finds everything that it needs in order.
+    // SAFETY: the process runs one test, and the thread that waits for it holds no lock. Other
+    // threads are at work where that is what the test is about: then a lock of theirs stays locked in
+    // the child, where whoever waits for it is ended by the alarm.
     let child = checked(unsafe { fork() }).unwrap();
     if child == 0 {
+        alarm(60);
         let worked = catch_unwind(AssertUnwindSafe(work));
         _exit(if worked.is_ok() { 0 } else { 101 });
     }
