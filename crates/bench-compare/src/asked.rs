@@ -196,6 +196,19 @@ pub(crate) const REASONS: &[Reason] = &[
               copy of a system call",
     },
     Reason {
+        workload: "overwrite_4KiB/",
+        who: "outcore",
+        why: "most of the time is the copy into blocks that are in no cache of the processor, as the \
+              row `memory` shows; some pages were written back meanwhile, and the next store to \
+              one is a fault",
+    },
+    Reason {
+        workload: "allocate_4KiB/",
+        who: "outcore",
+        why: "one addition to a counter that the threads share, as the row beside; which of the \
+              threads has the counter in its cache decides, and that is chance",
+    },
+    Reason {
         workload: "append/",
         who: "outcore",
         why: "space is claimed before it is used, so that a full disk is an error; a table in \
@@ -205,6 +218,12 @@ pub(crate) const REASONS: &[Reason] = &[
         workload: "blobs_512/",
         who: "outcore",
         why: "a cold read waits for the device whatever the library does",
+    },
+    Reason {
+        workload: "past_limit_u64/",
+        who: "outcore_random",
+        why: "`Advice::Random` drops what is in memory, so that pages come alone from then on: where \
+              all of it would have fitted, every page is read from the device once more",
     },
     Reason {
         workload: "past_limit_",
@@ -232,6 +251,23 @@ pub(crate) const REASONS: &[Reason] = &[
         workload: "random_64/",
         who: "outcore",
         why: "a page fault is a read of 4 KiB and the work of mapping it",
+    },
+    Reason {
+        workload: "get_512/",
+        who: "outcore_map_get",
+        why: "most of a read is the wait for memory that is in no cache of the processor, and for its \
+              page tables, which the copy of a system call waits for as well; a mapping by hand, \
+              which checks nothing, takes no less",
+    },
+    Reason {
+        workload: "get_512/",
+        who: "outcore",
+        why: "one system call, as the raw row, and the check of the handle",
+    },
+    Reason {
+        workload: "get_many_512/random/1GiB/warm",
+        who: "outcore",
+        why: "items that lie apart cost a call each, in a batch as one by one, and the batch is sorted",
     },
     Reason {
         workload: "get_many_512/",

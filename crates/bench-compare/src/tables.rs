@@ -354,6 +354,7 @@ pub(crate) const BLOCKS: &[Block] = &[
                 &[
                     ("raw_pwrite_4KiB", "`pwrite`"),
                     ("ranged_mmap", "ranged-mmap"),
+                    ("memory", "anonymous memory"),
                 ],
             ),
             line(

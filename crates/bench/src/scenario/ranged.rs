@@ -31,6 +31,9 @@ pub const OUTCORE: &str = "outcore";
 /// The row of warm overwrites by system calls.
 pub const RAW_WARM: &str = "raw_pwrite_4KiB";
 
+/// The row of warm overwrites of what is in no file.
+const MEMORY: &str = "memory";
+
 /// The length of what is allocated and overwritten.
 pub const BLOCK: usize = 4096;
 
@@ -49,6 +52,9 @@ pub struct FillJob {
     pub len: u64,
     /// The length of one range.
     pub piece: usize,
+    /// How many bytes are filled while the clock runs: the length, or less where a way is so slow
+    /// that the rest is not worth the wait.
+    pub timed: u64,
     pool: Arc<Pool>,
 }
 
@@ -66,10 +72,12 @@ pub struct Filler {
 impl FillJob {
     /// Describes a file of `len` bytes in `dir`, filled in ranges of `piece`.
     pub fn new(dir: &Path, len: u64, piece: usize, seed: u64) -> Self {
+        let len = len - len % piece as u64;
         Self {
             path: child::named_folder(dir, parent_id()).join("filled"),
-            len: len - len % piece as u64,
+            len,
             piece,
+            timed: len,
             pool: Arc::new(Pool::new(BLOCK, seed)),
         }
     }
@@ -100,7 +108,7 @@ impl FillJob {
         on_threads(FILLERS, |_| work(&file))?;
         let mut sample = stage.stop()?;
         let seconds = sample.get("seconds").unwrap_or(f64::NAN);
-        let rate = self.len as f64 / seconds / f64::from(1 << 30);
+        let rate = self.timed as f64 / seconds / f64::from(1 << 30);
         sample.add("rate", rate, "GiB/s");
         let file = end(file)?;
         sample.checksum = self.checksum(|offset, block| Ok(file.read_exact_at(block, offset)?))?;
@@ -310,7 +318,26 @@ fn overwriters(job: &OverwriteJob) -> Result<Vec<Candidate<'static>>> {
             },
         )
     });
-    Ok(vec![calls, slices])
+
+    let len = pool::index(job.fill.len);
+    // Every page has been touched before the clock starts.
+    let memory = std::cell::RefCell::new(vec![1u8; len]);
+    let own = job.clone();
+    let copies = Candidate::new(MEMORY, "anonymous memory, as `Vec` has it", move || {
+        own.measure(
+            |number, source| {
+                let first = pool::index(number) * BLOCK;
+                memory.borrow_mut()[first..first + BLOCK].copy_from_slice(source);
+                Ok(())
+            },
+            |offset, block| {
+                let first = pool::index(offset);
+                block.copy_from_slice(&memory.borrow()[first..first + BLOCK]);
+                Ok(())
+            },
+        )
+    });
+    Ok(vec![calls, slices, copies])
 }
 
 /// Returns the workloads, with the candidates of the caller behind our own.
@@ -389,7 +416,7 @@ Every block of a file in memory overwritten once, in scattered order, by one thr
             higher_is_better: false,
         },
         columns: vec![FAULTS],
-        baselines: vec![RAW_WARM],
+        baselines: vec![RAW_WARM, MEMORY],
         goals: vec![Goal::new(
             OUTCORE,
             Asked::Faster {
