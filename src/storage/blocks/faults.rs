@@ -7,12 +7,14 @@
 )]
 
 use std::alloc::Layout;
+use std::io::ErrorKind;
 use std::ptr::NonNull;
 
 use crate::storage::blocks::Blocks;
-use crate::storage::campaign::{Campaign, Life};
+use crate::storage::campaign::{Campaign, EINTR, Life};
 use crate::storage::dir::ScratchDir;
 use crate::storage::scratch::ScratchFile;
+use crate::sys::fault::{Fault, Outcome, arm, disarm};
 
 #[test]
 fn blocks_keep_their_bytes_whatever_call_fails() {
@@ -20,6 +22,26 @@ fn blocks_keep_their_bytes_whatever_call_fails() {
         .plants("another byte", "differs")
         .plants("a leaked block", "are left")
         .run();
+}
+
+/// A signal that came while the tables of an allocator were mapped was an error for its maker.
+#[test]
+fn a_signal_does_not_end_the_making_of_blocks() {
+    let dir = ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap();
+    for after in 0.. {
+        let file = ScratchFile::create(&dir).unwrap();
+        arm(Fault {
+            after,
+            sticky: false,
+            outcome: Outcome::Errno(EINTR),
+        });
+        let made = Blocks::over(file);
+        let (_calls, met) = disarm();
+        assert!(made.is_ok(), "after {after}: {:?}", made.err());
+        if met == 0 {
+            break;
+        }
+    }
 }
 
 /// The size of large blocks, just above that of whole ones.
@@ -77,9 +99,15 @@ impl<'life> Run<'life> {
         let dir = life.scratch_dir();
         let blocks = loop {
             let file = life.attempt("create", || ScratchFile::create(&dir));
-            if let Ok(blocks) = Blocks::over(file) {
-                blocks.set_folds(true);
-                break blocks;
+            match Blocks::over(file) {
+                Ok(blocks) => {
+                    blocks.set_folds(true);
+                    break blocks;
+                }
+                Err(refused) => {
+                    let interrupted = refused.kind() == ErrorKind::Interrupted;
+                    assert!(!interrupted, "{}: {refused}", life.name());
+                }
             }
             life.gave_up("map");
             assert_eq!(

@@ -175,7 +175,7 @@ impl<T: Entry> Table<T> {
     pub(crate) fn reserve(entries_max: usize) -> io::Result<Self> {
         let bytes = entries_max.saturating_mul(size_of::<T>());
         Ok(Self {
-            space: sys::Space::reserve(bytes, sys::page_size())?,
+            space: sys::retry(|| sys::Space::reserve(bytes, sys::page_size()))?,
             committed: AtomicUsize::new(0),
             growing: Mutex::new(()),
             entries: PhantomData,
@@ -194,7 +194,7 @@ impl<T: Entry> Table<T> {
             }
             // SAFETY: what is behind `committed` is reserved (invariant 1), and stays so while the
             // lock is held.
-            unsafe { self.space.open(committed..end) }?;
+            sys::retry(|| unsafe { self.space.open(committed..end) })?;
             committed = end;
             self.committed.store(end, Release);
         }

@@ -27,8 +27,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::{fs, process, thread};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::campaign::plans::{EDQUOT, EFBIG, EINTR, ENOMEM, plans};
-pub(crate) use crate::storage::campaign::plans::{ENOSPC, EOPNOTSUPP};
+use crate::storage::campaign::plans::{EDQUOT, EFBIG, ENOMEM, plans};
+pub(crate) use crate::storage::campaign::plans::{EINTR, ENOSPC, EOPNOTSUPP};
 use crate::storage::dir::ScratchDir;
 use crate::sys::fault::{Fault, Outcome};
 use crate::sys::plan::{Leak, Seen, arm_both, disarm_both, plant, seen, unwatch, watch};
