@@ -100,6 +100,16 @@ pub(crate) fn seen() -> Seen {
     PLAN.with_borrow(|plan| plan.seen)
 }
 
+/// Works outside of the plan: what is opened and called here neither counts nor fails.
+pub(crate) fn aside<R>(work: impl FnOnce() -> R) -> R {
+    let (plan, watch, leak) = (PLAN.take(), WATCH.take(), LEAK.take());
+    let result = work();
+    PLAN.set(plan);
+    WATCH.set(watch);
+    LEAK.set(leak);
+    result
+}
+
 /// Counts one call and says what is to happen to it.
 pub(super) fn next(can_lie: bool) -> Option<Outcome> {
     PLAN.with_borrow_mut(|plan| {

@@ -8,16 +8,17 @@
 //! * with what is planted: a difference of the life's own, a call that says that it worked when it
 //!   did nothing, a file that is never closed, addresses that are never given back. A life that
 //!   does not notice is no test, so then the campaign fails;
-//! * with faults: the call *k* fails, for each *k*, once and for good, with each of [`OUTCOMES`];
+//! * with faults: the call *k* fails, for each *k*, once and for good, in every way of [`plans`];
 //! * with pairs of them: a second call fails while the first failure is being handled.
 //!
 //! After each life no file, no mapping and no name is left of it.
 //!
 //! The short tier, which `cargo test` runs, takes a sample that `$OUTCORE_SEED` chooses. All of it
 //! is `OUTCORE_CAMPAIGN=long`. A failure names the faults, which is all that it takes to see it
-//! again.
+//! again. Each campaign says what it did, and what all did so far, for each container.
 
 mod plans;
+mod tally;
 
 use std::any::Any;
 use std::error::Error as _;
@@ -29,6 +30,7 @@ use std::{fs, process, thread};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::campaign::plans::{EDQUOT, EFBIG, ENOMEM, plans};
 pub(crate) use crate::storage::campaign::plans::{EINTR, ENOSPC, EOPNOTSUPP};
+use crate::storage::campaign::tally::Tally;
 use crate::storage::dir::ScratchDir;
 use crate::sys::fault::{Fault, Outcome};
 use crate::sys::plan::{Leak, Seen, arm_both, disarm_both, plant, seen, unwatch, watch};
@@ -169,24 +171,13 @@ fn explains(outcome: Outcome, error: &Error) -> bool {
     }
 }
 
-/// What came of the lives of a campaign.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    /// Lives in which a call failed.
-    failures: usize,
-    /// Those in which a second one did.
-    seconds: usize,
-    /// Calls that failed.
-    calls: usize,
-    /// Errors that reached the caller.
-    errors: usize,
-}
-
 /// A life, and how often it is lived.
 pub(crate) struct Campaign<L> {
     name: String,
     live: L,
     sample: usize,
+    /// What else may befall a call.
+    more: &'static [i32],
     lies: bool,
     /// The same life makes the same calls.
     exact: bool,
@@ -200,6 +191,7 @@ impl<L: Fn(&mut Life)> Campaign<L> {
             name: name.into(),
             live,
             sample,
+            more: &[],
             lies: true,
             exact: true,
             differences: Vec::new(),
@@ -219,6 +211,12 @@ impl<L: Fn(&mut Life)> Campaign<L> {
         self
     }
 
+    /// Calls can meet these errors as well.
+    pub(crate) fn and_with(mut self, more: &'static [i32]) -> Self {
+        self.more = more;
+        self
+    }
+
     /// The life can plant this difference, and has to complain in these words.
     pub(crate) fn plants(mut self, what: &'static str, complaint: &'static str) -> Self {
         self.differences.push((what, complaint));
@@ -232,7 +230,7 @@ impl<L: Fn(&mut Life)> Campaign<L> {
         let [_, (seen, _errors)] = [(); 2].map(|()| self.live(NONE, None, None));
         assert!(seen.calls > 10, "{name}: {} calls are no life", seen.calls);
         self.finds_what_is_planted();
-        let plans = plans(seen.calls, self.sample);
+        let plans = plans(seen.calls, self.sample, self.more);
         let mut tally = Tally::default();
         for (first, second) in plans {
             let (seen, errors) = self.live(first, second, None);
@@ -242,11 +240,8 @@ impl<L: Fn(&mut Life)> Campaign<L> {
             tally.calls += seen.met;
             tally.errors += errors;
         }
-        println!(
-            "{name}: {} injected failures, {} followed by a second one, at {} calls; \
-             {} calls failed, {} errors reached the caller",
-            tally.failures, tally.seconds, seen.calls, tally.calls, tally.errors
-        );
+        println!("{name}: {tally}, at {} calls", seen.calls);
+        println!("{}", tally::sum(name, tally));
         assert!(tally.failures > 0 && tally.seconds > 0, "{name}: {tally:?}");
     }
 

@@ -26,16 +26,21 @@ const OUTCOMES: [Outcome; 10] = [
     Outcome::Zero,
 ];
 
-/// How many pairs of faults there are for each call, in the long tier.
+/// How many pairs of faults there are for each call, in the long tier, at least.
 const PAIRS: usize = 8;
 
-/// Returns all faults of the long tier, or a sample of them.
-pub(super) fn plans(calls: usize, sample: usize) -> Vec<(Fault, Option<Fault>)> {
+/// How many lives a campaign has in the long tier, at least: one with few calls has more pairs, of
+/// which there are thousands for each call.
+const LIVES_MIN: usize = 3600;
+
+/// Returns all faults of the long tier, or a sample of them; `more` errors befall calls as well.
+pub(super) fn plans(calls: usize, sample: usize, more: &[i32]) -> Vec<(Fault, Option<Fault>)> {
     let seed = env::var("OUTCORE_SEED").map_or(0, |seed| seed.parse().unwrap());
     let mut random = Random(seed);
     let mut ways = Vec::new();
     for sticky in [false, true] {
-        let outcomes = OUTCOMES.into_iter();
+        let more = more.iter().map(|errno| Outcome::Errno(*errno));
+        let outcomes = OUTCOMES.into_iter().chain(more);
         // A signal that comes at every try would be waited for, for ever.
         let lasts = |outcome: &Outcome| *outcome != Outcome::Errno(EINTR);
         let outcomes = outcomes.filter(|outcome| !sticky || lasts(outcome));
@@ -53,9 +58,11 @@ pub(super) fn plans(calls: usize, sample: usize) -> Vec<(Fault, Option<Fault>)> 
     };
     if env::var("OUTCORE_CAMPAIGN").is_ok_and(|tier| tier == "long") {
         let mut all = Vec::new();
+        let pairs = (LIVES_MIN / calls + 1).saturating_sub(ways.len());
+        let pairs = pairs.max(PAIRS);
         for after in 0..calls {
             all.extend(ways.iter().map(|way| (fault(after, *way), None)));
-            all.extend((0..PAIRS).map(|n| pair(after, ways[(after + 7 * n) % ways.len()])));
+            all.extend((0..pairs).map(|n| pair(after, ways[(after + 7 * n) % ways.len()])));
         }
         return all;
     }

@@ -20,6 +20,8 @@ pub(crate) mod ahead;
 pub(crate) mod batch;
 #[cfg(test)]
 mod engine_tests;
+#[cfg(test)]
+mod faults;
 pub(crate) mod idle;
 mod options;
 mod pool;

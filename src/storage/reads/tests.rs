@@ -1,4 +1,4 @@
-//! Both engines, one suite: the same pieces by each, with and without faults.
+//! Both engines, one suite: the same pieces by each.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,19 +7,13 @@ use super::ahead::Ahead;
 use super::batch::{Piece, read_batch};
 use super::idle::Idle;
 use super::{PIECE_BYTES_MAX, ReadOptions};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::storage::dir::ScratchDir;
 use crate::storage::file::OwnedFile;
 use crate::storage::scratch::ScratchFile;
 use crate::sys::Hint;
+#[cfg(not(any(miri, heap_backend)))]
 use crate::sys::fault::{Fault, Outcome, arm, disarm};
-
-const EIO: i32 = 5;
-const EINTR: i32 = 4;
-const EAGAIN: i32 = 11;
-const ENOMEM: i32 = 12;
-const ENOSYS: i32 = 38;
-const ECANCELED: i32 = 125;
 
 /// Bytes of the file that is read.
 const FILE_BYTES: usize = if cfg!(any(miri, heap_backend)) {
@@ -41,12 +35,6 @@ pub(super) fn ways() -> [ReadOptions; 7] {
         threads.in_flight(3).direct(true),
         ring.in_flight(usize::MAX),
     ]
-}
-
-/// Those of them that make different calls.
-fn few_ways() -> impl Iterator<Item = ReadOptions> {
-    let [ring, threads, single, _, _, direct_threads, _] = ways();
-    [ring, threads, single, direct_threads].into_iter()
 }
 
 pub(super) fn content() -> Vec<u8> {
@@ -74,7 +62,7 @@ pub(super) fn make_cold(file: &ScratchFile) {
 }
 
 /// Returns offsets and lengths in ascending order: tiny and long ones, equal ones, neighbours.
-fn pieces(seed: u64) -> Vec<(u64, usize)> {
+pub(super) fn pieces(seed: u64) -> Vec<(u64, usize)> {
     let mut word = seed;
     let mut below = |bound: usize| {
         word = word
@@ -121,7 +109,7 @@ fn read(
 }
 
 /// The same with the engine that others have left.
-fn read_by(
+pub(super) fn read_by(
     way: &ReadOptions,
     idle: &Idle,
     file: &ScratchFile,
@@ -214,7 +202,7 @@ fn the_end_of_the_file_is_the_same_error_by_every_way() {
 }
 
 /// Takes the pieces in the order in which they are asked for, while others are asked for.
-fn take(
+pub(super) fn take(
     way: &ReadOptions,
     file: &ScratchFile,
     bytes: &[u8],
@@ -304,48 +292,6 @@ fn a_planted_bit_is_found_ahead() {
     take(&ReadOptions::new(), &file, &bytes, &[(4000, 1000)]);
 }
 
-/// Lets each system call of a stream fail in turn: each piece is right or an error of its own.
-#[test]
-fn each_call_fails_once_and_each_item_is_whole_or_an_error() {
-    let bytes = content();
-    let file = cold_file(&bytes);
-    let mut pieces = pieces(9)[..25].to_vec();
-    pieces.reverse();
-    for way in few_ways() {
-        for outcome in [EIO, EINTR, ENOMEM]
-            .map(Outcome::Errno)
-            .into_iter()
-            .chain([Outcome::Short, Outcome::Zero])
-        {
-            for sticky in [false, true] {
-                if sticky && outcome == Outcome::Errno(EINTR) {
-                    continue;
-                }
-                for after in (0..).step_by(3) {
-                    make_cold(&file);
-                    arm(Fault {
-                        after,
-                        sticky,
-                        outcome,
-                    });
-                    let answers = take(&way, &file, &bytes, &pieces);
-                    let (_calls, met) = disarm();
-                    assert_eq!(answers.len(), pieces.len());
-                    let errors = answers.iter().filter(|answer| answer.is_err()).count();
-                    assert!(errors == 0 || met > 0, "{way:?} {outcome:?} after {after}");
-                    assert!(
-                        sticky || errors <= 1,
-                        "{way:?} {outcome:?} after {after}: {errors}"
-                    );
-                    if met == 0 {
-                        break;
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// The kernel writes into the buffers of reads that are under way while the stack unwinds.
 #[test]
 fn a_panic_in_the_middle_waits_for_what_is_under_way() {
@@ -379,74 +325,6 @@ fn a_panic_in_the_middle_waits_for_what_is_under_way() {
         answer.unwrap();
         assert_eq!(count, pieces.len());
     }
-}
-
-fn errno(error: &Error) -> Option<i32> {
-    error.io_error().and_then(std::io::Error::raw_os_error)
-}
-
-/// Lets each system call of a batch fail in turn. Most failures are not even seen: the ring is
-/// refused, entries are cancelled or come back short, and the plain way mends it.
-fn campaign(sticky: bool, planted: Option<usize>) {
-    let mut bytes = content();
-    let file = cold_file(&bytes);
-    let pieces = &pieces(5)[..30];
-    if let Some(at) = planted {
-        bytes[at] ^= 1;
-    }
-    let outcomes = [EIO, EINTR, EAGAIN, ENOMEM, ENOSYS, ECANCELED].map(Outcome::Errno);
-    for way in few_ways() {
-        let idle = Idle::default();
-        for outcome in outcomes.into_iter().chain([Outcome::Short, Outcome::Zero]) {
-            if sticky && outcome == Outcome::Errno(EINTR) {
-                continue;
-            }
-            // Past a few dozen calls, they repeat.
-            let step = |after: &usize| Some(after + if *after < 20 { 1 } else { 9 });
-            for after in std::iter::successors(Some(0), step) {
-                make_cold(&file);
-                let name = format!("{way:?}, {outcome:?} after {after}, sticky: {sticky}");
-                arm(Fault {
-                    after,
-                    sticky,
-                    outcome,
-                });
-                let (count, answer) = read_by(&way, &idle, &file, &bytes, pieces);
-                let (_calls, met) = disarm();
-                match (answer, outcome) {
-                    (Ok(()), _) => assert_eq!(count, pieces.len(), "{name}"),
-                    (Err(error), Outcome::Errno(code)) => {
-                        assert!(met > 0, "{name}: {error}");
-                        assert_eq!(errno(&error), Some(code), "{name}: {error}");
-                    }
-                    (Err(error), outcome) => {
-                        assert_eq!(outcome, Outcome::Zero, "{name}: {error}");
-                        assert_eq!(error.kind(), ErrorKind::Io, "{name}: {error}");
-                    }
-                }
-                if met == 0 {
-                    break;
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn each_call_fails_once_and_the_batch_is_whole_or_an_error() {
-    campaign(false, None);
-}
-
-#[test]
-fn calls_that_fail_for_good_make_the_batch_an_error() {
-    campaign(true, None);
-}
-
-#[test]
-#[should_panic(expected = "other bytes")]
-fn the_campaign_finds_a_planted_bit() {
-    let (offset, len) = pieces(5)[10];
-    campaign(false, Some(usize::try_from(offset).unwrap() + len / 2));
 }
 
 /// Counts the calls for pieces that are in memory.
