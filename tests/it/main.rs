@@ -56,3 +56,5 @@ mod heavy;
 mod scratch;
 #[cfg(not(any(miri, heap_backend)))]
 mod scratch_limits;
+#[cfg(not(any(miri, heap_backend)))]
+mod scratch_model;

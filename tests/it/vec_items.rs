@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::Debug;
 
+use outcore::{DiskVec, Result};
+
 /// An element that is made of a number.
 pub(crate) trait Item: Clone + PartialEq + Debug + 'static {
     /// Elements of a long vector: several windows.
@@ -10,6 +12,29 @@ pub(crate) trait Item: Clone + PartialEq + Debug + 'static {
 
     fn make(number: u64) -> Self;
     fn number(&self) -> u64;
+
+    /// Copies elements together, where they are plain.
+    fn gather(_vec: &DiskVec<Self>, _indices: &[usize]) -> Option<Result<Vec<Self>>> {
+        None
+    }
+
+    /// Copies the vector, where elements are plain.
+    fn copy(_vec: &DiskVec<Self>) -> Option<Result<DiskVec<Self>>> {
+        None
+    }
+}
+
+/// What plain elements can do besides.
+macro_rules! plain {
+    () => {
+        fn gather(vec: &DiskVec<Self>, indices: &[usize]) -> Option<Result<Vec<Self>>> {
+            Some(vec.gather(indices))
+        }
+
+        fn copy(vec: &DiskVec<Self>) -> Option<Result<DiskVec<Self>>> {
+            Some(vec.try_copy())
+        }
+    };
 }
 
 impl Item for u8 {
@@ -22,6 +47,8 @@ impl Item for u8 {
     fn number(&self) -> u64 {
         u64::from(*self)
     }
+
+    plain!();
 }
 
 impl Item for u64 {
@@ -34,6 +61,8 @@ impl Item for u64 {
     fn number(&self) -> u64 {
         *self
     }
+
+    plain!();
 }
 
 impl<const N: usize> Item for [u8; N] {
@@ -48,6 +77,8 @@ impl<const N: usize> Item for [u8; N] {
     fn number(&self) -> u64 {
         u64::from_le_bytes(self[N - 8..].try_into().unwrap())
     }
+
+    plain!();
 }
 
 /// An element that asks for a large alignment.
@@ -83,6 +114,7 @@ struct Ledger {
 pub(crate) enum Event {
     Drop,
     Clone,
+    Equal,
     Call,
 }
 
@@ -146,50 +178,92 @@ pub(crate) fn register_dropped(name: usize) {
 
 /// An element that owns heap memory and stands in the ledger.
 #[derive(Debug)]
-pub(crate) struct Owner {
+pub(crate) struct Owns<Rest> {
     number: Box<u64>,
     name: usize,
-    _rest: [u64; 30],
+    _rest: Rest,
 }
 
-impl Item for Owner {
-    const MANY: usize = 3_000;
+/// What an owner has besides, so that it is of some size.
+pub(crate) trait Rest: Copy + Debug + 'static {
+    /// Elements of a long vector.
+    const MANY: usize;
+
+    fn fill(number: u64) -> Self;
+}
+
+/// An element of which a page holds a few.
+pub(crate) type Owner = Owns<[u64; 30]>;
+
+/// An element larger than a page, and no multiple of one.
+pub(crate) type Large = Owns<[u64; 700]>;
+
+/// An element of several pages that asks for a large alignment.
+pub(crate) type Steep = Owns<Pages>;
+
+impl<const N: usize> Rest for [u64; N] {
+    const MANY: usize = 90_000 / N;
+
+    fn fill(number: u64) -> Self {
+        [number; N]
+    }
+}
+
+/// Pages that are aligned to more than a page.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(8192))]
+pub(crate) struct Pages(#[expect(dead_code, reason = "only takes room")] [u64; 100]);
+
+impl Rest for Pages {
+    const MANY: usize = 80;
+
+    fn fill(number: u64) -> Self {
+        Self([number; 100])
+    }
+}
+
+impl<R: Rest> Item for Owns<R> {
+    const MANY: usize = R::MANY;
 
     fn make(number: u64) -> Self {
         Self {
             number: Box::new(number),
             name: register_made(),
-            _rest: [number; 30],
+            _rest: R::fill(number),
         }
     }
 
     fn number(&self) -> u64 {
+        let misplaced = (&raw const *self).addr() % align_of::<Self>();
+        assert_eq!(misplaced, 0, "it is not aligned");
         *self.number
     }
 }
 
-impl Clone for Owner {
+impl<R: Rest> Clone for Owns<R> {
     fn clone(&self) -> Self {
         happens(Event::Clone);
         Self::make(*self.number)
     }
 }
 
-impl PartialEq for Owner {
+impl<R> PartialEq for Owns<R> {
     fn eq(&self, other: &Self) -> bool {
+        happens(Event::Equal);
         self.number == other.number
     }
 }
 
-impl Drop for Owner {
+impl<R> Drop for Owns<R> {
     fn drop(&mut self) {
         register_dropped(self.name);
         happens(Event::Drop);
     }
 }
 
-/// An element without size that stands in the ledger.
-#[derive(Debug, PartialEq)]
+/// An element without size, but with an alignment, that stands in the ledger.
+#[derive(Debug)]
+#[repr(align(4096))]
 pub(crate) struct Nothing;
 
 impl Item for Nothing {
@@ -202,6 +276,13 @@ impl Item for Nothing {
 
     fn number(&self) -> u64 {
         0
+    }
+}
+
+impl PartialEq for Nothing {
+    fn eq(&self, _other: &Self) -> bool {
+        happens(Event::Equal);
+        true
     }
 }
 

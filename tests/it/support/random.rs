@@ -35,3 +35,10 @@ pub(crate) fn seeds(count: u64) -> Vec<u64> {
         Err(_) => (0..count).collect(),
     }
 }
+
+/// Returns the seeds of a comparison with a model: as [`seeds`], but 2,000 where
+/// `$OUTCORE_CAMPAIGN` is `long`.
+pub(crate) fn cases(count: u64) -> Vec<u64> {
+    let long = std::env::var("OUTCORE_CAMPAIGN").is_ok_and(|tier| tier == "long");
+    seeds(if long { 2000 } else { count })
+}

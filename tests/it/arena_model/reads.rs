@@ -1,0 +1,149 @@
+//! The steps that read: in every way that there is, as text, and with closures and iterators that
+//! panic in the middle.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
+
+use outcore::{Advice, ErrorKind, Location, ReadOptions};
+
+use crate::arena_model::Run;
+
+impl Run {
+    /// Returns a way to read, which the number decides.
+    pub(super) fn options(&self, number: usize) -> ReadOptions {
+        let options = ReadOptions::new();
+        match (number + self.step) % 6 {
+            0 => options.in_flight(1),
+            1 => options.in_flight(3).direct(true),
+            2 => options.threads(true),
+            3 => options.threads(true).direct(true),
+            _ => options,
+        }
+    }
+
+    /// Chooses items whether they are flushed or not.
+    fn any(&mut self, count_max: usize) -> Vec<usize> {
+        let count = self.random.below(count_max);
+        let count = if self.model.is_empty() { 0 } else { count };
+        let at = |_| self.random.below(self.model.len());
+        (0..count).map(at).collect()
+    }
+
+    fn locations(&self, chosen: &[usize]) -> Vec<Location> {
+        chosen.iter().map(|at| self.model[*at].location).collect()
+    }
+
+    /// A stream brings what is flushed, in its order, and an error for each of the others.
+    pub(super) fn stream(&mut self) {
+        let chosen = self.any(40);
+        let locations = self.locations(&chosen);
+        let way = self.random.below(6);
+        let options = self.options(way);
+        // Some are given up half-way.
+        let enough = if self.random.below(4) == 0 {
+            chosen.len() / 2
+        } else {
+            usize::MAX
+        };
+        let waits = self.random.below(2) == 0;
+        let mut stream = self.arena.stream_with(&options, locations);
+        let mut taken = 0;
+        while taken < enough {
+            let next = if waits {
+                stream.next()
+            } else {
+                match stream.try_next() {
+                    Poll::Pending => continue,
+                    Poll::Ready(next) => next,
+                }
+            };
+            let Some(answer) = next else { break };
+            let known = &self.model[chosen[taken]];
+            match answer {
+                Ok(bytes) => assert!(bytes == known.bytes, "{}: {taken}", self.here()),
+                Err(refused) => {
+                    assert_eq!(refused.kind(), ErrorKind::NotFlushed, "{}", self.here());
+                    assert!(known.writer.is_some(), "{}: {refused}", self.here());
+                }
+            }
+            taken += 1;
+        }
+        assert!(
+            taken == chosen.len().min(enough),
+            "{}: {taken}",
+            self.here()
+        );
+    }
+
+    /// Text is what std takes for text.
+    pub(super) fn read_text(&mut self) {
+        let chosen = self.any(8);
+        for known in chosen.iter().map(|at| &self.model[*at]) {
+            let mut text = "before".to_owned();
+            let answer = self.arena.get_str_into(known.location, &mut text);
+            match (answer, std::str::from_utf8(&known.bytes)) {
+                (Ok(()), Ok(expected)) => {
+                    let same = text.strip_prefix("before") == Some(expected);
+                    assert!(same, "{}: {:?}", self.here(), known.location);
+                }
+                (Ok(()), Err(_bytes)) => panic!("{}: {:?}", self.here(), known.location),
+                (Err(refused), valid) => {
+                    let kind = refused.kind();
+                    let unread = kind == ErrorKind::NotFlushed && known.writer.is_some();
+                    let no_text = kind == ErrorKind::InvalidUtf8 && valid.is_err();
+                    assert!(unread || no_text, "{}: {refused}", self.here());
+                    assert_eq!(text, "before", "{}", self.here());
+                }
+            }
+        }
+        for location in self.locations(&chosen) {
+            let same = Location::from_bytes(location.to_bytes());
+            assert_eq!(same, location, "{}", self.here());
+        }
+    }
+
+    /// Whoever gets an item panics, or whoever says which comes next; the arena goes on.
+    pub(super) fn panic_on_the_way(&mut self) {
+        let mut chosen = self.any(40);
+        chosen.retain(|at| self.model[*at].writer.is_none());
+        if chosen.is_empty() {
+            return;
+        }
+        let locations = self.locations(&chosen);
+        let options = self.options(chosen.len());
+        let mut left = self.random.below(chosen.len());
+        let mut burn = || {
+            assert!(left > 0, "planned");
+            left -= 1;
+        };
+        let in_batches = self.random.below(2) == 0;
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            if in_batches {
+                let deliver = |_, _: &[u8]| burn();
+                let _answer = self.arena.get_many_with(&options, &locations, deliver);
+            } else {
+                let asked = locations.iter().copied().inspect(|_location| burn());
+                self.arena.stream_with(&options, asked).for_each(drop);
+            }
+        }));
+        assert!(panicked.is_err(), "{}", self.here());
+        self.read_these(&chosen);
+    }
+
+    /// What is advised and announced changes nothing that is read.
+    pub(super) fn tell_the_map(&mut self) {
+        let advice = [Advice::Normal, Advice::Sequential, Advice::Random];
+        self.map.advise(self.random.pick(&advice)).unwrap();
+        let mut chosen = self.any(40);
+        chosen.retain(|at| self.model[*at].writer.is_none());
+        self.map.prefetch_many(&self.locations(&chosen)).unwrap();
+        if let Some(writer) = self.writers.first() {
+            assert_eq!(
+                writer.writer.arena().len_bytes(),
+                self.arena.len_bytes(),
+                "{}",
+                self.here()
+            );
+        }
+    }
+}
