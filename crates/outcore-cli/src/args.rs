@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::size::parse_bytes;
@@ -108,6 +108,7 @@ pub(crate) struct DedupArgs {
     #[arg(
         long,
         value_name = "DIR",
+        value_hint = ValueHint::DirPath,
         help = "Where scratch files go [default: the first of $OUTCORE_DIR, $TMPDIR and /var/tmp \
                 that is not in RAM]"
     )]
@@ -184,7 +185,7 @@ pub(crate) struct DedupArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct DoctorArgs {
     /// The directory to look at [default: the one that scratch files would go to]
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
 }
 
@@ -211,6 +212,7 @@ pub(crate) struct DemoArgs {
     #[arg(
         long,
         value_name = "DIR",
+        value_hint = ValueHint::DirPath,
         help = "Where scratch files go [default: the first of $OUTCORE_DIR, $TMPDIR and /var/tmp \
                 that is not in RAM]"
     )]
@@ -238,7 +240,7 @@ pub(crate) struct CompletionsArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ManArgs {
     /// A directory for one page a command [default: the page of dedup to standard output]
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
 }
 

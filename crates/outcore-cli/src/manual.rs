@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
 use crate::args::{Args, CompletionsArgs, ManArgs};
@@ -16,8 +16,27 @@ use crate::failure::{Failure, Result, shown};
 /// Standard output cannot be written.
 pub(crate) fn completions(args: &CompletionsArgs) -> Result<()> {
     let mut bytes = Vec::new();
-    clap_complete::generate(args.shell, &mut Args::command(), "outcore", &mut bytes);
+    let mut command = without_hidden(&Args::command());
+    clap_complete::generate(args.shell, &mut command, "outcore", &mut bytes);
     to_stdout(&bytes)
+}
+
+/// Returns what `--help` shows of a command: completions would offer the rest, too.
+fn without_hidden(command: &Command) -> Command {
+    let arguments = command
+        .get_arguments()
+        .filter(|argument| !argument.is_hide_set());
+    let subs = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    let mut shown = Command::new(command.get_name().to_owned())
+        .args(arguments)
+        .subcommands(subs.map(without_hidden));
+    if let Some(about) = command.get_about() {
+        shown = shown.about(about.clone());
+    }
+    if let Some(version) = command.get_version() {
+        shown = shown.version(version.to_owned());
+    }
+    shown
 }
 
 /// Writes the man pages.
@@ -26,7 +45,8 @@ pub(crate) fn completions(args: &CompletionsArgs) -> Result<()> {
 ///
 /// They cannot be written.
 pub(crate) fn man(args: &ManArgs) -> Result<()> {
-    let mut command = Args::command();
+    // A page on help would be the only one that is not there.
+    let mut command = Args::command().disable_help_subcommand(true);
     command.build();
     let Some(dir) = &args.dir else {
         let dedup = command.find_subcommand("dedup").unwrap_or(&command);
@@ -37,19 +57,23 @@ pub(crate) fn man(args: &ManArgs) -> Result<()> {
         fs::write(&path, bytes).map_err(|answer| Failure::write(&shown(&path), &answer))
     };
     write("outcore", &page(&command)?)?;
-    for sub in command
-        .get_subcommands()
-        .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
-    {
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
         write(&format!("outcore-{}", sub.get_name()), &page(sub)?)?;
     }
     Ok(())
 }
 
-fn page(command: &clap::Command) -> Result<Vec<u8>> {
+/// Makes the page of a command.
+fn page(command: &Command) -> Result<Vec<u8>> {
+    // Clap's own synopsis lists all options, without their values, and says FILE where it may be
+    // many.
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").to_owned();
+    let man = Man::new(command.clone().override_usage(usage));
+    let man = man.source(concat!("outcore ", env!("CARGO_PKG_VERSION")));
     let mut bytes = Vec::new();
-    let man = Man::new(command.clone()).source(concat!("outcore ", env!("CARGO_PKG_VERSION")));
-    let rendered = man.manual("outcore").render(&mut bytes);
+    // Without a date, the words behind it would move to its place.
+    let rendered = man.manual("User Commands").date(" ").render(&mut bytes);
     rendered.map_err(|answer| Failure::write("a man page", &answer))?;
     Ok(bytes)
 }

@@ -43,10 +43,19 @@ fn completions_and_man_pages_know_the_options() {
         let output = outcore(&["completions", shell]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.contains("skip-bad"), "{shell}");
+        // They offered what `--help` hides, too: what is there for tests.
+        assert!(
+            !text.contains("test-chunk") && !text.contains("sample\n"),
+            "{shell}"
+        );
+        assert!(!text.contains("Write the lines of a sample"), "{shell}");
     }
     let output = outcore(&["man"]).output().unwrap();
     let page = String::from_utf8(output.stdout).unwrap();
     assert!(page.contains("outcore") && page.contains("skip") && page.contains("2^129"));
+    // The version stood where the date is, and the synopsis had one FILE.
+    assert!(page.contains("1 \" \" \"outcore "), "{page}");
+    assert!(page.contains("[FILE]..."), "{page}");
     let dir = TestDir::new("man");
     let output = outcore(&["man"]).arg(&dir.0).output().unwrap();
     assert!(output.status.success(), "{output:?}");
