@@ -13,16 +13,32 @@ pub(crate) fn bar(done: &'static str, total_bytes: Option<u64>, wanted: bool) ->
     if !wanted || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let template = match total_bytes {
-        Some(_) => {
-            "{msg:9} {wide_bar} {percent:>3} % of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left"
-        }
-        None => "{msg:9} {spinner} {binary_bytes}  {binary_bytes_per_sec}  {elapsed}",
-    };
-    let style = ProgressStyle::with_template(template);
+    let style = ProgressStyle::with_template(template(total_bytes.is_some(), columns()));
     let bar = ProgressBar::with_draw_target(total_bytes, ProgressDrawTarget::stderr());
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         .with_message(done)
+}
+
+/// Columns from which on there is room for all.
+const WIDE: u16 = 64;
+
+/// Returns how many columns the terminal has; one that does not know is taken to be wide.
+fn columns() -> u16 {
+    let size = rustix::termios::tcgetwinsize(io::stderr());
+    let columns = size.map_or(0, |size| size.ws_col);
+    if columns == 0 { WIDE } else { columns }
+}
+
+/// Returns what is drawn in a terminal of that many columns.
+fn template(is_total_known: bool, columns: u16) -> &'static str {
+    match (is_total_known, columns) {
+        (true, WIDE..) => {
+            "{msg:9} {wide_bar} {percent:>3} % of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left"
+        }
+        (true, _) => "{msg:9} {percent:>3} % {binary_bytes_per_sec} {eta} left",
+        (false, WIDE..) => "{msg:9} {spinner} {binary_bytes}  {binary_bytes_per_sec}  {elapsed}",
+        (false, _) => "{msg:9} {binary_bytes} {binary_bytes_per_sec}",
+    }
 }
 
 #[cfg(test)]
@@ -32,5 +48,30 @@ mod tests {
     #[test]
     fn an_unwanted_bar_is_hidden() {
         assert!(bar("reading", Some(10), false).is_hidden());
+    }
+
+    #[test]
+    fn a_bar_fits_its_terminal() {
+        // In 40 columns it was two lines, one of them of spaces.
+        for is_total_known in [false, true] {
+            for columns in [40, WIDE] {
+                let mut longest = template(is_total_known, columns).to_owned();
+                for (part, text) in [
+                    ("{msg:9}", "comparing"),
+                    ("{spinner}", "-"),
+                    ("{percent:>3}", "100"),
+                    ("{binary_total_bytes}", "1023.99 GiB"),
+                    ("{binary_bytes}", "1023.99 GiB"),
+                    ("{binary_bytes_per_sec}", "1023.99 MiB/s"),
+                    ("{eta}", "23h"),
+                    ("{elapsed}", "59m"),
+                    ("{wide_bar}", "--"),
+                ] {
+                    longest = longest.replace(part, text);
+                }
+                assert!(!longest.contains('{'), "{longest}");
+                assert!(longest.len() <= usize::from(columns), "{longest}");
+            }
+        }
     }
 }
