@@ -16,6 +16,7 @@ mod progress;
 mod random;
 mod signals;
 mod size;
+mod svg;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

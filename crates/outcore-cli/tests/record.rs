@@ -10,6 +10,8 @@
 mod picture;
 #[path = "../examples/record/rows.rs"]
 mod rows;
+#[path = "../src/svg.rs"]
+mod svg;
 #[path = "../examples/record/tables.rs"]
 mod tables;
 

@@ -13,6 +13,8 @@
 
 mod picture;
 mod rows;
+#[path = "../../src/svg.rs"]
+mod svg;
 mod tables;
 
 use std::fs;

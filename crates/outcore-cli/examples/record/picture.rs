@@ -1,25 +1,26 @@
 //! The picture: a bar for each program, as long as it took.
 
 use crate::rows::{Record, median};
+use crate::svg::{AT_END, BLUE, GREY, Picture, RED};
 
 /// Where the picture goes.
 pub(crate) const PATH: &str = "record/dedup.svg";
 
-const WIDTH: usize = 760;
-const LEFT: usize = 230;
-const RIGHT: usize = 90;
-const ROW: usize = 26;
-const BAR: usize = 16;
-const HEAD: usize = 40;
+const WIDTH: f64 = 760.0;
+const LEFT: f64 = 230.0;
+const RIGHT: f64 = 90.0;
+const ROW: f64 = 26.0;
+const BAR: f64 = 16.0;
+const HEAD: f64 = 40.0;
 
-const OURS: &str = "#2b6cb0";
-const DISK: &str = "#a0aec0";
+const OURS: &str = BLUE;
+const DISK: &str = GREY;
 const OTHERS: &str = "#dd6b20";
 
 /// Draws the parts of a record that compare programs.
 pub(crate) fn draw(record: &Record) -> String {
-    let mut body = String::new();
-    let mut y = 10;
+    let mut picture = Picture::default();
+    let mut y = 10.0;
     for part in ["roomy", "tight"] {
         let bars = bars(record, part);
         let Some(first) = record.rows.iter().find(|row| row.part == part) else {
@@ -33,24 +34,17 @@ pub(crate) fn draw(record: &Record) -> String {
             ),
             None => format!("{input}, memory to spare, warm: seconds"),
         };
-        body += &format!(
-            "<text x=\"10\" y=\"{}\" font-size=\"16\">{title}</text>\n",
-            y + 18
-        );
+        picture.text(10.0, y + 18.0, r#" font-size="16""#, &title);
         y += HEAD;
         let most = bars.iter().filter_map(|bar| bar.seconds);
         let most = most.fold(0.001, f64::max);
         for bar in &bars {
-            body += &bar.draw(y, most);
+            bar.draw(&mut picture, y, most);
             y += ROW;
         }
-        y += 14;
+        y += 14.0;
     }
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{y}\" \
-         viewBox=\"0 0 {WIDTH} {y}\" font-family=\"sans-serif\" font-size=\"13\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{body}</svg>\n"
-    )
+    picture.finish(WIDTH, y)
 }
 
 struct Bar {
@@ -62,28 +56,17 @@ struct Bar {
 }
 
 impl Bar {
-    fn draw(&self, y: usize, most: f64) -> String {
-        let room = f64::from(u32::try_from(WIDTH - LEFT - RIGHT).unwrap_or(0));
-        let middle = y + BAR - 3;
-        let name = format!(
-            "<text x=\"{}\" y=\"{middle}\" text-anchor=\"end\">{}</text>\n",
-            LEFT - 8,
-            self.name
-        );
+    fn draw(&self, picture: &mut Picture, y: f64, most: f64) {
+        let middle = y + BAR - 3.0;
+        picture.text(LEFT - 8.0, middle, AT_END, &self.name);
         let Some(seconds) = self.seconds else {
-            return format!(
-                "{name}<text x=\"{LEFT}\" y=\"{middle}\" fill=\"#c53030\">{}</text>\n",
-                self.outcome
-            );
+            let red = format!(r#" fill="{RED}""#);
+            picture.text(LEFT, middle, &red, &self.outcome);
+            return;
         };
-        let long = seconds / most * room;
-        let left = f64::from(u32::try_from(LEFT).unwrap_or(0));
-        format!(
-            "{name}<rect x=\"{LEFT}\" y=\"{y}\" width=\"{long:.1}\" height=\"{BAR}\" \
-             fill=\"{}\"/><text x=\"{:.1}\" y=\"{middle}\">{seconds:.1}</text>\n",
-            self.color,
-            left + long + 6.0
-        )
+        let long = seconds / most * (WIDTH - LEFT - RIGHT);
+        picture.rect((LEFT, y), (long, BAR), self.color);
+        picture.text(LEFT + long + 6.0, middle, "", &format!("{seconds:.1}"));
     }
 }
 

@@ -1,9 +1,8 @@
 //! The picture of the demo, as SVG.
 
-use std::fmt::Write as _;
-
 use crate::demo::recorder::{Sample, Stage};
 use crate::size::format_bytes;
+use crate::svg::{AT_END, BLUE, GREY, Picture, RED, place};
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 480.0;
@@ -15,9 +14,9 @@ const BOTTOM: f64 = 60.0;
 /// Lines across, above the axis.
 const STEPS: u32 = 4;
 
-const STORED: &str = "#2b6cb0";
-const OWN: &str = "#c53030";
-const CACHE: &str = "#a0aec0";
+const STORED: &str = BLUE;
+const OWN: &str = RED;
+const CACHE: &str = GREY;
 
 /// Draws what is stored and what is resident over time.
 pub(crate) fn draw(stages: &[Stage], limit_bytes: u64) -> String {
@@ -30,31 +29,21 @@ pub(crate) fn draw(stages: &[Stage], limit_bytes: u64) -> String {
         seconds: end,
         bytes: most,
     };
-    let mut svg = format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13">
-<rect width="100%" height="100%" fill="white"/>
-<text x="{LEFT}" y="24" font-size="17">outcore demo: bytes stored under a limit of {}</text>
-"#,
-        format_bytes(limit_bytes)
-    );
-    legend(&mut svg);
-    grid(&mut svg, &scale);
+    let mut picture = Picture::default();
+    let limit = format_bytes(limit_bytes);
+    let title = format!("outcore demo: bytes stored under a limit of {limit}");
+    picture.text(LEFT, 24.0, r#" font-size="17""#, &title);
+    legend(&mut picture);
+    grid(&mut picture, &scale);
     for (number, stage) in stages.iter().enumerate() {
-        panel(&mut svg, &scale, number, stage);
+        panel(&mut picture, &scale, number, stage);
     }
     // Over everything: the limit.
-    let y = scale.y(limit_bytes);
-    let right = WIDTH - RIGHT;
-    line(
-        &mut svg,
-        &format!(
-            r#"<line x1="{LEFT}" y1="{y:.1}" x2="{right}" y2="{y:.1}" stroke="black" stroke-dasharray="6 4"/>
-<text x="{right}" y="{:.1}" text-anchor="end" stroke="white" stroke-width="4" paint-order="stroke">limit</text>"#,
-            y - 5.0
-        ),
-    );
-    line(&mut svg, "</svg>");
-    svg
+    let (y, right) = (scale.y(limit_bytes), WIDTH - RIGHT);
+    across(&mut picture, y, r#"stroke="black" stroke-dasharray="6 4""#);
+    let bright = format!(r#"{AT_END} stroke="white" stroke-width="4" paint-order="stroke""#);
+    picture.text(right, y - 5.0, &bright, "limit");
+    picture.finish(WIDTH, HEIGHT)
 }
 
 /// From moments and bytes to places in the picture.
@@ -74,9 +63,13 @@ impl Scale {
         let bytes = bytes.min(self.bytes);
         HEIGHT - BOTTOM - bytes as f64 / self.bytes as f64 * (HEIGHT - TOP - BOTTOM)
     }
+
+    fn point(&self, seconds: f64, bytes: u64) -> String {
+        format!("{},{}", place(self.x(seconds)), place(self.y(bytes)))
+    }
 }
 
-fn legend(svg: &mut String) {
+fn legend(picture: &mut Picture) {
     let entries = [
         (STORED, "stored"),
         (OWN, "own memory, resident"),
@@ -84,87 +77,67 @@ fn legend(svg: &mut String) {
     ];
     let mut x = LEFT;
     for (color, text) in entries {
-        line(
-            svg,
-            &format!(
-                r#"<rect x="{x}" y="38" width="14" height="14" fill="{color}"/><text x="{}" y="50">{text}</text>"#,
-                x + 20.0
-            ),
-        );
+        picture.rect((x, 38.0), (14.0, 14.0), color);
+        picture.text(x + 20.0, 50.0, "", text);
         x += if color == STORED { 100.0 } else { 200.0 };
     }
 }
 
-fn grid(svg: &mut String, scale: &Scale) {
-    let right = WIDTH - RIGHT;
+fn grid(picture: &mut Picture, scale: &Scale) {
     for step in 0..=STEPS {
         let bytes = scale.bytes / u64::from(STEPS) * u64::from(step);
         let y = scale.y(bytes);
-        line(
-            svg,
-            &format!(
-                r##"<line x1="{LEFT}" y1="{y:.1}" x2="{right}" y2="{y:.1}" stroke="#e2e8f0"/>
-<text x="{}" y="{:.1}" text-anchor="end">{}</text>"##,
-                LEFT - 8.0,
-                y + 4.0,
-                if step == 0 {
-                    "0".to_owned()
-                } else {
-                    format_bytes(bytes)
-                }
-            ),
-        );
+        across(picture, y, r##"stroke="#e2e8f0""##);
+        let words = match step {
+            0 => "0".to_owned(),
+            _ => format_bytes(bytes),
+        };
+        picture.text(LEFT - 8.0, y + 4.0, AT_END, &words);
     }
-    line(
-        svg,
-        &format!(
-            r#"<text x="{right}" y="{}" text-anchor="end">{:.1} seconds</text>"#,
-            HEIGHT - 12.0,
-            scale.seconds
-        ),
-    );
+    let seconds = format!("{:.1} seconds", scale.seconds);
+    picture.text(WIDTH - RIGHT, HEIGHT - 12.0, AT_END, &seconds);
 }
 
-fn panel(svg: &mut String, scale: &Scale, number: usize, stage: &Stage) {
+/// Draws a line from side to side.
+fn across(picture: &mut Picture, y: f64, stroke: &str) {
+    let (y, right) = (place(y), WIDTH - RIGHT);
+    picture.put(&format!(
+        r#"<line x1="{LEFT}" y1="{y}" x2="{right}" y2="{y}" {stroke}/>"#
+    ));
+}
+
+fn panel(picture: &mut Picture, scale: &Scale, number: usize, stage: &Stage) {
     let (Some(first), Some(last)) = (stage.samples.first(), stage.samples.last()) else {
         return;
     };
     let (left, right) = (scale.x(first.seconds), scale.x(last.seconds));
-    area(svg, scale, &stage.samples, CACHE, |sample| {
+    area(picture, scale, &stage.samples, CACHE, |sample| {
         sample.file_bytes
     });
-    area(svg, scale, &stage.samples, OWN, |sample| sample.own_bytes);
+    area(picture, scale, &stage.samples, OWN, |sample| {
+        sample.own_bytes
+    });
     let points = points(scale, &stage.samples, |sample| sample.stored_bytes);
-    line(
-        svg,
-        &format!(r#"<polyline points="{points}" fill="none" stroke="{STORED}" stroke-width="3"/>"#),
-    );
+    picture.put(&format!(
+        r#"<polyline points="{points}" fill="none" stroke="{STORED}" stroke-width="3"/>"#
+    ));
+    let (x, bottom) = (place(left), HEIGHT - BOTTOM);
+    picture.put(&format!(
+        r##"<line x1="{x}" y1="{TOP}" x2="{x}" y2="{bottom}" stroke="#cbd5e0"/>"##
+    ));
     // Two rows of names: short stages stand close together.
-    let y = HEIGHT - BOTTOM + if number % 2 == 0 { 18.0 } else { 34.0 };
-    line(
-        svg,
-        &format!(
-            r##"<line x1="{left:.1}" y1="{TOP}" x2="{left:.1}" y2="{:.1}" stroke="#cbd5e0"/>
-<text x="{:.1}" y="{y:.1}" text-anchor="middle">{}</text>"##,
-            HEIGHT - BOTTOM,
-            f64::midpoint(left, right).clamp(LEFT + 25.0, WIDTH - RIGHT - 25.0),
-            stage.name
-        ),
-    );
+    let y = bottom + if number % 2 == 0 { 18.0 } else { 34.0 };
+    let middle = f64::midpoint(left, right).clamp(LEFT + 25.0, WIDTH - RIGHT - 25.0);
+    picture.text(middle, y, r#" text-anchor="middle""#, stage.name);
     if !stage.is_done {
-        line(
-            svg,
-            &format!(
-                r#"<text x="{:.1}" y="{:.1}" fill="{OWN}">fails</text>"#,
-                right - 10.0,
-                scale.y(last.stored_bytes) - 10.0
-            ),
-        );
+        let red = format!(r#" fill="{OWN}""#);
+        let y = scale.y(last.stored_bytes) - 10.0;
+        picture.text(right - 10.0, y, &red, "fails");
     }
 }
 
 fn area(
-    svg: &mut String,
+    picture: &mut Picture,
     scale: &Scale,
     samples: &[Sample],
     color: &str,
@@ -173,29 +146,18 @@ fn area(
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
         return;
     };
-    let floor = scale.y(0);
-    line(
-        svg,
-        &format!(
-            r#"<polygon points="{:.1},{floor:.1} {} {:.1},{floor:.1}" fill="{color}" fill-opacity="0.75"/>"#,
-            scale.x(first.seconds),
-            points(scale, samples, bytes),
-            scale.x(last.seconds)
-        ),
-    );
+    let points = points(scale, samples, bytes);
+    let ends = [last, first].map(|sample| scale.point(sample.seconds, 0));
+    picture.put(&format!(
+        r#"<polygon points="{points} {}" fill="{color}" fill-opacity="0.75"/>"#,
+        ends.join(" ")
+    ));
 }
 
 fn points(scale: &Scale, samples: &[Sample], bytes: impl Fn(&Sample) -> u64) -> String {
-    let points = samples.iter().map(|sample| {
-        let (x, y) = (scale.x(sample.seconds), scale.y(bytes(sample)));
-        format!("{x:.1},{y:.1}")
-    });
+    let points = samples.iter();
+    let points = points.map(|sample| scale.point(sample.seconds, bytes(sample)));
     points.collect::<Vec<_>>().join(" ")
-}
-
-/// Appends a line; writing to a string cannot fail.
-fn line(svg: &mut String, text: &str) {
-    writeln!(svg, "{text}").ok();
 }
 
 #[cfg(test)]
