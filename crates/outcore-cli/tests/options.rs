@@ -165,6 +165,12 @@ fn directories_and_patterns_are_resolved_in_the_order_of_names() {
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
+    // Patterns took these in, which shells do not; a tree has them.
+    dir.write(".hidden.log", "6\n");
+    assert_eq!(run(&["*.log"]), "1\n2\n5\n");
+    assert_eq!(run(&[".*.log"]), "6\n");
+    assert_eq!(run(&["-r", "."]), "6\n1\n2\n3\n5\n4\n");
+    fs::remove_file(dir.path(".hidden.log")).unwrap();
     assert_eq!(run(&["?.log"]), "1\n2\n");
     assert_eq!(run(&["**/*.log"]), "1\n2\n5\n4\n");
     assert_eq!(run(&["-r", "."]), "1\n2\n3\n5\n4\n");

@@ -131,7 +131,12 @@ impl Inputs {
             Failure::new(format!("cannot read {}: {what}", shown(pattern)))
         };
         let text = pattern.to_str().ok_or_else(|| bad(&"not UTF-8"))?;
-        let paths = glob::glob(text).map_err(|error| bad(&error))?;
+        // As shells do: `*` stands for no name that begins with a dot.
+        let options = glob::MatchOptions {
+            require_literal_leading_dot: true,
+            ..glob::MatchOptions::new()
+        };
+        let paths = glob::glob_with(text, options).map_err(|error| bad(&error))?;
         let mut found = false;
         for path in paths {
             let path = path.map_err(|error| Failure::read(&shown(error.path()), error.error()))?;
