@@ -134,15 +134,30 @@ impl ScratchFile {
     /// budget, and to the disk where the file system can give back parts of files. Says whether that
     /// was done; then they read as zero. Otherwise they stay claimed. Allocates nothing.
     pub(crate) fn give_back_part(&self, offset: u64, len: u64) -> bool {
+        let given = self.empty_part(offset, len);
+        if given {
+            self.give_back(len);
+        }
+        given
+    }
+
+    /// The disk's half of [`give_back_part`](Self::give_back_part): all books are as before, for
+    /// [`give_back`](Self::give_back). Where it fails, some of the bytes may be a hole, and others
+    /// not zero.
+    pub(crate) fn empty_part(&self, offset: u64, len: u64) -> bool {
         if !self.file.is_owner() {
             return false;
         }
         let given = self.file.punch(offset, len);
         let given = given.or_else(|_refused| self.file.write_zeros(offset, len));
-        if given.is_ok() {
-            self.give_back(len);
-        }
         given.is_ok()
+    }
+
+    /// Claims what is missing of `len` bytes from `offset` which the books have as claimed, and
+    /// changes no byte of them; says whether it could. Allocates nothing.
+    pub(crate) fn claim_again(&self, offset: u64, len: u64) -> bool {
+        // Not by zeros where there is no such call: they would replace what is there.
+        self.file.is_owner() && sys::retry(|| self.file.sys().allocate(offset, len)).is_ok()
     }
 
     /// Makes the file, which is new, `len` bytes long without claiming any of them: a hole, of which
@@ -177,7 +192,8 @@ impl ScratchFile {
         true
     }
 
-    fn give_back(&self, bytes: u64) {
+    /// Enters into the books that bytes are not claimed any more.
+    pub(crate) fn give_back(&self, bytes: u64) {
         self.charged_bytes.fetch_sub(bytes, Relaxed);
         self.release(bytes);
         stats::returned(bytes);

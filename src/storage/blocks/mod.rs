@@ -81,9 +81,11 @@ pub(crate) struct Blocks {
     ///    once, but for slots that were given up, and nothing else shows or changes it.
     /// 2. Every block that is handed out lies in units that `ranges` gave to it alone, or in a run
     ///    whose heap gave its place to it alone, or in slots that `ranges` gave to it alone; and
-    ///    all of its bytes are claimed in the file.
-    /// 3. Bytes of no block read as zero, but for those of small blocks that were freed, of ranges
-    ///    that could not be given back, which are never used again, and those behind torn blocks.
+    ///    all of its bytes are claimed in the file. What its unit or slot has as claimed is at
+    ///    least as long, and is what the file's books count; of a torn block, what is behind the
+    ///    bytes that its owner knows of may be missing.
+    /// 3. Bytes that no block has claimed read as zero, but for those of small blocks that were
+    ///    freed, and of ranges that could not be given back, which are never used again.
     /// 4. Pages come into memory one by one, since the kernel is told that access is random. Read
     ///    ahead, they come in larger pieces, which reach from a block into the hole behind it; and
     ///    a store into any byte of a piece has to find space for all of it (linux-facts F1), so
@@ -270,19 +272,14 @@ impl Blocks {
                 }
             }
             Some(Place::Whole(number, unit)) => {
-                if unit.kind() == Kind::Torn {
-                    // What is behind it may not be zero, so its units are out of use.
-                    let _given = self.unclaim(offset..offset.saturating_add(claimed_of(unit)));
-                    return;
-                }
                 self.give_back_units(number, claimed_of(unit), u32::from(unit.order()));
             }
             Some(Place::Large(at)) => {
-                let (claimed, torn) = self.lock().slots.claimed(at);
+                let (claimed, _torn) = self.lock().slots.claimed(at);
                 let range = offset..offset.saturating_add(claimed);
                 // Folds must not outlive the block: the next one may end inside of one.
                 let plain = self.unfold(at, range.clone());
-                if self.unclaim(range) && plain && !torn {
+                if self.unclaim(range) && plain {
                     self.lock().slots.give_back(at);
                 }
             }
@@ -305,8 +302,7 @@ impl Blocks {
         while at < range.end {
             let (offset, len) = self.shown(at..range.end);
             if !self.file.claim_part(offset, len as u64) {
-                // What was claimed stays so where it cannot be given back; it is zero all the same.
-                let _given = self.unclaim(range.start..at);
+                self.take_claim_back(range.start..at);
                 return false;
             }
             at = at.saturating_add(len);
@@ -314,13 +310,41 @@ impl Blocks {
         true
     }
 
-    /// Gives space back, after which it reads as zero. Where that fails, it stays claimed, and its
-    /// addresses must not be used again.
+    /// Takes the claim of a range back that nobody has stored to. What the disk does not take back
+    /// is out of the books all the same, and zero: the next claim of it enters it again.
+    fn take_claim_back(&self, range: Range<usize>) {
+        let _done = self.each_part(range.clone(), |offset, len| {
+            let _undone = self.file.punch(offset, len);
+            true
+        });
+        self.file.give_back(range.len() as u64);
+    }
+
+    /// Gives space back, after which it reads as zero. Where that fails, all of it stays in the
+    /// books, and some of it may be missing: before it is used again, it has to be
+    /// [mended](Self::mend).
     fn unclaim(&self, range: Range<usize>) -> bool {
+        let emptied = self.each_part(range.clone(), |offset, len| {
+            self.file.empty_part(offset, len)
+        });
+        if emptied {
+            self.file.give_back(range.len() as u64);
+        }
+        emptied
+    }
+
+    /// Claims what is missing of a range that is in the books; its bytes may be any.
+    fn mend(&self, range: Range<usize>) -> bool {
+        self.each_part(range, |offset, len| self.file.claim_again(offset, len))
+    }
+
+    /// Does something with each part of the file that a range shows, until it says no; says whether
+    /// it never did.
+    fn each_part(&self, range: Range<usize>, part: impl Fn(u64, u64) -> bool) -> bool {
         let mut at = range.start;
         while at < range.end {
             let (offset, len) = self.shown(at..range.end);
-            if !self.file.give_back_part(offset, len as u64) {
+            if !part(offset, len as u64) {
                 return false;
             }
             at = at.saturating_add(len);

@@ -37,7 +37,7 @@ pub(crate) struct Slots {
     is_mixed: bool,
 }
 
-/// Of the marks of a block: bytes may be left behind it that are not zero.
+/// Of the marks of a block: some of what it has claimed may be missing, behind its bytes in use.
 const TORN: u8 = 1;
 
 /// Of the marks of a block: parts of it may come into memory in large pieces.
@@ -211,7 +211,7 @@ impl Slots {
     }
 
     /// Returns how many bytes of the block at byte `at` are claimed, and whether it is torn: then
-    /// there may be bytes behind it that are not zero.
+    /// some of these may be missing, behind those that are in use.
     pub(crate) fn claimed(&self, at: usize) -> (usize, bool) {
         let slot = self.slot(self.number(at));
         slot.map_or((0, false), |slot| {
@@ -225,10 +225,8 @@ impl Slots {
         }
     }
 
-    pub(crate) fn set_torn(&mut self, at: usize) {
-        if let Some(slot) = self.slot(self.number(at)) {
-            slot.set_marks(slot.marks() | TORN);
-        }
+    pub(crate) fn set_torn(&mut self, at: usize, torn: bool) {
+        self.set_mark(at, TORN, torn);
     }
 
     pub(crate) fn is_folded(&self, at: usize) -> bool {
@@ -237,9 +235,13 @@ impl Slots {
     }
 
     pub(crate) fn set_folded(&mut self, at: usize, folded: bool) {
+        self.set_mark(at, FOLDED, folded);
+    }
+
+    fn set_mark(&mut self, at: usize, mark: u8, is_set: bool) {
         if let Some(slot) = self.slot(self.number(at)) {
-            let others = slot.marks() & !FOLDED;
-            slot.set_marks(if folded { others | FOLDED } else { others });
+            let others = slot.marks() & !mark;
+            slot.set_marks(if is_set { others | mark } else { others });
         }
     }
 
@@ -364,7 +366,7 @@ mod tests {
                         continue;
                     };
                     slots.set_claimed(*at, 4096 * chosen);
-                    slots.set_torn(*at);
+                    slots.set_torn(*at, true);
                     slots.exchange(*at, to);
                     assert_eq!(slots.claimed(to), (4096 * chosen, true));
                     assert_eq!(slots.claimed(*at), (0, false));

@@ -40,8 +40,8 @@ pub(crate) enum Kind {
     Whole = 2,
     /// A run of small blocks.
     Run = 3,
-    /// A block that was handed out as a whole, and behind whose end bytes may be left that are not
-    /// zero, since they could not be given back.
+    /// A block that was handed out as a whole, and whose end could not be given back: some of what it
+    /// has claimed may be missing, behind its bytes in use.
     Torn = 4,
 }
 
