@@ -53,6 +53,8 @@ step cargo test --locked -p outcore --features "$features" --test it -- arena_fo
 # What the default features change: batches of reads, and what allocators share with the rest.
 step cargo test --locked -p outcore --no-default-features --lib --test it -- reads spill arena tidy
 step cargo test --locked -p outcore-bench -p bench-compare -p torture
+# Random bytes for the targets of cargo fuzz, which bring features of their own.
+step cargo test --locked -p fuzz-targets
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features outcore/${features//,/,outcore/} --no-deps
 
 # The second backend of src/sys.

@@ -74,6 +74,16 @@ pub(crate) fn run(args: &DedupArgs) -> Result<()> {
     // A limit that is too low is refused before anything is made.
     Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
     signals::watch()?;
+    run_unwatched(args)
+}
+
+/// Runs the command in a process that deals with signals itself.
+///
+/// # Errors
+///
+/// Whatever ends the run early.
+pub(crate) fn run_unwatched(args: &DedupArgs) -> Result<()> {
+    let limit_bytes = args.memory.unwrap_or_else(memory::default_limit_bytes);
     let scratch = Scratch::new(args.tmp.clone());
     let (inputs, kept) = if args.files.is_empty() {
         Budget::new(limit_bytes, sample::NEEDED_BYTES)?;

@@ -1,0 +1,73 @@
+//! `outcore`: programs for files that are larger than RAM.
+//!
+//! A library for the program of that name and for the tests that run it in their own process. What
+//! it offers to those may change at any time.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "counts of bytes and lines that exist; debug builds check them, and sizes that a user \
+              types are parsed with checks"
+)]
+
+mod args;
+mod dedup;
+mod demo;
+mod doctor;
+mod failure;
+mod manual;
+mod memory;
+mod progress;
+mod random;
+mod signals;
+mod size;
+mod svg;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+use crate::failure::Failure;
+
+/// Does what the arguments of this process ask for.
+#[must_use]
+pub fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Dedup(args) => dedup::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
+        Command::Sample(args) => dedup::write_sample(args.size),
+    };
+    match result {
+        Ok(()) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // A closed standard error leaves nobody to tell; the exit code stays.
+            writeln!(io::stderr(), "outcore: {failure}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs `outcore dedup` with these arguments in this process, which may do other things: no signal
+/// is waited for. Without `--memory`, it gets 32 MiB more than the process has.
+///
+/// # Errors
+///
+/// The line that the program would write on standard error.
+pub fn dedup(arguments: &[OsString]) -> Result<(), String> {
+    const MEMORY: u64 = 32 << 20;
+    let command = ["outcore", "dedup"].map(OsString::from);
+    let parsed = Args::try_parse_from(command.iter().chain(arguments));
+    let Command::Dedup(mut args) = parsed.map_err(|refused| refused.to_string())?.command else {
+        return Err("no command but dedup".to_owned());
+    };
+    let resident = memory::resident_bytes().unwrap_or(MEMORY);
+    args.memory = args.memory.or(Some(resident + MEMORY));
+    match dedup::run_unwatched(&args) {
+        Ok(()) | Err(Failure::BrokenPipe) => Ok(()),
+        Err(failure) => Err(failure.to_string()),
+    }
+}
