@@ -90,12 +90,13 @@ else
 fi
 
 if [[ $nightly == 0 ]]; then
-  skip "std's allocator trait, AddressSanitizer, Miri: no nightly toolchain"
+  skip "std's allocator trait, the rows of diskallocator, AddressSanitizer, Miri: no nightly toolchain"
 else
   # std's allocator trait; heap blocks too.
   std_trait=(cargo +nightly test --locked -p outcore --all-features --target-dir target/nightly --lib)
   step "${std_trait[@]}" alloc
   step env RUSTFLAGS="--cfg heap_backend" "${std_trait[@]}" alloc
+  step cargo test --locked -p bench-compare nightly_rows -- --ignored
   if cargo +nightly miri --version >/dev/null 2>&1; then
     step env MIRIFLAGS="-Zmiri-strict-provenance" cargo +nightly miri test --locked -p outcore --lib
   else

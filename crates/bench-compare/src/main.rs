@@ -15,6 +15,7 @@ mod dedup_record;
 mod farena_rows;
 mod mapped_rows;
 mod mmap_vec_rows;
+mod nightly_rows;
 mod pictures;
 mod ranged_rows;
 mod std_rows;
@@ -26,14 +27,14 @@ use std::process::ExitCode;
 
 use outcore_bench::alloc::Counting;
 use outcore_bench::cli::{self, Program};
-use outcore_bench::failure::{Failure, Result};
+use outcore_bench::failure::Result;
 use outcore_bench::goal::{Asked, Goal};
 use outcore_bench::scenario::{
     alloc, get, get_cold, get_zipf, physical, push, ranged, ranged_allocate, store, vec_collect,
     vec_push, vec_read, vec_update,
 };
 use outcore_bench::settings::Settings;
-use outcore_bench::workload::{Isolated, Kind, Workload};
+use outcore_bench::workload::Workload;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -98,7 +99,7 @@ fn workloads(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
     ));
     let allocators: &[ranged_allocate::PrepareAllocate] = &[ranged_rows::allocator];
     all.extend(ranged_allocate::workloads(settings, dir, allocators));
-    all.extend(alloc::workloads(settings, dir)?);
+    all.extend(alloc::workloads(settings, dir, &nightly_rows::pushers())?);
     for workload in &mut all {
         add_goals(workload);
     }
@@ -135,9 +136,9 @@ fn add_goals(workload: &mut Workload) {
         workload.goals.push(goal);
         workload.baselines.push(mmap_vec_rows::PUSH);
     } else if name.starts_with("alloc_push_u64/") {
-        if let Kind::Isolated(candidates) = &mut workload.kind {
-            candidates.push(diskallocator());
-        }
+        let goal = faster(alloc::OUTCORE, nightly_rows::DISKALLOCATOR, 1.0);
+        workload.goals.push(goal);
+        workload.baselines.push(nightly_rows::DISKALLOCATOR);
     } else if name.starts_with("fill_") {
         let factor = if name.starts_with("fill_4KiB/") {
             1.0
@@ -154,19 +155,10 @@ fn add_goals(workload: &mut Workload) {
     }
 }
 
-/// The row of diskallocator, which implements std's unstable trait and so does not compile here.
-fn diskallocator() -> Isolated {
-    Isolated {
-        name: "diskallocator",
-        note: "",
-        memory_limit: None,
-        run: Box::new(|| Err(Failure::skip("compiles with a nightly compiler only"))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use outcore_bench::workload::Kind;
 
     /// Every goal names candidates that exist: a renamed row would go unjudged for ever.
     #[test]

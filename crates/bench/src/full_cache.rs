@@ -82,12 +82,12 @@ impl FullCache {
     }
 
     /// Reads on until the cache is full, so that the kernel takes a page back for each page
-    /// that it hands out.
+    /// that it hands out. Says whether it is, or whether there was no time for all of it.
     ///
     /// # Errors
     ///
     /// A failed read.
-    pub fn fill(&mut self) -> Result<()> {
+    pub fn fill(&mut self) -> Result<bool> {
         let started = Instant::now();
         let mut buffer = vec![0; PIECE];
         // If others free memory all the time, twice the memory is enough.
@@ -117,7 +117,7 @@ impl FullCache {
             let (seconds, free) = (took.as_secs(), memory("MemFree:").unwrap_or(0) >> 20);
             eprintln!("filling the page cache took {seconds} s; {free} MiB are free");
         }
-        Ok(())
+        Ok(steps_full >= self.steps_after)
     }
 }
 

@@ -119,8 +119,9 @@ impl<'a> Parent<'a> {
     fn one_child(&self, workload: &str, isolated: &Isolated) -> Result<Outcome> {
         let (name, limit) = (isolated.name, isolated.memory_limit);
         // Under a limit, a process takes little memory and uses it again and again.
+        let mut is_full = None;
         if let (Some(cache), None) = (self.cache.borrow_mut().as_mut(), limit) {
-            cache.fill()?;
+            is_full = Some(cache.fill()?);
         }
         let order = Order {
             arguments: self.arguments,
@@ -131,8 +132,14 @@ impl<'a> Parent<'a> {
         };
         let told = child::run(order, &mut |_run| {})?;
         let last = told.runs.into_iter().next_back();
-        last.map(|run| run.outcome)
-            .ok_or_else(|| Failure::new("the child told nothing"))
+        let mut outcome = last
+            .map(|run| run.outcome)
+            .ok_or_else(|| Failure::new("the child told nothing"))?;
+        if let (Outcome::Measured(sample), Some(is_full)) = (&mut outcome, is_full) {
+            // Without it, the times are those of a host that finds memory.
+            sample.add("cache_was_full", f64::from(u8::from(is_full)), "count");
+        }
+        Ok(outcome)
     }
 
     fn shared(

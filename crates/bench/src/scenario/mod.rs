@@ -45,6 +45,6 @@ pub fn own(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
     workloads.extend(store::workloads(settings, dir, &[]));
     workloads.extend(ranged::workloads(settings, dir, &[], &[]));
     workloads.extend(ranged_allocate::workloads(settings, dir, &[]));
-    workloads.extend(alloc::workloads(settings, dir)?);
+    workloads.extend(alloc::workloads(settings, dir, &[])?);
     Ok(workloads)
 }

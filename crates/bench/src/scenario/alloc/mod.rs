@@ -2,6 +2,7 @@
 //! the system's allocator.
 
 mod map;
+mod mapped;
 mod ordinary;
 mod push;
 mod small;
@@ -11,6 +12,7 @@ use std::path::Path;
 use outcore::{DiskAlloc, ScratchDir};
 
 use crate::failure::Result;
+use crate::scenario::vec_push::VecPusher;
 use crate::settings::Settings;
 use crate::workload::{CPU, Column, DROP, FAULTS, PEAK, Workload};
 
@@ -22,13 +24,13 @@ pub const OUTCORE: &str = "outcore";
 
 const COLUMNS: &[Column] = &[PEAK, CPU[0], CPU[1], FAULTS, DROP];
 
-/// Returns the workloads.
+/// Returns the workloads, with the vectors of the caller behind our own.
 ///
 /// # Errors
 ///
 /// A size without a number.
-pub fn workloads(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
-    let mut all = push::workloads(settings, dir)?;
+pub fn workloads(settings: &Settings, dir: &Path, others: &[VecPusher]) -> Result<Vec<Workload>> {
+    let mut all = push::workloads(settings, dir, others)?;
     all.extend(map::workloads(settings, dir));
     all.extend(small::workloads(settings, dir));
     all.push(ordinary::workload(settings));

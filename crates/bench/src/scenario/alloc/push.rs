@@ -9,27 +9,48 @@ use allocator_api2::vec::Vec as Vector;
 use crate::failure::{Failure, Result};
 use crate::goal::{Asked, Goal};
 use crate::measure::Sample;
+use crate::scenario::alloc::mapped::Mapped;
 use crate::scenario::alloc::{COLUMNS, OUTCORE, SYSTEM, disk};
-use crate::scenario::vec_push::{STD, VecJob};
+use crate::scenario::vec_push::{STD, VecJob, VecPusher};
 use crate::settings::{Settings, text_of_bytes};
 use crate::workload::{Column, Deferred, Headline, Isolated, Kind, Workload};
 
-/// Does one run.
-type Run = fn(&VecJob) -> Result<Sample>;
+/// The row of a mapped file whose pages come in pieces of 2 MiB, as those of `DiskAlloc` do.
+const RAW_PIECES: &str = "raw_mapped_2MiB";
 
-/// Returns the workloads of vectors.
+/// The row of a mapped file whose pages come one by one.
+const RAW_PAGES: &str = "raw_mapped_pages";
+
+/// Returns the workloads of vectors; `others` are only pushed to.
 ///
 /// # Errors
 ///
 /// A size without a number.
-pub(super) fn workloads(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
+pub(super) fn workloads(
+    settings: &Settings,
+    dir: &Path,
+    others: &[VecPusher],
+) -> Result<Vec<Workload>> {
     let pushed = settings.bytes(256 << 20, 1 << 30);
     let grown = settings.bytes(256 << 20, 4 << 30);
     if pushed < 8 {
         return Err(Failure::new("--size: at least one number, please"));
     }
-    let push_rows: [(&str, Run); 3] =
-        [(STD, push_std), (SYSTEM, push_system), (OUTCORE, push_disk)];
+    let mut push_rows = [
+        row(STD, push_std),
+        row(SYSTEM, push_system),
+        row(OUTCORE, push_disk),
+        VecPusher {
+            note: "by hand: no allocator, the same calls",
+            ..row(RAW_PIECES, |job| push_mapped(job, true))
+        },
+        VecPusher {
+            note: "by hand, a fault for each page",
+            ..row(RAW_PAGES, |job| push_mapped(job, false))
+        },
+    ]
+    .to_vec();
+    push_rows.extend(others);
     let mut push = workload("alloc_push_u64", pushed, dir, &push_rows);
     push.title = "\
 Numbers of 8 bytes pushed one by one into an empty vector, a process for each run. The time\n\
@@ -43,7 +64,7 @@ of one push, growth included. Both other rows are the vector of allocator-api2."
     let asked = Asked::TimeWithin { baseline, factor };
     push.goals = vec![Goal::new(OUTCORE, asked)];
     push.rounds = settings.rounds(5, 7);
-    let grow_rows: [(&str, Run); 2] = [(SYSTEM, grow_system), (OUTCORE, grow_disk)];
+    let grow_rows = [row(SYSTEM, grow_system), row(OUTCORE, grow_disk)];
     let mut grow = workload("alloc_grow_u64", grown, dir, &grow_rows);
     grow.title = "\
 The same; the time of all pushes together that found the vector full, and made it grow.";
@@ -64,7 +85,16 @@ The same; the time of all pushes together that found the vector full, and made i
     Ok(vec![push, grow])
 }
 
-fn workload(name: &str, len: u64, dir: &Path, rows: &[(&'static str, Run)]) -> Workload {
+fn row(name: &'static str, run: fn(&VecJob) -> Result<Sample>) -> VecPusher {
+    VecPusher {
+        name,
+        note: "",
+        timed_too: false,
+        run,
+    }
+}
+
+fn workload(name: &str, len: u64, dir: &Path, rows: &[VecPusher]) -> Workload {
     let job = {
         let dir = dir.to_owned();
         move || VecJob {
@@ -73,16 +103,16 @@ fn workload(name: &str, len: u64, dir: &Path, rows: &[(&'static str, Run)]) -> W
             times_each: false,
         }
     };
-    let isolated = |&(name, run): &(&'static str, Run)| {
-        let job = job.clone();
+    let isolated = |row: &VecPusher| {
+        let (job, run) = (job.clone(), row.run);
         Isolated {
-            name,
-            note: "",
+            name: row.name,
+            note: row.note,
             memory_limit: None,
             run: Box::new(move || run(&job())),
         }
     };
-    let baseline = rows.first().map(|(name, _run)| *name);
+    let baseline = rows.first().map(|row| row.name);
     Workload {
         name: format!("{name}/{}", text_of_bytes(len)),
         title: "",
@@ -125,6 +155,11 @@ fn push<A: Allocator>(job: &VecJob, alloc: impl FnOnce() -> Result<A>) -> Result
     job.measure(make, push, Vector::as_slice)
 }
 
+fn push_mapped(job: &VecJob, in_pieces: bool) -> Result<Sample> {
+    let make = || Mapped::new(&job.dir, job.count, in_pieces);
+    job.measure(make, Mapped::push, Mapped::as_slice)
+}
+
 fn grow_system(job: &VecJob) -> Result<Sample> {
     grow(job, || Ok(System))
 }
@@ -158,13 +193,19 @@ mod tests {
 
     #[test]
     fn every_row_comes_to_the_expected_checksum() {
-        let job = VecJob {
+        let mut job = VecJob {
             dir: env!("CARGO_MANIFEST_DIR").into(),
             count: 300_000,
             times_each: false,
         };
         for run in [push_std, push_system, push_disk, grow_system, grow_disk] {
             assert_eq!(run(&job).unwrap().checksum, job.expected());
+        }
+        // More than one growth, and in pieces.
+        job.count = 3 << 20;
+        for in_pieces in [false, true] {
+            let sample = push_mapped(&job, in_pieces).unwrap();
+            assert_eq!(sample.checksum, job.expected());
         }
     }
 }
