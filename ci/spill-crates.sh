@@ -4,6 +4,7 @@
 #
 #   ci/spill-crates.sh                      the crates below
 #   ci/spill-crates.sh itertools@0.14.0     others
+#   SPILL_INNER=mimalloc ci/spill-crates.sh   with another allocator for small blocks; or jemalloc
 #
 # Each crate is copied out of cargo's cache and gets two lines in its library (for its unit tests)
 # and in each of its integration tests, and one test more, which fails if nothing was spilled. Tests
@@ -17,6 +18,16 @@ if [[ ${#crates[@]} == 0 ]]; then
   crates=(hashbrown@0.15.5 indexmap@2.14.2 bytes@1.12.1 semver@1.0.28 itertools@0.14.0)
 fi
 
+case ${SPILL_INNER:-} in
+  '') inner='' type='' value='new(4096)' ;;
+  mimalloc) inner=$'[dev-dependencies.mimalloc]\nversion = "0.1"' value=mimalloc::MiMalloc ;;
+  jemalloc) inner=$'[dev-dependencies.tikv-jemallocator]\nversion = "0.6"' value=tikv_jemallocator::Jemalloc ;;
+  *) echo 'SPILL_INNER is mimalloc or jemalloc' >&2 && exit 1 ;;
+esac
+if [[ -n $inner ]]; then
+  type="<::$value>" value="with_inner(4096, ::$value)"
+fi
+
 mkdir -p "$work/fetch/src"
 : >"$work/fetch/src/lib.rs"
 {
@@ -26,11 +37,11 @@ mkdir -p "$work/fetch/src"
 (cd "$work/fetch" && cargo fetch --quiet)
 
 lines() {
-  cat <<'RUST'
+  cat <<RUST
 
 #[cfg(test)]
 #[global_allocator]
-static SPILL_UNDER_TEST: ::outcore::SpillAlloc = ::outcore::SpillAlloc::new(4096);
+static SPILL_UNDER_TEST: ::outcore::SpillAlloc$type = ::outcore::SpillAlloc::$value;
 
 #[cfg(test)]
 #[test]
@@ -65,7 +76,7 @@ for crate in "${crates[@]}"; do
   done
   # Benchmarks are not run, and want large crates.
   perl -0pi -e 's/\n\[\[bench\]\].*?(?=\n\[|\z)//sg; s/\n\[dev-dependencies\.criterion\].*?(?=\n\[|\z)//sg' Cargo.toml
-  printf '\n[dev-dependencies.outcore]\npath = "%s"\n\n[workspace]\n' "$project" >>Cargo.toml
+  printf '\n[dev-dependencies.outcore]\npath = "%s"\n\n%s\n[workspace]\n' "$project" "$inner" >>Cargo.toml
   printf '\n== %s\n' "$crate"
   if ! CARGO_TARGET_DIR=$work/target OUTCORE_SPILL='' cargo test --quiet --lib --tests; then
     failed+=("$crate")

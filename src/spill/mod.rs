@@ -54,6 +54,42 @@ use crate::sys;
 /// assert!(GLOBAL.spilled_bytes() < 8_000_000);
 /// ```
 ///
+/// # Other inner allocators
+///
+/// A program that has a global allocator already keeps it for its small blocks:
+///
+/// ```
+/// # // Stands in for the crate of that name, which a C compiler makes.
+/// # mod mimalloc {
+/// #     use std::alloc::{GlobalAlloc, Layout, System};
+/// #     pub struct MiMalloc;
+/// #     // SAFETY: `System` does it all.
+/// #     unsafe impl GlobalAlloc for MiMalloc {
+/// #         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+/// #             // SAFETY: the caller keeps the contract.
+/// #             unsafe { System.alloc(layout) }
+/// #         }
+/// #         unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+/// #             // SAFETY: the caller keeps the contract.
+/// #             unsafe { System.dealloc(block, layout) }
+/// #         }
+/// #     }
+/// # }
+/// use mimalloc::MiMalloc;
+/// use outcore::SpillAlloc;
+///
+/// #[global_allocator]
+/// static GLOBAL: SpillAlloc<MiMalloc> = SpillAlloc::with_inner(64 << 20, MiMalloc);
+///
+/// let names = vec!["small".to_owned(), "blocks".to_owned()];
+/// let table = vec![0_u8; 64 << 20];
+/// assert_eq!(GLOBAL.spilled_bytes(), 64 << 20);
+/// # drop((names, table));
+/// ```
+///
+/// `tikv_jemallocator::Jemalloc` goes in the same place. `ci/spill-crates.sh` runs the tests of
+/// published crates with either.
+///
 /// # Growth
 ///
 /// A block is copied when it grows past the threshold, and as long as it has at most 1 MiB; after
