@@ -171,12 +171,28 @@ mod tests {
                         assert_eq!(location.tag(), tag);
                         assert_eq!(location.file() as u64, file);
                         assert_eq!(location.offset(), offset);
-                        assert_eq!(location.len(), len);
+                        assert_eq!(location.position(), position);
+                        assert_eq!((location.len(), location.is_empty()), (len, len == 0));
                         assert_eq!(Location::from_bytes(location.to_bytes()), location);
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn bytes_are_made_and_taken_by_conversion_too() {
+        let location = Location::new(7, (3 << OFFSET_BITS) | 5, 9);
+        let bytes: [u8; 12] = location.into();
+        assert_eq!(bytes, location.to_bytes());
+        assert_eq!(Location::from(bytes), location);
+    }
+
+    #[test]
+    fn a_location_that_is_printed_says_where_it_leads() {
+        let location = Location::new(7, (3 << OFFSET_BITS) | 5, 9);
+        let shown = "Location { arena: 7, file: 3, offset: 5, len: 9, .. }";
+        assert_eq!(format!("{location:?}"), shown);
     }
 
     #[test]

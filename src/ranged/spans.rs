@@ -109,6 +109,8 @@ mod tests {
                 }
                 let found: BTreeSet<u64> = spans.iter().flatten().collect();
                 assert_eq!(found, model, "seed {seed}");
+                let is_empty = spans.iter().any(|span| span.is_empty());
+                assert!(!is_empty, "seed {seed}: a span of nothing");
                 let pairs = spans.iter().zip(spans.iter().skip(1));
                 for (span, following) in pairs {
                     assert!(span.end < following.start, "seed {seed}: they touch");

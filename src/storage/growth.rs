@@ -108,6 +108,16 @@ mod tests {
         }
     }
 
+    /// Where one is much less, a long vector goes to the file in small pieces.
+    #[test]
+    fn between_their_limits_windows_are_more_than_a_sixteenth() {
+        assert!(WINDOW_BYTES_MIN > 0 && window_bytes(0) == WINDOW_BYTES_MIN);
+        assert_eq!(window_bytes(usize::MAX), WINDOW_BYTES_MAX);
+        for len in (8 * WINDOW_BYTES_MIN..8 * WINDOW_BYTES_MAX).step_by(4096) {
+            assert!(window_bytes(len) > len / 16, "{len}");
+        }
+    }
+
     #[test]
     fn files_grow_by_a_quarter_within_limits() {
         assert_eq!(ample_len(0, 10), 10);
@@ -124,6 +134,15 @@ mod tests {
         let total: usize = (0..10_000).map(share).sum();
         assert!(total <= 64 << 40, "{total}");
         assert_eq!(share(usize::MAX), ADDRESSES_MIN);
+        // All that a process has.
+        assert_eq!(ADDRESSABLE_BYTES, 128 << 40);
+    }
+
+    #[test]
+    #[cfg(not(any(miri, heap_backend)))]
+    fn under_a_limit_the_largest_share_is_a_64th_of_it() {
+        assert_eq!(address_share(Some(64 << 30), 0), 1 << 30);
+        assert_eq!(address_share(Some(100 << 30), 0), 1 << 30);
     }
 
     #[test]

@@ -77,6 +77,14 @@ mod tests {
         }
     }
 
+    /// All sizes are multiples of it.
+    #[test]
+    fn an_alignment_of_a_step_takes_no_power_of_two() {
+        let class = |align| class_of(Layout::from_size_align(48, align).unwrap());
+        assert_eq!(class(STEP_BYTES), class(1));
+        assert_eq!(class_bytes(class(2 * STEP_BYTES).unwrap()), 64);
+    }
+
     #[test]
     fn the_classes_ascend_to_the_largest() {
         assert!((1..CLASSES).all(|class| class_bytes(class - 1) < class_bytes(class)));
