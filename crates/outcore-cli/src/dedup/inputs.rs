@@ -131,9 +131,11 @@ impl Inputs {
             Failure::new(format!("cannot read {}: {what}", shown(pattern)))
         };
         let text = pattern.to_str().ok_or_else(|| bad(&"not UTF-8"))?;
-        // As shells do: `*` stands for no name that begins with a dot.
+        // As shells do: `*` stands for no name that begins with a dot. Told so, the library finds
+        // none of them, whatever the pattern, so it is not where the pattern has such a name.
+        let is_dotted = |part: &str| part.starts_with('.') && part != "." && part != "..";
         let options = glob::MatchOptions {
-            require_literal_leading_dot: true,
+            require_literal_leading_dot: !text.split('/').any(is_dotted),
             ..glob::MatchOptions::new()
         };
         let paths = glob::glob_with(text, options).map_err(|error| bad(&error))?;
