@@ -7,6 +7,7 @@
 mod support;
 
 use std::fs;
+use std::path::Path;
 
 use crate::support::{TestDir, failure, feed, outcore};
 
@@ -193,6 +194,31 @@ fn bytes_are_compared_where_that_is_asked() {
     assert_eq!(output.stdout, format!("a\n{long}\nb\n\n").into_bytes());
     let command = outcore(&["dedup", "-q", "--verify", "-"]);
     assert!(failure(&feed(command, b"")).contains("not all inputs are regular files"));
+}
+
+/// An empty file counted as a pipe, since files under /proc have no length either: with one among the
+/// inputs, `--verify` was refused, and nobody knew how much there was to read.
+#[test]
+fn empty_files_are_files_and_those_without_a_length_are_read() {
+    let dir = TestDir::new("empty");
+    let [first, second, third] = ["0", "2", "4"].map(|name| dir.write(name, ""));
+    let (a, b) = (dir.write("1", "x\ny"), dir.write("3", "y\nz"));
+    for ways in [&[][..], &SMALL] {
+        let mut command = outcore(&["dedup", "-q", "--verify"]);
+        command.args(ways).args([&first, &a, &second, &b, &third]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(output.stdout, b"x\ny\nz\n");
+    }
+    let mut command = outcore(&["dedup", "-q", "--verify", "--unit", "file"]);
+    let output = command.args([&first, &a, &third]).output().unwrap();
+    let kept = [&first, &a].map(|path| format!("{}\n", path.display()));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), kept.concat());
+    let made_up = Path::new("/proc/filesystems");
+    if made_up.exists() {
+        let output = outcore(&["dedup", "-q"]).arg(made_up).output().unwrap();
+        assert_eq!(output.stdout, fs::read(made_up).unwrap());
+    }
 }
 
 /// A JSON line that did not fit a buffer, 512 KiB at most, was refused with advice that did not help.

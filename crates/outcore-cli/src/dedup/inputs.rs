@@ -53,7 +53,7 @@ impl Input {
     fn end(&self) -> u64 {
         match self.kind {
             Kind::File(facts) => self.base + facts.len,
-            Kind::Pipe | Kind::Stream => self.base,
+            Kind::Empty | Kind::Pipe | Kind::Stream => self.base,
         }
     }
 }
@@ -62,8 +62,10 @@ impl Input {
 pub(crate) enum Kind {
     /// A regular file that can be read at any place, and again.
     File(Facts),
+    /// A regular file without bytes.
+    Empty,
     /// A pipe or a device by its path: read once, from begin to end. So are regular files
-    /// without a length, since those under /proc have none and have bytes.
+    /// of which nobody says how long they are: those under /proc have no length, and have bytes.
     Pipe,
     /// Standard input, or bytes that we make.
     Stream,
@@ -185,7 +187,9 @@ impl Inputs {
                 budget,
             )
         } else {
-            self.enter(path.as_os_str().as_bytes(), Kind::Pipe, budget)
+            let is_empty = kind.is_file() && tells_lengths(path, metadata);
+            let kind = if is_empty { Kind::Empty } else { Kind::Pipe };
+            self.enter(path.as_os_str().as_bytes(), kind, budget)
         }
     }
 
@@ -300,10 +304,11 @@ impl Inputs {
     pub(crate) fn len_bytes(&self) -> Option<u64> {
         let mut sum = 0;
         for input in &self.list {
-            let Kind::File(facts) = input.kind else {
-                return None;
-            };
-            sum += facts.len;
+            match input.kind {
+                Kind::File(facts) => sum += facts.len,
+                Kind::Empty => {}
+                Kind::Pipe | Kind::Stream => return None,
+            }
         }
         Some(sum)
     }
@@ -384,6 +389,22 @@ impl Inputs {
             self.name(number)
         ))
     }
+}
+
+/// Returns whether a file without a length has no bytes: whether its file system is one that keeps
+/// files, and makes none up.
+#[cfg(target_os = "linux")]
+fn tells_lengths(path: &Path, metadata: &Metadata) -> bool {
+    /// Those without a device: tmpfs, overlayfs, btrfs, ZFS.
+    const KEEPERS: [u64; 4] = [0x0102_1994, 0x794c_7630, 0x9123_683e, 0x2fc1_2fc1];
+    rustix::fs::major(metadata.dev()) != 0
+        || rustix::fs::statfs(path)
+            .is_ok_and(|facts| KEEPERS.contains(&(facts.f_type.cast_unsigned() & 0xffff_ffff)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn tells_lengths(_path: &Path, _metadata: &Metadata) -> bool {
+    false
 }
 
 fn is_pattern(path: &Path) -> bool {

@@ -247,6 +247,9 @@ impl<'a> Reader<'a> {
         loop {
             match io::Read::read(&mut file, &mut self.piece) {
                 Ok(0) => return Ok(stream.finish()),
+                Ok(_) if self.inputs.kind(input) == Kind::Empty => {
+                    return Err(self.inputs.changed(input));
+                }
                 Ok(len) => stream.update(&self.piece[..len]),
                 Err(answer) if answer.kind() == io::ErrorKind::Interrupted => {}
                 Err(answer) => return Err(Failure::read(&name, &answer)),

@@ -316,6 +316,9 @@ impl<'a> Source<'a> {
                 Err(answer) if answer.kind() == io::ErrorKind::Interrupted => continue,
                 Err(answer) => return Err(Failure::read(&self.inputs.name(input), &answer)),
             };
+            if len > 0 && self.inputs.kind(input) == Kind::Empty {
+                return Err(self.inputs.changed(input));
+            }
             chunk.read_bytes += len as u64;
             let fresh = end..end + len;
             end = fresh.end;

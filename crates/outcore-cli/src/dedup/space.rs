@@ -111,13 +111,17 @@ fn guess_record_len(args: &DedupArgs, inputs: &Inputs, total: u64) -> Result<u64
     if args.unit == crate::args::Unit::File {
         return Ok((total / inputs.count().max(1) as u64).max(1));
     }
-    let Kind::File(facts) = inputs.kind(0) else {
+    let mut files = (0..inputs.count()).filter_map(|number| match inputs.kind(number) {
+        Kind::File(facts) => Some((number, facts)),
+        _ => None,
+    });
+    let Some((first, facts)) = files.next() else {
         return Ok(1);
     };
     let len = usize::try_from(facts.len()).map_or(LOOK_BYTES, |len| len.min(LOOK_BYTES));
     let separator = if args.null { 0 } else { b'\n' };
     let mut reader = Reader::new(inputs, len);
-    let records = reader.count(0, separator, len as u64)?;
+    let records = reader.count(first, separator, len as u64)?;
     Ok((len as u64 / (records + 1)).max(1))
 }
 
