@@ -28,8 +28,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::{fs, process, thread};
 
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(not(loom))]
+pub(crate) use crate::storage::campaign::plans::EOPNOTSUPP;
 use crate::storage::campaign::plans::{EDQUOT, EFBIG, ENOMEM, plans};
-pub(crate) use crate::storage::campaign::plans::{EINTR, ENOSPC, EOPNOTSUPP};
+pub(crate) use crate::storage::campaign::plans::{EINTR, ENOSPC};
 use crate::storage::campaign::tally::Tally;
 use crate::storage::dir::ScratchDir;
 use crate::sys::fault::{Fault, Outcome};
@@ -64,6 +66,7 @@ impl Life {
     }
 
     /// Returns the directory of this run, which has to be empty at its end.
+    #[cfg(not(loom))]
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
