@@ -21,6 +21,9 @@ use crate::workload::{Isolated, Kind, Shared, Workload};
 /// take. Quick, and full.
 const RUN_MAX: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(300)];
 
+/// The same for a workload in which nearly every step waits for the device, a few ten million times.
+const PATIENT: (&str, Duration) = ("alloc_map_u64/20000000/limit_", Duration::from_secs(2 * 3600));
+
 /// What the parent needs for all workloads.
 #[derive(Debug)]
 pub struct Parent<'a> {
@@ -78,7 +81,11 @@ impl<'a> Parent<'a> {
         cache.as_ref().map_or(Duration::ZERO, FullCache::spent)
     }
 
-    fn run_max(&self) -> Duration {
+    fn run_max(&self, workload: &str) -> Duration {
+        let (patient, long) = PATIENT;
+        if workload.starts_with(patient) {
+            return long;
+        }
         RUN_MAX[usize::from(self.settings.full)]
     }
 
@@ -128,7 +135,7 @@ impl<'a> Parent<'a> {
             workload,
             candidate: name,
             memory_limit: limit,
-            time_max: self.run_max(),
+            time_max: self.run_max(workload),
         };
         let told = child::run(order, &mut |_run| {})?;
         let last = told.runs.into_iter().next_back();
@@ -168,7 +175,7 @@ impl<'a> Parent<'a> {
         if self.settings.time().is_some() {
             let millis = share.rounds_until().as_millis();
             arguments.extend(["--millis".to_owned(), millis.to_string()]);
-            time_max = share.rounds_until() + 2 * self.run_max();
+            time_max = share.rounds_until() + 2 * self.run_max(&workload.name);
         }
         let order = Order {
             arguments: &arguments,
