@@ -22,7 +22,10 @@ use crate::workload::{Isolated, Kind, Shared, Workload};
 const RUN_MAX: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(300)];
 
 /// The same for a workload in which nearly every step waits for the device, a few ten million times.
-const PATIENT: (&str, Duration) = ("alloc_map_u64/20000000/limit_", Duration::from_secs(2 * 3600));
+const PATIENT: (&str, Duration) = (
+    "alloc_map_u64/20000000/limit_",
+    Duration::from_secs(2 * 3600),
+);
 
 /// What the parent needs for all workloads.
 #[derive(Debug)]
