@@ -396,10 +396,9 @@ impl Inputs {
 #[cfg(target_os = "linux")]
 fn tells_lengths(path: &Path, metadata: &Metadata) -> bool {
     /// Those without a device: tmpfs, overlayfs, btrfs, ZFS.
-    const KEEPERS: [u64; 4] = [0x0102_1994, 0x794c_7630, 0x9123_683e, 0x2fc1_2fc1];
+    const KEEPERS: [i128; 4] = [0x0102_1994, 0x794c_7630, 0x9123_683e, 0x2fc1_2fc1];
     rustix::fs::major(metadata.dev()) != 0
-        || rustix::fs::statfs(path)
-            .is_ok_and(|facts| KEEPERS.contains(&(facts.f_type.cast_unsigned() & 0xffff_ffff)))
+        || rustix::fs::statfs(path).is_ok_and(|facts| KEEPERS.contains(&i128::from(facts.f_type)))
 }
 
 #[cfg(not(target_os = "linux"))]
