@@ -206,8 +206,8 @@ pub(crate) const REASONS: &[Reason] = &[
         workload: "fill_1MiB/",
         who: "outcore",
         why: "the calls are those of the raw loop, which itself is only 1.17 times as fast as ranged-mmap \
-              in this run, where the host had to find the memory of the pages; in the run before, with \
-              the page cache full, it was 2.25 times, and outcore 1.66",
+              in this run, whose record says that the page cache was never full, so that the host had to \
+              find memory; in the run before, of two rounds, it was 2.25 times, and outcore 1.66",
     },
     Reason {
         workload: "fill_",
