@@ -44,6 +44,9 @@ const NONE: Fault = Fault {
     outcome: Outcome::Zero,
 };
 
+/// How many lives a plan gets to be met, where calls are not the same in each.
+const TRIES_MAX: usize = 8;
+
 /// How many errors a caller bears before he says that it never works.
 const ERRORS_MAX: usize = 8;
 
@@ -236,7 +239,7 @@ impl<L: Fn(&mut Life)> Campaign<L> {
         let plans = plans(seen.calls, self.sample, self.more);
         let mut tally = Tally::default();
         for (first, second) in plans {
-            let (seen, errors) = self.live(first, second, None);
+            let (seen, errors) = self.meet(first, second);
             assert!(seen.met > 0 || !self.exact, "{name}: {first:?} was not met");
             tally.failures += usize::from(seen.met > 0);
             tally.seconds += usize::from(seen.met_second > 0);
@@ -246,6 +249,28 @@ impl<L: Fn(&mut Life)> Campaign<L> {
         println!("{name}: {tally}, at {} calls", seen.calls);
         println!("{}", tally::sum(name, tally));
         assert!(tally.failures > 0 && tally.seconds > 0, "{name}: {tally:?}");
+    }
+
+    /// Lives a life with these faults; where it made fewer calls than were counted on, others with
+    /// earlier faults.
+    ///
+    /// The life that was counted read a cold file by 25 calls, others a warm one by 9 to 13. So a
+    /// small sample could end without any second fault, and with it the whole campaign in an error.
+    fn meet(&self, mut first: Fault, mut second: Option<Fault>) -> (Seen, usize) {
+        for _ in 1..TRIES_MAX {
+            let lived = self.live(first, second, None);
+            let (seen, _errors) = lived;
+            if self.exact || (seen.met > 0 && (second.is_none() || seen.met_second > 0)) {
+                return lived;
+            }
+            if seen.met == 0 {
+                first.after %= seen.calls;
+            } else if let Some(second) = &mut second {
+                first.after /= 2;
+                second.after = 0;
+            }
+        }
+        self.live(first, second, None)
     }
 
     /// Lives one life, and looks at what it leaves; how many errors reached the caller.
