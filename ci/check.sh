@@ -73,6 +73,10 @@ fi
 # Every order in which threads can allocate, claim and give back ranges of a file.
 loom=(--locked --release -p outcore --lib --target-dir target/loom)
 step env RUSTFLAGS="--cfg loom" cargo test "${loom[@]}" ranged::loom
+# What is too large for all orders, in tens of thousands that are chosen at random.
+schedules=(--locked --release -p outcore --lib --target-dir target/shuttle)
+step env RUSTFLAGS="--cfg shuttle" cargo clippy --locked -p outcore --tests --target-dir target/shuttle -- "${deny[@]}"
+step env RUSTFLAGS="--cfg shuttle" cargo test "${schedules[@]}" shuttle
 
 # The main job, as the README shows it, on a smaller sample.
 main_job() { cargo run --locked --release --quiet -- dedup --sample-size 64MiB >/dev/null; }

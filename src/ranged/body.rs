@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::ops::Range;
 use std::path::Path;
 use std::ptr::NonNull;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ranged::allot::Allot;
@@ -14,6 +14,7 @@ use crate::storage::file::OwnedFile;
 use crate::storage::growth::{ADDRESSABLE_BYTES, page_down, page_up};
 use crate::storage::place::Place;
 use crate::storage::stats;
+use crate::storage::sync::Mutex;
 use crate::sys;
 use crate::sys::Access;
 

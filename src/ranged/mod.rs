@@ -7,7 +7,7 @@ mod align;
 mod allot;
 mod body;
 #[cfg(test)]
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 mod faults;
 #[cfg(test)]
 #[cfg(loom)]
@@ -16,6 +16,9 @@ mod part;
 mod publish;
 mod range;
 mod raw;
+#[cfg(test)]
+#[cfg(shuttle)]
+mod shuttle;
 mod spans;
 mod sync;
 mod written;

@@ -17,15 +17,13 @@ use std::alloc::System;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{
-    AtomicU8, AtomicU64, AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
-};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use crate::error::Result;
 use crate::spill::threshold::parse_threshold;
 use crate::storage::blocks::Blocks;
 use crate::storage::quiet;
+use crate::storage::sync::{AtomicU8, AtomicU64, AtomicUsize, thread_local};
 use crate::sys;
 
 /// A global allocator whose big blocks live in a file of the scratch directory.
@@ -373,7 +371,7 @@ mod tests {
     /// Counts what each thread asks of the heap.
     struct Counting;
 
-    thread_local! {
+    std::thread_local! {
         pub(super) static ASKED: Cell<usize> = const { Cell::new(0) };
     }
 

@@ -15,5 +15,6 @@ pub(crate) mod reads;
 pub(crate) mod region;
 pub(crate) mod scratch;
 pub(crate) mod stats;
+pub(crate) mod sync;
 pub(crate) mod syncs;
 pub(crate) mod view;

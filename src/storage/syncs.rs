@@ -4,7 +4,9 @@
 //! (linux-facts D1, D2). So a sync of another thread that ran at the same time may return success for
 //! pages that were lost: a success counts only when all syncs that were under way have ended well.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use crate::storage::sync::{Condvar, Mutex, MutexGuard};
 
 /// The syncs of one file.
 #[derive(Debug, Default)]

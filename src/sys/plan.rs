@@ -5,6 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
+#[cfg(shuttle)]
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What happens to the chosen call.
@@ -66,6 +68,8 @@ thread_local! {
     static PLAN: RefCell<Plan> = RefCell::default();
     static WATCH: RefCell<Option<Watch>> = const { RefCell::new(None) };
     static LEAK: Cell<Option<Leak>> = const { Cell::new(None) };
+    #[cfg(shuttle)]
+    static BEFORE: RefCell<Option<Rc<dyn Fn()>>> = const { RefCell::new(None) };
 }
 
 /// Plans a fault for the calls of this thread from now on.
@@ -110,8 +114,18 @@ pub(crate) fn aside<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Does `work` before each call of this thread, until told otherwise.
+#[cfg(shuttle)]
+pub(crate) fn before_each_call(work: Option<Rc<dyn Fn()>>) {
+    BEFORE.set(work);
+}
+
 /// Counts one call and says what is to happen to it.
 pub(super) fn next(can_lie: bool) -> Option<Outcome> {
+    #[cfg(shuttle)]
+    if let Some(work) = BEFORE.with_borrow(Option::clone) {
+        work();
+    }
     PLAN.with_borrow_mut(|plan| {
         let first = plan.first?;
         if first.outcome == Outcome::Lie && !can_lie {

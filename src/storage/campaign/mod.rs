@@ -18,6 +18,8 @@
 //! again. Each campaign says what it did, and what all did so far, for each container.
 
 mod plans;
+#[cfg(shuttle)]
+pub(crate) mod schedules;
 mod tally;
 
 use std::any::Any;
@@ -28,7 +30,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::{fs, process, thread};
 
 use crate::error::{Error, ErrorKind, Result};
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use crate::storage::campaign::plans::EOPNOTSUPP;
 use crate::storage::campaign::plans::{EDQUOT, EFBIG, ENOMEM, plans};
 pub(crate) use crate::storage::campaign::plans::{EINTR, ENOSPC};
@@ -69,7 +71,7 @@ impl Life {
     }
 
     /// Returns the directory of this run, which has to be empty at its end.
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }

@@ -1,8 +1,9 @@
 //! A ring that has nothing to do, kept for the next batch.
 
-use std::sync::{Mutex, TryLockError};
+use std::sync::TryLockError;
 
 use crate::storage::reads::Engine;
+use crate::storage::sync::Mutex;
 use crate::sys;
 
 /// A place for one engine. To make a ring takes up to as long as a cold read (R11): much for a batch
