@@ -11,6 +11,9 @@
 mod calls;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+#[cfg(shuttle)]
+mod shuttle;
 mod threshold;
 
 use std::alloc::System;

@@ -26,6 +26,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/spill/calls.rs",
     "src/spill/faults.rs",
     "src/spill/mod.rs",
+    "src/spill/shuttle.rs",
     "src/storage/blocks/faults.rs",
     "src/storage/blocks/mod.rs",
     "src/storage/blocks/moves.rs",
