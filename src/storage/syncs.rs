@@ -112,3 +112,105 @@ mod tests {
         });
     }
 }
+
+/// Schedules of syncs beside each other. How to run them is in `storage::campaign::schedules`.
+#[cfg(test)]
+#[cfg(shuttle)]
+mod shuttle {
+    use std::ops::Range;
+    use std::sync::Arc;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+    use shuttle::rand::{Rng, thread_rng};
+    use shuttle::thread;
+
+    use crate::storage::campaign::schedules::{check, finds, point};
+    use crate::storage::syncs::Syncs;
+
+    const THREADS: u32 = 3;
+    const SYNCS: u32 = 3;
+
+    /// A file whose pages are lost at some time, which the system says once.
+    struct World {
+        syncs: Syncs,
+        now: AtomicU64,
+        /// How many syncs end well before.
+        well: AtomicU32,
+        /// When each sync ran in the kernel that failed, and each that was believed.
+        failed: Mutex<Vec<Range<u64>>>,
+        believed: Mutex<Vec<Range<u64>>>,
+    }
+
+    impl World {
+        fn tick(&self) -> u64 {
+            point();
+            self.now.fetch_add(1, Relaxed)
+        }
+
+        /// What the kernel does.
+        fn sync(&self) -> (Result<(), ()>, Range<u64>) {
+            let start = self.tick();
+            let fails = self.well.fetch_sub(1, Relaxed) == 0;
+            let ran = start..self.tick();
+            if fails {
+                self.failed.lock().unwrap().push(ran.clone());
+            }
+            (if fails { Err(()) } else { Ok(()) }, ran)
+        }
+
+        fn live(&self, planted: bool) {
+            for _ in 0..SYNCS {
+                let mut ran = 0..0;
+                let mut sync = || {
+                    let (answer, when) = self.sync();
+                    ran = when;
+                    answer
+                };
+                let answer = if planted {
+                    // Nobody else is asked.
+                    Some(sync())
+                } else {
+                    self.syncs.run(sync)
+                };
+                if answer == Some(Ok(())) {
+                    self.believed.lock().unwrap().push(ran);
+                }
+            }
+        }
+    }
+
+    fn syncs(planted: bool) {
+        let world = Arc::new(World {
+            syncs: Syncs::default(),
+            now: AtomicU64::new(0),
+            well: AtomicU32::new(thread_rng().gen_range(0..THREADS * SYNCS)),
+            failed: Mutex::default(),
+            believed: Mutex::default(),
+        });
+        let start = |_| {
+            let world = Arc::clone(&world);
+            thread::spawn(move || world.live(planted))
+        };
+        let threads: Vec<_> = (0..THREADS).map(start).collect();
+        for one in threads {
+            one.join().unwrap();
+        }
+        let failed = world.failed.lock().unwrap().clone();
+        assert_eq!(failed.len(), 1, "it is said once");
+        for ran in &*world.believed.lock().unwrap() {
+            let before = ran.end <= failed[0].start;
+            assert!(before, "a sync is believed that did not end before");
+        }
+    }
+
+    #[test]
+    fn no_sync_is_believed_that_runs_beside_one_that_fails_or_after_it() {
+        check("syncs of one file", 10_000, || syncs(false));
+    }
+
+    #[test]
+    fn who_believes_each_sync_for_itself_is_found_out() {
+        finds("did not end before", || syncs(true));
+    }
+}

@@ -25,6 +25,9 @@ mod faults;
 pub(crate) mod idle;
 mod options;
 mod pool;
+#[cfg(test)]
+#[cfg(shuttle)]
+mod shuttle;
 mod tasks;
 #[cfg(test)]
 mod tests;
