@@ -129,6 +129,28 @@ fn index(order: u32) -> usize {
 mod tests {
     use super::*;
 
+    /// Returns the lengths of the free blocks, ascending.
+    fn free_blocks(buddy: &Buddy, table: &Table<Unit>) -> Vec<usize> {
+        let units = table.units();
+        let mut lengths = Vec::new();
+        for (order, head) in buddy.free.iter().enumerate() {
+            let mut next = first_of(*head);
+            while let Some(number) = next {
+                assert!(is_free(units, number, order));
+                lengths.push(1 << order);
+                next = first_of(units[number].next());
+            }
+        }
+        lengths
+    }
+
+    /// Returns whether all that was opened is free and joined: a block for each bit of its length.
+    fn is_whole(buddy: &Buddy, table: &Table<Unit>) -> bool {
+        let bits = (0..ORDERS).map(|order| buddy.opened & (1 << order));
+        let expected: Vec<_> = bits.filter(|length| *length > 0).collect();
+        free_blocks(buddy, table) == expected
+    }
+
     /// Every block is aligned, inside, and apart from all others; all freed, the zone is whole.
     #[test]
     fn blocks_never_overlap_and_join_again() {
@@ -145,7 +167,8 @@ mod tests {
         };
         for id in 1..20_000 {
             if random(2) == 0 {
-                let order = u32::try_from(random(6)).unwrap();
+                let largest = if random(20) == 0 { 11 } else { 6 };
+                let order = u32::try_from(random(largest)).unwrap();
                 let Ok(number) = buddy.take(&table, order) else {
                     continue;
                 };
@@ -163,8 +186,65 @@ mod tests {
         for (number, order) in live {
             buddy.give_back(&table, number, order);
         }
-        let largest = buddy.opened.ilog2();
-        assert!(buddy.take(&table, largest.min(12)).is_ok());
+        assert!(buddy.opened > 1 << 11, "{}", buddy.opened);
+        assert!(is_whole(&buddy, &table), "{buddy:?}");
+    }
+
+    /// The table may be longer than the zone.
+    #[test]
+    fn a_zone_is_handed_out_to_its_last_unit_and_no_further() {
+        let table = Table::reserve(1 << 13).unwrap();
+        let mut buddy = Buddy::new(1 << 12);
         assert!(buddy.take(&table, 13).is_err());
+        assert_eq!(buddy.take(&table, 12).unwrap(), 0);
+        assert!(buddy.take(&table, 0).is_err());
+        buddy.give_back(&table, 0, 12);
+        assert!(buddy.take(&table, 13).is_err());
+        assert!(is_whole(&buddy, &table), "{buddy:?}");
+
+        let table = Table::reserve(1 << 13).unwrap();
+        let mut buddy = Buddy::new(300);
+        let taken: Vec<_> = (0..400).map_while(|_| buddy.take(&table, 0).ok()).collect();
+        assert_eq!(taken, (0..300).collect::<Vec<_>>());
+        for number in taken {
+            buddy.give_back(&table, number, 0);
+        }
+        assert_eq!(buddy.opened, 300);
+        assert!(is_whole(&buddy, &table), "{buddy:?}");
+    }
+
+    /// What is passed over for the alignment of a large block is there for smaller ones.
+    #[test]
+    fn no_unit_is_lost_before_an_aligned_block() {
+        let table = Table::reserve(1 << 12).unwrap();
+        let mut buddy = Buddy::new(1 << 12);
+        assert_eq!(buddy.take(&table, 0).unwrap(), 0);
+        assert_eq!(buddy.take(&table, 11).unwrap(), 1 << 11);
+        assert_eq!(buddy.take(&table, 10).unwrap(), 1 << 10);
+        assert_eq!(buddy.take(&table, 9).unwrap(), 1 << 9);
+        assert_eq!(buddy.take(&table, 8).unwrap(), 1 << 8);
+    }
+
+    /// Two neighbours of the largest length stay two: there is no list for what they would make.
+    #[test]
+    #[cfg_attr(
+        any(miri, heap_backend),
+        ignore = "a table of 800 MB, of which little is touched"
+    )]
+    fn the_largest_blocks_stay_apart() {
+        let largest = u32::try_from(ORDERS - 1).unwrap();
+        let table = Table::reserve(1 << 26).unwrap();
+        let mut buddy = Buddy::new(1 << 26);
+        assert!(buddy.take(&table, largest + 1).is_err());
+        let both = [0, 1 << largest];
+        for _ in 0..2 {
+            let mut taken = both.map(|_| buddy.take(&table, largest).unwrap());
+            taken.sort_unstable();
+            assert_eq!(taken, both);
+            for number in both {
+                buddy.give_back(&table, number, largest);
+            }
+            assert_eq!(free_blocks(&buddy, &table), [1 << largest; 2]);
+        }
     }
 }
