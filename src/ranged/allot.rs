@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-use crate::ranged::align::{align_down, align_up};
+use crate::ranged::align::align_up;
 use crate::ranged::spans::Spans;
 use crate::ranged::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, fence};
 
@@ -401,9 +401,7 @@ impl Books {
             let end = span.end.min(file_end);
             let whole = start.checked_add(need).filter(|whole| *whole <= end);
             // Only at the end of the file may a range be shorter than a multiple of the alignment.
-            let short = (end == file_end && align_down(end) < end)
-                .then_some(end)
-                .filter(|end| start.saturating_add(len) <= *end);
+            let short = (end == file_end && start.saturating_add(len) <= end).then_some(end);
             whole.or(short).map(|end| start..end)
         })
     }
