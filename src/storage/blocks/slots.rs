@@ -324,6 +324,10 @@ mod tests {
         assert_eq!(slots.take(2 << 20), None);
         slots.give_back(modest[8]);
         assert!(slots.take(2 << 20).is_some());
+        // Short slots are for all.
+        let mut slots = Slots::over(SLOTS_MAX * SPARED_BYTES).unwrap();
+        let modest = (0..SLOTS_MAX).filter_map(|_| slots.take(2 << 20));
+        assert_eq!(modest.count(), SLOTS_MAX);
     }
 
     /// However often rows exchange what they show, every byte of the file is shown once, and each
@@ -385,10 +389,11 @@ mod tests {
         }
         assert!(exchanged > 100, "{exchanged}");
         for (at, shown) in live {
-            // Byte by byte the same as piece by piece.
-            let mut done = 0;
+            // Byte by byte the same as piece by piece, in as few pieces as there are.
+            let (mut done, mut before) = (0, None);
             while done < slots.room(at) {
                 let (from, len) = slots.shown(at + done, slots.room(at) - done);
+                assert_ne!(before.replace(from + len), Some(from));
                 for byte in (done..done + len).step_by(4096 * 7) {
                     assert_eq!(from + byte - done, shown[byte / slot] * slot + byte % slot);
                 }
