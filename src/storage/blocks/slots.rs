@@ -330,6 +330,35 @@ mod tests {
         assert_eq!(modest.count(), SLOTS_MAX);
     }
 
+    /// Torn and folded are apart from each other, go where the block goes, and end with it.
+    #[test]
+    fn marks_are_those_of_the_block() {
+        let mut slots = Slots::over(64 * FOLD_BYTES).unwrap();
+        let (at, to) = (slots.take(1).unwrap(), slots.take(1).unwrap());
+        let marks = |slots: &Slots, at| (slots.claimed(at).1, slots.is_folded(at));
+        let both = [false, true];
+        for (torn, folded) in both
+            .iter()
+            .flat_map(|torn| both.map(|folded| (*torn, folded)))
+        {
+            for _twice in 0..2 {
+                slots.set_torn(at, torn);
+                slots.set_folded(at, folded);
+                assert_eq!(marks(&slots, at), (torn, folded));
+            }
+            slots.set_torn(at, !torn);
+            assert_eq!(marks(&slots, at), (!torn, folded));
+            slots.set_torn(at, true);
+            assert_eq!(marks(&slots, at), (true, folded));
+            assert_eq!(marks(&slots, to), (false, false));
+        }
+        slots.exchange(at, to);
+        assert_eq!(marks(&slots, at), (false, false));
+        assert_eq!(marks(&slots, to), (true, true));
+        slots.give_back(to);
+        assert_eq!(marks(&slots, to), (false, false));
+    }
+
     /// However often rows exchange what they show, every byte of the file is shown once, and each
     /// block shows its own.
     #[test]
