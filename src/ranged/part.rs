@@ -354,7 +354,9 @@ impl Drop for Kept {
 mod tests {
     use super::*;
     use crate::ranged::{ALIGNMENT, RangeFile};
+    use crate::storage::campaign::ENOSPC;
     use crate::storage::place::Place;
+    use crate::sys::fault::{Fault, Outcome, arm, disarm};
     use std::path::PathBuf;
 
     /// Returns a path that no other test has.
@@ -458,6 +460,23 @@ mod tests {
         assert_eq!(refused, "another handle to it is alive");
         drop(other);
         assert!(file.handle.exclusive().is_ok());
+    }
+
+    /// A device that refuses is noticed, but by who has nothing to sync and does not ask it.
+    #[test]
+    fn a_sync_asks_the_device_unless_it_is_of_no_bytes() {
+        let file = file("sync", 1);
+        let kept = file.handle.claim(0..100).unwrap().keep();
+        arm(Fault {
+            after: 0,
+            sticky: true,
+            outcome: Outcome::Errno(ENOSPC),
+        });
+        let of_nothing = kept.sync(&(50..50));
+        let of_a_byte = kept.sync(&(50..51));
+        let (_calls, met) = disarm();
+        of_nothing.unwrap();
+        assert_eq!((of_a_byte.is_err(), met), (true, 1));
     }
 
     /// Whoever is the last, a handle, a part or what is kept of one, closes the file: then another
