@@ -12,7 +12,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::{fs, process};
 
@@ -30,15 +30,20 @@ use crate::sys::plan::{before_each_call, unwatch, watch};
 const UNIT: u64 = ALIGNMENT / 2;
 
 /// Units of a file at first, and at most.
-const UNITS: u64 = 7;
-const UNITS_MAX: u64 = 12;
+const UNITS: u64 = 5;
+const UNITS_MAX: u64 = 16;
 
 const THREADS: usize = 3;
-const STEPS: usize = 6;
+const STEPS: usize = 8;
 
 /// Returns a number below `bound`, which belongs to the schedule.
 fn below(bound: u64) -> u64 {
     thread_rng().gen_range(0..bound)
+}
+
+/// Returns what a file of `len` bytes grows to.
+fn longer(len: u64) -> u64 {
+    (len + (1 + below(5)) * UNIT).min(UNITS_MAX * UNIT)
 }
 
 /// Takes one out, whichever.
@@ -134,7 +139,7 @@ impl World {
                 }
                 _ => {
                     let _growing = self.growing.lock().unwrap();
-                    let len = (self.allot.len() + UNIT).min(UNITS_MAX * UNIT);
+                    let len = longer(self.allot.len());
                     assert!(self.allot.grow(len));
                 }
             }
@@ -207,6 +212,8 @@ struct Shared {
     frozen: Mutex<Vec<(Range<u64>, u8)>>,
     next_byte: AtomicU8,
     len: AtomicU64,
+    /// How many ranges are out, at least: each is counted until somebody begins to drop it.
+    out: AtomicUsize,
     planted: bool,
 }
 
@@ -219,6 +226,7 @@ struct Held {
 impl Held {
     /// Fills a range as only its owner may.
     fn fill(mut range: FileRangeMut, shared: &Shared) -> Self {
+        shared.out.fetch_add(1, Relaxed);
         let byte = shared.next_byte.fetch_add(1, Relaxed);
         if below(2) == 0 {
             range.fill(byte);
@@ -258,6 +266,7 @@ fn live(file: RangeFile, shared: &Shared) {
             3 => {
                 if let Some(one) = pick(&mut held) {
                     one.check();
+                    shared.out.fetch_sub(1, Relaxed);
                     give_back(&file, one, shared.planted);
                 }
             }
@@ -265,6 +274,7 @@ fn live(file: RangeFile, shared: &Shared) {
                 if let Some(Held { range, byte }) = pick(&mut held) {
                     let middle = range.len() as u64 / 2;
                     let (low, high) = range.split_at(middle);
+                    shared.out.fetch_add(1, Relaxed);
                     held.extend([low, high].map(|range| Held { range, byte }));
                 }
             }
@@ -283,11 +293,13 @@ fn live(file: RangeFile, shared: &Shared) {
                 if let Some((frozen, byte)) = taken {
                     point();
                     expect(&frozen, byte);
+                    shared.out.fetch_sub(1, Relaxed);
                 }
             }
             _ => {
-                let len = (file.len() + UNIT).min(UNITS_MAX * UNIT);
+                let len = longer(file.len());
                 file.grow(len).unwrap();
+                assert!(file.len() >= len, "it is shorter than it was");
                 shared.len.fetch_max(len, Relaxed);
             }
         }
@@ -296,6 +308,7 @@ fn live(file: RangeFile, shared: &Shared) {
     drop(file);
     for one in held {
         one.check();
+        shared.out.fetch_sub(1, Relaxed);
     }
 }
 
@@ -321,6 +334,7 @@ fn file_of_threads(planted: bool, publishes: bool) {
         frozen: Mutex::default(),
         next_byte: AtomicU8::new(1),
         len: AtomicU64::new(UNITS * UNIT),
+        out: AtomicUsize::new(0),
         planted,
     });
     let start = |_| {
@@ -330,16 +344,24 @@ fn file_of_threads(planted: bool, publishes: bool) {
     let threads: Vec<_> = (0..THREADS).map(start).collect();
     let mut file = Some(file).filter(|_file| publishes);
     let mut joining = threads.into_iter();
+    let mut tries = 0;
     while let Some(unpublished) = file.take() {
         let all_are_back = joining.len() == 0;
+        if all_are_back {
+            assert_eq!(unpublished.len(), shared.len.load(Relaxed));
+        }
         match unpublished.publish() {
-            Ok(()) => {}
+            Ok(()) => assert_eq!(shared.out.load(Relaxed), 0, "ranges are out"),
             Err(refused) => {
                 assert_eq!(refused.error().kind(), ErrorKind::RangesInUse);
                 assert!(!all_are_back, "what is back is taken to be out");
                 assert!(!path.exists(), "it was refused");
                 file = Some(refused.into_file());
             }
+        }
+        tries += 1;
+        if tries % 4 != 0 {
+            continue;
         }
         if let Some(one) = joining.next() {
             one.join().unwrap();
@@ -348,6 +370,7 @@ fn file_of_threads(planted: bool, publishes: bool) {
             let left = std::mem::take(&mut *shared.shelf.lock().unwrap());
             for (frozen, byte) in left {
                 expect(&frozen, byte);
+                shared.out.fetch_sub(1, Relaxed);
             }
         }
     }
