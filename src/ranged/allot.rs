@@ -407,7 +407,7 @@ impl Books {
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 #[cfg(test)]
 mod tests {
     use super::*;
