@@ -161,7 +161,7 @@ impl Allot {
         self.take(&mut self.books(), len).unwrap_or_default()
     }
 
-    /// Gives out a range, from behind the counter if there is room, else from the list.
+    /// Gives out a range, from behind the counter if there is room, else from the list, or from both.
     fn take(&self, books: &mut Books, len: u64) -> Option<Range<u64>> {
         if books.is_sealed {
             return None;
