@@ -2,27 +2,71 @@
 //! what lives in it, and what would go over the quota is refused and changes nothing.
 //!
 //! Reproduce a failure with `OUTCORE_SEED=<seed> cargo test scratch_model`. With
-//! `OUTCORE_CAMPAIGN=long` there are 2,000 cases.
+//! `OUTCORE_CAMPAIGN=long` there are 2,000 cases, all but the first of them small.
 
 use outcore::{Arena, ArenaWriter, DiskVec, ErrorKind, Result, ScratchDir};
 
-use crate::support::disk;
 use crate::support::items::item;
-use crate::support::random::{Random, cases};
+use crate::support::process::child;
+use crate::support::random::{Case, Random, cases};
+use crate::support::tally::{Tallies, Tally};
+use crate::support::{disk, new_dir, test_name};
 
 const STEPS: usize = 150;
 
+/// What all runs together meet.
+const MET: &[&str] = &[
+    "move in",
+    "move out",
+    "grow a vector",
+    "grow an arena",
+    #[cfg(feature = "allocator-api2")]
+    "grow a block",
+    "shrink a vector",
+    "flush",
+    "finish",
+    #[cfg(feature = "allocator-api2")]
+    "shrink a block",
+];
+
+/// What those meet that have a quota.
+const REFUSED: &[&str] = &[
+    "a vector refused",
+    "an arena refused",
+    #[cfg(feature = "allocator-api2")]
+    "a block refused",
+];
+
 #[test]
 fn a_directory_counts_what_lives_in_it_and_allows_no_more_than_its_quota() {
-    for seed in cases(24) {
-        Run::new(seed).play(|_run| {});
+    let mut tallies = Tallies::default();
+    for case in cases(24) {
+        tallies.add(case, &Run::new(case).play(|_run| {}));
     }
+    tallies.end("scratch_model", &[MET, REFUSED].concat());
+}
+
+/// The same of all that is made without a directory: that of the environment has no quota, and one
+/// budget for the whole process, which therefore does nothing else.
+#[test]
+fn the_directory_of_the_environment_counts_what_is_made_without_one() {
+    if let Some(child) = child(test_name!()) {
+        let path = new_dir();
+        println!("{}", child.env("OUTCORE_DIR", &path).run());
+        std::fs::remove_dir(path).unwrap();
+        return;
+    }
+    let mut tallies = Tallies::default();
+    for case in cases(12) {
+        tallies.add(case, &Run::in_env(case).play(|_run| {}));
+    }
+    tallies.end("scratch_model, of the environment", MET);
 }
 
 #[test]
 #[should_panic(expected = "seed 0")]
 fn a_planted_byte_is_found() {
-    Run::new(0).play(|run| run.planted = 1);
+    Run::new(Case::PLANTED).play(|run| run.planted = 1);
 }
 
 /// What claims space in a directory.
@@ -48,8 +92,12 @@ impl Lodger {
 }
 
 struct Run {
-    seed: u64,
+    case: Case,
     step: usize,
+    steps: usize,
+    tally: Tally,
+    /// Whether all is made without a directory.
+    in_env: bool,
     random: Random,
     dir: ScratchDir,
     quota: u64,
@@ -59,17 +107,32 @@ struct Run {
 }
 
 impl Run {
-    fn new(seed: u64) -> Self {
-        let mut random = Random::new(seed);
+    fn new(case: Case) -> Self {
+        let mut random = Random::new(case.seed);
         // Less than one container wants, up to more than all of them.
-        let quota = random.next() % (64 << 20);
+        let quota = random.next() % case.either(64 << 20, 8 << 20);
         let dir = ScratchDir::builder(disk().path());
         let dir = dir.quota(quota).min_free(random.next() % 2);
+        Self::of(case, random, dir.build().unwrap(), quota)
+    }
+
+    fn in_env(case: Case) -> Self {
+        let (random, dir) = (Random::new(case.seed), ScratchDir::from_env().unwrap());
         Self {
-            seed,
+            in_env: true,
+            ..Self::of(case, random, dir, u64::MAX)
+        }
+    }
+
+    fn of(case: Case, random: Random, dir: ScratchDir, quota: u64) -> Self {
+        Self {
+            case,
             step: 0,
+            steps: case.either(STEPS, STEPS / 2),
+            tally: Tally::default(),
+            in_env: false,
             random,
-            dir: dir.build().unwrap(),
+            dir,
             quota,
             lodgers: Vec::new(),
             refused: 0,
@@ -78,11 +141,11 @@ impl Run {
     }
 
     fn here(&self) -> String {
-        format!("seed {}, step {}", self.seed, self.step)
+        format!("seed {}, step {}", self.case.seed, self.step)
     }
 
-    fn play(mut self, sabotage: impl Fn(&mut Self)) {
-        while self.step < STEPS {
+    fn play(mut self, sabotage: impl Fn(&mut Self)) -> Tally {
+        while self.step < self.steps {
             match self.random.below(10) {
                 0 | 1 => self.move_in(),
                 2 => self.move_out(),
@@ -91,18 +154,22 @@ impl Run {
             }
             self.check();
             self.step += 1;
-            if self.step == STEPS / 2 {
+            if self.step == self.steps / 2 {
                 sabotage(&mut self);
             }
         }
         let (here, dir) = (self.here(), self.dir.clone());
+        let tally = std::mem::take(&mut self.tally);
         drop(self);
         assert_eq!(dir.used_bytes(), 0, "{here}: at the end");
+        tally
     }
 
     /// The books are right, whichever handle is asked.
-    fn check(&self) {
+    fn check(&mut self) {
         let claimed: u64 = self.lodgers.iter().map(Lodger::disk_bytes).sum();
+        self.tally.reached("bytes claimed", claimed);
+        self.tally.reached("containers", self.lodgers.len() as u64);
         let used = self.dir.used_bytes() + self.planted;
         assert_eq!(used, claimed, "{}", self.here());
         assert!(used <= self.quota, "{}: {used} bytes", self.here());
@@ -129,20 +196,26 @@ impl Run {
         if self.lodgers.len() > 6 {
             return;
         }
+        self.tally.met("move in");
+        let dir = (!self.in_env).then_some(&self.dir);
         let made = match self.random.below(3) {
-            0 => Arena::new_in(&self.dir).and_then(|arena| {
-                let writer = arena.writer()?;
-                Ok(Lodger::Arena(arena, writer))
-            }),
+            0 => dir
+                .map_or_else(Arena::new, Arena::new_in)
+                .and_then(|arena| {
+                    let writer = arena.writer()?;
+                    Ok(Lodger::Arena(arena, writer))
+                }),
             #[cfg(feature = "allocator-api2")]
-            1 => outcore::DiskAlloc::new_in(&self.dir).map(|alloc| {
-                let bytes = allocator_api2::vec::Vec::new_in(alloc.clone());
-                Lodger::Alloc(alloc, bytes)
-            }),
-            _ => Ok(Lodger::Vec(
-                Box::new(DiskVec::new_in(&self.dir)),
-                Vec::new(),
-            )),
+            1 => dir
+                .map_or_else(outcore::DiskAlloc::new, outcore::DiskAlloc::new_in)
+                .map(|alloc| {
+                    let bytes = allocator_api2::vec::Vec::new_in(alloc.clone());
+                    Lodger::Alloc(alloc, bytes)
+                }),
+            _ => {
+                let vec = dir.map_or_else(DiskVec::new, DiskVec::new_in);
+                Ok(Lodger::Vec(Box::new(vec), Vec::new()))
+            }
         };
         let lodger = self.took(made);
         self.lodgers.extend(lodger);
@@ -150,6 +223,7 @@ impl Run {
 
     fn move_out(&mut self) {
         if !self.lodgers.is_empty() {
+            self.tally.met("move out");
             let chosen = self.random.below(self.lodgers.len());
             drop(self.lodgers.swap_remove(chosen));
         }
@@ -165,7 +239,8 @@ impl Run {
         let Some(mut lodger) = self.chosen() else {
             return;
         };
-        let most = self.random.pick(&[100, 10_000, 400_000]);
+        let much = self.case.either(400_000, 100_000);
+        let most = self.random.pick(&[100, 10_000, much]);
         let count = self.random.below(most);
         let before = lodger.disk_bytes();
         match &mut lodger {
@@ -174,8 +249,11 @@ impl Run {
                 let more: Vec<u64> = (0..count as u64).map(|n| start.wrapping_add(n)).collect();
                 let answer = vec.extend_from_slice(&more);
                 let refused = answer.is_err();
+                self.tally.met("grow a vector");
                 if self.took(answer).is_some() {
                     model.extend(more);
+                } else {
+                    self.tally.met("a vector refused");
                 }
                 assert!(**vec == *model, "{}: the elements differ", self.here());
                 let kept = !refused || vec.disk_bytes() == before;
@@ -187,16 +265,21 @@ impl Run {
                     writer.flush()?;
                     arena.get(location)
                 });
+                self.tally.met("grow an arena");
                 if let Some(found) = self.took(answer) {
                     assert!(found == bytes, "{}: another item", self.here());
+                } else {
+                    self.tally.met("an arena refused");
                 }
             }
             #[cfg(feature = "allocator-api2")]
             Lodger::Alloc(alloc, bytes) => {
+                self.tally.met("grow a block");
                 let reserved = bytes.try_reserve(count);
                 match reserved {
                     Ok(()) => bytes.resize(bytes.len() + count, 7),
                     Err(_full) => {
+                        self.tally.met("a block refused");
                         self.refused += 1;
                         let claimed = alloc.disk_bytes();
                         assert_eq!(claimed, before, "{}: it keeps space", self.here());
@@ -214,8 +297,15 @@ impl Run {
             return;
         };
         let before = lodger.disk_bytes();
+        if self.random.below(3) == 0 {
+            let Some(same) = self.finish(lodger) else {
+                return;
+            };
+            lodger = same;
+        }
         match &mut lodger {
             Lodger::Vec(vec, model) => {
+                self.tally.met("shrink a vector");
                 let len = self.random.below(vec.len() + 1);
                 vec.truncate(len);
                 model.truncate(len);
@@ -224,11 +314,13 @@ impl Run {
                 assert!(**vec == *model, "{}: the elements differ", self.here());
             }
             Lodger::Arena(_, writer) => {
+                self.tally.met("flush");
                 let answer = writer.flush();
                 self.took(answer);
             }
             #[cfg(feature = "allocator-api2")]
             Lodger::Alloc(_, bytes) => {
+                self.tally.met("shrink a block");
                 bytes.truncate(self.random.below(bytes.len() + 1));
                 bytes.shrink_to_fit();
             }
@@ -238,5 +330,18 @@ impl Run {
         let less = !is_vec || lodger.disk_bytes() <= before;
         assert!(less, "{}: it takes more", self.here());
         self.lodgers.push(lodger);
+    }
+
+    /// Ends the writer of an arena, which goes on with another one. What was pushed has its space, so
+    /// no quota is in the way.
+    fn finish(&mut self, lodger: Lodger) -> Option<Lodger> {
+        let Lodger::Arena(arena, writer) = lodger else {
+            return Some(lodger);
+        };
+        self.tally.met("finish");
+        writer.finish().unwrap();
+        let answer = arena.writer();
+        let writer = self.took(answer)?;
+        Some(Lodger::Arena(arena, writer))
     }
 }

@@ -13,6 +13,9 @@ pub(crate) trait Item: Clone + PartialEq + Debug + 'static {
     fn make(number: u64) -> Self;
     fn number(&self) -> u64;
 
+    /// Whether elements are plain.
+    const PLAIN: bool = false;
+
     /// Copies elements together, where they are plain.
     fn gather(_vec: &DiskVec<Self>, _indices: &[usize]) -> Option<Result<Vec<Self>>> {
         None
@@ -27,6 +30,8 @@ pub(crate) trait Item: Clone + PartialEq + Debug + 'static {
 /// What plain elements can do besides.
 macro_rules! plain {
     () => {
+        const PLAIN: bool = true;
+
         fn gather(vec: &DiskVec<Self>, indices: &[usize]) -> Option<Result<Vec<Self>>> {
             Some(vec.gather(indices))
         }

@@ -2,14 +2,17 @@
 //! `Vec` would hold or what it held before, and drops no element twice.
 //!
 //! Reproduce a failure with `OUTCORE_SEED=<seed> cargo test vec_unwind`. With
-//! `OUTCORE_CAMPAIGN=long` there are 2,000 cases for each type of element.
+//! `OUTCORE_CAMPAIGN=long` there are 2,000 cases for each type of element, all but the first of them
+//! small.
 
+use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use outcore::{DiskVec, ScratchDir};
 
 use crate::support::disk;
-use crate::support::random::{Random, cases};
+use crate::support::random::{Case, Random, cases};
+use crate::support::tally::{Tallies, Tally};
 use crate::vec_items::{
     Event, Item, Large, Nothing, Owner, Steep, alive, happens, light, new_ledger, put_out,
     register_dropped,
@@ -17,44 +20,70 @@ use crate::vec_items::{
 
 const STEPS: usize = if cfg!(miri) { 10 } else { 60 };
 
+/// What the runs of each type of element meet: operations, and who panicked.
+const MET: [&str; 22] = [
+    "Truncate",
+    "TruncateFront",
+    "Retain",
+    "RetainMut",
+    "Dedup",
+    "DedupByKey",
+    "Drain",
+    "TryExtend",
+    "IntoIter",
+    "IntoIterBack",
+    "Clear",
+    "DedupEqual",
+    "Replace",
+    "ExtendFromSlice",
+    "Resize",
+    "ResizeWith",
+    "TryClone",
+    "TryFrom",
+    "a panic in Drop",
+    "a panic in Clone",
+    "a panic in Equal",
+    "a panic in Call",
+];
+
+fn play_all<T: Item>() {
+    let mut tallies = Tallies::default();
+    for case in cases(24) {
+        tallies.add(case, &Run::<T>::new(case).play(|_run| {}));
+    }
+    tallies.end(&format!("vec_unwind, {}", type_name::<T>()), &MET);
+}
+
 #[test]
 fn owners_that_panic_are_dropped_at_most_once() {
-    for seed in cases(24) {
-        Run::<Owner>::new(seed).play(|_run| {});
-    }
+    play_all::<Owner>();
 }
 
 #[test]
 fn owners_larger_than_a_page_that_panic_are_dropped_at_most_once() {
-    for seed in cases(24) {
-        Run::<Large>::new(seed).play(|_run| {});
-    }
+    play_all::<Large>();
 }
 
 #[test]
 fn owners_with_a_large_alignment_that_panic_are_dropped_at_most_once() {
-    for seed in cases(24) {
-        Run::<Steep>::new(seed).play(|_run| {});
-    }
+    play_all::<Steep>();
 }
 
 #[test]
 fn elements_without_size_that_panic_are_dropped_at_most_once() {
-    for seed in cases(24) {
-        Run::<Nothing>::new(seed).play(|_run| {});
-    }
+    play_all::<Nothing>();
 }
 
 #[test]
 #[should_panic(expected = "seed 0")]
 fn a_planted_second_drop_is_found() {
-    Run::<Owner>::new(0).play(|_run| register_dropped(0));
+    Run::<Owner>::new(Case::PLANTED).play(|_run| register_dropped(0));
 }
 
 #[test]
 #[should_panic(expected = "seed 0")]
 fn a_planted_difference_is_found() {
-    Run::<Owner>::new(0).play(|run| run.vec.push(Owner::make(7)).unwrap());
+    Run::<Owner>::new(Case::PLANTED).play(|run| run.vec.push(Owner::make(7)).unwrap());
 }
 
 /// Both kinds of vector do the same, with the same fuse lit.
@@ -186,6 +215,9 @@ fn made<T: Item>(count: usize) -> impl Iterator<Item = T> {
 struct Run<T> {
     seed: u64,
     step: usize,
+    /// Elements of a long vector.
+    many: usize,
+    tally: Tally,
     panics: usize,
     random: Random,
     dir: ScratchDir,
@@ -194,21 +226,23 @@ struct Run<T> {
 }
 
 impl<T: Item> Run<T> {
-    fn new(seed: u64) -> Self {
+    fn new(case: Case) -> Self {
         new_ledger();
         let dir = disk();
         Self {
-            seed,
+            seed: case.seed,
             step: 0,
+            many: case.either(T::MANY, T::MANY / 4),
+            tally: Tally::default(),
             panics: 0,
-            random: Random::new(seed),
+            random: Random::new(case.seed),
             vec: DiskVec::new_in(&dir),
             dir,
             model: Vec::new(),
         }
     }
 
-    fn play(mut self, sabotage: impl Fn(&mut Self)) {
+    fn play(mut self, sabotage: impl Fn(&mut Self)) -> Tally {
         for step in 0..STEPS {
             self.step = step;
             self.refill();
@@ -220,17 +254,19 @@ impl<T: Item> Run<T> {
         let here = format!("seed {}", self.seed);
         assert!(cfg!(miri) || self.panics > 5, "{here}: few panics");
         let dir = self.dir.clone();
+        let tally = std::mem::take(&mut self.tally);
         drop(self);
         let (_leaked, twice) = alive();
         assert_eq!(twice, 0, "{here}: dropped twice");
         assert_eq!(dir.used_bytes(), 0, "{here}");
+        tally
     }
 
     /// Makes the vector long again when it has become short.
     fn refill(&mut self) {
-        if self.vec.len() < T::MANY / 4 {
+        if self.vec.len() < self.many / 4 {
             let start = self.random.next() >> 1;
-            let numbers = (0..T::MANY as u64 / 2).map(|index| start + index / 3);
+            let numbers = (0..self.many as u64 / 2).map(|index| start + index / 3);
             self.vec.try_extend(numbers.clone().map(T::make)).unwrap();
             self.model.extend(numbers.map(T::make));
         }
@@ -241,7 +277,7 @@ impl<T: Item> Run<T> {
         let at = self.random.below(len + 1);
         let to = at + self.random.below(len - at + 1);
         let bits = 1 + self.random.next() % 3;
-        let count = self.random.below(T::MANY / 4);
+        let count = self.random.below(self.many / 4);
         match self.random.below(18) {
             0 => Operation::Truncate(at),
             1 => Operation::TruncateFront(at),
@@ -275,7 +311,7 @@ impl<T: Item> Run<T> {
         ]);
         let after = match self.random.below(3) {
             0 => self.random.below(3),
-            _ => self.random.below(T::MANY / 4),
+            _ => self.random.below(self.many / 4),
         };
         let here = format!(
             "seed {}, step {}, {operation:?}, {event:?} {after} panics",
@@ -289,6 +325,13 @@ impl<T: Item> Run<T> {
         let burnt = put_out();
         assert_eq!(ours.is_err(), burnt, "{here}");
         self.panics += usize::from(burnt);
+        let name = format!("{operation:?}");
+        self.tally.met(name.split('(').next().unwrap());
+        if burnt {
+            self.tally.met(&format!("a panic in {event:?}"));
+        }
+        self.tally.reached("elements", before.len() as u64);
+        self.tally.reached("bytes claimed", self.vec.disk_bytes());
         if burnt && operation.is_undone() && event != Event::Drop {
             self.compare(&before, &here);
         } else {

@@ -10,6 +10,8 @@ pub(crate) mod process;
 pub(crate) mod random;
 #[path = "../it/support/system.rs"]
 mod system;
+#[path = "../it/support/tally.rs"]
+pub(crate) mod tally;
 #[path = "../it/support/tmpfs.rs"]
 pub(crate) mod tmpfs;
 #[cfg(feature = "allocator-api2")]

@@ -1,14 +1,15 @@
 //! Random operations on two arenas and on vectors of bytes; both must always agree.
 //!
 //! Reproduce a failure with `OUTCORE_SEED=<seed> cargo test arena_model`. With
-//! `OUTCORE_CAMPAIGN=long` there are 2,000 cases.
+//! `OUTCORE_CAMPAIGN=long` there are 2,000 cases, all but the first of them small.
 
 mod reads;
 
 use outcore::{Arena, ArenaMap, ArenaWriter, ErrorKind, Location};
 
 use crate::support::items::{BUFFER, EDGES, item};
-use crate::support::random::{Random, cases};
+use crate::support::random::{Case, Random, cases};
+use crate::support::tally::{Tallies, Tally};
 use crate::support::{arena, get_mapped};
 
 const STEPS: usize = if cfg!(miri) { 30 } else { 600 };
@@ -16,17 +17,53 @@ const STEPS: usize = if cfg!(miri) { 30 } else { 600 };
 /// Bytes that one run pushes to an arena, so that the disk is spared.
 const BYTES_MAX: u64 = 24 << 20;
 
+/// What every run meets.
+const MET: [&str; 30] = [
+    "writer",
+    "finish",
+    "drop a writer",
+    "flush",
+    "push",
+    "push nothing",
+    "push what just fits the buffer",
+    "push more than the buffer holds",
+    "push more than 1 MiB",
+    "get_into",
+    "get",
+    "get through a map",
+    "refused, not flushed",
+    "get_into of a writer",
+    "get_into of a writer, of what it holds back",
+    "get_many",
+    "get_many_with",
+    "stream",
+    "stream_with",
+    "try_next",
+    "a stream given up",
+    "get_str_into",
+    "get_str_into, no text",
+    "get_str_into_unchecked",
+    "a panic in get_many_with",
+    "a panic in stream_with",
+    "advise",
+    "prefetch_many",
+    "from_bytes",
+    "a foreign location",
+];
+
 #[test]
 fn an_arena_behaves_like_a_list_of_byte_strings() {
-    for seed in cases(16) {
-        Run::new(seed).play(|_model| {});
+    let mut tallies = Tallies::default();
+    for case in cases(16) {
+        tallies.add(case, &Run::new(case).play(|_model| {}));
     }
+    tallies.end("arena_model", &MET);
 }
 
 #[test]
 #[should_panic(expected = "seed 0")]
 fn a_planted_fault_is_found() {
-    Run::new(0).play(|model| {
+    Run::new(Case::PLANTED).play(|model| {
         let known = model.iter_mut().filter(|known| !known.bytes.is_empty());
         known.for_each(|known| known.bytes[0] ^= 1);
     });
@@ -47,7 +84,10 @@ struct Writer {
 
 struct Run {
     seed: u64,
+    steps: usize,
+    bytes_max: u64,
     step: usize,
+    tally: Tally,
     random: Random,
     arena: Arena,
     /// Made at the start, so that all else comes later.
@@ -61,14 +101,17 @@ struct Run {
 }
 
 impl Run {
-    fn new(seed: u64) -> Self {
+    fn new(case: Case) -> Self {
         let (arena, other) = (arena(), arena());
         let mut writer = other.writer().unwrap();
         let foreign = writer.push("of another arena").unwrap();
         Self {
-            seed,
+            seed: case.seed,
+            steps: case.either(STEPS, STEPS.div_ceil(5)),
+            bytes_max: case.either(BYTES_MAX, BYTES_MAX / 16),
             step: 0,
-            random: Random::new(seed),
+            tally: Tally::default(),
+            random: Random::new(case.seed),
             map: arena.map().unwrap(),
             arena,
             other,
@@ -80,9 +123,9 @@ impl Run {
         }
     }
 
-    /// Runs all steps; `sabotage` may corrupt the model halfway.
-    fn play(mut self, sabotage: impl Fn(&mut [Known])) {
-        while self.step < STEPS {
+    /// Runs all steps; `sabotage` may corrupt the model halfway. Returns what was done.
+    fn play(mut self, sabotage: impl Fn(&mut [Known])) -> Tally {
+        while self.step < self.steps {
             match self.random.below(100) {
                 0..=3 => self.new_writer(),
                 4..=6 => self.end_writer(),
@@ -98,7 +141,7 @@ impl Run {
                 _ => self.read_foreign(),
             }
             self.step += 1;
-            if self.step == STEPS / 2 {
+            if self.step == self.steps / 2 {
                 sabotage(&mut self.model);
             }
         }
@@ -110,6 +153,10 @@ impl Run {
         let claimed = self.arena.disk_bytes();
         assert!(claimed >= self.pushed_bytes, "{}", self.here());
         assert_eq!(self.arena.dir().used_bytes(), claimed, "{}", self.here());
+        self.tally.reached("items", self.model.len() as u64);
+        self.tally.reached("bytes pushed", self.pushed_bytes);
+        self.tally.reached("bytes claimed", claimed);
+        self.tally
     }
 
     fn here(&self) -> String {
@@ -118,6 +165,7 @@ impl Run {
 
     fn new_writer(&mut self) {
         if self.writers.len() < 5 {
+            self.tally.met("writer");
             let writer = self.arena.writer().unwrap();
             let name = self.next_name;
             self.writers.push(Writer { name, writer });
@@ -132,8 +180,10 @@ impl Run {
         let chosen = self.random.below(self.writers.len());
         let Writer { name, writer } = self.writers.swap_remove(chosen);
         if self.random.below(2) == 0 {
+            self.tally.met("finish");
             writer.finish().unwrap();
         } else {
+            self.tally.met("drop a writer");
             drop(writer);
         }
         self.flushed(name);
@@ -144,6 +194,7 @@ impl Run {
             return;
         }
         let chosen = self.random.below(self.writers.len());
+        self.tally.met("flush");
         let Writer { name, writer } = &mut self.writers[chosen];
         writer.flush().unwrap();
         assert_eq!(writer.unflushed_bytes(), 0);
@@ -174,7 +225,7 @@ impl Run {
             7..=9 => self.random.below(5000),
             _ => self.random.below(40),
         };
-        if self.pushed_bytes + len as u64 > BYTES_MAX {
+        if self.pushed_bytes + len as u64 > self.bytes_max {
             return;
         }
         let mut bytes = item(self.random.next(), len);
@@ -184,6 +235,13 @@ impl Run {
                 *byte &= 0x7f;
             }
         }
+        self.tally.met(match len {
+            0 => "push nothing",
+            _ if len == left => "push what just fits the buffer",
+            _ if len > 1 << 20 => "push more than 1 MiB",
+            _ if len > BUFFER => "push more than the buffer holds",
+            _ => "push",
+        });
         let Writer { name, writer } = &mut self.writers[chosen];
         let location = writer.push(&bytes).unwrap();
         assert_eq!(location.len() as usize, len);
@@ -202,6 +260,8 @@ impl Run {
             return;
         }
         let way = self.random.below(3);
+        self.tally
+            .met(["get_into", "get", "get through a map"][way]);
         let known = &self.model[self.random.below(self.model.len())];
         let mut bytes = vec![b'#'; self.random.below(3)];
         let before = bytes.len();
@@ -224,6 +284,7 @@ impl Run {
                 assert_eq!(refused.kind(), ErrorKind::NotFlushed, "{}", self.here());
                 assert!(known.writer.is_some(), "{}: {refused}", self.here());
                 assert_eq!(bytes.len(), before, "{}", self.here());
+                self.tally.met("refused, not flushed");
             }
         }
     }
@@ -237,12 +298,14 @@ impl Run {
         let Writer { name, writer } = &self.writers[self.random.below(self.writers.len())];
         let mut bytes = Vec::new();
         match writer.get_into(known.location, &mut bytes) {
-            Ok(()) => assert!(
-                bytes == known.bytes,
-                "{}: {:?}",
-                self.here(),
-                known.location
-            ),
+            Ok(()) => {
+                let here = self.here();
+                assert!(bytes == known.bytes, "{here}: {:?}", known.location);
+                self.tally.met(match known.writer {
+                    Some(_held) => "get_into of a writer, of what it holds back",
+                    None => "get_into of a writer",
+                });
+            }
             Err(refused) => {
                 assert_eq!(refused.kind(), ErrorKind::NotFlushed, "{}", self.here());
                 let elsewhere = known.writer.is_some_and(|other| other != *name);
@@ -269,7 +332,7 @@ impl Run {
         self.read_these(&all);
     }
 
-    fn read_these(&self, chosen: &[usize]) {
+    fn read_these(&mut self, chosen: &[usize]) {
         let locations: Vec<_> = chosen.iter().map(|at| self.model[*at].location).collect();
         let mut times = vec![0; chosen.len()];
         let deliver = |index: usize, bytes: &[u8]| {
@@ -282,13 +345,25 @@ impl Run {
             );
             times[index] += 1;
         };
-        let options = self.options(locations.len());
-        let answer = self.arena.get_many_with(&options, &locations, deliver);
+        // What needs no way of its own is asked for by the shorter name.
+        let answer = if chosen.len() % 4 == 3 {
+            self.arena.get_many(&locations, deliver)
+        } else {
+            let options = self.options(locations.len());
+            self.arena.get_many_with(&options, &locations, deliver)
+        };
         assert!(answer.is_ok(), "{}: {answer:?}", self.here());
         assert!(times.iter().all(|times| *times == 1), "{}", self.here());
+        self.tally.met(if chosen.len() % 4 == 3 {
+            "get_many"
+        } else {
+            "get_many_with"
+        });
+        self.tally.reached("items in a batch", chosen.len() as u64);
     }
 
     fn read_foreign(&mut self) {
+        self.tally.met("a foreign location");
         let answer = self.arena.get(self.foreign);
         assert_eq!(
             answer.unwrap_err().kind(),

@@ -1,5 +1,9 @@
 //! The steps that read: in every way that there is, as text, and with closures and iterators that
 //! panic in the middle.
+#![expect(
+    unsafe_code,
+    reason = "reads text that was pushed as text without a look at it"
+)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
@@ -46,7 +50,19 @@ impl Run {
             usize::MAX
         };
         let waits = self.random.below(2) == 0;
-        let mut stream = self.arena.stream_with(&options, locations);
+        let mut stream = if way == 0 {
+            self.tally.met("stream");
+            self.arena.stream(locations)
+        } else {
+            self.tally.met("stream_with");
+            self.arena.stream_with(&options, locations)
+        };
+        if enough < chosen.len() {
+            self.tally.met("a stream given up");
+        }
+        if !waits {
+            self.tally.met("try_next");
+        }
         let mut taken = 0;
         while taken < enough {
             let next = if waits {
@@ -81,6 +97,7 @@ impl Run {
         for known in chosen.iter().map(|at| &self.model[*at]) {
             let mut text = "before".to_owned();
             let answer = self.arena.get_str_into(known.location, &mut text);
+            self.tally.met("get_str_into");
             match (answer, std::str::from_utf8(&known.bytes)) {
                 (Ok(()), Ok(expected)) => {
                     let same = text.strip_prefix("before") == Some(expected);
@@ -93,12 +110,40 @@ impl Run {
                     let no_text = kind == ErrorKind::InvalidUtf8 && valid.is_err();
                     assert!(unread || no_text, "{}: {refused}", self.here());
                     assert_eq!(text, "before", "{}", self.here());
+                    if no_text {
+                        self.tally.met("get_str_into, no text");
+                    }
                 }
             }
         }
+        self.read_text_unchecked(&chosen);
         for location in self.locations(&chosen) {
             let same = Location::from_bytes(location.to_bytes());
             assert_eq!(same, location, "{}", self.here());
+            self.tally.met("from_bytes");
+        }
+    }
+
+    /// Text that was pushed as such is not looked at.
+    fn read_text_unchecked(&mut self, chosen: &[usize]) {
+        for known in chosen.iter().map(|at| &self.model[*at]) {
+            let Ok(expected) = std::str::from_utf8(&known.bytes) else {
+                continue;
+            };
+            self.tally.met("get_str_into_unchecked");
+            let mut text = "before".to_owned();
+            // SAFETY: the item is UTF-8, as was just seen of what was pushed.
+            match unsafe { self.arena.get_str_into_unchecked(known.location, &mut text) } {
+                Ok(()) => {
+                    let same = text.strip_prefix("before") == Some(expected);
+                    assert!(same, "{}: {:?}", self.here(), known.location);
+                }
+                Err(refused) => {
+                    assert_eq!(refused.kind(), ErrorKind::NotFlushed, "{}", self.here());
+                    assert!(known.writer.is_some(), "{}: {refused}", self.here());
+                    assert_eq!(text, "before", "{}", self.here());
+                }
+            }
         }
     }
 
@@ -117,6 +162,11 @@ impl Run {
             left -= 1;
         };
         let in_batches = self.random.below(2) == 0;
+        self.tally.met(if in_batches {
+            "a panic in get_many_with"
+        } else {
+            "a panic in stream_with"
+        });
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             if in_batches {
                 let deliver = |_, _: &[u8]| burn();
@@ -132,6 +182,8 @@ impl Run {
 
     /// What is advised and announced changes nothing that is read.
     pub(super) fn tell_the_map(&mut self) {
+        self.tally.met("advise");
+        self.tally.met("prefetch_many");
         let advice = [Advice::Normal, Advice::Sequential, Advice::Random];
         self.map.advise(self.random.pick(&advice)).unwrap();
         let mut chosen = self.any(40);

@@ -1,9 +1,10 @@
-//! What the tests share: items, random numbers, counted allocations; and for those that ask the
-//! real system, processes and small disks.
+//! What the tests share: items, random numbers, counts of allocations and of what was tried; and for
+//! those that ask the real system, processes and small disks.
 
 pub(crate) mod allocations;
 pub(crate) mod items;
 pub(crate) mod random;
+pub(crate) mod tally;
 #[cfg(feature = "allocator-api2")]
 pub(crate) mod traces;
 

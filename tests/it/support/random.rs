@@ -36,9 +36,36 @@ pub(crate) fn seeds(count: u64) -> Vec<u64> {
     }
 }
 
-/// Returns the seeds of a comparison with a model: as [`seeds`], but 2,000 where
-/// `$OUTCORE_CAMPAIGN` is `long`.
-pub(crate) fn cases(count: u64) -> Vec<u64> {
+/// A comparison with a model.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case {
+    pub(crate) seed: u64,
+    /// Whether it is one of many: fewer steps, and less data.
+    pub(crate) small: bool,
+}
+
+impl Case {
+    /// The one that is played with a planted bug.
+    pub(crate) const PLANTED: Self = Self {
+        seed: 0,
+        small: false,
+    };
+
+    /// Returns what is right for a case of this size.
+    pub(crate) fn either<T>(self, large: T, small: T) -> T {
+        if self.small { small } else { large }
+    }
+}
+
+/// Returns the comparisons with a model: the one that `$OUTCORE_SEED` names, or the first `large`,
+/// or 2,000 where `$OUTCORE_CAMPAIGN` is `long`. The number decides about the size, so that one case
+/// is the same in both tiers, and alone: the first `large` are, all others are small.
+pub(crate) fn cases(large: u64) -> Vec<Case> {
     let long = std::env::var("OUTCORE_CAMPAIGN").is_ok_and(|tier| tier == "long");
-    seeds(if long { 2000 } else { count })
+    let sized = |seed| Case {
+        seed,
+        small: seed >= large,
+    };
+    let seeds = seeds(if long { 2000 } else { large });
+    seeds.into_iter().map(sized).collect()
 }

@@ -17,6 +17,7 @@ use allocator_api2::alloc::{AllocError, Allocator};
 
 use crate::support::items::item;
 use crate::support::random::Random;
+use crate::support::tally::Tally;
 
 /// Where the heap stands in for the disk, there are addresses for little.
 pub(crate) const SMALL_WORLD: bool = cfg!(any(miri, heap_backend));
@@ -102,6 +103,9 @@ pub(crate) struct Trace<A: Allocator> {
     pub(crate) spans: Spans,
     live: usize,
     pub(crate) live_max: usize,
+    /// The longest block that is asked for and can be had.
+    pub(crate) len_max: usize,
+    pub(crate) tally: Tally,
     /// Whether requests may be refused that could be served were there space.
     pub(crate) scarce: bool,
     pub(crate) granted: usize,
@@ -120,6 +124,8 @@ impl<A: Allocator> Trace<A> {
             spans: Spans::new(),
             live: 0,
             live_max: LIVE_MAX,
+            len_max: LEN_MAX,
+            tally: Tally::default(),
             scarce: SMALL_WORLD,
             granted: 0,
             refused: 0,
@@ -127,18 +133,18 @@ impl<A: Allocator> Trace<A> {
         }
     }
 
-    pub(crate) fn play(mut self, steps: usize) {
+    pub(crate) fn play(mut self, steps: usize) -> Tally {
         for step in 0..steps {
             self.step();
             if step % 64 == 0 {
                 self.check_one();
             }
         }
-        self.end();
+        self.end()
     }
 
-    /// Looks at everything a last time and gives it back.
-    pub(crate) fn end(mut self) {
+    /// Looks at everything a last time, gives it back and says what was done.
+    pub(crate) fn end(mut self) -> Tally {
         "the end".clone_into(&mut self.what);
         while let Some(block) = self.blocks.pop() {
             self.free(&block);
@@ -146,6 +152,7 @@ impl<A: Allocator> Trace<A> {
         assert_eq!(self.live, 0);
         let served = (self.scarce && !SMALL_WORLD) || self.refused * 2 <= self.granted;
         assert!(served, "{}: {} refused", self.here(), self.refused);
+        self.tally
     }
 
     fn here(&self) -> String {
@@ -175,7 +182,7 @@ impl<A: Allocator> Trace<A> {
 
     /// Returns a size: each doubling is as likely as the next, but the largest are rarer.
     fn size(&mut self) -> usize {
-        let most = LEN_MAX.ilog2() as usize + 1;
+        let most = self.len_max.ilog2() as usize + 1;
         let log = match self.random.below(20) {
             0 => self.random.below(most),
             1..5 => self.random.below(most.min(21)),
@@ -183,9 +190,9 @@ impl<A: Allocator> Trace<A> {
         };
         let size = (1 << log) + self.random.below(1 << log);
         match self.random.below(8) {
-            0 => self.random.below(2) * size.next_power_of_two().min(LEN_MAX),
-            1 => size.next_multiple_of(4096).min(LEN_MAX),
-            _ => size.min(LEN_MAX),
+            0 => self.random.below(2) * size.next_power_of_two().min(self.len_max),
+            1 => size.next_multiple_of(4096).min(self.len_max),
+            _ => size.min(self.len_max),
         }
     }
 
@@ -201,8 +208,10 @@ impl<A: Allocator> Trace<A> {
         let layout = Layout::from_size_align(self.size(), self.align()).unwrap();
         self.what = format!("allocate{} {layout:?}", if zeroed { "_zeroed" } else { "" });
         let got = if zeroed {
+            self.tally.met("allocate_zeroed");
             self.alloc.allocate_zeroed(layout)
         } else {
+            self.tally.met("allocate");
             self.alloc.allocate(layout)
         };
         let Some(at) = self.judge(got, layout) else {
@@ -230,7 +239,7 @@ impl<A: Allocator> Trace<A> {
             0 => self.align(),
             _ => old.align(),
         };
-        let new = Layout::from_size_align(size.min(LEN_MAX), align).unwrap();
+        let new = Layout::from_size_align(size.min(self.len_max), align).unwrap();
         let zeroed = new.size() >= old.size() && self.random.below(2) == 0;
         let call = match (new.size() >= old.size(), zeroed) {
             (true, true) => "grow_zeroed",
@@ -238,6 +247,7 @@ impl<A: Allocator> Trace<A> {
             (false, _) => "shrink",
         };
         self.what = format!("{call} {old:?} to {new:?}");
+        self.tally.met(call);
         self.look_at(&block);
         self.forget(&block);
         // The block came from this allocator with this layout, and nobody else has it; the new size
@@ -257,6 +267,7 @@ impl<A: Allocator> Trace<A> {
             self.blocks.push(block);
             return;
         };
+        self.note_move(&block, at, new.size());
         let resized = Block {
             at,
             layout: new,
@@ -271,6 +282,19 @@ impl<A: Allocator> Trace<A> {
         self.keep(resized);
     }
 
+    /// Notes whether a block that grew is where it was.
+    fn note_move(&mut self, block: &Block, at: NonNull<u8>, len: usize) {
+        let long = block.layout.size() > 1 << 20;
+        if len > block.layout.size() {
+            self.tally.met(match (at == block.at, long) {
+                (true, false) => "grown where it is",
+                (true, true) => "grown where it is, more than 1 MiB",
+                (false, false) => "grown elsewhere",
+                (false, true) => "grown elsewhere, more than 1 MiB",
+            });
+        }
+    }
+
     /// Asks for what no machine has, of a new block and of one that lives.
     fn ask_for_the_impossible(&mut self) {
         let most = isize::MAX.unsigned_abs();
@@ -282,6 +306,7 @@ impl<A: Allocator> Trace<A> {
         };
         let layout = Layout::from_size_align(size, align).unwrap();
         self.what = format!("allocate {layout:?}");
+        self.tally.met("the impossible");
         let got = self.alloc.allocate(layout);
         assert!(got.is_err(), "{}: not refused", self.here());
         let got = self.alloc.allocate_zeroed(layout);
@@ -307,6 +332,8 @@ impl<A: Allocator> Trace<A> {
             let promised = layout.align() <= ALIGN_MAX && !self.scarce;
             assert!(!promised, "{here}: refused");
             self.refused += 1;
+            self.tally
+                .met("refused for its alignment, or for want of space");
             return None;
         };
         self.granted += 1;
@@ -321,6 +348,9 @@ impl<A: Allocator> Trace<A> {
     fn note(&mut self, block: &Block) {
         let (start, end) = block.span();
         self.live += block.layout.size();
+        self.tally
+            .reached("bytes in a block", block.layout.size() as u64);
+        self.tally.reached("bytes alive", self.live as u64);
         if start == end {
             return;
         }
@@ -341,12 +371,16 @@ impl<A: Allocator> Trace<A> {
     /// Stores new bytes in a block and lets it live.
     fn keep(&mut self, mut block: Block) {
         self.next_id += 1;
+        if block.layout.size() > 1 << 20 {
+            self.tally.met("a block of more than 1 MiB");
+        }
         block.fill(self.next_id);
         self.blocks.push(block);
     }
 
     fn free(&mut self, block: &Block) {
         self.what = format!("deallocate {:?}", block.layout);
+        self.tally.met("deallocate");
         self.look_at(block);
         self.forget(block);
         // SAFETY: the block came from this allocator with this layout, and nobody has it any more.
@@ -388,6 +422,7 @@ impl<A: Allocator> Trace<A> {
     /// Leaves a block to other threads, or takes one of theirs.
     pub(crate) fn trade(&mut self, market: &Mutex<Vec<Block>>) {
         let mut offers = market.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tally.met("trade");
         if self.random.below(2) == 0 {
             if let Some(block) = self.take() {
                 self.forget(&block);

@@ -1,17 +1,21 @@
 //! Random operations on a vector and on a `Vec`; both must always agree.
 //!
 //! Reproduce a failure with `OUTCORE_SEED=<seed> cargo test vec_model`. With
-//! `OUTCORE_CAMPAIGN=long` there are 2,000 cases for each type of element.
+//! `OUTCORE_CAMPAIGN=long` there are 2,000 cases for each type of element, all but the first of them
+//! small.
 
+mod met;
 mod reads;
 
+use std::any::type_name;
 use std::mem::{ManuallyDrop, needs_drop};
 use std::ops::Range;
 
 use outcore::{DiskVec, ScratchDir};
 
 use crate::support::disk;
-use crate::support::random::{Random, cases};
+use crate::support::random::{Case, Random, cases};
+use crate::support::tally::{Tallies, Tally};
 use crate::vec_items::{
     Aligned, Item, Large, Nothing, Owner, Steep, alive, new_ledger, register_dropped,
 };
@@ -66,13 +70,13 @@ fn elements_with_a_large_alignment_behave_like_a_vec() {
 #[test]
 #[should_panic(expected = "seed 0")]
 fn a_planted_difference_is_found() {
-    Run::<u64>::new(0).play(|run| run.model.push(1));
+    Run::<u64>::new(Case::PLANTED).play(|run| run.model.push(1));
 }
 
 #[test]
 #[should_panic(expected = "seed 0")]
 fn a_planted_leak_is_found() {
-    Run::<Nothing>::new(0).play(|_run| {
+    Run::<Nothing>::new(Case::PLANTED).play(|_run| {
         let _leaked = ManuallyDrop::new(Nothing::make(1));
     });
 }
@@ -80,7 +84,7 @@ fn a_planted_leak_is_found() {
 #[test]
 #[should_panic(expected = "seed 0")]
 fn a_planted_second_drop_is_found() {
-    Run::<Owner>::new(0).play(|_run| {
+    Run::<Owner>::new(Case::PLANTED).play(|_run| {
         drop(Owner::make(1));
         register_dropped(0);
         register_dropped(0);
@@ -88,15 +92,23 @@ fn a_planted_second_drop_is_found() {
 }
 
 fn play_all<T: Item>() {
-    for seed in cases(24) {
-        Run::<T>::new(seed).play(|_run| {});
+    let mut tallies = Tallies::default();
+    for case in cases(24) {
+        tallies.add(case, &Run::<T>::new(case).play(|_run| {}));
     }
+    tallies.end(
+        &format!("vec_model, {}", type_name::<T>()),
+        &met::expected::<T>(),
+    );
 }
 
 struct Run<T> {
     seed: u64,
     step: usize,
     steps: usize,
+    /// Elements of a long vector.
+    many: usize,
+    tally: Tally,
     what: &'static str,
     random: Random,
     dir: ScratchDir,
@@ -106,15 +118,19 @@ struct Run<T> {
 }
 
 impl<T: Item> Run<T> {
-    fn new(seed: u64) -> Self {
+    fn new(case: Case) -> Self {
         new_ledger();
-        let mut random = Random::new(seed);
+        let mut random = Random::new(case.seed);
         let dir = disk();
+        let steps = case.either(STEPS, STEPS.div_ceil(3));
         Self {
-            seed,
+            seed: case.seed,
             step: 0,
-            steps: STEPS / 4 + random.below(STEPS * 3 / 4),
-            what: "start",
+            steps: steps / 4 + random.below(steps * 3 / 4),
+            // Still longer than what a vector keeps in memory.
+            many: case.either(T::MANY, T::MANY / 4),
+            tally: Tally::default(),
+            what: "start empty",
             random,
             vec: DiskVec::new_in(&dir),
             dir,
@@ -123,10 +139,14 @@ impl<T: Item> Run<T> {
         }
     }
 
-    /// Runs all steps; `sabotage` may interfere halfway.
-    fn play(mut self, sabotage: impl Fn(&mut Self)) {
+    /// Runs all steps; `sabotage` may interfere halfway. Returns what was done.
+    fn play(mut self, sabotage: impl Fn(&mut Self)) -> Tally {
+        self.tally.met(self.what);
         while self.step < self.steps {
+            let before = (self.vec.as_ptr(), self.vec.capacity());
+            let used = self.vec.disk_bytes();
             self.step();
+            self.note(before, used);
             self.step += 1;
             if self.step == self.steps / 2 {
                 sabotage(&mut self);
@@ -135,9 +155,31 @@ impl<T: Item> Run<T> {
         }
         self.check(true);
         let (here, leaked, dir) = (self.here(), self.leaked, self.dir.clone());
+        let tally = std::mem::take(&mut self.tally);
         drop(self);
         assert_eq!(alive(), (leaked, 0), "{here}: alive, dropped twice");
         assert_eq!(dir.used_bytes(), 0, "{here}");
+        tally
+    }
+
+    /// Notes what the step was, and what became of the space.
+    fn note(&mut self, (at, capacity): (*const T, usize), used: u64) {
+        self.tally.met(self.what);
+        let now = self.vec.disk_bytes();
+        let takes = [(now > used, "took space"), (now < used, "gave back space")];
+        for (_, what) in takes.iter().filter(|(does, _)| *does) {
+            self.tally.met(what);
+        }
+        if self.vec.capacity() > capacity && capacity > 0 {
+            let stays = self.vec.as_ptr() == at;
+            self.tally
+                .met(if stays { "grown where it is" } else { "a move" });
+        }
+        if now > 64 << 10 {
+            self.tally.met("space of more than 64 KiB");
+        }
+        self.tally.reached("elements", self.vec.len() as u64);
+        self.tally.reached("bytes claimed", now);
     }
 
     fn here(&self) -> String {
@@ -162,12 +204,12 @@ impl<T: Item> Run<T> {
 
     /// Returns a number of elements: often few, at times several windows.
     fn count(&mut self) -> usize {
-        let room = T::MANY.saturating_sub(self.model.len());
+        let room = self.many.saturating_sub(self.model.len());
         let count = match self.random.below(8) {
             0 => 0,
             1..=3 => self.random.below(20),
-            4..=5 => self.random.below(T::MANY / 20),
-            _ => self.random.below(T::MANY / 2),
+            4..=5 => self.random.below(self.many / 20),
+            _ => self.random.below(self.many / 2),
         };
         count.min(room)
     }
@@ -279,7 +321,10 @@ impl<T: Item> Run<T> {
                 let used = self.dir.used_bytes();
                 match self.vec.push_within_capacity(ours) {
                     Ok(()) => self.model.push(theirs),
-                    Err(back) => assert!(back == theirs && !fits, "{}", self.here()),
+                    Err(back) => {
+                        assert!(back == theirs && !fits, "{}", self.here());
+                        self.tally.met("push_within_capacity, no room");
+                    }
                 }
                 assert_eq!(self.dir.used_bytes(), used, "{}", self.here());
             }
