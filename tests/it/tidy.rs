@@ -22,6 +22,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/ranged/faults.rs",
     "src/ranged/loom.rs",
     "src/ranged/part.rs",
+    "src/ranged/part/tests.rs",
     "src/ranged/raw.rs",
     "src/spill/calls.rs",
     "src/spill/faults.rs",
