@@ -21,7 +21,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/ranged/body.rs",
     "src/ranged/faults.rs",
     "src/ranged/loom.rs",
-    "src/ranged/part.rs",
+    "src/ranged/part/mod.rs",
     "src/ranged/part/tests.rs",
     "src/ranged/raw.rs",
     "src/spill/calls.rs",
