@@ -237,7 +237,9 @@ pub(crate) const REASONS: &[Reason] = &[
     Reason {
         workload: "blobs_512/",
         who: "outcore",
-        why: "a cold read waits for the device whatever the library does",
+        why: "one read for one item waits for the device whatever the library does; a mapping \
+              without advice, and so lmdb, reads what lies around each miss, which later reads of a \
+              file that fits into memory then find there",
     },
     Reason {
         workload: "past_limit_u64/",
@@ -265,7 +267,8 @@ pub(crate) const REASONS: &[Reason] = &[
     Reason {
         workload: "sum_u64/",
         who: "outcore",
-        why: "the compiled loop is the same; what differs is the memory that the kernel gave",
+        why: "the compiled loop is the same, and a plain slice of the same memory takes as long; what \
+              differs is the memory that the kernel gave, another one in each process",
     },
     Reason {
         workload: "random_64/",

@@ -48,6 +48,15 @@ const FILL_PEERS: &[(&str, &str)] = &[
     ("std_file_mutex", "`File` with a lock"),
     ("tokio_fs_mutex", "`tokio::fs` with a lock"),
 ];
+const STORES: &[(&str, &str)] = &[
+    ("farena", "farena"),
+    ("memmap2", "memmap2 by hand"),
+    ("redb_cache_16MiB", "redb with a cache of 16 MiB"),
+    ("lmdb", "lmdb"),
+    ("fjall", "fjall"),
+];
+const LIMITED: &str = "past_limit_512/4x/limit_*";
+const LIMITED_VEC: &str = "past_limit_u64/4x/limit_*";
 const SYSTEM: &[(&str, &str)] = &[("system", "the system's allocator")];
 const FETCH_ADD: &[(&str, &str)] = &[("fetch_add", "`fetch_add`"), ("ranged_mmap", "ranged-mmap")];
 
@@ -271,6 +280,72 @@ pub(crate) const BLOCKS: &[Block] = &[
                     ("outcore_map_get", "mapped"),
                     ("farena_get_into", "farena"),
                 ],
+            ),
+        ],
+    },
+    Block {
+        name: "stores",
+        with_gaps: true,
+        lines: &[
+            metric(
+                line("512 bytes put in", "blobs_512/*", "outcore", STORES),
+                "rate",
+            ),
+            metric(
+                line("one of them read, warm", "blobs_512/*", "outcore", STORES),
+                "time_per_read",
+            ),
+            metric(
+                line("the same, cold", "blobs_512/*", "outcore", STORES),
+                "time_per_cold_read",
+            ),
+            metric(
+                line(
+                    "bytes at the device for a byte",
+                    "blobs_512/*",
+                    "outcore",
+                    STORES,
+                ),
+                "device_bytes_per_byte",
+            ),
+            metric(
+                line(
+                    "512 bytes put in, 4 times the memory",
+                    LIMITED,
+                    "outcore",
+                    STORES,
+                ),
+                "rate",
+            ),
+            metric(
+                line("one of them read", LIMITED, "outcore", STORES),
+                "time_per_read",
+            ),
+            metric(
+                line(
+                    "`u64` pushed, 4 times the memory",
+                    LIMITED_VEC,
+                    "outcore_random",
+                    &[
+                        ("memmap2", "memmap2 by hand"),
+                        ("mmap_vec", "mmap-vec"),
+                        ("vecdb", "vecdb"),
+                    ],
+                ),
+                "rate",
+            ),
+            metric(
+                line(
+                    "one of them read, with `Advice::Random`",
+                    LIMITED_VEC,
+                    "outcore_random",
+                    &[
+                        ("memmap2", "memmap2 by hand"),
+                        ("mmap_vec", "mmap-vec"),
+                        ("vecdb", "vecdb"),
+                    ],
+                ),
+                "time_per_read",
             ),
         ],
     },

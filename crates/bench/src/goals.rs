@@ -183,7 +183,7 @@ impl Goals<'_> {
 /// Tells whether a record has numbers of a workload.
 fn is_measured(record: &Record, workload: &str) -> bool {
     let mut rows = record.rows.iter();
-    rows.any(|row| row.workload == workload && row.metric == "seconds")
+    rows.any(|row| row.workload == workload && row.unit != "text")
 }
 
 fn table(lines: &[Line], up: &str) -> String {
