@@ -50,16 +50,15 @@ struct Run<'life> {
 /// The end of a life: a sync failed, and nothing after it is believed. A life that goes on is `Some`.
 const LOST: Option<()> = None;
 
-/// Returns a directory for files of tests, in memory where that can be had: a sync is quick there.
-fn dir() -> PathBuf {
+/// Returns a path that no other test has, in memory where that can be had: a sync is quick there.
+fn path(name: &str) -> PathBuf {
     let memory = Path::new("/dev/shm");
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
     let base = if memory.is_dir() { memory } else { &target };
-    let dir = base.join(format!("outcore-faults-{}", std::process::id()));
     if !cfg!(miri) {
-        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::create_dir_all(base).unwrap();
     }
-    dir
+    base.join(format!("outcore-faults-{}-{name}", std::process::id()))
 }
 
 impl<'life> Run<'life> {
@@ -278,7 +277,7 @@ impl RangeFile {
 /// Where space cannot be claimed, zeros are written instead, but never over what is there.
 #[test]
 fn a_file_that_exists_is_not_filled_with_zeros() {
-    let path = dir().join("existing");
+    let path = path("existing");
     let file = RangeFile::create(&path, 5).unwrap();
     file.claim(0..5).unwrap().copy_from_slice(b"bytes");
     file.publish().unwrap();
@@ -310,7 +309,7 @@ fn a_file_that_exists_is_not_filled_with_zeros() {
 /// its name longer than anybody had asked for.
 #[test]
 fn a_growth_that_cannot_be_undone_is_not_published() {
-    let path = dir().join("grown");
+    let path = path("grown");
     for after in 0.. {
         let file = RangeFile::create(&path, LEN).unwrap();
         arm(Fault {
