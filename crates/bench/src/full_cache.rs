@@ -32,8 +32,8 @@ const STEPS_AFTER: u32 = 8;
 /// The same where runs are short and their data small.
 const STEPS_AFTER_QUICK: u32 = 1;
 
-/// Of a call whose time is limited, one part in so many is for this, and a quarter of that for one
-/// time: a host was seen to take memory back as fast as it was filled.
+/// Of a quick call, one part in so many is for this, and a quarter of that for one time: a host was
+/// seen to take memory back as fast as it was filled. A full call saves rounds instead.
 const PART_OF_TIME: u32 = 10;
 
 /// How long filling takes before it is worth a word.
@@ -45,13 +45,38 @@ pub struct FullCache {
     file: File,
     offset: u64,
     steps_after: u32,
-    time: Option<Duration>,
+    allowance: Allowance,
+}
+
+/// How long filling may take, and took.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    /// All of it, if there is an end.
+    total: Option<Duration>,
     spent: Duration,
 }
 
+impl Allowance {
+    /// A full call fills the cache however long that takes, and has fewer rounds if its time is
+    /// limited: a round without a full cache says nothing.
+    fn of(is_full: bool, time: Option<Duration>) -> Self {
+        let total = time.filter(|_time| !is_full);
+        Self {
+            total: total.map(|time| time / PART_OF_TIME),
+            spent: Duration::ZERO,
+        }
+    }
+
+    /// Returns how long the next time may take.
+    fn next(&self) -> Option<Duration> {
+        let next = |total: Duration| (total / 4).min(total.saturating_sub(self.spent));
+        self.total.map(next)
+    }
+}
+
 impl FullCache {
-    /// Makes the file for a call that may take so long; `None` where free memory stays with the machine, so that nothing
-    /// has to be done.
+    /// Makes the file for a quick or full call that may take so long; `None` where free memory stays
+    /// with the machine, so that nothing has to be done.
     ///
     /// # Errors
     ///
@@ -71,14 +96,13 @@ impl FullCache {
             file,
             offset: 0,
             steps_after,
-            time: time.map(|time| time / PART_OF_TIME),
-            spent: Duration::ZERO,
+            allowance: Allowance::of(is_full, time),
         }))
     }
 
     /// Returns how long filling took until now.
     pub fn spent(&self) -> Duration {
-        self.spent
+        self.allowance.spent
     }
 
     /// Reads on until the cache is full, so that the kernel takes a page back for each page
@@ -93,9 +117,7 @@ impl FullCache {
         // If others free memory all the time, twice the memory is enough.
         let mut steps_left = 2 * memory("MemTotal:").unwrap_or(0) / (STEP * PIECE as u64);
         let mut steps_full = 0;
-        let most = self
-            .time
-            .map(|time| (time / 4).min(time.saturating_sub(self.spent)));
+        let most = self.allowance.next();
         while steps_full < self.steps_after && steps_left > 0 {
             if most.is_some_and(|most| started.elapsed() >= most) {
                 break;
@@ -112,7 +134,7 @@ impl FullCache {
             steps_left -= 1;
         }
         let took = started.elapsed();
-        self.spent += took;
+        self.allowance.spent += took;
         if took > SLOW {
             let (seconds, free) = (took.as_secs(), memory("MemFree:").unwrap_or(0) >> 20);
             eprintln!("filling the page cache took {seconds} s; {free} MiB are free");
@@ -137,6 +159,27 @@ fn memory(name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Records were made in which only the first round had a full cache: `--full --minutes` had run out
+    /// of time for filling it, and went on without.
+    #[test]
+    fn a_full_call_whose_time_is_limited_fills_the_cache_in_every_round() {
+        let mut full = Allowance::of(true, Some(Duration::from_secs(60)));
+        full.spent = Duration::from_secs(3600);
+        assert_eq!(full.next(), None);
+    }
+
+    #[test]
+    fn a_quick_call_fills_the_cache_in_a_tenth_of_its_time() {
+        let mut quick = Allowance::of(false, Some(Duration::from_secs(400)));
+        let next = |quick: &Allowance| quick.next().map(|next| next.as_secs());
+        assert_eq!(next(&quick), Some(10));
+        quick.spent = Duration::from_secs(35);
+        assert_eq!(next(&quick), Some(5));
+        quick.spent = Duration::from_secs(41);
+        assert_eq!(next(&quick), Some(0));
+        assert_eq!(Allowance::of(false, None).next(), None);
+    }
 
     #[test]
     fn the_memory_table_is_read() {
