@@ -86,6 +86,7 @@ fn writers(life: &mut Life, world: &mut World) {
 /// A file that grew far enough for a writer's rest to be worth cutting off.
 fn giving_back(life: &mut Life, world: &mut World) {
     let mut writer = world.writer(life);
+    life.attempt("reserve", || writer.writer.reserve(4 << 20));
     world.push(life, &mut writer, 5 << 20);
     world.push(life, &mut writer, 10);
     world.finish(life, writer);

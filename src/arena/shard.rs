@@ -131,7 +131,6 @@ impl Shard {
             let refused = Error::refused(ErrorKind::FileTooLarge, GROW, reason);
             return Err(refused.at(self.file.path()));
         };
-        self.marks.reserve(end)?;
         let claimed = ledger.claimed;
         if claimed < end {
             // A quarter more each time, so that what is claimed in vain stays below a fifth.
@@ -144,6 +143,8 @@ impl Shard {
             }
             ledger.claimed = grown?;
         }
+        // After the claim, which refuses what is far too much before memory is taken for it.
+        self.marks.reserve(end)?;
         self.len_bytes.store(end, Release);
         Ok(end)
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::arena::location::{Location, OFFSET_BITS};
+use crate::arena::marks::BLOCK;
 use crate::arena::shard::{Extent, Shard};
 use crate::arena::{Arena, FILES_MAX};
 use crate::error::{Error, ErrorKind, Result};
@@ -147,6 +148,55 @@ impl ArenaWriter {
             self.buffer.extend_from_slice(tail);
         }
         Ok(self.location(start, bytes.len()))
+    }
+
+    /// Claims disk space for `bytes` more bytes of items, so that pushing them cannot find the disk
+    /// full.
+    ///
+    /// For a writer that knows how much will come: it learns of a full disk before it has begun, and
+    /// no push waits for a claim. What is not used goes to later writers, or back to the disk when
+    /// the last writer ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let arena = outcore::Arena::new()?;
+    /// let mut writer = arena.writer()?;
+    /// writer.reserve(1 << 20)?;
+    /// assert!(arena.disk_bytes() >= 1 << 20);
+    /// let location = writer.push("one of many")?;
+    /// writer.finish()?;
+    /// assert_eq!(arena.get(location)?, b"one of many");
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// After each of them, writer and arena hold what they held before; what was pushed may have been
+    /// flushed.
+    ///
+    /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge): there is
+    ///   no space for so much, or no file can have it in one piece.
+    /// * [`OutOfMemory`](ErrorKind::OutOfMemory): there is no memory for the buffer.
+    /// * [`Forked`](ErrorKind::Forked): the writer was made before a `fork`, in the parent.
+    /// * [`Io`](ErrorKind::Io): the system failed to write.
+    ///
+    /// # Cost
+    ///
+    /// One `fallocate`, and none if there is room already. It takes the longer the more is claimed,
+    /// and the file system reads its free-space maps for it, from the device if they are in no
+    /// memory: on ext4 one page for each 128 MiB.
+    pub fn reserve(&mut self, bytes: u64) -> Result<()> {
+        let most = self.arena.inner.file_bytes_max;
+        let need = bytes.saturating_add(self.buffer.len() as u64);
+        let fits = |need: u64| Some(need.checked_next_multiple_of(BLOCK)? <= most);
+        if fits(need) != Some(true) {
+            let reason = format!("{need} bytes; one file has at most {most}");
+            let refused = Error::refused(ErrorKind::FileTooLarge, RESERVE, reason);
+            return Err(refused.at(self.arena.inner.dir.path()));
+        }
+        self.reserve_buffer()?;
+        self.make_room(bytes)
     }
 
     /// Gets the memory of the buffer, so that no push has to.
@@ -313,6 +363,9 @@ impl ArenaWriter {
 
 /// How a push is named in errors.
 const PUSH: &str = "push an item";
+
+/// How a claim ahead is named in errors.
+const RESERVE: &str = "reserve space in";
 
 /// Returns the position that names `offset` in the file of this number.
 fn position(number: usize, offset: u64) -> u64 {

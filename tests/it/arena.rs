@@ -457,3 +457,28 @@ fn handles_cross_threads_and_locations_are_twelve_plain_bytes() {
     assert_eq!(align_of::<Location>(), 4);
     assert_eq!(size_of::<Arena>(), size_of::<usize>());
 }
+
+#[test]
+fn no_file_can_have_16_tib_in_one_piece() {
+    let arena = arena();
+    let mut writer = arena.writer().unwrap();
+    let location = writer.push("here").unwrap();
+    for bytes in [1 << 44, u64::MAX] {
+        let refused = writer.reserve(bytes).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::FileTooLarge, "{bytes}");
+        assert!(refused.to_string().contains("reserve"), "{refused}");
+    }
+    writer.finish().unwrap();
+    assert_eq!(arena.get(location).unwrap(), b"here");
+}
+
+#[test]
+fn what_was_reserved_and_not_used_goes_back_to_the_disk() {
+    let arena = arena();
+    let mut writer = arena.writer().unwrap();
+    writer.reserve(8 << 20).unwrap();
+    assert!(arena.disk_bytes() >= 8 << 20);
+    writer.push("little").unwrap();
+    writer.finish().unwrap();
+    assert!(arena.disk_bytes() < 1 << 20, "{arena:?}");
+}

@@ -208,6 +208,33 @@ fn what_was_accepted_can_be_finished_on_a_full_disk() {
     });
 }
 
+#[test]
+fn what_was_reserved_can_be_pushed_on_a_full_disk() {
+    on_tmpfs(test_name!(), 2 * MIB, |path| {
+        let dir = ram(path);
+        let arena = Arena::new_in(&dir).unwrap();
+        let mut writer = arena.writer().unwrap();
+        let mut pushed = vec![(0, 700, writer.push(item(0, 700)).unwrap())];
+        let claimed = dir.used_bytes();
+        for too_much in [3 * MIB, 1 << 43] {
+            let refused = writer.reserve(too_much).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::StorageFull, "{too_much}");
+            assert_eq!(dir.used_bytes(), claimed, "{too_much}");
+        }
+        writer.reserve(MIB).unwrap();
+        let filler = Filler::new(path);
+        filler.take(8 * MIB);
+        assert_eq!(free_bytes(path), 0);
+        for (id, len) in [(1, 400_000), (2, 300_000), (3, 348_576)] {
+            pushed.push((id, len, writer.push(item(id, len)).unwrap()));
+        }
+        let accepted: usize = pushed.iter().skip(1).map(|pushed| pushed.1).sum();
+        assert_eq!(accepted as u64, MIB);
+        writer.finish().unwrap();
+        assert_all(&arena, &pushed);
+    });
+}
+
 /// What a writer left of its block was lost, so that the others met a full disk too early.
 #[test]
 fn a_writer_takes_what_others_gave_back() {

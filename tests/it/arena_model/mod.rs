@@ -18,8 +18,9 @@ const STEPS: usize = if cfg!(miri) { 30 } else { 600 };
 const BYTES_MAX: u64 = 24 << 20;
 
 /// What every run meets.
-const MET: [&str; 30] = [
+const MET: [&str; 31] = [
     "writer",
+    "reserve",
     "finish",
     "drop a writer",
     "flush",
@@ -129,7 +130,8 @@ impl Run {
             match self.random.below(100) {
                 0..=3 => self.new_writer(),
                 4..=6 => self.end_writer(),
-                7..=14 => self.flush(),
+                7 => self.reserve(),
+                8..=14 => self.flush(),
                 15..=59 => self.push(),
                 60..=74 => self.read_one(),
                 75..=82 => self.read_through_writer(),
@@ -187,6 +189,20 @@ impl Run {
             drop(writer);
         }
         self.flushed(name);
+    }
+
+    /// Reserves space, which changes nothing that can be read.
+    fn reserve(&mut self) {
+        if self.writers.is_empty() {
+            return;
+        }
+        let chosen = self.random.below(self.writers.len());
+        self.tally.met("reserve");
+        let bytes = self.random.below(4 * BUFFER) as u64;
+        let Writer { writer, .. } = &mut self.writers[chosen];
+        writer.reserve(bytes).unwrap();
+        let claimed = self.arena.disk_bytes();
+        assert!(claimed >= self.arena.len_bytes() + bytes);
     }
 
     fn flush(&mut self) {

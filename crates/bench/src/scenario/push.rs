@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -208,6 +209,7 @@ fn own() -> Vec<Pusher> {
         limited_too,
         run,
     };
+    let reserved = "space for all claimed before the clock starts, as for the raw loop";
     let whole = "writes whole MiB from the pool: no items, no locations";
     vec![
         pusher(RAW, whole, true, |job| raw_writes(job, 1, 1, false)),
@@ -220,9 +222,12 @@ fn own() -> Vec<Pusher> {
         pusher("raw_2_threads_2_files", whole, false, |job| {
             raw_writes(job, 2, 2, false)
         }),
-        pusher("outcore", "", true, |job| outcore_writers(job, 1)),
+        pusher("outcore", "", true, |job| outcore_writers(job, 1, false)),
+        pusher("outcore_reserved", reserved, false, |job| {
+            outcore_writers(job, 1, true)
+        }),
         pusher("outcore_2_writers", "", false, |job| {
-            outcore_writers(job, 2)
+            outcore_writers(job, 2, false)
         }),
     ]
 }
@@ -270,12 +275,26 @@ fn raw_writes(job: &PushJob, threads: u16, files: u16, timed_allocation: bool) -
     Ok(job.finish(sample, checksum, files))
 }
 
-fn outcore_writers(job: &PushJob, writers: u16) -> Result<Sample> {
+fn outcore_writers(job: &PushJob, writers: u16, is_reserved: bool) -> Result<Sample> {
     let mut parts = job.parts(writers);
-    let stage = Stage::start()?;
+    let mut stage = Stage::start()?;
     let arena = Arena::new()?;
+    let mut ready = Vec::new();
+    if is_reserved {
+        for part in &parts {
+            let mut writer = arena.writer()?;
+            writer.reserve((part.items.end - part.items.start) * ITEM_LEN as u64)?;
+            ready.push(writer);
+        }
+        stage = Stage::start()?;
+    }
+    let ready = Mutex::new(ready);
     on_threads(&mut parts, |part| {
-        let mut writer = arena.writer()?;
+        let taken = ready.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut writer = match taken {
+            Some(writer) => writer,
+            None => arena.writer()?,
+        };
         job.push_all(part, |item| writer.push(item))?;
         writer.finish()?;
         Ok(())
@@ -450,8 +469,10 @@ mod tests {
     fn outcore_writers_come_back() {
         let job = job();
         for writers in [1, 2] {
-            let sample = outcore_writers(&job, writers).unwrap();
-            assert_eq!(sample.checksum, job.expected());
+            for is_reserved in [false, true] {
+                let sample = outcore_writers(&job, writers, is_reserved).unwrap();
+                assert_eq!(sample.checksum, job.expected());
+            }
         }
     }
 }
