@@ -56,10 +56,12 @@ use crate::ranged::part::{Kept, Part};
 ///
 /// # Which way to write
 ///
-/// The first store to a page of a new file costs a page fault, which takes longer than to copy a
-/// page. So whole buffers that are in memory already go by [`write_all_at`](Self::write_all_at) or
-/// [`io::Write`], and what is made in place, or overwrites what was there, goes through the slice.
-/// Both ways see each other's bytes at once.
+/// Buffers of 64 KiB and more that are in memory already go by [`write_all_at`](Self::write_all_at)
+/// or [`io::Write`]: one system call each, and no page fault. What is shorter, is made in place, or
+/// overwrites what is in memory goes through the slice: system calls of several threads wait for each
+/// other, since the kernel locks the file for each, and faults bring many pages at once when a file is
+/// filled in order. From two threads in pieces of 4 KiB, the slice is nearly twice as fast
+/// (docs/performance.md). Both ways see each other's bytes at once.
 #[must_use = "a range that is dropped is given back to its file"]
 pub struct FileRangeMut {
     part: Part,
@@ -86,7 +88,8 @@ impl FileRangeMut {
 
     /// Writes all of `bytes` at `offset`, counted from the start of the range, by a system call.
     ///
-    /// In a new file this is faster than through the slice, and more so the longer `bytes` are.
+    /// For buffers of 64 KiB and more; what is shorter is faster through the slice, unless it is far
+    /// from everything else that is written.
     ///
     /// # Errors
     ///
