@@ -154,17 +154,17 @@ pub(crate) const REASONS: &[Reason] = &[
     Reason {
         workload: "push_256/",
         who: "outcore",
-        why: "most of the time is the kernel's copy into fresh pages, which raw writes pay too; \
-              raw writes find their blocks claimed before the clock starts, copy no items into a \
-              buffer and make no locations, and the farena row saves the claim of blocks, so that \
-              a full disk finds it in the middle of a write",
+        why: "it waits for claims of blocks, each of which reads the file system's bitmaps behind \
+              write-back; the raw loop has claimed all before the clock starts, and a writer that \
+              has reserved as much, the row beside, does not wait; farena does not claim, and waits \
+              when the kernel does, and a full disk finds it in the middle of a write",
     },
     Reason {
         workload: "push_u64_each/",
         who: "outcore",
-        why: "the longest push is a claim of file space, whose reads of the file system's block \
-              bitmaps wait in the device's queue behind write-back; larger steps make that rarer, \
-              and not shorter",
+        why: "the longest push waits in the kernel, beneath write-back: in a `pwrite` of 1 MiB, or in \
+              a claim of file space, whose reads of the file system's block bitmaps queue behind \
+              what is written; larger steps make that rarer and smaller ones make it no shorter",
     },
     Reason {
         workload: "push_u64/",
@@ -203,11 +203,11 @@ pub(crate) const REASONS: &[Reason] = &[
         why: "pages of a file cost more at their first touch than those of anonymous memory",
     },
     Reason {
-        workload: "fill_1MiB/",
+        workload: "fill_4KiB/",
         who: "outcore",
-        why: "the calls are those of the raw loop, which itself is only 1.17 times as fast as ranged-mmap \
-              in this run, whose record says that the page cache was never full, so that the host had to \
-              find memory; in the run before, of two rounds, it was 2.25 times, and outcore 1.66",
+        why: "the kernel locks the file for each system call, which two threads that write 4 KiB at a \
+              time wait for, as those of the raw loop do; through the slice, the row beside, nobody \
+              waits",
     },
     Reason {
         workload: "fill_",
@@ -219,8 +219,9 @@ pub(crate) const REASONS: &[Reason] = &[
         workload: "overwrite_4KiB/",
         who: "outcore",
         why: "most of the time is the copy into blocks that are in no cache of the processor: memory \
-              itself, the row beside, is 2.6 times as fast as `pwrite` here; some pages were written \
-              back meanwhile, and the next store to one is a fault, as it is for ranged-mmap",
+              itself, the row beside, is 2.6 times as fast as `pwrite` here; the rest are faults, since \
+              all pages are written back before the clock starts, and the first store to each piece \
+              of the page cache tells the file system, as it does for ranged-mmap",
     },
     Reason {
         workload: "allocate_4KiB/",
@@ -246,6 +247,13 @@ pub(crate) const REASONS: &[Reason] = &[
         who: "outcore_random",
         why: "`Advice::Random` drops what is in memory, so that pages come alone from then on: where \
               all of it would have fitted, every page is read from the device once more",
+    },
+    Reason {
+        workload: "past_limit_512/1x/",
+        who: "outcore",
+        why: "the data just reach the limit, and the kernel lets whoever allocates there wait until \
+              something is written back; for a file that grows in large pieces that is a large part \
+              of so short a run, in a single `pwrite`, and further past the limit all wait alike",
     },
     Reason {
         workload: "past_limit_",

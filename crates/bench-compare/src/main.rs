@@ -117,8 +117,10 @@ fn add_goals(workload: &mut Workload) {
     if name.starts_with("push_256/") {
         workload.baselines.push(farena_rows::PUSH);
         if !is_limited {
-            let goal = faster("outcore", farena_rows::PUSH, 2.0);
-            workload.goals.insert(0, goal);
+            for (at, candidate) in ["outcore", push::RESERVED].into_iter().enumerate() {
+                let goal = faster(candidate, farena_rows::PUSH, 2.0);
+                workload.goals.insert(at, goal);
+            }
         }
     } else if name.starts_with("get_512/") {
         let goal = faster("outcore_map_get", farena_rows::GET, 4.0);
@@ -141,12 +143,12 @@ fn add_goals(workload: &mut Workload) {
         workload.goals.push(goal);
         workload.baselines.push(nightly_rows::DISKALLOCATOR);
     } else if name.starts_with("fill_") {
-        let factor = if name.starts_with("fill_4KiB/") {
-            1.0
+        let (piece, factor) = if name.starts_with("fill_4KiB/") {
+            (ranged::BLOCK, 1.0)
         } else {
-            1.2
+            (64 << 10, 1.2)
         };
-        let goal = faster(ranged::OUTCORE, ranged_rows::RANGED_MMAP, factor);
+        let goal = faster(ranged::way_for(piece), ranged_rows::RANGED_MMAP, factor);
         workload.goals.push(goal);
         workload.baselines.push(ranged_rows::RANGED_MMAP);
     } else if name.starts_with("overwrite_4KiB/") {

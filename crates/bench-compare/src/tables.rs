@@ -38,6 +38,12 @@ const PUSH_PEERS: &[(&str, &str)] = &[
     ("farena_1MiB_buffer", "farena with a buffer of 1 MiB"),
     ("std_bufwriter", "`BufWriter`"),
 ];
+const RESERVED: Line = line(
+    "the same by a writer that has reserved its space",
+    "push_256/*",
+    "outcore_reserved",
+    &[(RAW_PUSH, "raw `pwrite`"), ("farena", "farena")],
+);
 const VEC_PEERS: &[(&str, &str)] = &[("std_vec", "`Vec`"), ("mmap_vec", "mmap-vec")];
 const COLD: &str = "get_many_512/*/limit_*/cold/read_ahead_128";
 const RANDOM: &str = "random_64/*/limit_*/cold/read_ahead_128";
@@ -98,6 +104,7 @@ pub(crate) const BLOCKS: &[Block] = &[
                     ("farena", "farena"),
                 ],
             ),
+            RESERVED,
             PUSH,
             PUSH_LIMITED,
             MANY,
@@ -121,6 +128,7 @@ pub(crate) const BLOCKS: &[Block] = &[
         with_gaps: true,
         lines: &[
             line("one writer", "push_256/*", "outcore", PUSH_PEERS),
+            RESERVED,
             line(
                 "two writers on two threads",
                 "push_256/*",
@@ -405,7 +413,13 @@ pub(crate) const BLOCKS: &[Block] = &[
         with_gaps: true,
         lines: &[
             line(
-                "a fresh file filled by 2 threads, 4 KiB at a time",
+                "a fresh file filled by 2 threads, 4 KiB at a time, through the slice",
+                "fill_4KiB/*/2_threads",
+                "outcore_slice",
+                FILL_PEERS,
+            ),
+            line(
+                "the same by system calls",
                 "fill_4KiB/*/2_threads",
                 "outcore",
                 FILL_PEERS,

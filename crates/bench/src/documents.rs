@@ -229,7 +229,7 @@ impl Documents<'_> {
     fn shown(&self, up: &str) -> String {
         let mut text = String::new();
         for name in self.shown {
-            if let Some((picture, kept)) = self.newest(name) {
+            if let Some((picture, kept)) = self.fullest(name) {
                 let title = picture.title;
                 let link = goals::link(&kept.file(), up);
                 text.extend([format!(
@@ -240,26 +240,32 @@ impl Documents<'_> {
         text.trim_end().to_owned()
     }
 
-    /// Draws a picture of the newest record that has the numbers, one of the full size first.
-    fn newest(&self, name: &str) -> Option<(Picture, &Kept)> {
+    /// Draws a picture of the record that has most of the numbers, one of the full size first, and the
+    /// newest of several.
+    fn fullest(&self, name: &str) -> Option<(Picture, &Kept)> {
         let is_quick = |kept: &&Kept| {
             let command = kept.record.fact("command").unwrap_or_default();
             !command.contains("--full")
         };
         let (quick, full): (Vec<&Kept>, Vec<&Kept>) = self.goals.kept.iter().partition(is_quick);
-        let mut drawn = full.into_iter().chain(quick).filter_map(|kept| {
+        let draw = |kept| {
+            let kept: &Kept = kept;
             let pictures = (self.pictures)(&kept.record).ok()?.into_iter();
             let mut named = pictures.filter(|picture| picture.name == name);
             named.next().map(|picture| (picture, kept))
-        });
-        drawn.next()
+        };
+        [full, quick].into_iter().find_map(|kept| {
+            // The last of those that are alike is the newest.
+            let drawn = kept.into_iter().rev().filter_map(draw);
+            drawn.max_by_key(|(picture, _)| picture.values)
+        })
     }
 
     fn write_pictures(&self) -> Result<Vec<String>> {
         let mut changed = Vec::new();
         let folder = self.goals.root.join(PICTURES);
         for name in self.shown {
-            let Some((picture, _)) = self.newest(name) else {
+            let Some((picture, _)) = self.fullest(name) else {
                 continue;
             };
             let file = folder.join(name).with_extension("svg");
@@ -318,6 +324,7 @@ fn in_words(value: f64, unit: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn text_goes_between_its_marks() {
@@ -328,6 +335,45 @@ mod tests {
         assert_eq!(put_into(&put, "goals", "new"), put);
         assert_eq!(put_into(&put, "other", "new"), put);
         assert_eq!(put_into("without", "goals", "new"), "without");
+    }
+
+    /// A record of two workloads of many, made to mend their numbers, once took the place of the whole
+    /// picture.
+    #[test]
+    fn of_several_records_the_one_with_most_values_is_shown() {
+        let kept = |path: &str, values: &str| {
+            let facts = [("command", "--full"), ("values", values)];
+            Kept {
+                path: path.into(),
+                record: Record::new(&facts.map(|(key, value)| (key.to_owned(), value.to_owned()))),
+            }
+        };
+        let kept = [
+            kept("newest", "3"),
+            kept("newer", "12"),
+            kept("oldest", "12"),
+        ];
+        let documents = Documents {
+            goals: Goals {
+                workloads: &[],
+                sections: &[],
+                kept: &kept,
+                reasons: &[],
+                root: Path::new(""),
+            },
+            blocks: &[],
+            pictures: |record| {
+                Ok(vec![Picture {
+                    name: "some",
+                    title: "",
+                    values: record.fact("values").unwrap().parse().unwrap(),
+                    svg: String::new(),
+                }])
+            },
+            shown: &["some"],
+        };
+        let (_, shown) = documents.fullest("some").unwrap();
+        assert_eq!(shown.path, Path::new("newer"));
     }
 
     #[test]

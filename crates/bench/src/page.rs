@@ -19,6 +19,8 @@ pub struct Picture {
     pub name: &'static str,
     /// What it shows, in a sentence.
     pub title: &'static str,
+    /// How many values are in it: of two records, the one with more says more.
+    pub values: usize,
     /// The file.
     pub svg: String,
 }

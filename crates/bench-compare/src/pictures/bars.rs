@@ -45,6 +45,7 @@ pub(super) fn device_bytes(record: &Record) -> Result<Option<Picture>> {
     Ok(Some(Picture {
         name: "device-bytes",
         title,
+        values: of_update.len() + of_put.len(),
         svg,
     }))
 }

@@ -75,6 +75,7 @@ pub(super) fn by_depth(record: &Record) -> Result<Option<Picture>> {
     Ok(Some(Picture {
         name: "reads-by-depth",
         title,
+        values: lines.iter().map(|line| line.points.len()).sum(),
         svg,
     }))
 }

@@ -120,6 +120,7 @@ pub(super) fn throughput(record: &Record) -> Result<Option<Picture>> {
     Ok(Some(Picture {
         name: "throughput",
         title,
+        values: lines.iter().map(|line| line.points.len()).sum(),
         svg,
     }))
 }
@@ -130,6 +131,13 @@ fn in_words(len: &str) -> String {
     format!("{digits} {}", &len[digits.len()..])
         .trim()
         .to_owned()
+}
+
+/// Returns how many candidates all workloads have together.
+fn count(all: &[(String, Results)]) -> usize {
+    all.iter()
+        .map(|(_, results)| results.candidates.len())
+        .sum()
 }
 
 /// A line for each candidate, with the workloads as columns.
@@ -212,6 +220,7 @@ pub(super) fn past_limit(record: &Record) -> Result<Option<Picture>> {
     Ok(Some(Picture {
         name: "past-limit",
         title,
+        values: all.iter().map(|(all, _)| count(all)).sum(),
         svg,
     }))
 }
@@ -273,6 +282,7 @@ pub(super) fn latency(record: &Record) -> Result<Option<Picture>> {
     Ok(Some(Picture {
         name: "latency",
         title,
+        values: all.iter().map(|(all, ..)| count(all)).sum(),
         svg,
     }))
 }
@@ -346,6 +356,7 @@ pub(super) fn resident(record: &Record) -> Result<Option<Picture>> {
     Ok(Some(Picture {
         name: "resident",
         title,
+        values: all.iter().map(|(all, _)| count(all)).sum(),
         svg,
     }))
 }
