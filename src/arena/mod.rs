@@ -212,7 +212,8 @@ impl Arena {
 
     /// Returns how many bytes the arena has claimed on disk.
     ///
-    /// That is more than it holds: each file grows by a quarter of its length, at most by 256 MiB.
+    /// That is more than it holds: each file grows by a quarter of its length, at most by 256 MiB, or by
+    /// what a writer [reserves](ArenaWriter::reserve).
     pub fn disk_bytes(&self) -> u64 {
         let claimed = |shard: &Arc<Shard>| shard.file.claimed_bytes();
         self.inner.shards().map(claimed).sum()
