@@ -58,6 +58,7 @@ fn main() -> ExitCode {
             "tokio",
             "vecdb",
         ],
+        build: nightly_rows::build,
         sections: asked::SECTIONS,
         order: asked::ORDER,
         guesses: asked::GUESSES,

@@ -10,6 +10,7 @@ use outcore_bench::failure::{Context, Failure, Result};
 use outcore_bench::measure::{Outcome, Sample};
 use outcore_bench::protocol::{Event, Reader};
 use outcore_bench::scenario::vec_push::{VecJob, VecPusher};
+use outcore_bench::workload::{Kind, Workload};
 
 /// The row of diskallocator.
 pub(crate) const DISKALLOCATOR: &str = "diskallocator";
@@ -39,6 +40,22 @@ pub(crate) fn pushers() -> Vec<VecPusher> {
             run: |job| run(&built()?, "outcore", job),
         },
     ]
+}
+
+/// Builds the program if one of these workloads has a row of it. Otherwise the first run would, and
+/// be killed for taking so long. What cannot be built is skipped by name when its turn comes.
+pub(crate) fn build(workloads: &[Workload]) {
+    if workloads.iter().any(has_row) {
+        drop(built());
+    }
+}
+
+fn has_row(workload: &Workload) -> bool {
+    let Kind::Isolated(candidates) = &workload.kind else {
+        return false;
+    };
+    let mut names = candidates.iter().map(|candidate| candidate.name);
+    names.any(|name| [DISKALLOCATOR, OUTCORE].contains(&name))
 }
 
 /// Builds the program, which takes no time if it is there, and returns its path.
@@ -100,6 +117,17 @@ fn run(program: &Path, row: &str, job: &VecJob) -> Result<Sample> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// In a fresh clone, the first run of a row built the program, and was killed after the 20 seconds
+    /// that a run may take.
+    #[test]
+    fn the_workloads_of_the_rows_are_those_that_it_is_built_for() {
+        let settings = outcore_bench::settings::Settings::default();
+        let all = crate::workloads(&settings, Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let named = all.iter().filter(|workload| has_row(workload));
+        let named: Vec<&str> = named.map(|workload| workload.name.as_str()).collect();
+        assert_eq!(named, ["alloc_push_u64/256MiB"]);
+    }
 
     fn job(dir: &Path) -> VecJob {
         VecJob {

@@ -35,6 +35,8 @@ const BUSY: f64 = 0.2;
 pub struct Program {
     /// Makes the workloads for a directory.
     pub workloads: fn(&Settings, &Path) -> Result<Vec<Workload>>,
+    /// Builds what these workloads start, before the first of them is timed.
+    pub build: fn(&[Workload]),
     /// The text of `Cargo.lock`.
     pub lock: &'static str,
     /// The crates whose versions are recorded.
@@ -137,6 +139,7 @@ fn run(program: &Program, arguments: &[String]) -> Result<bool> {
         return Ok(true);
     }
     helpers::build(wanted.iter().map(|workload| workload.name.as_str()));
+    (program.build)(&wanted);
     measure_all(program, &settings, arguments, &dir, &wanted, &plan)
 }
 
