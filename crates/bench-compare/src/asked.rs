@@ -81,7 +81,7 @@ pub(crate) const GUESSES: &[Guess] = &[
     takes("collect_u64/", 0.0, 20.0),
 ];
 
-/// What `--quick` leaves out: what differs little from the rest.
+/// What `--quick` leaves out: what differs little from the rest, or takes longer than its runs may.
 pub(crate) const NOT_QUICK: &[&str] = &[
     "get_many_512/sorted/",
     "get_many_512/adjacent/",
@@ -93,6 +93,7 @@ pub(crate) const NOT_QUICK: &[&str] = &[
     "fill_1MiB/",
     "allocate_4KiB/4",
     "allocate_4KiB/8",
+    "alloc_map_u64/6000000/limit_64MiB",
     "alloc_small_16_512/threads_4",
     "alloc_small_16_512/threads_8",
     "past_limit_u64/1x/",
