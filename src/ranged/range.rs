@@ -26,7 +26,7 @@ use crate::ranged::part::{Kept, Part};
 /// let file = RangeFile::create(dir.join("outcore-doc-range"), 4 * ALIGNMENT)?;
 /// let mut range = file.allocate(2 * ALIGNMENT).expect("there is room");
 /// range[..5].copy_from_slice(b"hello"); // small: through the slice
-/// range.write_all_at(&[7; 4000], 5)?; // large: by a system call
+/// range.write_all_at(&[7; 4000], 5)?; // by a system call
 /// let written = range.freeze();
 /// assert_eq!((written[0], written[4004]), (b'h', 7));
 /// # Ok::<(), outcore::Error>(())

@@ -165,7 +165,7 @@ pub(crate) const REASONS: &[Reason] = &[
         who: "outcore",
         why: "the longest push waits in the kernel, beneath write-back: in a `pwrite` of 1 MiB, or in \
               a claim of file space, whose reads of the file system's block bitmaps queue behind \
-              what is written; larger steps make that rarer and smaller ones make it no shorter",
+              what is written; larger steps make that rarer, and smaller ones did not make it shorter",
     },
     Reason {
         workload: "push_u64/",
@@ -213,8 +213,8 @@ pub(crate) const REASONS: &[Reason] = &[
     Reason {
         workload: "fill_",
         who: "outcore_slice",
-        why: "a page that is written through a mapping costs a fault, which costs more than the \
-              copy of a system call",
+        why: "pages that are written through a mapping cost faults, which in long pieces cost more \
+              than a single system call",
     },
     Reason {
         workload: "overwrite_4KiB/",
