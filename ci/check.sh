@@ -59,20 +59,20 @@ step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features ou
 
 # The second backend of src/sys.
 heap=(--locked -p outcore --target-dir target/heap)
-step env RUSTFLAGS="--cfg heap_backend" cargo clippy "${heap[@]}" --all-targets -- "${deny[@]}"
+step env RUSTFLAGS="--cfg memory_backend" cargo clippy "${heap[@]}" --all-targets -- "${deny[@]}"
 nightly=$(rustup toolchain list 2>/dev/null | grep -c '^nightly' || true)
 if [[ $nightly == 0 ]]; then
-  step env RUSTFLAGS="--cfg heap_backend" cargo test "${heap[@]}" --features "$features" --lib --test it
+  step env RUSTFLAGS="--cfg memory_backend" cargo test "${heap[@]}" --features "$features" --lib --test it
 else
   # The sanitizer sees each heap block, and nothing inside a mapping.
   # Leaks are not looked for: tests forget ranges, whose files then stay, as they should.
-  step env ASAN_OPTIONS=detect_leaks=0 RUSTFLAGS="-Zsanitizer=address --cfg heap_backend" \
+  step env ASAN_OPTIONS=detect_leaks=0 RUSTFLAGS="-Zsanitizer=address --cfg memory_backend" \
     cargo +nightly test --locked -p outcore --target-dir target/asan --target "$host" --features "$features" --lib --test it
 fi
 
 # Every order in which threads can allocate, claim and give back ranges of a file.
 loom=(--locked --release -p outcore --lib --target-dir target/loom)
-step env RUSTFLAGS="--cfg loom" cargo test "${loom[@]}" ranged::loom
+step env RUSTFLAGS="--cfg loom" cargo test "${loom[@]}" range_file::loom
 # What is too large for all orders, in tens of thousands that are chosen at random.
 schedules=(--locked --release -p outcore --lib --target-dir target/shuttle)
 step env RUSTFLAGS="--cfg shuttle" cargo clippy --locked -p outcore --tests --target-dir target/shuttle -- "${deny[@]}"
@@ -99,7 +99,7 @@ else
   # std's allocator trait; heap blocks too.
   std_trait=(cargo +nightly test --locked -p outcore --all-features --target-dir target/nightly --lib)
   step "${std_trait[@]}" alloc
-  step env RUSTFLAGS="--cfg heap_backend" "${std_trait[@]}" alloc
+  step env RUSTFLAGS="--cfg memory_backend" "${std_trait[@]}" alloc
   step cargo test --locked -p bench-compare nightly_rows -- --ignored
   if cargo +nightly miri --version >/dev/null 2>&1; then
     step env MIRIFLAGS="-Zmiri-strict-provenance" cargo +nightly miri test --locked -p outcore --lib

@@ -124,29 +124,63 @@
     )
 )]
 
-#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-mod alloc;
-mod arena;
+mod containers;
 mod error;
-mod ranged;
-mod spill;
-mod storage;
+mod heap;
+mod io;
+mod mapping;
+mod read;
+mod sync;
 mod sys;
-mod vec;
+#[cfg(test)]
+mod testing;
 
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-pub use crate::alloc::DiskAlloc;
-pub use crate::arena::{Arena, ArenaMap, ArenaStream, ArenaWriter, FinishError, Location};
-pub use crate::error::{Error, ErrorKind, Result};
-pub use crate::ranged::{
-    ALIGNMENT, FileRange, FileRangeMut, PublishError, RangeFile, Written, align_down, align_up,
+pub use crate::containers::alloc::DiskAlloc;
+pub use crate::containers::arena::{
+    Arena, ArenaMap, ArenaStream, ArenaWriter, FinishError, Location,
 };
-pub use crate::spill::SpillAlloc;
-pub use crate::storage::advice::Advice;
-pub use crate::storage::dir::{ScratchDir, ScratchDirBuilder, ScratchReport};
-pub use crate::storage::reads::ReadOptions;
-pub use crate::storage::stats::{Stats, stats};
-pub use crate::vec::{DiskVec, Drain, IntoIter, Scan};
+pub use crate::containers::range_file::{
+    FileRange, FileRangeMut, PublishError, RangeFile, Written,
+};
+pub use crate::containers::spill::SpillAlloc;
+pub use crate::containers::vec::DiskVec;
+pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::io::dir::{ScratchDir, ScratchDirBuilder, ScratchReport};
+pub use crate::io::stats::{Stats, stats};
+pub use crate::mapping::advice::Advice;
+pub use crate::read::ReadOptions;
+
+/// Byte strings on disk, read back by a handle: [`Arena`] and its helper types.
+pub mod arena {
+    pub use crate::containers::arena::{
+        Arena, ArenaMap, ArenaStream, ArenaWriter, FinishError, Location,
+    };
+}
+
+/// A vector on disk: [`DiskVec`] and its iterators.
+pub mod vec {
+    pub use crate::containers::vec::{DiskVec, Drain, IntoIter, Scan};
+}
+
+/// One file that many threads fill: [`RangeFile`], its ranges, and rounding to their alignment.
+pub mod range_file {
+    pub use crate::containers::range_file::{
+        ALIGNMENT, FileRange, FileRangeMut, PublishError, RangeFile, Written, align_down, align_up,
+    };
+}
+
+/// Allocators whose memory is a file: [`DiskAlloc`] for collections, [`SpillAlloc`] for programs.
+pub mod alloc {
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub use crate::containers::alloc::DiskAlloc;
+    pub use crate::containers::spill::SpillAlloc;
+}
+
+/// Where scratch files live, and how many bytes they may have: [`ScratchDir`] and its builder.
+pub mod scratch {
+    pub use crate::io::dir::{ScratchDir, ScratchDirBuilder, ScratchReport};
+}
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/coming-from.md")]

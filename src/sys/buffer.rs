@@ -67,7 +67,7 @@ impl Buffer {
     }
 
     /// Returns the address, for the kernel to write to while nobody uses the buffer.
-    #[cfg(all(feature = "io-uring", not(any(miri, heap_backend))))]
+    #[cfg(all(feature = "io-uring", not(any(miri, memory_backend))))]
     pub(crate) fn address(&mut self) -> NonNull<u8> {
         self.at
     }

@@ -1,8 +1,8 @@
 //! The ground floor: every system call that the crate makes, one call a function.
 //!
-//! One small contract, three implementations. `unix` asks the kernel. `heap` keeps files and
+//! One small contract, three implementations. `linux` asks the kernel. `memory` keeps files and
 //! mappings in heap blocks, where `AddressSanitizer`, valgrind and Miri see every access; ask for
-//! it with `--cfg heap_backend`. `fault` stands before either of them in the unit tests and makes
+//! it with `--cfg memory_backend`. `fault` stands before either of them in the unit tests and makes
 //! the n-th call fail, come back short, or be interrupted.
 //!
 //! # The contract
@@ -26,28 +26,28 @@
 use std::borrow::Cow;
 use std::io;
 
-#[cfg(not(any(target_os = "linux", miri, heap_backend)))]
+#[cfg(not(any(target_os = "linux", miri, memory_backend)))]
 compile_error!(
     "outcore needs Linux: it claims space with fallocate, keeps files without names, and moves \
      mapped pages, for which other systems have no equal"
 );
 
-#[cfg(any(miri, heap_backend))]
-mod heap;
-#[cfg(not(any(miri, heap_backend)))]
-mod unix;
+#[cfg(not(any(miri, memory_backend)))]
+mod linux;
+#[cfg(any(miri, memory_backend))]
+mod memory;
 
-#[cfg(any(miri, heap_backend))]
-use self::heap as backend;
-#[cfg(not(any(miri, heap_backend)))]
-use self::unix as backend;
+#[cfg(not(any(miri, memory_backend)))]
+use self::linux as backend;
+#[cfg(any(miri, memory_backend))]
+use self::memory as backend;
 
-#[cfg(not(all(feature = "io-uring", not(any(miri, heap_backend)))))]
+#[cfg(not(all(feature = "io-uring", not(any(miri, memory_backend)))))]
 mod no_ring;
-#[cfg(not(all(feature = "io-uring", not(any(miri, heap_backend)))))]
+#[cfg(all(feature = "io-uring", not(any(miri, memory_backend))))]
+use self::linux::ring;
+#[cfg(not(all(feature = "io-uring", not(any(miri, memory_backend)))))]
 use self::no_ring as ring;
-#[cfg(all(feature = "io-uring", not(any(miri, heap_backend))))]
-use self::unix::ring;
 
 pub(crate) mod buffer;
 

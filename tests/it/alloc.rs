@@ -7,10 +7,10 @@ use outcore::{Advice, DiskAlloc, ScratchDir};
 
 use crate::support::disk;
 use crate::support::items::item;
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 use crate::support::process::child;
 use crate::support::random::Random;
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 use crate::support::test_name;
 
 type Map<K, V> = HashMap<K, V, DefaultHashBuilder, DiskAlloc>;
@@ -20,7 +20,7 @@ const KEPT_MAX: u64 = 12 * (64 << 10);
 
 const COUNT: u64 = if cfg!(miri) {
     300
-} else if cfg!(heap_backend) {
+} else if cfg!(memory_backend) {
     20_000
 } else {
     200_000
@@ -130,7 +130,7 @@ fn zeroed_blocks_are_zero_after_others_were_there() {
 /// Zeros that are there already are not written again: a table of a gibibyte takes no memory until
 /// it is filled.
 #[test]
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 fn zeroed_blocks_touch_no_page_that_is_new() {
     if let Some(child) = child(test_name!()) {
         child.run();
@@ -170,7 +170,7 @@ fn is_zero(byte: std::mem::MaybeUninit<u8>) -> bool {
 /// diskallocator says: use one instance for one vector, and not many instances.
 #[test]
 fn hundreds_of_allocators_with_many_collections_each() {
-    let count = if cfg!(any(miri, heap_backend)) {
+    let count = if cfg!(any(miri, memory_backend)) {
         3
     } else {
         300
@@ -223,7 +223,7 @@ fn a_panic_in_a_collection_leaves_the_allocator_usable() {
 fn a_vector_gives_space_back_as_it_shrinks() {
     let (alloc, dir) = alloc();
     let mut bytes = Vec::new_in(alloc.clone());
-    let len = if cfg!(any(miri, heap_backend)) {
+    let len = if cfg!(any(miri, memory_backend)) {
         4 << 20
     } else {
         100 << 20
@@ -263,7 +263,7 @@ fn eviction_and_advice_change_no_byte() {
 /// Where blocks of many sizes came and went, one empty run of each stayed on disk for each heap: up
 /// to 18 MiB. And a size that comes and goes must not pay for all others that were there.
 #[test]
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 fn what_stays_claimed_is_little_and_of_the_latest_sizes() {
     let (alloc, _dir) = alloc();
     for _ in 0..3 {
@@ -290,7 +290,7 @@ fn what_stays_claimed_is_little_and_of_the_latest_sizes() {
 /// Threads that come and go, each with blocks of its own and some of others.
 #[test]
 #[cfg_attr(
-    heap_backend,
+    memory_backend,
     ignore = "the heaps of eight threads use up the few addresses there"
 )]
 fn many_threads_use_one_allocator() {
@@ -335,7 +335,7 @@ fn many_threads_use_one_allocator() {
 
 /// After a long trace the disk holds little more than what lives.
 #[test]
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 fn little_is_lost_to_fragments() {
     for (what, log_max, count) in [
         ("up to 512 bytes", 9, 200_000),

@@ -190,7 +190,7 @@ fn run(seed: u64, count: usize, sabotage: impl Fn(&mut Shadow)) {
 
 #[test]
 fn forged_locations_reveal_nothing_but_flushed_bytes() {
-    let count = if cfg!(any(miri, heap_backend)) {
+    let count = if cfg!(any(miri, memory_backend)) {
         50
     } else {
         1000

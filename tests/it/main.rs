@@ -18,13 +18,13 @@ mod arena_mistakes;
 mod arena_model;
 mod arena_text;
 mod arena_threads;
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 mod examples;
 mod ranged;
 mod ranged_model;
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 mod ranged_named;
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 mod ranged_process;
 mod reads;
 mod reads_denied;
@@ -35,26 +35,26 @@ mod tidy;
 mod vec;
 mod vec_calls;
 mod vec_copy;
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 mod vec_disks;
 mod vec_fork;
 mod vec_full;
 mod vec_items;
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 mod vec_many;
 mod vec_model;
 mod vec_unwind;
 
 // What asks the real system for its limits, its disks and its memory.
-#[cfg(all(not(any(miri, heap_backend)), feature = "allocator-api2"))]
+#[cfg(all(not(any(miri, memory_backend)), feature = "allocator-api2"))]
 mod alloc_limits;
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 mod full_disk;
-#[cfg(all(not(any(miri, heap_backend)), target_pointer_width = "64"))]
+#[cfg(all(not(any(miri, memory_backend)), target_pointer_width = "64"))]
 mod heavy;
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 mod scratch;
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 mod scratch_limits;
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 mod scratch_model;

@@ -3,7 +3,8 @@
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use outcore::{ALIGNMENT, ErrorKind, FileRangeMut, RangeFile, Written};
+use outcore::range_file::ALIGNMENT;
+use outcore::{ErrorKind, FileRangeMut, RangeFile, Written};
 
 use crate::support::{disk, ranged_path};
 
@@ -94,7 +95,7 @@ fn an_empty_file_has_nothing_to_give_and_can_be_published() {
     assert!(file.allocate(1).is_none());
     assert_eq!(file.claim(0..0).unwrap().len(), 0);
     file.publish().unwrap();
-    if !cfg!(any(miri, heap_backend)) {
+    if !cfg!(any(miri, memory_backend)) {
         assert_eq!(std::fs::read(&path).unwrap(), b"");
     }
 }

@@ -1,9 +1,6 @@
-//! Random operations on a range file by many threads, each byte stamped and checked: a range holds
-//! what its owner put there, and nobody else's.
-//!
-//! Each owner stamps its range with a number of its own, byte for byte, and looks before it lets go
-//! whether all is still there. A table of owners says for every byte whose it is; what nobody ever
-//! had is at the end what it was.
+//! Random operations on a range file by many threads. Each owner stamps its range with a number of
+//! its own, byte for byte, and checks all of it before it gives the range back. A table of owners
+//! says who owns each byte; bytes that were never owned keep their first value.
 //!
 //! Reproduce a failure with `OUTCORE_SEED=<seed> cargo test ranged_model`. With
 //! `OUTCORE_CAMPAIGN=long` there are 2,000 cases, all but the first of them small.
@@ -16,13 +13,14 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::SeqCst};
 
-use outcore::{ALIGNMENT, ErrorKind, FileRange, FileRangeMut, RangeFile, Written};
+use outcore::range_file::ALIGNMENT;
+use outcore::{ErrorKind, FileRange, FileRangeMut, RangeFile, Written};
 
 use crate::support::random::{Case, Random, cases};
 use crate::support::ranged_path;
 use crate::support::tally::{Tallies, Tally};
 
-const SMALL: bool = cfg!(any(miri, heap_backend));
+const SMALL: bool = cfg!(any(miri, memory_backend));
 
 /// Blocks of the file at first; at the end there may be twice as many.
 const BLOCKS: u64 = if cfg!(miri) { 6 } else { 48 };

@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use outcore::{ALIGNMENT, ErrorKind, RangeFile};
+use outcore::range_file::ALIGNMENT;
+use outcore::{ErrorKind, RangeFile};
 
 use crate::support::{new_dir, skipped, test_name};
 

@@ -10,7 +10,8 @@ use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
-use outcore::{ALIGNMENT, ErrorKind, RangeFile};
+use outcore::range_file::ALIGNMENT;
+use outcore::{ErrorKind, RangeFile};
 
 use crate::support::libc::{Resource, ignore_file_size_signal, in_forked_child, set_limit};
 use crate::support::process::{child, tell};
@@ -362,7 +363,7 @@ fn fill(dir: &Path, disk: u64) {
     fs::remove_file(&filler).unwrap();
     file.publish().unwrap();
     let bytes = fs::read(&path).unwrap();
-    let first = usize::try_from(outcore::align_up(base / 4)).unwrap();
+    let first = usize::try_from(outcore::range_file::align_up(base / 4)).unwrap();
     assert!(bytes[..first].iter().all(|byte| *byte == 1));
     assert_eq!(bytes[first], 2);
     fs::remove_file(&path).unwrap();

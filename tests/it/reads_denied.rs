@@ -2,7 +2,7 @@
 //! while one is at work; the process forks; threads and descriptors are counted.
 //!
 //! Each test runs in a process of its own.
-#![cfg(not(any(miri, heap_backend)))]
+#![cfg(not(any(miri, memory_backend)))]
 
 use std::fs;
 

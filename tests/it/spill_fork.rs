@@ -2,7 +2,7 @@
 //! for them.
 //!
 //! Each test runs in a process of its own, where no other thread holds a lock while it forks.
-#![cfg(not(any(miri, heap_backend)))]
+#![cfg(not(any(miri, memory_backend)))]
 #![expect(unsafe_code, reason = "calls an allocator by hand")]
 
 use std::alloc::{GlobalAlloc, Layout};

@@ -8,7 +8,8 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use outcore::{Advice, DiskVec, Drain, ErrorKind, IntoIter, Scan};
+use outcore::vec::{Drain, IntoIter, Scan};
+use outcore::{Advice, DiskVec, ErrorKind};
 
 use crate::support::disk;
 use crate::vec_items::{Item, Nothing, Owner, alive, new_ledger};
@@ -321,7 +322,7 @@ fn a_front_that_is_dropped_moves_nothing_and_gives_space_back() {
 /// in one piece. The next store beside the hole asked for space for all of the piece: `SIGBUS` on a
 /// full disk. No piece is longer than 2 MiB, and each begins at a multiple of its length.
 #[test]
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 fn a_front_goes_back_to_the_disk_in_whole_pieces_of_the_page_cache() {
     const PIECE: u64 = 2 << 20;
     let mut bytes = DiskVec::new_in(&disk());
@@ -348,7 +349,7 @@ fn what_is_evicted_is_read_back() {
         let mut vec = numbers(300_000);
         vec.advise(advice).unwrap();
         vec.evict(..).unwrap();
-        #[cfg(not(any(miri, heap_backend)))]
+        #[cfg(not(any(miri, memory_backend)))]
         assert!(vec.resident_bytes().unwrap() < 600_000, "{advice:?}");
         vec[77] = 1_000_000;
         vec.evict(50..=100).unwrap();

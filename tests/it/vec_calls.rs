@@ -1,5 +1,5 @@
 //! Real system calls that `strace` makes fail in the middle of an operation.
-#![cfg(not(any(miri, heap_backend)))]
+#![cfg(not(any(miri, memory_backend)))]
 
 use std::env;
 use std::process::{Command, Stdio};

@@ -1,7 +1,7 @@
 //! A vector in a forked child: the parent's elements are the parent's.
 //!
 //! Each test runs in a process of its own, where no other thread holds a lock while it forks.
-#![cfg(not(any(miri, heap_backend)))]
+#![cfg(not(any(miri, memory_backend)))]
 
 use std::os::unix::process::ExitStatusExt;
 

@@ -2,7 +2,7 @@
 
 use outcore::{DiskVec, ErrorKind, ScratchDir};
 
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 use crate::support::test_name;
 
 /// More than whole windows, so that the last window is a part of one.
@@ -55,7 +55,7 @@ fn a_slice_that_just_fits_is_appended() {
 /// `reserve` reserved addresses before it asked the disk, and kept them when the disk refused: the
 /// elements had moved, and a few refused calls used up the addresses of the whole process.
 #[test]
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 fn a_refused_reserve_moves_nothing_and_keeps_no_addresses() {
     let Some(child) = crate::support::process::child(test_name!()) else {
         let mut bytes = DiskVec::new_in(&quota(8 << 20));
@@ -76,7 +76,7 @@ fn a_refused_reserve_moves_nothing_and_keeps_no_addresses() {
 /// The ladder of smaller reservations went below the first window, which was then opened beyond
 /// the reservation: an assertion failed instead of an error.
 #[test]
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 fn a_reservation_shorter_than_a_window_is_used_or_refused() {
     use crate::support::libc::{Resource, set_limit};
     use crate::support::process::child;
@@ -102,7 +102,7 @@ fn a_reservation_shorter_than_a_window_is_used_or_refused() {
 }
 
 /// Returns the bytes of addresses that this process has.
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 fn mapped_now() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();

@@ -3,7 +3,7 @@
 //! Above it stands a watch that counts every request which the allocator makes of itself, beneath
 //! it one that counts what it passes on. Tests that look at the statistics, or change limits, run
 //! in a process of their own: see `support::process`.
-#![cfg(not(any(miri, heap_backend)))]
+#![cfg(not(any(miri, memory_backend)))]
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::unwrap_used,

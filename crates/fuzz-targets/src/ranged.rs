@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::ops::Range;
 
-use outcore::{ALIGNMENT, ErrorKind, FileRange, FileRangeMut, RangeFile, Written};
+use outcore::range_file::ALIGNMENT;
+use outcore::{ErrorKind, FileRange, FileRangeMut, RangeFile, Written};
 
 use crate::bytes::{Bytes, item};
 
@@ -77,7 +78,7 @@ pub(crate) fn run(data: &[u8], planted: bool) {
     };
     drop(ranges);
     file.publish().unwrap();
-    if cfg!(not(heap_backend)) {
+    if cfg!(not(memory_backend)) {
         assert!(
             std::fs::read(&path).unwrap() == bytes,
             "published something else"

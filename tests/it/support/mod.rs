@@ -8,16 +8,16 @@ pub(crate) mod tally;
 #[cfg(feature = "allocator-api2")]
 pub(crate) mod traces;
 
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 pub(crate) mod libc;
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 pub(crate) mod process;
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 mod system;
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 pub(crate) mod tmpfs;
 
-#[cfg(not(any(miri, heap_backend)))]
+#[cfg(not(any(miri, memory_backend)))]
 pub(crate) use self::system::{new_dir, skipped, test_name};
 
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ pub(crate) fn arena() -> Arena {
 /// Reads an item through a map. Where addresses are scarce, the map may end before an item that
 /// was pushed later, and a new one is made, as the error says.
 pub(crate) fn get_mapped(map: &mut ArenaMap, location: Location) -> Result<Vec<u8>> {
-    let scarce = cfg!(any(miri, heap_backend, target_pointer_width = "32"));
+    let scarce = cfg!(any(miri, memory_backend, target_pointer_width = "32"));
     match map.get(location) {
         Err(refused) if scarce && refused.kind() == ErrorKind::OutOfMemory => {
             *map = map.arena().map()?;

@@ -71,7 +71,7 @@ impl Tallies {
             }
         }
         // Where each step is slow there are few, and where addresses are scarce nothing moves.
-        if cfg!(any(miri, heap_backend)) {
+        if cfg!(any(miri, memory_backend)) {
             return;
         }
         for (size, (cases, tally)) in &sizes {
@@ -85,7 +85,7 @@ impl Tallies {
 
 #[test]
 #[should_panic(expected = "small cases never met [\"pop\"]")]
-#[cfg_attr(any(miri, heap_backend), ignore = "nothing is asserted here")]
+#[cfg_attr(any(miri, memory_backend), ignore = "nothing is asserted here")]
 fn cases_that_leave_something_out_are_found() {
     let mut tallies = Tallies::default();
     for seed in 0..8 {

@@ -20,7 +20,7 @@ use crate::support::random::Random;
 use crate::support::tally::Tally;
 
 /// Where the heap stands in for the disk, there are addresses for little.
-pub(crate) const SMALL_WORLD: bool = cfg!(any(miri, heap_backend));
+pub(crate) const SMALL_WORLD: bool = cfg!(any(miri, memory_backend));
 
 /// The longest block.
 pub(crate) const LEN_MAX: usize = if cfg!(miri) {

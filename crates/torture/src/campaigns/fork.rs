@@ -5,7 +5,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
 use allocator_api2::vec::Vec as AllocVec;
-use outcore::{ALIGNMENT, Arena, DiskAlloc, DiskVec, ErrorKind, RangeFile, ScratchDir};
+use outcore::range_file::ALIGNMENT;
+use outcore::{Arena, DiskAlloc, DiskVec, ErrorKind, RangeFile, ScratchDir};
 
 use crate::job::{Job, counted};
 use crate::random::{Random, assert_item, item, size};

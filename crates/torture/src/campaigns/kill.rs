@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
-use outcore::{ALIGNMENT, ErrorKind, RangeFile};
+use outcore::range_file::ALIGNMENT;
+use outcore::{ErrorKind, RangeFile};
 
 use crate::job::{Job, Tally, tell};
 use crate::random::Random;

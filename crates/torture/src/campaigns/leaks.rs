@@ -4,7 +4,8 @@ use std::fs;
 use std::mem::ManuallyDrop;
 
 use allocator_api2::vec::Vec as AllocVec;
-use outcore::{ALIGNMENT, Arena, DiskAlloc, DiskVec, RangeFile, ScratchDir};
+use outcore::range_file::ALIGNMENT;
+use outcore::{Arena, DiskAlloc, DiskVec, RangeFile, ScratchDir};
 
 use crate::job::{Job, Tally, counted};
 use crate::random::{Random, size};

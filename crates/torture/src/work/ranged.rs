@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use outcore::{ALIGNMENT, ErrorKind, FileRange, FileRangeMut, RangeFile};
+use outcore::range_file::ALIGNMENT;
+use outcore::{ErrorKind, FileRange, FileRangeMut, RangeFile};
 
 use crate::random::{item, size};
 use crate::work::{PUBLISHED, THERE_BEFORE, Work};

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::thread;
 
 use allocator_api2::vec::Vec as AllocVec;
-use outcore::{ALIGNMENT, Arena, DiskAlloc, DiskVec, Location, RangeFile, ScratchDir};
+use outcore::range_file::ALIGNMENT;
+use outcore::{Arena, DiskAlloc, DiskVec, Location, RangeFile, ScratchDir};
 
 use crate::random::{Random, assert_item, item, size};
 use crate::work::Work;

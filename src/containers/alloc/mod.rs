@@ -1,0 +1,419 @@
+//! The disk allocator: std-like collections whose memory is a file.
+//!
+//! A thin shell over [`Blocks`].
+#![expect(
+    unsafe_code,
+    reason = "implements the allocator trait; see docs/safety.md"
+)]
+
+#[cfg(test)]
+mod faults;
+
+use std::alloc::Layout;
+use std::fmt;
+use std::fs::File;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::heap::Blocks;
+use crate::io::dir::ScratchDir;
+use crate::io::scratch::ScratchFile;
+use crate::mapping::advice::Advice;
+
+/// An allocator whose memory is a file on disk, for collections that take one.
+///
+/// It implements the trait of `allocator-api2` 0.2, which is what `hashbrown` and
+/// `allocator_api2::vec::Vec` ask for on stable Rust, and std's own with the feature `nightly`.
+/// Clones share one file, and any number of collections can use them, from any thread. The file
+/// vanishes with the last clone, and every collection holds one.
+///
+/// # Examples
+///
+/// ```
+/// use allocator_api2::vec::Vec;
+/// use outcore::DiskAlloc;
+///
+/// let alloc = DiskAlloc::new()?;
+/// let mut numbers = Vec::new_in(alloc.clone());
+/// let mut words = Vec::new_in(alloc.clone());
+/// numbers.extend(0..100_000_u64);
+/// words.push("shares the file");
+/// assert!(alloc.disk_bytes() >= 800_000);
+/// assert!(numbers.try_reserve(1 << 50).is_err());
+/// assert_eq!(numbers[99_999], 99_999);
+/// # Ok::<(), outcore::Error>(())
+/// ```
+///
+/// # Other versions of the trait
+///
+/// On a nightly compiler, the feature `nightly` brings std's trait, for `std::vec::Vec<T,
+/// DiskAlloc>`, `Box`, `BTreeMap` and all others:
+///
+/// ```toml
+/// outcore = { version = "0.1", features = ["nightly"] }
+/// ```
+///
+/// Both traits can be had at once, unless another crate turns on the feature `nightly` of
+/// `allocator-api2` 0.2: that makes its trait std's, and the compiler finds two implementations of
+/// one trait. Then leave one of them out, by `default-features = false`.
+///
+/// The versions 0.3 and 0.4 of `allocator-api2` have traits of their own, which a type of the
+/// program's passes on:
+///
+/// ```
+/// use allocator_api2::alloc::Allocator as _;
+/// use allocator_api2_04::alloc::{AllocError, Allocator, Layout};
+/// use outcore::DiskAlloc;
+/// use std::ptr::NonNull;
+///
+/// #[derive(Clone, Debug)]
+/// struct Disk(DiskAlloc);
+///
+/// // SAFETY: all calls are passed on to an allocator of the same contract.
+/// unsafe impl Allocator for Disk {
+///     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+///         self.0.allocate(layout).map_err(|_| AllocError)
+///     }
+///     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+///         // SAFETY: the caller keeps the contract.
+///         unsafe { self.0.deallocate(block, layout) }
+///     }
+///     // Without these two, blocks are copied when they grow.
+///     unsafe fn grow(
+///         &self,
+///         block: NonNull<u8>,
+///         old: Layout,
+///         new: Layout,
+///     ) -> Result<NonNull<[u8]>, AllocError> {
+///         // SAFETY: the caller keeps the contract.
+///         unsafe { self.0.grow(block, old, new) }.map_err(|_| AllocError)
+///     }
+///     unsafe fn shrink(
+///         &self,
+///         block: NonNull<u8>,
+///         old: Layout,
+///         new: Layout,
+///     ) -> Result<NonNull<[u8]>, AllocError> {
+///         // SAFETY: the caller keeps the contract.
+///         unsafe { self.0.shrink(block, old, new) }.map_err(|_| AllocError)
+///     }
+/// }
+///
+/// let mut numbers = allocator_api2_04::vec::Vec::new_in(Disk(DiskAlloc::new()?));
+/// numbers.extend(0..1000_u64);
+/// assert_eq!(numbers[999], 999);
+/// # Ok::<(), outcore::Error>(())
+/// ```
+///
+/// # Failure
+///
+/// When the disk is full, an allocation fails with `AllocError`: collections offer `try_reserve`
+/// for that, and call the handler for failed allocations otherwise. Nothing that is allocated can
+/// meet a full disk later. A page that the device cannot deliver kills the process with `SIGBUS`
+/// when it is touched, as with every mapped file.
+///
+/// # Memory layout
+///
+/// One file and 8 TiB of addresses where there are so many. Blocks up to 16 KiB come in 36 sizes
+/// from runs of 64 KiB, blocks up to 1 MiB are aligned to their length, and larger ones start in
+/// the middle of the widest gap, so that they can grow for long where they are. A larger one that
+/// meets its neighbour gets other addresses for the same part of the file, and is not copied; a
+/// block is copied when it grows up to 1 MiB, or past it. (Where more than 4096 larger ones are
+/// alive, blocks up to 32 MiB are treated like the others.) Freed pages go back to the disk. All
+/// blocks together are one mapping, and a few more where large ones have grown: at most three for
+/// each of those, and they are no more than 8192. Eight heaps serve small blocks, so that threads
+/// seldom wait for each other; each keeps up to twelve empty runs, so that 6 MiB at most stay
+/// claimed when all is freed.
+#[derive(Clone)]
+pub struct DiskAlloc {
+    blocks: Arc<Blocks>,
+}
+
+impl DiskAlloc {
+    /// Makes an allocator in the directory of [`ScratchDir::from_env`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ScratchDir::from_env`] and [`new_in`](Self::new_in).
+    pub fn new() -> Result<Self> {
+        Self::new_in(&ScratchDir::from_env()?)
+    }
+
+    /// Makes an allocator in a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io) or [`OutOfMemory`](crate::ErrorKind::OutOfMemory): no file can
+    /// be made, or hardly any addresses are left.
+    ///
+    /// # Cost
+    ///
+    /// About six system calls.
+    pub fn new_in(dir: &ScratchDir) -> Result<Self> {
+        Self::over(ScratchFile::create(dir)?)
+    }
+
+    /// Makes an allocator in an empty file of the caller's, which has to be open for reading and
+    /// writing.
+    ///
+    /// The file is locked for this allocator alone, by `flock`. When the last clone is gone, it is
+    /// empty again and unlocked. No budget counts what is in it. It may be on any file system, on
+    /// one that lives in memory, too: whoever names a file has chosen its place.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use allocator_api2::vec::Vec;
+    /// use outcore::DiskAlloc;
+    /// use std::fs::{self, OpenOptions};
+    ///
+    /// let path = std::env::temp_dir().join(format!("outcore-{}", std::process::id()));
+    /// let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+    /// fs::remove_file(&path)?;
+    /// // SAFETY: without a name, the file is nobody else's to change.
+    /// let alloc = unsafe { DiskAlloc::on_file(file) }?;
+    /// let mut numbers = Vec::new_in(alloc);
+    /// numbers.extend(0..1000_u64);
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): the file is locked by somebody else, not empty, no regular
+    /// file, not open for both reading and writing, or open for appending.
+    /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory): hardly any addresses are left.
+    /// [`FileTooLarge`](crate::ErrorKind::FileTooLarge): the process or the file system allows no
+    /// file of 16 MiB. The file is unlocked again.
+    ///
+    /// # Safety
+    ///
+    /// As long as a clone of this allocator, or a collection that has one, is alive, nobody else
+    /// writes to the file, maps it for writing, or changes its length or the space that it takes:
+    /// no other process, and no duplicate of this `File` or descriptor opened elsewhere in this
+    /// process. (The lock keeps out only those who ask for it.) Otherwise collections find changed
+    /// bytes among their own, or the process is killed by `SIGBUS`.
+    pub unsafe fn on_file(file: File) -> Result<Self> {
+        Self::over(ScratchFile::lent(file)?)
+    }
+
+    fn over(file: ScratchFile) -> Result<Self> {
+        const ACTION: &str = "map a file in";
+        let path = file.path().to_owned();
+        let blocks = Blocks::over(file).map_err(|answer| {
+            let named = !path.as_os_str().is_empty();
+            let refused = Error::io(if named { ACTION } else { "map the given file" }, answer);
+            if named { refused.at(&path) } else { refused }
+        })?;
+        blocks.set_folds(true);
+        Ok(Self {
+            blocks: Arc::new(blocks),
+        })
+    }
+
+    /// Returns how many bytes are claimed on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        self.blocks.claimed_bytes()
+    }
+
+    /// Returns how many bytes of addresses are reserved.
+    pub fn mapped_bytes(&self) -> usize {
+        self.blocks.mapped_bytes()
+    }
+
+    /// Returns the directory that the file is in; `None` for a file of the caller's.
+    pub fn dir(&self) -> Option<&ScratchDir> {
+        self.blocks.dir()
+    }
+
+    /// Writes everything back to disk and takes it out of memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): the system fails to write back.
+    pub fn evict(&self) -> Result<()> {
+        self.blocks.evict()
+    }
+
+    /// Says in which order memory will be accessed.
+    ///
+    /// Pages of blocks come into memory one by one, but for those of blocks that have grown in
+    /// place to 16 MiB or more, as vectors do when they are pushed to: these come in pieces of
+    /// 2 MiB, so that to fill such a block, and to read it in order again, is fast. Blocks of that
+    /// length that are made at once, as a table or a vector with its capacity is, come in such
+    /// pieces only if [`Advice::Sequential`] was given before they were made: without it, reading
+    /// them in order after [`evict`](Self::evict) takes a read for each page. With
+    /// [`Advice::Random`] they come one by one, too, until other advice is given, and everything is
+    /// written back and dropped as by [`evict`](Self::evict). That is right for a vector that is
+    /// larger than memory and accessed at random: otherwise a piece is read, and after a store
+    /// written, for every access that misses.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): the system fails to write back.
+    pub fn advise(&self, advice: Advice) -> Result<()> {
+        self.blocks.advise(advice)
+    }
+
+    /// Changes the size of a block.
+    ///
+    /// # Safety
+    ///
+    /// That of the `grow` of both traits, or of their `shrink`.
+    unsafe fn resize(
+        &self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+        zeroed: bool,
+    ) -> Option<NonNull<[u8]>> {
+        if new.size() == 0 {
+            // SAFETY: the caller gives the block up.
+            unsafe { self.take_back(block, old) };
+            return Some(nothing(new));
+        }
+        if old.size() == 0 {
+            return self.hand_out(new, zeroed);
+        }
+        // SAFETY: the block was handed out for `old`, as the caller says, by one of our clones.
+        let resized = unsafe { self.blocks.resize(block, old, new, zeroed) };
+        resized.map(|block| slice(block, new))
+    }
+
+    fn hand_out(&self, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
+        if layout.size() == 0 {
+            return Some(nothing(layout));
+        }
+        let block = self.blocks.allocate(layout, zeroed);
+        block.map(|block| slice(block, layout))
+    }
+
+    /// Takes a block back.
+    ///
+    /// # Safety
+    ///
+    /// The block was handed out for this layout by one of our clones, and nobody uses it any more.
+    unsafe fn take_back(&self, block: NonNull<u8>, layout: Layout) {
+        if layout.size() > 0 {
+            // SAFETY: the caller keeps the contract.
+            unsafe { self.blocks.deallocate(block) };
+        }
+    }
+}
+
+/// Implements the trait of one crate; the traits differ in nothing but their paths.
+macro_rules! implement {
+    ($($path:ident)::+) => {
+        // SAFETY: a block stays where it is and is nobody else's until it is freed or resized; a
+        // clone shares the file, which lives as long as any of them.
+        unsafe impl $($path)::+::Allocator for DiskAlloc {
+            #[inline]
+            fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
+                self.hand_out(layout, false).ok_or($($path)::+::AllocError)
+            }
+
+            #[inline]
+            fn allocate_zeroed(
+                &self,
+                layout: Layout,
+            ) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
+                self.hand_out(layout, true).ok_or($($path)::+::AllocError)
+            }
+
+            #[inline]
+            unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+                // SAFETY: the caller keeps the contract.
+                unsafe { self.take_back(block, layout) };
+            }
+
+            unsafe fn grow(
+                &self,
+                block: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
+                // SAFETY: the caller keeps the contract.
+                let grown = unsafe { self.resize(block, old, new, false) };
+                grown.ok_or($($path)::+::AllocError)
+            }
+
+            unsafe fn grow_zeroed(
+                &self,
+                block: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
+                // SAFETY: the caller keeps the contract.
+                let grown = unsafe { self.resize(block, old, new, true) };
+                grown.ok_or($($path)::+::AllocError)
+            }
+
+            unsafe fn shrink(
+                &self,
+                block: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
+                // SAFETY: the caller keeps the contract.
+                let shrunk = unsafe { self.resize(block, old, new, false) };
+                shrunk.ok_or($($path)::+::AllocError)
+            }
+        }
+    };
+}
+
+#[cfg(feature = "allocator-api2")]
+implement!(allocator_api2::alloc);
+
+#[cfg(feature = "nightly")]
+implement!(std::alloc);
+
+/// The block of a layout without bytes: an aligned address that nobody may touch.
+fn nothing(layout: Layout) -> NonNull<[u8]> {
+    let block = NonNull::new(std::ptr::without_provenance_mut(layout.align()));
+    NonNull::slice_from_raw_parts(block.unwrap_or(NonNull::dangling()), 0)
+}
+
+fn slice(block: NonNull<u8>, layout: Layout) -> NonNull<[u8]> {
+    NonNull::slice_from_raw_parts(block, layout.size())
+}
+
+impl fmt::Debug for DiskAlloc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskAlloc")
+            .field("dir", &self.dir().map(ScratchDir::path))
+            .field("disk_bytes", &self.disk_bytes())
+            .field("mapped_bytes", &self.mapped_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "nightly"))]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn collections_of_std_live_in_one_file() {
+        let alloc = DiskAlloc::new_in(&ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap());
+        let alloc = alloc.unwrap();
+        let mut numbers = Vec::new_in(alloc.clone());
+        let mut squares = BTreeMap::new_in(alloc.clone());
+        for n in 0..100_000_u64 {
+            numbers.push(n);
+            squares.insert(n, Box::new_in(n * n, alloc.clone()));
+        }
+        assert!(alloc.disk_bytes() > 800_000 + 100_000 * 32);
+        assert!((0..100_000).all(|n| *squares[&n] == n * n));
+        squares.retain(|n, _square| n % 2 == 0);
+        numbers.truncate(10);
+        numbers.shrink_to_fit();
+        assert!(squares.iter().all(|(n, square)| **square == n * n));
+        assert_eq!(numbers, (0..10).collect::<Vec<u64>>());
+        assert!(numbers.try_reserve(1 << 50).is_err());
+        let used = alloc.disk_bytes();
+        drop((numbers, squares));
+        assert!(alloc.disk_bytes() < used / 4);
+    }
+}

@@ -1,0 +1,159 @@
+//! Items without a copy: the arena's files as addresses.
+#![expect(
+    unsafe_code,
+    reason = "borrows bytes that are final; see docs/safety.md"
+)]
+
+use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use crate::containers::arena::shard::Shard;
+use crate::containers::arena::{Arena, FILES_MAX, Location, no_memory};
+use crate::error::{Error, ErrorKind, Result};
+use crate::mapping::advice::Advice;
+use crate::mapping::view::View;
+
+/// A view of an [`Arena`] that lends its items instead of copying them; made by [`Arena::map`].
+///
+/// The fastest way to read items that are in memory, and the slowest way to read many that are
+/// not: a page that is missing is fetched while the thread waits, and with [`Advice::Normal`] with
+/// all that the device reads ahead. It shows what is flushed later, too.
+///
+/// # Examples
+///
+/// ```
+/// let arena = outcore::Arena::new()?;
+/// let mut writer = arena.writer()?;
+/// let location = writer.push("borrowed")?;
+/// writer.flush()?;
+/// let map = arena.map()?;
+/// let item: &[u8] = map.get(location)?;
+/// assert_eq!(item, b"borrowed");
+/// # Ok::<(), outcore::Error>(())
+/// ```
+///
+/// # When the device fails
+///
+/// A page that the device cannot deliver is an error for [`Arena::get`], but kills the process with
+/// `SIGBUS` when it is touched here. That is true of every mapped file.
+pub struct ArenaMap {
+    arena: Arena,
+    views: [OnceLock<View>; FILES_MAX],
+    /// The advice for views; held while one is made.
+    advice: Mutex<Advice>,
+}
+
+impl Arena {
+    /// Makes a view that lends items instead of copying them.
+    ///
+    /// # Errors
+    ///
+    /// * [`OutOfMemory`](ErrorKind::OutOfMemory): no addresses are left for what is in the arena.
+    /// * [`Io`](ErrorKind::Io): the system refuses the mapping.
+    ///
+    /// # Cost
+    ///
+    /// One `mmap` and one `madvise` for each file. Reserves up to 1 TiB of addresses for each,
+    /// which take no memory.
+    pub fn map(&self) -> Result<ArenaMap> {
+        let map = ArenaMap {
+            arena: self.clone(),
+            views: [const { OnceLock::new() }; FILES_MAX],
+            advice: Mutex::new(Advice::Normal),
+        };
+        for (number, shard) in self.inner.shards().enumerate() {
+            map.view(number, shard)?;
+        }
+        Ok(map)
+    }
+}
+
+impl ArenaMap {
+    /// Returns an item where it is.
+    ///
+    /// # Errors
+    ///
+    /// * [`ForeignLocation`](ErrorKind::ForeignLocation), [`NotFlushed`](ErrorKind::NotFlushed),
+    ///   [`OutOfBounds`](ErrorKind::OutOfBounds): as from [`Arena::get_into`].
+    /// * [`OutOfMemory`](ErrorKind::OutOfMemory): the item was pushed after the map was made, past
+    ///   the addresses that could be reserved. Make a new map.
+    ///
+    /// # Cost
+    ///
+    /// No system call and no copy; a page fault for each page that is not mapped yet.
+    pub fn get(&self, location: Location) -> Result<&[u8]> {
+        let Some(shard) = self.arena.find(location)? else {
+            return Ok(&[]);
+        };
+        let view = self.view(location.file(), shard)?;
+        let len = usize::try_from(location.len()).map_err(|_long| no_memory())?;
+        // SAFETY: `find` saw that the bytes are flushed. Such bytes are in the file, and nobody
+        // writes them again or cuts them off as long as the arena lives, which `self` holds.
+        let bytes = unsafe { view.bytes(location.offset(), len) };
+        bytes.ok_or_else(View::too_small)
+    }
+
+    /// Tells the kernel in which order items will be read.
+    ///
+    /// [`Advice::Random`] is right for look-ups in an arena that is larger than memory: it keeps
+    /// the kernel from reading far more than the item.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](ErrorKind::Io): the system refuses the advice.
+    ///
+    /// # Cost
+    ///
+    /// One `madvise` for each file.
+    pub fn advise(&self, advice: Advice) -> Result<()> {
+        let mut current = self.advice.lock().unwrap_or_else(PoisonError::into_inner);
+        let shards = self.arena.inner.shards();
+        for (view, shard) in self.views.iter().zip(shards) {
+            if let Some(view) = view.get() {
+                view.advise(&shard.file, advice)?;
+            }
+        }
+        *current = advice;
+        Ok(())
+    }
+
+    /// Returns the arena that is shown.
+    pub fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// Returns the view of a file, made when it is first asked for.
+    fn view(&self, number: usize, shard: &Shard) -> Result<&View> {
+        let Some(place) = self.views.get(number) else {
+            return Err(Error::refused(
+                ErrorKind::OutOfBounds,
+                "map an item",
+                "no such file",
+            ));
+        };
+        if let Some(view) = place.get() {
+            return Ok(view);
+        }
+        let advice = self.advice.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(view) = place.get() {
+            return Ok(view);
+        }
+        let len_min = usize::try_from(shard.len_bytes()).map_err(|_long| no_memory())?;
+        let view = View::new(&shard.file, len_min)?;
+        if *advice != Advice::Normal {
+            // A hint that is refused costs speed, and must not cost the read.
+            let _hint = view.advise(&shard.file, *advice);
+        }
+        Ok(place.get_or_init(|| view))
+    }
+}
+
+impl fmt::Debug for ArenaMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mapped = self.views.iter().filter_map(OnceLock::get);
+        f.debug_struct("ArenaMap")
+            .field("arena", &self.arena)
+            .field("mapped_bytes", &mapped.map(View::len).sum::<usize>())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,350 @@
+//! The byte arena: write bytes, keep a small handle, read them back from disk.
+//!
+//! An arena is a few files. Writers own parts of them and fill those in order; `marks` says how
+//! far each part is filled, which is all that readers ask. The files are as many as writers work
+//! at a time, up to the number of cores, since writes to one file wait for each other in the
+//! kernel.
+
+#[cfg(test)]
+mod faults;
+mod location;
+mod many;
+mod map;
+mod marks;
+mod shard;
+mod stream;
+mod tag;
+mod text;
+mod writer;
+
+pub use self::location::Location;
+pub use self::map::ArenaMap;
+pub use self::stream::ArenaStream;
+pub use self::writer::{ArenaWriter, FinishError};
+
+use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::containers::arena::location::OFFSET_BITS;
+use crate::containers::arena::shard::{Extent, Shard};
+use crate::containers::arena::tag::Tag;
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::dir::ScratchDir;
+use crate::read::idle::Idle;
+use crate::sys;
+
+/// The most files that an arena has: what four bits of a location can tell apart.
+const FILES_MAX: usize = 16;
+
+/// Byte strings on disk, each read back by a [`Location`] of twelve bytes.
+///
+/// An arena is a handle: clones name the same arena, and it vanishes with the last of them and the
+/// last writer and map. It is never closed: push, read, and push again, from any number of
+/// threads. See [`writer`](Self::writer), [`get_into`](Self::get_into) and
+/// [`get_many`](Self::get_many).
+///
+/// # Examples
+///
+/// ```
+/// use outcore::Arena;
+///
+/// let arena = Arena::new()?;
+/// let mut writer = arena.writer()?;
+/// let hello = writer.push("hello")?;
+/// let world = writer.push(b" world")?;
+/// writer.finish()?;
+///
+/// let mut text = String::new();
+/// arena.get_str_into(hello, &mut text)?;
+/// arena.get_str_into(world, &mut text)?;
+/// assert_eq!(text, "hello world");
+/// # Ok::<(), outcore::Error>(())
+/// ```
+///
+/// # Memory and files
+///
+/// An arena takes 16 bytes of memory for each MiB on disk, and a writer a buffer of 256 KiB. It
+/// has one file for each writer that works at the same time, at most one for each core and at most
+/// 16. What it holds is packed without padding; it takes 256 KiB on disk at least.
+#[derive(Clone)]
+pub struct Arena {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    tag: Tag,
+    dir: ScratchDir,
+    /// The files, made one after the other when they are needed.
+    shards: [OnceLock<Arc<Shard>>; FILES_MAX],
+    /// Held while a writer chooses its file, or a file is made.
+    choosing: Mutex<()>,
+    /// Over how many files writers are spread.
+    spread: usize,
+    file_bytes_max: u64,
+    /// What batches of reads leave to each other.
+    idle: Idle,
+    /// The process that made the arena. A forked child makes no files for it: their locations would
+    /// mean others to the parent.
+    owner: u64,
+}
+
+impl Arena {
+    /// Makes an empty arena in the directory of [`ScratchDir::from_env`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ScratchDir::from_env`] and [`new_in`](Self::new_in).
+    pub fn new() -> Result<Self> {
+        Self::new_in(&ScratchDir::from_env()?)
+    }
+
+    /// Makes an empty arena in a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`](ErrorKind::OutOfMemory): 65,535 arenas are alive in this process.
+    ///
+    /// # Cost
+    ///
+    /// No system call: a file is made when the first writer is.
+    pub fn new_in(dir: &ScratchDir) -> Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::with_shape(dir, cores.min(FILES_MAX), 1 << OFFSET_BITS)
+    }
+
+    /// Makes an arena that spreads writers over `spread` files of at most `file_bytes_max` each.
+    fn with_shape(dir: &ScratchDir, spread: usize, file_bytes_max: u64) -> Result<Self> {
+        debug_assert!((1..=FILES_MAX).contains(&spread) && file_bytes_max >> OFFSET_BITS <= 1);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                tag: Tag::take()?,
+                dir: dir.clone(),
+                shards: [const { OnceLock::new() }; FILES_MAX],
+                choosing: Mutex::new(()),
+                spread,
+                file_bytes_max,
+                idle: Idle::default(),
+                owner: sys::process(),
+            }),
+        })
+    }
+
+    /// Makes a writer: one for each thread that pushes.
+    ///
+    /// # Errors
+    ///
+    /// * [`Io`](ErrorKind::Io): no file could be made, for instance since too many are open.
+    /// * [`Forked`](ErrorKind::Forked): the arena was made before a `fork`, in the parent.
+    ///
+    /// # Cost
+    ///
+    /// One `open` if a file has to be made. The buffer is allocated by the first push.
+    pub fn writer(&self) -> Result<ArenaWriter> {
+        self.inner.check_owner()?;
+        let (number, shard) = self.inner.choose_shard()?;
+        Ok(ArenaWriter::new(self.clone(), shard, number))
+    }
+
+    /// Returns an item.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`get_into`](Self::get_into).
+    ///
+    /// # Cost
+    ///
+    /// That of [`get_into`](Self::get_into), and one allocation of just the item's length.
+    pub fn get(&self, location: Location) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.get_into(location, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Appends an item to `target`, so that one buffer serves many reads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let arena = outcore::Arena::new()?;
+    /// let mut writer = arena.writer()?;
+    /// let numbers: Vec<_> = (0..100).map(|n: u32| writer.push(n.to_be_bytes())).collect();
+    /// writer.flush()?;
+    /// let mut buffer = Vec::new();
+    /// for (n, location) in (0..).zip(numbers) {
+    ///     buffer.clear();
+    ///     arena.get_into(location?, &mut buffer)?;
+    ///     assert_eq!(buffer, u32::to_be_bytes(n));
+    /// }
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `target` is unchanged after each of them, but for its capacity.
+    ///
+    /// * [`ForeignLocation`](ErrorKind::ForeignLocation): the location belongs to another arena.
+    ///   One of an arena that was dropped is told apart too, until 65,535 more have been made.
+    /// * [`NotFlushed`](ErrorKind::NotFlushed): the writer has not flushed the item yet, or was
+    ///   dropped and could not.
+    /// * [`OutOfBounds`](ErrorKind::OutOfBounds): the location lies past the end, so this arena
+    ///   did not hand it out.
+    /// * [`OutOfMemory`](ErrorKind::OutOfMemory): there is no memory for the item.
+    /// * [`Io`](ErrorKind::Io): the system failed to read.
+    ///
+    /// # Cost
+    ///
+    /// One `pread`; no lock, and no allocation where `target` has room. An empty item costs
+    /// neither.
+    pub fn get_into(&self, location: Location, target: &mut Vec<u8>) -> Result<()> {
+        let Some(shard) = self.find(location)? else {
+            return Ok(());
+        };
+        let len = usize::try_from(location.len()).map_err(|_long| no_memory())?;
+        shard.file.read_to_end_of(target, len, location.offset())
+    }
+
+    /// Returns how many bytes of items are flushed.
+    pub fn len_bytes(&self) -> u64 {
+        let flushed = |shard: &Arc<Shard>| shard.flushed_bytes.load(Relaxed);
+        self.inner.shards().map(flushed).sum()
+    }
+
+    /// Returns how many bytes the arena has claimed on disk.
+    ///
+    /// That is more than it holds: each file grows by a quarter of its length, at most by 256 MiB, or by
+    /// what a writer [reserves](ArenaWriter::reserve).
+    pub fn disk_bytes(&self) -> u64 {
+        let claimed = |shard: &Arc<Shard>| shard.file.claimed_bytes();
+        self.inner.shards().map(claimed).sum()
+    }
+
+    /// Returns the directory that the arena is in.
+    pub fn dir(&self) -> &ScratchDir {
+        &self.inner.dir
+    }
+
+    /// Returns the file that an item is in, or `None` for an item without bytes.
+    fn find(&self, location: Location) -> Result<Option<&Arc<Shard>>> {
+        if location == Location::default() {
+            return Ok(None);
+        }
+        if location.tag() != self.inner.tag.get() {
+            return Err(refuse(
+                ErrorKind::ForeignLocation,
+                "the location belongs to another arena",
+            ));
+        }
+        if location.is_empty() {
+            return Ok(None);
+        }
+        let end = location.offset().saturating_add(u64::from(location.len()));
+        let shard = self.inner.shards.get(location.file());
+        match shard.and_then(OnceLock::get) {
+            Some(shard) if shard.marks.covers(location.offset(), end) => Ok(Some(shard)),
+            Some(shard) if end <= shard.len_bytes() => Err(refuse(
+                ErrorKind::NotFlushed,
+                "its writer has not flushed it yet",
+            )),
+            _ => Err(refuse(
+                ErrorKind::OutOfBounds,
+                "the location lies past the end of the arena",
+            )),
+        }
+    }
+}
+
+#[cold]
+fn refuse(kind: ErrorKind, reason: &'static str) -> Error {
+    Error::refused(kind, "read an item", reason)
+}
+
+#[cold]
+fn no_memory() -> Error {
+    refuse(ErrorKind::OutOfMemory, "there is no memory for the item")
+}
+
+impl Inner {
+    fn check_owner(&self) -> Result<()> {
+        if sys::process() == self.owner {
+            return Ok(());
+        }
+        let reason = "it belongs to the process that this one was forked from";
+        let refused = Error::refused(ErrorKind::Forked, "write to an arena in", reason);
+        Err(refused.at(self.dir.path()))
+    }
+
+    fn shards(&self) -> impl Iterator<Item = &Arc<Shard>> {
+        self.shards.iter().map_while(OnceLock::get)
+    }
+
+    /// Chooses the file for a new writer, and counts the writer there: a file that no writer works
+    /// in, a new one, or the one with the fewest writers.
+    fn choose_shard(&self) -> Result<(usize, Arc<Shard>)> {
+        let _locked = self.choosing.lock().unwrap_or_else(PoisonError::into_inner);
+        let writers = |shard: &Arc<Shard>| shard.writers.load(Relaxed);
+        let quietest = self
+            .shards()
+            .take(self.spread)
+            .enumerate()
+            .min_by_key(|(_, shard)| writers(shard));
+        let count = self.shards().count();
+        let (number, shard) = match quietest {
+            Some((number, shard)) if writers(shard) == 0 || count >= self.spread => (number, shard),
+            _ => (count, self.make_shard(count)?),
+        };
+        shard.writers.fetch_add(1, Relaxed);
+        Ok((number, Arc::clone(shard)))
+    }
+
+    /// Makes file `number`, which comes after all that exist. Under the lock of `choosing`.
+    fn make_shard(&self, number: usize) -> Result<&Arc<Shard>> {
+        self.check_owner()?;
+        let Some(place) = self.shards.get(number) else {
+            let reason = "all of its files have the length that a location can address";
+            let refused = Error::refused(ErrorKind::FileTooLarge, "grow an arena in", reason);
+            return Err(refused.at(self.dir.path()));
+        };
+        let shard = Shard::create(&self.dir, self.file_bytes_max)?;
+        Ok(place.get_or_init(|| Arc::new(shard)))
+    }
+
+    /// Takes an extent with room for `need` bytes, in file `preferred` if that has room.
+    fn take_extent(&self, preferred: usize, need: u64) -> Result<(usize, Arc<Shard>, Extent)> {
+        let first = self.shards().enumerate().filter(|(at, _)| *at == preferred);
+        let others = self.shards().enumerate().filter(|(at, _)| *at != preferred);
+        let mut refused = None;
+        for (number, shard) in first.chain(others) {
+            let mut taken = None;
+            if refused.is_none() && shard.can_hold(need) {
+                match shard.take(need) {
+                    Ok(extent) => taken = Some(extent),
+                    Err(error) => refused = Some(error),
+                }
+            }
+            // Where the file cannot grow, what is claimed already may still do.
+            let taken = taken.or_else(|| shard.take_spare(need));
+            if let Some(extent) = taken {
+                return Ok((number, Arc::clone(shard), extent));
+            }
+        }
+        if let Some(refused) = refused {
+            return Err(refused);
+        }
+        let _locked = self.choosing.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = self.shards().count();
+        let shard = self.make_shard(number)?;
+        Ok((number, Arc::clone(shard), shard.take(need)?))
+    }
+}
+
+impl fmt::Debug for Arena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena")
+            .field("tag", &self.inner.tag.get())
+            .field("dir", &self.inner.dir.path())
+            .field("len_bytes", &self.len_bytes())
+            .field("disk_bytes", &self.disk_bytes())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,199 @@
+//! One file of an arena, and which part of it belongs to which writer.
+
+use std::sync::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::containers::arena::marks::{BLOCK, Marks};
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::dir::{GROW, ScratchDir};
+use crate::io::scratch::ScratchFile;
+
+/// The most that a file grows unasked. Bounds the space that is claimed and not yet used.
+const STEP_BYTES_MAX: u64 = 256 << 20;
+
+/// A file with the marks of its blocks. Grows at its end only.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) file: ScratchFile,
+    pub(crate) marks: Marks,
+    /// Writers that work in this file now.
+    pub(crate) writers: AtomicUsize,
+    /// The end of the last extent, for readers; changed under the lock of `ledger`.
+    len_bytes: AtomicU64,
+    /// Pushed bytes that are flushed.
+    pub(crate) flushed_bytes: AtomicU64,
+    /// The most that the file may have, in bytes.
+    len_max: u64,
+    ledger: Mutex<Ledger>,
+}
+
+/// What of a file belongs to nobody.
+#[derive(Debug, Default)]
+struct Ledger {
+    /// The file's length. Behind the last extent it is claimed in advance.
+    claimed: u64,
+    /// Parts before that end that writers have left.
+    spare: Vec<Extent>,
+}
+
+/// Part of a file that one writer fills from `pos` to `end`.
+///
+/// # Invariants
+///
+/// 1. No other extent has a byte of `pos..end`, and no location names one of them.
+/// 2. The mark of the block of `pos` stands at `pos`; those of later blocks stand at 0.
+/// 3. `end` is a multiple of [`BLOCK`], and the file is at least that long and claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) pos: u64,
+    pub(crate) end: u64,
+}
+
+impl Extent {
+    /// Of nothing: the extent of a writer that has not pushed yet.
+    pub(crate) const EMPTY: Self = Self { pos: 0, end: 0 };
+
+    pub(crate) fn room(self) -> u64 {
+        self.end.saturating_sub(self.pos)
+    }
+}
+
+impl Shard {
+    pub(crate) fn create(dir: &ScratchDir, len_max: u64) -> Result<Self> {
+        Ok(Self {
+            file: ScratchFile::create(dir)?,
+            marks: Marks::new(),
+            writers: AtomicUsize::new(0),
+            len_bytes: AtomicU64::new(0),
+            flushed_bytes: AtomicU64::new(0),
+            len_max,
+            ledger: Mutex::default(),
+        })
+    }
+
+    /// Returns where the last extent ends, in bytes.
+    pub(crate) fn len_bytes(&self) -> u64 {
+        self.len_bytes.load(Acquire)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lengthens `extent` where it is, so that it has room for `need` bytes; says whether it could.
+    /// It cannot where another extent follows.
+    pub(crate) fn lengthen(&self, extent: &mut Extent, need: u64) -> Result<bool> {
+        let mut ledger = self.lock();
+        let len = self.len_bytes();
+        if extent.end != len || extent.end == 0 {
+            return Ok(false);
+        }
+        extent.end = self.hand_out(&mut ledger, need.saturating_sub(extent.room()))?;
+        Ok(true)
+    }
+
+    /// Takes an extent with room for at least `need` bytes from what writers have left.
+    pub(crate) fn take_spare(&self, need: u64) -> Option<Extent> {
+        let spare = &mut self.lock().spare;
+        let found = spare.iter().position(|extent| extent.room() >= need)?;
+        Some(spare.swap_remove(found))
+    }
+
+    /// Returns whether a file of at most this length could have room for `need` bytes more.
+    pub(crate) fn can_hold(&self, need: u64) -> bool {
+        let end = need.checked_next_multiple_of(BLOCK);
+        let end = end.and_then(|need| need.checked_add(self.len_bytes()));
+        end.is_some_and(|end| end <= self.len_max)
+    }
+
+    /// Takes an extent with room for at least `need` bytes.
+    pub(crate) fn take(&self, need: u64) -> Result<Extent> {
+        if let Some(extent) = self.take_spare(need) {
+            return Ok(extent);
+        }
+        let mut ledger = self.lock();
+        Ok(Extent {
+            pos: self.len_bytes(),
+            end: self.hand_out(&mut ledger, need)?,
+        })
+    }
+
+    /// Hands out the blocks for `need` bytes behind the last extent, and returns where they end.
+    /// Claims space where none is left.
+    fn hand_out(&self, ledger: &mut Ledger, need: u64) -> Result<u64> {
+        let least = need.max(1).checked_next_multiple_of(BLOCK);
+        let end = least.and_then(|least| self.len_bytes().checked_add(least));
+        let Some(end) = end.filter(|end| *end <= self.len_max) else {
+            let reason = format!("{} bytes is the most that one file can have", self.len_max);
+            let refused = Error::refused(ErrorKind::FileTooLarge, GROW, reason);
+            return Err(refused.at(self.file.path()));
+        };
+        let claimed = ledger.claimed;
+        if claimed < end {
+            // A quarter more each time, so that what is claimed in vain stays below a fifth.
+            let step = (claimed / 4).min(STEP_BYTES_MAX) / BLOCK;
+            let ample = claimed.saturating_add(step.saturating_mul(BLOCK));
+            let ample = ample.min(self.len_max).max(end);
+            let mut grown = self.file.extend(claimed, ample).map(|()| ample);
+            if grown.is_err() && ample > end {
+                grown = self.file.extend(claimed, end).map(|()| end);
+            }
+            ledger.claimed = grown?;
+        }
+        // After the claim, which refuses what is far too much before memory is taken for it.
+        self.marks.reserve(end)?;
+        self.len_bytes.store(end, Release);
+        Ok(end)
+    }
+
+    /// Takes an extent back from a writer that needs it no more. All that it pushed is flushed.
+    pub(crate) fn give_back(&self, mut extent: Extent) {
+        if extent.room() == 0 {
+            return;
+        }
+        let mut ledger = self.lock();
+        if extent.end == self.len_bytes() {
+            // Whole blocks at the end go back to what is claimed in advance.
+            extent.end = extent.pos.next_multiple_of(BLOCK);
+            self.len_bytes.store(extent.end, Release);
+        }
+        if extent.room() > 0 {
+            ledger.spare.push(extent);
+        }
+    }
+
+    /// Gives what is claimed in advance back to the disk, if it is worth a system call.
+    pub(crate) fn trim(&self) {
+        let mut ledger = self.lock();
+        let (claimed, len) = (ledger.claimed, self.len_bytes());
+        // A refusal is harmless: the space stays claimed and is used later.
+        if claimed.saturating_sub(len) >= KEPT_BYTES_MAX && self.file.shrink(claimed, len).is_ok() {
+            ledger.claimed = len;
+        }
+    }
+
+    /// Takes an extent back in which `pushed` bytes were handed out as locations and never
+    /// flushed: they must not become other items, so the blocks that they touch are given up.
+    pub(crate) fn give_back_unflushed(&self, extent: Extent, pushed: u64) {
+        let handed_out = extent.pos.saturating_add(pushed);
+        self.give_back(Extent {
+            pos: handed_out.next_multiple_of(BLOCK).min(extent.end),
+            end: extent.end,
+        });
+    }
+
+    /// Notes that the first `len` bytes of the extent are flushed.
+    pub(crate) fn flushed(&self, extent: &mut Extent, len: u64) {
+        let end = extent.pos.saturating_add(len);
+        debug_assert!(end <= extent.end);
+        self.marks.advance(extent.pos, end);
+        self.flushed_bytes.fetch_add(len, Relaxed);
+        extent.pos = end;
+    }
+}
+
+/// Space that is worth a system call to give back when the last writer ends.
+const KEPT_BYTES_MAX: u64 = 1 << 20;

@@ -1,0 +1,191 @@
+//! Items in the order in which they are asked for, read ahead of whoever takes them.
+
+use std::fmt;
+use std::iter::{Fuse, FusedIterator};
+use std::sync::Arc;
+use std::task::Poll;
+
+use crate::containers::arena::shard::Shard;
+use crate::containers::arena::{Arena, Location};
+use crate::error::Result;
+use crate::io::file::OwnedFile;
+use crate::read::ReadOptions;
+use crate::read::ahead::Ahead;
+
+/// The items of an [`Arena`] at given locations, in their order; made by [`Arena::stream`].
+///
+/// While the caller works on one item, the next ones are on their way: up to 128 reads, and up to
+/// 2 MiB that wait to be taken. It holds the arena, and can go to another thread.
+///
+/// # Without blocking
+///
+/// [`next`](Iterator::next) waits for the device. [`try_next`](Self::try_next) does not, so any
+/// loop that has something else to do can drive the stream. In a program with an asynchronous
+/// runtime, the simplest way is a thread that may block and a channel of a few items, which is what
+/// slows the reads down when nobody takes them; with tokio:
+///
+/// ```
+/// # async fn work_on(_item: Vec<u8>) {}
+/// # let arena = outcore::Arena::new()?;
+/// # let mut writer = arena.writer()?;
+/// # let locations = [writer.push("item")?; 3];
+/// # writer.finish()?;
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// # runtime.block_on(async {
+/// let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
+/// tokio::task::spawn_blocking(move || {
+///     for item in arena.stream(locations) {
+///         if sender.blocking_send(item).is_err() {
+///             break; // nobody listens any more
+///         }
+///     }
+/// });
+/// while let Some(item) = receiver.recv().await {
+///     work_on(item?).await;
+/// }
+/// # Ok::<(), outcore::Error>(())
+/// # })?;
+/// # Ok::<(), outcore::Error>(())
+/// ```
+///
+/// `examples/async_reads.rs` is a whole program.
+///
+/// # Fork
+///
+/// In a forked child, what was on its way is an error of the kind
+/// [`Forked`](crate::ErrorKind::Forked); what is asked for later is read.
+pub struct ArenaStream<I> {
+    arena: Arena,
+    locations: Fuse<I>,
+    ahead: Ahead<File>,
+}
+
+/// A file of an arena.
+#[derive(Clone, Debug)]
+struct File(Arc<Shard>);
+
+impl AsRef<OwnedFile> for File {
+    fn as_ref(&self) -> &OwnedFile {
+        &self.0.file
+    }
+}
+
+impl Arena {
+    /// Returns an iterator over the items at `locations`, in their order, that reads ahead.
+    ///
+    /// For work in a given order that takes time itself: the device is kept busy meanwhile. Where
+    /// the order is free, [`get_many`](Self::get_many) reads less, since it sorts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let arena = outcore::Arena::new()?;
+    /// let mut writer = arena.writer()?;
+    /// let locations = ["a", "b", "c"].map(|text| writer.push(text));
+    /// let locations: Vec<_> = locations.into_iter().collect::<outcore::Result<_>>()?;
+    /// writer.flush()?;
+    /// let mut text = Vec::new();
+    /// for item in arena.stream(locations.into_iter().rev()) {
+    ///     text.extend(item?);
+    /// }
+    /// assert_eq!(text, b"cba");
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Each item is a result, with the errors of [`get`](Self::get); the stream goes on behind one.
+    /// Locations are looked up when they are read ahead, thousands before their turn where items
+    /// are small, so what is flushed only then is [`NotFlushed`](crate::ErrorKind::NotFlushed).
+    ///
+    /// # Cost
+    ///
+    /// An allocation for each item, and those of [`get_many`](Self::get_many); only neighbours that
+    /// are asked for one after the other are joined.
+    pub fn stream<I>(&self, locations: I) -> ArenaStream<I::IntoIter>
+    where
+        I: IntoIterator<Item = Location>,
+    {
+        self.stream_with(&ReadOptions::new(), locations)
+    }
+
+    /// Returns an iterator as [`stream`](Self::stream) does, which reads in the way that `options`
+    /// say.
+    pub fn stream_with<I>(&self, options: &ReadOptions, locations: I) -> ArenaStream<I::IntoIter>
+    where
+        I: IntoIterator<Item = Location>,
+    {
+        ArenaStream {
+            arena: self.clone(),
+            locations: locations.into_iter().fuse(),
+            ahead: Ahead::new(options),
+        }
+    }
+}
+
+impl<I: Iterator<Item = Location>> ArenaStream<I> {
+    /// Returns the next item if it is there, `Ready(None)` at the end, and `Pending` while the
+    /// device has it.
+    ///
+    /// Nobody is woken when it arrives: ask again later, or call [`next`](Iterator::next).
+    ///
+    /// It waits for the device all the same where an item of more than 64 KiB finds too few buffers
+    /// free, where a read has to be done over, where threads read and none could be started, and
+    /// where the kernel takes no more reads because the device has enough to do. So it suits a loop
+    /// that has other work, and not the worker of an asynchronous runtime, nor one that must not
+    /// be late.
+    pub fn try_next(&mut self) -> Poll<Option<Result<Vec<u8>>>> {
+        self.ask();
+        if self.ahead.is_empty() {
+            return Poll::Ready(None);
+        }
+        match self.ahead.pop(false) {
+            Some(item) => Poll::Ready(Some(item)),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Asks for as many items as are worth it.
+    fn ask(&mut self) {
+        while self.ahead.wants_more() {
+            let Some(location) = self.locations.next() else {
+                return;
+            };
+            match self.arena.find(location) {
+                Ok(Some(shard)) => {
+                    let len = usize::try_from(location.len()).unwrap_or(usize::MAX);
+                    let file = File(Arc::clone(shard));
+                    self.ahead.push(file, location.offset(), len);
+                }
+                Ok(None) => self.ahead.push_ready(0, Ok(Vec::new())),
+                Err(refused) => self.ahead.push_ready(0, Err(refused)),
+            }
+        }
+    }
+}
+
+impl<I: Iterator<Item = Location>> Iterator for ArenaStream<I> {
+    type Item = Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.ask();
+        self.ahead.pop(true)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let (least, most) = self.locations.size_hint();
+        let waiting = self.ahead.len();
+        let most = most.and_then(|most| most.checked_add(waiting));
+        (least.saturating_add(waiting), most)
+    }
+}
+
+impl<I: Iterator<Item = Location>> FusedIterator for ArenaStream<I> {}
+
+impl<I> fmt::Debug for ArenaStream<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ArenaStream")
+            .field("arena", &self.arena)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,54 @@
+//! Items that are text: appended to a `String`, checked or vouched for.
+#![expect(unsafe_code, reason = "appends bytes to a string; see docs/safety.md")]
+
+use crate::containers::arena::{Arena, Location};
+use crate::error::{Error, ErrorKind, Result};
+
+impl Arena {
+    /// Appends an item to `target` as text.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidUtf8`](ErrorKind::InvalidUtf8): the item is not UTF-8; otherwise those of
+    /// [`get_into`](Self::get_into). `target` is unchanged.
+    ///
+    /// # Cost
+    ///
+    /// That of [`get_into`](Self::get_into), and a look at each byte.
+    pub fn get_str_into(&self, location: Location, target: &mut String) -> Result<()> {
+        let before = target.len();
+        // SAFETY: what is appended is taken off again below unless it is UTF-8, and nothing
+        // between can panic.
+        let bytes = unsafe { target.as_mut_vec() };
+        self.get_into(location, bytes)?;
+        let valid = std::str::from_utf8(bytes.get(before..).unwrap_or_default());
+        let Err(invalid) = valid else { return Ok(()) };
+        bytes.truncate(before);
+        let at = invalid.valid_up_to();
+        let reason = format!("it is not UTF-8 from byte {at} on");
+        Err(Error::refused(
+            ErrorKind::InvalidUtf8,
+            "read an item as text",
+            reason,
+        ))
+    }
+
+    /// Appends an item to `target` as text, without looking at it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`get_into`](Self::get_into); `target` is unchanged.
+    ///
+    /// # Safety
+    ///
+    /// The item was pushed as UTF-8.
+    pub unsafe fn get_str_into_unchecked(
+        &self,
+        location: Location,
+        target: &mut String,
+    ) -> Result<()> {
+        // SAFETY: `get_into` appends the item, which is UTF-8 as the caller says, or nothing.
+        let bytes = unsafe { target.as_mut_vec() };
+        self.get_into(location, bytes)
+    }
+}

@@ -1,0 +1,254 @@
+//! The file behind all handles and ranges: its length, its addresses, its syncs.
+#![expect(unsafe_code, reason = "maps a file for writing; see docs/safety.md")]
+
+use std::ffi::OsString;
+use std::ops::Range;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::PoisonError;
+
+use crate::containers::range_file::allot::Allot;
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::file::OwnedFile;
+use crate::io::place::Place;
+use crate::io::stats;
+use crate::mapping::addresses::Addresses;
+use crate::mapping::growth::{ADDRESSABLE_BYTES, page_down, page_up};
+use crate::sync::Mutex;
+use crate::sys;
+use crate::sys::Access;
+
+/// A file, its addresses, and the books of who has which of its bytes.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) allot: Allot,
+    /// # Invariants
+    ///
+    /// 1. All of `space` shows `file` from its first byte, for reading and writing, as long as the
+    ///    body lives.
+    /// 2. The file has at least as many bytes as `allot` says, all of them claimed, and at most as
+    ///    many as the space. It is cut off only behind them.
+    /// 3. Others can reach the file by a name only if `is_named`, where a caller of an `unsafe`
+    ///    function vouches for them, or if `aside` is set or `is_named` was set by publishing, when
+    ///    no bytes are lent any more.
+    space: Addresses,
+    pub(super) file: OwnedFile,
+    pub(super) place: Place,
+    /// Whether the file has its name.
+    pub(super) is_named: bool,
+    /// The name that it has until then, while another file is replaced.
+    pub(super) aside: Option<OsString>,
+    /// Held while the file grows: whether it may be longer than `allot` says, since a growth that
+    /// failed could not be undone.
+    growing: Mutex<bool>,
+}
+
+impl Body {
+    /// Claims space for `len` bytes of a new file and maps it.
+    ///
+    /// Where that fails, its name, if it has one, is taken away again.
+    pub(super) fn of_new(place: Place, file: OwnedFile, len: u64, is_named: bool) -> Result<Self> {
+        let claimed = check_len(&file, len).and_then(|()| {
+            if len > 0 {
+                file.claim(0, len)?;
+            }
+            if is_named {
+                // So that what is flushed later can be found again.
+                file.sync_all()?;
+                file.sync_by(|| place.sync())?;
+            }
+            Ok(())
+        });
+        let ready = claimed.map_err(|refused| refused.about(CLAIM, place.path()));
+        let space = ready.and_then(|()| show(&place, &file, len));
+        if is_named && space.is_err() {
+            let _removed = place.remove(None);
+        }
+        Ok(Self::new(place, file, space?, (len, 0), is_named))
+    }
+
+    /// Claims what is missing of a file of `len` bytes and maps it.
+    ///
+    /// # Safety
+    ///
+    /// As long as the body lives, nobody else changes bytes that are lent out, or cuts the file off.
+    pub(super) unsafe fn of_existing(place: Place, file: OwnedFile, len: u64) -> Result<Self> {
+        let claimed = check_len(&file, len).and_then(|()| match len {
+            0 => Ok(()),
+            len => file.claim_holes(len),
+        });
+        claimed.map_err(|refused| refused.about(CLAIM, place.path()))?;
+        let space = show(&place, &file, len)?;
+        Ok(Self::new(place, file, space, (len, len), true))
+    }
+
+    fn new(
+        place: Place,
+        file: OwnedFile,
+        space: Addresses,
+        (len, content): (u64, u64),
+        is_named: bool,
+    ) -> Self {
+        stats::claimed(len);
+        Self {
+            allot: Allot::new(len, content),
+            space,
+            file,
+            place,
+            is_named,
+            aside: None,
+            growing: Mutex::default(),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// Returns the address of the first byte.
+    #[inline]
+    pub(super) fn base(&self) -> NonNull<u8> {
+        self.space.base()
+    }
+
+    /// Refuses to work in a forked child, where the bytes are not mapped.
+    pub(super) fn check_owner(&self, action: &'static str) -> Result<()> {
+        let checked = self.file.check_owner(action);
+        checked.map_err(|refused| refused.at(self.path()))
+    }
+
+    /// Makes the file `len` bytes long, if it is shorter.
+    pub(super) fn grow(&self, len: u64) -> Result<()> {
+        self.check_owner(GROW)?;
+        let growing = self.growing.lock();
+        let mut is_longer = growing.unwrap_or_else(PoisonError::into_inner);
+        let old = self.allot.len();
+        if len <= old {
+            return Ok(());
+        }
+        if self.allot.is_sealed() {
+            // Others can reach it by a name, and may have made it longer: it must not be cut off.
+            return Err(self.cannot_grow());
+        }
+        if len > self.space.len() as u64 {
+            let reason = "the addresses that were reserved for the file end before";
+            let refused = Error::refused(ErrorKind::CapacityOverflow, GROW, reason);
+            return Err(refused.at(self.path()));
+        }
+        let grown = check_len(&self.file, len).and_then(|()| {
+            let claimed = self.file.claim(old, len);
+            // ext4 leaves the file half grown when the disk is full (linux-facts G3).
+            claimed.inspect_err(|_refused| *is_longer = self.file.set_len(GROW, old).is_err())
+        });
+        grown.map_err(|refused| refused.about(CLAIM, self.path()))?;
+        if self.allot.grow(len) {
+            stats::claimed(len.saturating_sub(old));
+            return Ok(());
+        }
+        *is_longer = self.file.set_len(GROW, old).is_err();
+        Err(self.cannot_grow())
+    }
+
+    #[cold]
+    fn cannot_grow(&self) -> Error {
+        let reason = "it is published, or has grown too often";
+        Error::refused(ErrorKind::CapacityOverflow, GROW, reason).at(self.path())
+    }
+
+    /// Cuts off what a growth has left that failed and could not be undone.
+    pub(super) fn cut_off(&mut self, action: &'static str) -> Result<()> {
+        let len = self.allot.len();
+        let is_longer = self.growing.get_mut();
+        let is_longer = is_longer.unwrap_or_else(PoisonError::into_inner);
+        if *is_longer {
+            self.file.set_len(action, len)?;
+            *is_longer = false;
+        }
+        Ok(())
+    }
+
+    /// Takes the second name away, if there is one.
+    pub(super) fn remove_aside(&mut self) {
+        if let Some(aside) = self.aside.take() {
+            self.place.remove_aside(&aside);
+        }
+    }
+
+    /// Waits until all bytes are on the device.
+    pub(super) fn sync_all(&self) -> Result<()> {
+        let synced = self.check_owner(SYNC).and_then(|()| self.file.sync_all());
+        synced.map_err(|refused| refused.about(SYNC, self.path()))
+    }
+
+    /// Waits until the bytes of `range`, which is in the file and not empty, are on the device.
+    pub(super) fn sync_range(&self, range: &Range<u64>) -> Result<()> {
+        self.check_owner(SYNC)?;
+        let page = sys::page_size();
+        let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap_or(0));
+        let end = page_up(end, page).unwrap_or(end).min(self.space.len());
+        let pages = page_down(start, page).min(end)..end;
+        // SAFETY: all of the space shows the file (invariant 1).
+        let synced = (self.file).sync_by(|| unsafe { self.space.sync(pages.clone()) });
+        synced.map_err(|refused| refused.about(SYNC, self.path()))
+    }
+
+    /// Writes `bytes` at `offset`, where the file has as many.
+    ///
+    /// # Safety
+    ///
+    /// The bytes that are overwritten are lent to the caller alone.
+    pub(super) unsafe fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let written = self.file.write_all_at(bytes, offset);
+        written.map_err(|refused| refused.about("write to", self.path()))
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        stats::returned(self.allot.len());
+        if self.check_owner(SYNC).is_err() {
+            return;
+        }
+        self.remove_aside();
+        // A forked child may have the file open, and the lock with it.
+        let _unlocked = sys::retry(|| self.file.sys().unlock());
+    }
+}
+
+/// Maps a file of `len` bytes, and addresses behind them for more.
+fn show(place: &Place, file: &OwnedFile, len: u64) -> Result<Addresses> {
+    let refused = |answer| file.error("map", answer).about("map", place.path());
+    let need = usize::try_from(len).map_err(|_long| too_large(place.path()))?;
+    let space = Addresses::reserve(need.max(1), SHARES, sys::page_size()).map_err(refused)?;
+    // SAFETY: nobody knows the addresses yet. The file has no name, or the caller of an `unsafe`
+    // function vouches for everybody else.
+    sys::retry(|| unsafe { space.show_all(file.sys(), Access::ReadWrite) }).map_err(refused)?;
+    Ok(space)
+}
+
+/// Refuses a length that no process can address, or that this one may not give to a file.
+fn check_len(file: &OwnedFile, len: u64) -> Result<()> {
+    if len > ADDRESSABLE_BYTES as u64 {
+        return Err(too_large(Path::new("")));
+    }
+    file.check_len(len)
+}
+
+#[cold]
+fn too_large(path: &Path) -> Error {
+    let reason = "the length passes what can be addressed";
+    Error::refused(ErrorKind::CapacityOverflow, CLAIM, reason).at(path)
+}
+
+/// How many shares of the addresses a file takes: on the heap, where one is small, enough for what
+/// tests from outside let it grow.
+const SHARES: usize = if cfg!(all(any(miri, memory_backend), not(test))) {
+    64
+} else {
+    1
+};
+
+/// How operations are named in errors.
+const CLAIM: &str = "claim space for";
+const GROW: &str = "grow";
+const SYNC: &str = "sync";

@@ -1,0 +1,165 @@
+//! What takes the caller's word: files that others can name, and bytes that no range guards.
+#![expect(
+    unsafe_code,
+    reason = "declares unsafe functions and makes slices for their callers; see docs/safety.md"
+)]
+
+use std::ops::Range;
+use std::path::Path;
+use std::slice;
+
+use crate::containers::range_file::RangeFile;
+use crate::containers::range_file::body::Body;
+use crate::error::Result;
+use crate::io::place::Place;
+
+impl RangeFile {
+    /// Creates a file of `len` bytes that is seen at `path` while it is written, and that stays
+    /// there whatever happens. Nothing may be at `path`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outcore::range_file::ALIGNMENT;
+    /// use outcore::RangeFile;
+    ///
+    /// let path = std::env::temp_dir().join(format!("outcore-doc-{}", std::process::id()));
+    /// // SAFETY: nobody else knows the name.
+    /// let file = unsafe { RangeFile::create_in_place(&path, 4 * ALIGNMENT) }?;
+    /// file.claim(10..15)?.copy_from_slice(b"hello");
+    /// assert_eq!(std::fs::read(&path)?[10..15], *b"hello");
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create); where something is at `path`, or its directory cannot be
+    /// synced, [`Io`](crate::ErrorKind::Io). Nothing is left behind.
+    ///
+    /// # Safety
+    ///
+    /// That of [`open`](Self::open).
+    ///
+    /// # Cost
+    ///
+    /// Twelve system calls, two of which wait for the device, so that what is flushed later is found
+    /// again after a power cut.
+    pub unsafe fn create_in_place(path: impl AsRef<Path>, len: u64) -> Result<Self> {
+        let place = Place::new("create", path.as_ref())?;
+        let file = place.create_named()?;
+        Ok(Self::of(Body::of_new(place, file, len, true)?))
+    }
+
+    /// Opens the file at `path` for writing.
+    ///
+    /// What is in it belongs to nobody: none of it is [allocated](Self::allocate), so none is
+    /// overwritten by surprise. [`claim`](Self::claim) gives out what is named;
+    /// [`grow`](Self::grow) makes room that can be allocated. Holes are filled, so that no store can
+    /// meet a full disk.
+    ///
+    /// The file has an exclusive lock (`flock`) as long as it is open.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outcore::{ErrorKind, RangeFile};
+    ///
+    /// let path = std::env::temp_dir().join(format!("outcore-doc-open-{}", std::process::id()));
+    /// std::fs::write(&path, "hello world")?;
+    /// // SAFETY: nobody else knows the name.
+    /// let file = unsafe { RangeFile::open(&path) }?;
+    /// assert_eq!((file.len(), file.remaining()), (11, 0));
+    /// file.claim(0..5)?.copy_from_slice(b"HELLO");
+    /// // SAFETY: as above.
+    /// let again = unsafe { RangeFile::open(&path) };
+    /// assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyOpen);
+    /// assert_eq!(std::fs::read(&path)?, b"HELLO world");
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The bytes of the file are as before after each of them.
+    ///
+    /// * [`AlreadyOpen`](crate::ErrorKind::AlreadyOpen): it is open as a range file, here or in
+    ///   another process, or somebody else has locked it.
+    /// * [`StorageFull`](crate::ErrorKind::StorageFull): there is no space for its holes.
+    /// * [`FileTooLarge`](crate::ErrorKind::FileTooLarge): this process may not write files as long.
+    /// * [`Io`](crate::ErrorKind::Io): it is no regular file or cannot be opened for writing, or its
+    ///   file system cannot claim space.
+    ///
+    /// # Safety
+    ///
+    /// As long as a handle or a range of the file lives, nobody else, in this process or in another,
+    /// makes the file shorter, punches holes into it, or changes bytes of it that are in a range.
+    /// Others may read it, and see what is stored as it is stored.
+    ///
+    /// # Cost
+    ///
+    /// Nine system calls; more where holes have to be filled.
+    pub unsafe fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let place = Place::new("open", path.as_ref())?;
+        let (file, len) = place.open()?;
+        // SAFETY: what the caller owes.
+        Ok(Self::of(unsafe { Body::of_existing(place, file, len) }?))
+    }
+
+    /// Returns bytes of the file for writing, whoever has them.
+    ///
+    /// For programs that prove themselves that ranges do not overlap. It neither asks nor notes who
+    /// has which bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let path = std::env::temp_dir().join("outcore-doc-unchecked");
+    /// let file = outcore::RangeFile::create(path, 1024)?;
+    /// std::thread::scope(|scope| {
+    ///     // SAFETY: the halves do not overlap, and nobody has allocated any of them.
+    ///     scope.spawn(|| unsafe { file.slice_mut_unchecked(0..512) }.fill(1));
+    ///     // SAFETY: as above.
+    ///     scope.spawn(|| unsafe { file.slice_mut_unchecked(512..1024) }.fill(2));
+    /// });
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `range` is not in the file.
+    ///
+    /// # Safety
+    ///
+    /// As long as the slice lives, nobody else reads or writes these bytes, be it through a range,
+    /// another slice or [a pointer](Self::as_mut_ptr). No call of [`publish`](Self::publish) has
+    /// failed for this file.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the caller vouches for who else has it"
+    )]
+    #[track_caller]
+    pub unsafe fn slice_mut_unchecked(&self, range: Range<u64>) -> &mut [u8] {
+        let (len, Range { start, end }) = (self.len(), range);
+        assert!(
+            start <= end && end <= len,
+            "{start}..{end} is no range of {len} bytes"
+        );
+        // What is in the file can be addressed, so no conversion changes a number.
+        let offset = usize::try_from(start).unwrap_or(0);
+        let count = usize::try_from(end.saturating_sub(start)).unwrap_or(0);
+        let at = self.as_mut_ptr().wrapping_add(offset);
+        // SAFETY: the bytes are in the file, which is mapped from its first byte as long as the
+        // handle lives, and the caller vouches for everybody else.
+        unsafe { slice::from_raw_parts_mut(at, count) }
+    }
+
+    /// Returns the address of the first byte. The file is there in one piece.
+    ///
+    /// The pointer is good for [`len`](Self::len) bytes, as long as a handle or a range lives and
+    /// until the file is published. Whoever uses it owes what callers of
+    /// [`slice_mut_unchecked`](Self::slice_mut_unchecked) owe.
+    pub fn as_mut_ptr(&self) -> *mut u8 {
+        self.handle.body().base().as_ptr()
+    }
+}

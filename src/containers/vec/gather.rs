@@ -1,0 +1,197 @@
+//! Many elements at random places: told ahead, or copied together.
+#![expect(
+    unsafe_code,
+    reason = "lengthens a vector over elements that were read; see docs/safety.md"
+)]
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::ptr;
+
+use crate::containers::vec::DiskVec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::file::OwnedFile;
+use crate::read::ReadOptions;
+use crate::read::batch::{Piece, prefetch, read_batch};
+use crate::read::idle::Idle;
+
+impl<T> DiskVec<T> {
+    /// Has the kernel start to read elements, and does not wait for them: for access at random
+    /// that is known some time before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut numbers = outcore::DiskVec::new();
+    /// numbers.try_extend(0..1_000_000_u64)?;
+    /// let wanted = [999, 500_000, 3];
+    /// numbers.prefetch_many(&wanted)?;
+    /// // Other work, while the device reads.
+    /// assert_eq!(numbers[500_000], 500_000);
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// * [`Io`](ErrorKind::Io): the system refuses.
+    /// * [`Forked`](ErrorKind::Forked): the vector was made before a `fork`, in the parent.
+    /// * [`OutOfMemory`](ErrorKind::OutOfMemory): there is no memory to sort the indices.
+    ///
+    /// # Panics
+    ///
+    /// If an index is not below the length.
+    ///
+    /// # Cost
+    ///
+    /// One `fadvise` for elements that are close together. It starts the read, so when the device
+    /// has more to do than it can queue, it waits for it. 16 bytes for each index.
+    #[track_caller]
+    pub fn prefetch_many(&self, indices: &[usize]) -> Result<()> {
+        check(indices, self.len());
+        match self.region.filed()? {
+            Some((file, filed)) if !Self::ZERO_SIZED => {
+                let order = in_order(indices)?;
+                let pieces = order.iter();
+                prefetch(pieces.filter_map(|element| self.piece(element, file, &filed)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns where an element is that is wholly in the file.
+    fn piece<'f>(
+        &self,
+        &(index, place): &(usize, usize),
+        file: &'f OwnedFile,
+        filed: &Range<usize>,
+    ) -> Option<Piece<'f>> {
+        let bytes = self.place_in_region(index);
+        is_inside(&bytes, filed).then_some(Piece {
+            file,
+            offset: bytes.start as u64,
+            len: size_of::<T>(),
+            index: place,
+        })
+    }
+
+    /// Returns the bytes of the region that an element takes.
+    fn place_in_region(&self, index: usize) -> Range<usize> {
+        let element = self.skipped.saturating_add(index);
+        let start = element.saturating_mul(size_of::<T>());
+        start..start.saturating_add(size_of::<T>())
+    }
+}
+
+impl<T: Copy> DiskVec<T> {
+    /// Returns copies of the elements at `indices`, in their order.
+    ///
+    /// For elements that are mostly not in memory: many reads are on their way at a time, where
+    /// indexing waits for each. Elements that are in memory are faster indexed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut numbers = outcore::DiskVec::new();
+    /// numbers.try_extend(0..1_000_000_u64)?;
+    /// assert_eq!(numbers.gather(&[999_999, 5, 5, 0])?, [999_999, 5, 5, 0]);
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// * [`Io`](ErrorKind::Io): the system failed to read. Unlike by indexing, a device that fails
+    ///   is an error here and no signal.
+    /// * [`OutOfMemory`](ErrorKind::OutOfMemory): there is no memory for the copies.
+    /// * [`Forked`](ErrorKind::Forked): the vector was made before a `fork`, in the parent.
+    ///
+    /// # Panics
+    ///
+    /// If an index is not below the length.
+    ///
+    /// # Cost
+    ///
+    /// That of [`Arena::get_many`](crate::Arena::get_many) for as many items; the vector that is
+    /// returned, and 16 bytes for each index.
+    #[track_caller]
+    pub fn gather(&self, indices: &[usize]) -> Result<Vec<T>> {
+        check(indices, self.len());
+        let mut copies: Vec<T> = Vec::new();
+        let reserved = copies.try_reserve_exact(indices.len());
+        reserved.map_err(|_full| no_memory())?;
+        let filed = match self.region.filed()? {
+            Some((file, filed)) if !Self::ZERO_SIZED => Some((file, filed)),
+            _ => None,
+        };
+        let Some((file, filed)) = filed else {
+            copies.extend(indices.iter().filter_map(|index| self.get(*index)));
+            return Ok(copies);
+        };
+        let mut order = in_order(indices)?;
+        let places = copies.spare_capacity_mut();
+        let mut count = 0_usize;
+        order.retain(|&(index, place)| {
+            let is_filed = is_inside(&self.place_in_region(index), &filed);
+            // Those behind are in memory, and so is a part of the one at the border.
+            if !is_filed {
+                if let (Some(target), Some(element)) = (places.get_mut(place), self.get(index)) {
+                    target.write(*element);
+                    count = count.saturating_add(1);
+                }
+            }
+            is_filed
+        });
+        let piece = |number| self.piece(order.get(number)?, file, &filed);
+        let (options, idle) = (ReadOptions::new(), Idle::default());
+        read_batch(&options, &idle, &piece, &mut |place, bytes| {
+            if let Some(target) = places.get_mut(place) {
+                copy_element(bytes, target);
+                count = count.saturating_add(1);
+            }
+        })?;
+        debug_assert!(count == indices.len(), "each element is delivered once");
+        if count != indices.len() {
+            return Err(no_memory());
+        }
+        // SAFETY: there is room for as many elements, and each has been filled: by an element from
+        // memory, or by the bytes of one from the file, of which a batch that is `Ok` has delivered
+        // every piece once. Nobody can have changed them meanwhile, as `self` is borrowed.
+        unsafe { copies.set_len(indices.len()) };
+        Ok(copies)
+    }
+}
+
+fn is_inside(element: &Range<usize>, filed: &Range<usize>) -> bool {
+    filed.start <= element.start && element.end <= filed.end
+}
+
+/// Makes an element of its bytes.
+fn copy_element<T: Copy>(bytes: &[u8], target: &mut MaybeUninit<T>) {
+    assert!(bytes.len() == size_of::<T>(), "an element is read whole");
+    let target = target.as_mut_ptr().cast::<u8>();
+    // SAFETY: both sides have as many bytes as an element, and the target is the caller's alone.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+}
+
+/// Panics if an index is past the end.
+#[track_caller]
+fn check(indices: &[usize], len: usize) {
+    if let Some(index) = indices.iter().find(|index| **index >= len) {
+        panic!("index out of bounds: the len is {len} but the index is {index}");
+    }
+}
+
+/// Returns the indices in ascending order, each with its place.
+fn in_order(indices: &[usize]) -> Result<Vec<(usize, usize)>> {
+    let mut order = Vec::new();
+    let reserved = order.try_reserve_exact(indices.len());
+    reserved.map_err(|_full| no_memory())?;
+    order.extend(indices.iter().copied().zip(0..));
+    order.sort_unstable();
+    Ok(order)
+}
+
+#[cold]
+fn no_memory() -> Error {
+    let reason = "there is no memory for that many elements";
+    Error::refused(ErrorKind::OutOfMemory, "read elements", reason)
+}

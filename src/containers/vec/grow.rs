@@ -1,0 +1,230 @@
+//! The methods that add elements, all or none of them where that can be.
+#![expect(unsafe_code, reason = "moves and writes elements; see docs/safety.md")]
+
+use std::ptr;
+
+use crate::containers::vec::DiskVec;
+use crate::error::Result;
+use crate::mapping::region::Region;
+
+/// Shortens a vector to a length again unless it is told not to: what undoes an extension that
+/// failed or panicked halfway.
+struct Undo<'a, T> {
+    vec: &'a mut DiskVec<T>,
+    len: usize,
+}
+
+impl<T> Drop for Undo<'_, T> {
+    fn drop(&mut self) {
+        self.vec.truncate(self.len);
+    }
+}
+
+impl<T> DiskVec<T> {
+    /// Appends clones of all elements of a slice.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`push`](DiskVec::push). The vector is unchanged: nothing of the slice is appended.
+    /// That also holds when a `clone` panics.
+    pub fn extend_from_slice(&mut self, slice: &[T]) -> Result<()>
+    where
+        T: Clone,
+    {
+        self.reserve(slice.len())?;
+        self.extend_or_undo(slice.iter().cloned())
+    }
+
+    /// Appends the elements of an iterator.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut squares = outcore::DiskVec::new();
+    /// squares.try_extend((0..10_u64).map(|n| n * n))?;
+    /// assert_eq!(squares[9], 81);
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`push`](DiskVec::push). What was appended before stays; the element that found no
+    /// space is dropped, and the iterator is not asked for more.
+    pub fn try_extend(&mut self, elements: impl IntoIterator<Item = T>) -> Result<()> {
+        let mut elements = elements.into_iter();
+        loop {
+            // As many as are accessible, without a check each; then one that makes room.
+            while self.len < self.limit {
+                let Some(element) = elements.next() else {
+                    return Ok(());
+                };
+                // SAFETY: `len < limit`.
+                unsafe { self.push_unchecked(element) };
+            }
+            match elements.next() {
+                Some(element) => self.push(element)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Appends elements, or takes all of them off again.
+    fn extend_or_undo(&mut self, elements: impl Iterator<Item = T>) -> Result<()> {
+        let len = self.len;
+        let undo = Undo { vec: self, len };
+        undo.vec.try_extend(elements)?;
+        let _extended = std::mem::ManuallyDrop::new(undo);
+        Ok(())
+    }
+
+    /// Changes the length to `len`: clones of `value` are appended, or elements at the end dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reserve`](DiskVec::reserve); the vector is unchanged.
+    pub fn resize(&mut self, len: usize, value: T) -> Result<()>
+    where
+        T: Clone,
+    {
+        let Some(missing) = len.checked_sub(self.len).filter(|missing| *missing > 0) else {
+            self.truncate(len);
+            return Ok(());
+        };
+        self.reserve(missing)?;
+        self.extend_or_undo(std::iter::repeat_n(value, missing))
+    }
+
+    /// Changes the length to `len`: results of `make` are appended, or elements at the end dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reserve`](DiskVec::reserve); the vector is unchanged.
+    pub fn resize_with(&mut self, len: usize, make: impl FnMut() -> T) -> Result<()> {
+        let Some(missing) = len.checked_sub(self.len).filter(|missing| *missing > 0) else {
+            self.truncate(len);
+            return Ok(());
+        };
+        self.reserve(missing)?;
+        self.extend_or_undo(std::iter::repeat_with(make).take(missing))
+    }
+
+    /// Inserts an element at `index`, moving all elements behind it by one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`push`](DiskVec::push); the vector is unchanged and `value` dropped.
+    ///
+    /// # Panics
+    ///
+    /// If `index > len`.
+    ///
+    /// # Cost
+    ///
+    /// Linear in the elements behind `index`, which are read and written.
+    #[track_caller]
+    #[expect(
+        clippy::panic_in_result_fn,
+        reason = "an index past the end is a mistake of the program, as in std"
+    )]
+    pub fn insert(&mut self, index: usize, value: T) -> Result<()> {
+        let len = self.len;
+        assert!(
+            index <= len,
+            "insertion index {index} is past the length {len}"
+        );
+        if len == self.limit {
+            self.make_accessible(1)?;
+        }
+        let at = self.as_mut_ptr().wrapping_add(index);
+        // SAFETY: the elements behind `index` and the free one behind them are accessible, since
+        // `index <= len < limit`.
+        unsafe { ptr::copy(at, at.wrapping_add(1), len.wrapping_sub(index)) };
+        // SAFETY: the value that was here has been moved.
+        unsafe { at.write(value) };
+        self.len = len.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Moves all elements of another vector to the end of this one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reserve`](DiskVec::reserve); both vectors are unchanged.
+    pub fn append(&mut self, other: &mut Self) -> Result<()> {
+        let count = other.len;
+        self.reserve(count)?;
+        let start = self.len;
+        if start.wrapping_add(count) > self.limit {
+            self.make_accessible(count)?;
+        }
+        let end = self.as_mut_ptr().wrapping_add(start);
+        // SAFETY: `count` elements behind the last one are accessible, the two vectors lie apart,
+        // and `other` disowns its elements in the next line.
+        unsafe { ptr::copy_nonoverlapping(other.as_ptr(), end, count) };
+        other.len = 0;
+        self.len = start.wrapping_add(count);
+        Ok(())
+    }
+
+    /// Makes a vector of clones of the elements, in the same directory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reserve`](DiskVec::reserve).
+    ///
+    /// # Cost
+    ///
+    /// Linear: every element is cloned.
+    pub fn try_clone(&self) -> Result<Self>
+    where
+        T: Clone,
+    {
+        let mut clone = self.empty_beside();
+        clone.reserve_exact(self.len)?;
+        clone.try_extend(self.iter().cloned())?;
+        Ok(clone)
+    }
+
+    /// Makes a vector of copies of the elements, in the same directory: as
+    /// [`try_clone`](DiskVec::try_clone), for elements that are plain data.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let original = outcore::DiskVec::try_from(vec![1_u64; 100_000])?;
+    /// let mut copy = original.try_copy()?;
+    /// copy[0] = 2;
+    /// assert_eq!((original[0], copy[0], copy[99_999]), (1, 2, 1));
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reserve`](DiskVec::reserve).
+    ///
+    /// # Cost
+    ///
+    /// One `copy_file_range` for each 64 MiB in the file: the kernel copies, or on file systems
+    /// such as XFS and btrfs shares the blocks until one of the two vectors changes. Only the
+    /// window at the end is copied in this process.
+    pub fn try_copy(&self) -> Result<Self>
+    where
+        T: Copy,
+    {
+        let mut copy = self.empty_beside();
+        if !Self::ZERO_SIZED && self.len > 0 {
+            copy.region = self.region.try_copy(self.bytes_for(0)?)?;
+            copy.skipped = self.skipped;
+            copy.refresh();
+            let unused = copy.skipped.wrapping_mul(size_of::<T>());
+            copy.region.discard_front(unused);
+        }
+        copy.len = self.len;
+        Ok(copy)
+    }
+
+    /// Makes an empty vector in the same directory.
+    fn empty_beside(&self) -> Self {
+        Self::with_region(Region::new(self.region.dir().cloned(), align_of::<T>()))
+    }
+}

@@ -1,0 +1,390 @@
+//! The disk vector: a `Vec<T>` whose elements live in a file.
+//!
+//! A thin shell of `T`s over [`Region`], which knows bytes only. `mod.rs` has the vector itself
+//! and what one element at a time needs; `grow` has the methods that add many elements, `remove`
+//! those that take elements out, `gather` those for many at random places, `residency` those that
+//! say what is in memory, `iter` and `traits` what std's traits ask for.
+#![expect(unsafe_code, reason = "reads and writes elements; see docs/safety.md")]
+
+#[cfg(test)]
+mod faults;
+mod gather;
+mod grow;
+mod iter;
+mod remove;
+mod residency;
+#[cfg(feature = "serde")]
+mod serde;
+mod traits;
+
+pub use self::iter::IntoIter;
+pub use self::remove::Drain;
+pub use self::residency::Scan;
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::ptr::{self, NonNull};
+use std::slice;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::dir::ScratchDir;
+use crate::mapping::region::Region;
+
+/// A `Vec<T>` whose elements live on disk.
+///
+/// It is a slice like `Vec`: index, iterate, sort, search, lend it. What may need space returns a
+/// [`Result`], and a full disk is an error and never a signal. Appending takes memory for a window
+/// of at most 1 MiB however long the vector is, and elements keep their address while the vector
+/// grows, until the addresses reserved for it are used up: 1 TiB as a rule, less with hundreds of
+/// vectors or under `RLIMIT_AS`.
+///
+/// # Examples
+///
+/// ```
+/// use outcore::DiskVec;
+///
+/// let mut numbers = DiskVec::new();
+/// numbers.try_extend((0..1_000_000_u64).rev())?;
+/// numbers.sort_unstable();
+/// assert_eq!(numbers.binary_search(&421), Ok(421));
+/// assert_eq!(numbers.iter().sum::<u64>(), 499_999_500_000);
+/// # Ok::<(), outcore::Error>(())
+/// ```
+///
+/// # Memory layout
+///
+/// Up to 64 KiB stay in memory. Longer vectors have one unnamed file, and three mappings: the part
+/// that is in the file, the window behind it, and the addresses reserved behind that. Elements are
+/// stored as in memory, so what they own on the heap stays on the heap: a `DiskVec<String>` keeps
+/// only the headers of its strings on disk.
+///
+/// # When the device fails
+///
+/// The elements are mapped. A page that the device cannot deliver kills the process with `SIGBUS`
+/// when it is touched, as with every mapped file.
+pub struct DiskVec<T> {
+    /// The first element.
+    ///
+    /// # Invariants
+    ///
+    /// 1. `ptr` is `region.base()` plus `skipped` elements, or dangling and aligned while the
+    ///    region has no base or elements have no size.
+    /// 2. The first `len` elements from `ptr` are initialized and accessible, and `limit >= len`
+    ///    of them are accessible; for elements without size, `limit` is `usize::MAX`.
+    /// 3. No other value reads or writes the region's bytes.
+    ptr: NonNull<T>,
+    len: usize,
+    limit: usize,
+    /// Elements removed at the front whose addresses are not used again.
+    skipped: usize,
+    region: Region,
+    owned: PhantomData<T>,
+}
+
+// SAFETY: the vector owns its elements and its region alone (invariant 3), as `Vec` does.
+unsafe impl<T: Send> Send for DiskVec<T> {}
+// SAFETY: `&DiskVec` lends elements for reading only, as `Vec` does; what it does to residency
+// changes no byte.
+unsafe impl<T: Sync> Sync for DiskVec<T> {}
+
+impl<T> DiskVec<T> {
+    const ZERO_SIZED: bool = size_of::<T>() == 0;
+
+    /// Makes an empty vector. Its file will be in the directory of [`ScratchDir::from_env`], which
+    /// is asked when the file is needed.
+    ///
+    /// # Cost
+    ///
+    /// None: no file, no memory and no addresses before the first element.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::with_region(Region::new(None, align_of::<T>()))
+    }
+
+    /// Makes an empty vector whose file will be in `dir`.
+    #[must_use]
+    pub fn new_in(dir: &ScratchDir) -> Self {
+        Self::with_region(Region::new(Some(dir.clone()), align_of::<T>()))
+    }
+
+    const fn with_region(region: Region) -> Self {
+        Self {
+            ptr: NonNull::dangling(),
+            len: 0,
+            limit: if Self::ZERO_SIZED { usize::MAX } else { 0 },
+            skipped: 0,
+            region,
+            owned: PhantomData,
+        }
+    }
+
+    /// Makes an empty vector that has space for `capacity` elements.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reserve`](Self::reserve).
+    pub fn with_capacity(capacity: usize) -> Result<Self> {
+        let mut vec = Self::new();
+        vec.reserve_exact(capacity)?;
+        Ok(vec)
+    }
+
+    /// Makes an empty vector in `dir` that has space for `capacity` elements.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reserve`](Self::reserve).
+    pub fn with_capacity_in(capacity: usize, dir: &ScratchDir) -> Result<Self> {
+        let mut vec = Self::new_in(dir);
+        vec.reserve_exact(capacity)?;
+        Ok(vec)
+    }
+
+    /// Appends an element.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut numbers = outcore::DiskVec::new();
+    /// numbers.push(1)?;
+    /// numbers.push(2)?;
+    /// assert_eq!(numbers, [1, 2]);
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The vector is unchanged after each of them, and `value` is dropped; where it must not be
+    /// lost, call [`reserve`](Self::reserve) and [`push_within_capacity`](Self::push_within_capacity).
+    ///
+    /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge): the
+    ///   file cannot grow. Free space and push again.
+    /// * [`OutOfMemory`](ErrorKind::OutOfMemory): there is no memory for the window, or no
+    ///   addresses for the vector.
+    /// * [`Forked`](ErrorKind::Forked): the vector was made before a `fork`, in the parent.
+    /// * [`Io`](ErrorKind::Io): the file could not be made or written.
+    ///
+    /// # Cost
+    ///
+    /// That of `Vec::push`, and one `pwrite`, `mremap` and `mmap` for each window: an eighth of the
+    /// vector, from 64 KiB to 1 MiB. No element is copied to grow.
+    #[inline]
+    pub fn push(&mut self, value: T) -> Result<()> {
+        if self.len == self.limit {
+            self.make_accessible(1)?;
+        }
+        // SAFETY: `len < limit`, so there is an accessible element behind the last one.
+        unsafe { self.push_unchecked(value) };
+        Ok(())
+    }
+
+    /// Appends an element if that needs no further space, and gives it back otherwise.
+    ///
+    /// # Errors
+    ///
+    /// The element, if `len == capacity` or the window could not be written to the file.
+    #[inline]
+    pub fn push_within_capacity(&mut self, value: T) -> Result<(), T> {
+        if self.len == self.limit
+            && (self.len >= self.capacity() || self.make_accessible(1).is_err())
+        {
+            return Err(value);
+        }
+        // SAFETY: `len < limit`, so there is an accessible element behind the last one.
+        unsafe { self.push_unchecked(value) };
+        Ok(())
+    }
+
+    /// Writes an element behind the last one.
+    ///
+    /// # Safety
+    ///
+    /// `len < limit`.
+    #[inline]
+    unsafe fn push_unchecked(&mut self, value: T) {
+        debug_assert!(self.len < self.limit);
+        // SAFETY: the element is accessible (invariant 2), as the caller vouches.
+        let end = unsafe { self.ptr.add(self.len) };
+        // SAFETY: as above; it holds no value that would have to be dropped.
+        unsafe { end.write(value) };
+        self.len = self.len.wrapping_add(1);
+    }
+
+    /// Removes the last element and returns it, or `None` if there is none.
+    #[inline]
+    pub fn pop(&mut self) -> Option<T> {
+        self.len = self.len.checked_sub(1)?;
+        let last = self.ptr.as_ptr().wrapping_add(self.len);
+        // SAFETY: the element was initialized (invariant 2), and the shorter length disowns it.
+        Some(unsafe { last.read() })
+    }
+
+    /// Returns how many elements can be appended without claiming more space, plus those there are.
+    pub fn capacity(&self) -> usize {
+        let elements = self.region.capacity().checked_div(size_of::<T>());
+        elements.map_or(usize::MAX, |count| count.saturating_sub(self.skipped))
+    }
+
+    /// Claims space for at least `additional` more elements, with some to spare.
+    ///
+    /// # Errors
+    ///
+    /// The vector is unchanged after each of them.
+    ///
+    /// * [`CapacityOverflow`](ErrorKind::CapacityOverflow): the size passes what can be addressed.
+    /// * Those of [`push`](Self::push).
+    ///
+    /// # Cost
+    ///
+    /// One `fallocate`. The elements move, without being copied, only if the addresses reserved so
+    /// far do not suffice.
+    pub fn reserve(&mut self, additional: usize) -> Result<()> {
+        let need = self.bytes_for(additional)?;
+        self.grow_with(|region| region.reserve(need, false))
+    }
+
+    /// Claims space for just `additional` more elements, up to whole pages.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reserve`](Self::reserve).
+    pub fn reserve_exact(&mut self, additional: usize) -> Result<()> {
+        let need = self.bytes_for(additional)?;
+        self.grow_with(|region| region.reserve(need, true))
+    }
+
+    /// Gives space that is not used back to the disk, up to whole pages. A vector of at most
+    /// 64 KiB goes back into memory and lets go of its file.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](ErrorKind::Io), [`OutOfMemory`](ErrorKind::OutOfMemory) or
+    /// [`Forked`](ErrorKind::Forked): the elements are unchanged, part of the space may have been
+    /// given back.
+    pub fn shrink_to_fit(&mut self) -> Result<()> {
+        if self.len == 0 && !Self::ZERO_SIZED {
+            self.start_anew();
+            return Ok(());
+        }
+        let used = self.bytes_for(0)?;
+        self.grow_with(|region| region.shrink(used))
+    }
+
+    /// Returns how many bytes the vector has claimed on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        self.region.claimed_bytes()
+    }
+
+    /// Returns the bytes from the region's base to the end of `additional` more elements.
+    fn bytes_for(&self, additional: usize) -> Result<usize> {
+        let elements = self.len.checked_add(additional);
+        let elements = elements.and_then(|count| count.checked_add(self.skipped));
+        elements
+            .and_then(|count| count.checked_mul(size_of::<T>()))
+            .filter(|bytes| isize::try_from(*bytes).is_ok())
+            .ok_or_else(|| {
+                let reason = "the size passes what can be addressed";
+                Error::refused(ErrorKind::CapacityOverflow, "grow a vector", reason)
+            })
+    }
+
+    /// Sees to it that `additional` elements behind the last one are accessible.
+    #[cold]
+    #[inline(never)]
+    fn make_accessible(&mut self, additional: usize) -> Result<()> {
+        let need = self.bytes_for(additional)?;
+        self.grow_with(|region| region.advance(need))
+    }
+
+    /// Changes the region and takes notice of what became of it, also when it failed.
+    fn grow_with(&mut self, change: impl FnOnce(&mut Region) -> Result<()>) -> Result<()> {
+        if Self::ZERO_SIZED {
+            return Ok(());
+        }
+        let changed = change(&mut self.region);
+        self.refresh();
+        changed
+    }
+
+    /// Lets go of everything that an empty vector has.
+    fn start_anew(&mut self) {
+        debug_assert!(self.len == 0);
+        self.region = self.region.empty_like();
+        self.skipped = 0;
+        self.refresh();
+    }
+
+    /// Makes `ptr` and `limit` follow the region.
+    fn refresh(&mut self) {
+        let Some(base) = self.region.base() else {
+            (self.ptr, self.limit) = (NonNull::dangling(), 0);
+            return;
+        };
+        let accessible = self.region.accessible().checked_div(size_of::<T>());
+        self.limit = accessible.unwrap_or(0).saturating_sub(self.skipped);
+        debug_assert!(self.limit >= self.len);
+        // SAFETY: the elements that were skipped lie in the region, and the region starts at a
+        // multiple of the element's alignment.
+        self.ptr = unsafe { base.cast::<T>().add(self.skipped) };
+    }
+
+    /// Returns a pointer to the first element, dangling while there is none.
+    ///
+    /// It stays valid while the vector grows, until the addresses reserved for it are used up.
+    pub fn as_ptr(&self) -> *const T {
+        self.ptr.as_ptr()
+    }
+
+    /// Returns a pointer to the first element for writing, dangling while there is none.
+    pub fn as_mut_ptr(&mut self) -> *mut T {
+        self.ptr.as_ptr()
+    }
+
+    /// Returns the elements as a slice.
+    #[inline]
+    pub fn as_slice(&self) -> &[T] {
+        // SAFETY: the first `len` elements are initialized and accessible (invariant 2), and only
+        // `&mut self` changes them (invariant 3).
+        unsafe { slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
+    }
+
+    /// Returns the elements as a slice for writing.
+    #[inline]
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
+        // SAFETY: as in `as_slice`, with `&mut self` excluding every other access.
+        unsafe { slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+impl<T> Drop for DiskVec<T> {
+    fn drop(&mut self) {
+        if std::mem::needs_drop::<T>() {
+            let elements = ptr::from_mut(self.as_mut_slice());
+            self.len = 0;
+            // SAFETY: the elements are initialized and nothing can reach them any more.
+            unsafe { ptr::drop_in_place(elements) };
+        }
+    }
+}
+
+impl<T> Default for DiskVec<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Deref for DiskVec<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        self.as_slice()
+    }
+}
+
+impl<T> DerefMut for DiskVec<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        self.as_mut_slice()
+    }
+}

@@ -1,0 +1,184 @@
+//! What of a vector is in memory, and what the kernel is told about it.
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::ops::{Range, RangeBounds};
+
+use crate::containers::vec::DiskVec;
+use crate::containers::vec::remove::checked_range;
+use crate::error::Result;
+use crate::mapping::advice::Advice;
+
+/// Bytes of one chunk of a scan.
+const CHUNK_BYTES: usize = 2 << 20;
+
+impl<T> DiskVec<T> {
+    /// Tells the kernel in which order elements will be accessed, now and as the vector grows.
+    ///
+    /// With [`Advice::Random`], a page that is not in memory is read alone, and one stored element
+    /// dirties one page. Elements that are in memory now are written back and dropped first:
+    /// pages that were written in bulk stay glued together otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): the system refuses, or fails to write back, as for
+    /// [`evict`](Self::evict).
+    ///
+    /// # Cost
+    ///
+    /// One `madvise` and one `fadvise`; for [`Advice::Random`] also that of
+    /// [`evict(..)`](Self::evict), and from then on one `pwrite` for each page that is appended,
+    /// where there was one for each MiB.
+    pub fn advise(&mut self, advice: Advice) -> Result<()> {
+        self.region.advise(advice)
+    }
+
+    /// Returns the advice given last.
+    pub fn advice(&self) -> Advice {
+        self.region.advice()
+    }
+
+    /// Starts to read elements from disk, and does not wait for them.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): the system refuses.
+    ///
+    /// # Panics
+    ///
+    /// If the range starts after its end, or ends after the length.
+    #[track_caller]
+    pub fn prefetch(&self, range: impl RangeBounds<usize>) -> Result<()> {
+        self.region.prefetch(self.bytes_of(range))
+    }
+
+    /// Writes elements back to disk and takes them out of memory, as far as they are in the file;
+    /// the window at the end, of at most 1 MiB, stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): the system fails to write back. The elements stay in memory,
+    /// and as the kernel tells of lost pages only once, every later call fails too: nothing is
+    /// dropped any more that may be the only copy.
+    ///
+    /// # Panics
+    ///
+    /// If the range starts after its end, or ends after the length.
+    ///
+    /// # Cost
+    ///
+    /// One `fdatasync` of the whole file, one `madvise` and one `fadvise`.
+    #[track_caller]
+    pub fn evict(&self, range: impl RangeBounds<usize>) -> Result<()> {
+        self.region.evict(self.bytes_of(range))
+    }
+
+    /// Returns how many bytes of the elements are in memory and mapped by this process.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io): `/proc/self/pagemap` cannot be read.
+    ///
+    /// # Cost
+    ///
+    /// Reads eight bytes for each page of the vector.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        self.region.resident_bytes()
+    }
+
+    /// Returns an iterator over all elements in chunks of about 2 MiB, which has the kernel read
+    /// ahead and lets go of what was read: a scan of any length keeps a few MiB mapped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut numbers = outcore::DiskVec::new();
+    /// numbers.try_extend(0..1_000_000_u64)?;
+    /// let sum: u64 = numbers.scan().map(|chunk| chunk.iter().sum::<u64>()).sum();
+    /// assert_eq!(sum, 499_999_500_000);
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Cost
+    ///
+    /// One `madvise` for each chunk, and two for the whole. The kernel reads ahead as much as the
+    /// device's `read_ahead_kb` says.
+    pub fn scan(&self) -> Scan<'_, T> {
+        self.region.expect_scan(true);
+        Scan {
+            vec: self,
+            chunk_len: CHUNK_BYTES
+                .checked_div(size_of::<T>())
+                .unwrap_or(usize::MAX)
+                .max(1),
+            next: 0,
+        }
+    }
+
+    /// Returns the bytes of the region that a range of elements takes.
+    #[track_caller]
+    fn bytes_of(&self, range: impl RangeBounds<usize>) -> Range<usize> {
+        let range = checked_range(range, self.len);
+        let byte = |index: usize| {
+            let element = self.skipped.saturating_add(index);
+            element.saturating_mul(size_of::<T>())
+        };
+        byte(range.start)..byte(range.end)
+    }
+}
+
+/// The chunks of a vector in order; made by [`DiskVec::scan`].
+///
+/// A chunk can be kept for as long as the vector is borrowed: letting go of it means that its
+/// pages may have to be read again.
+pub struct Scan<'a, T> {
+    vec: &'a DiskVec<T>,
+    chunk_len: usize,
+    next: usize,
+}
+
+impl<'a, T> Iterator for Scan<'a, T> {
+    type Item = &'a [T];
+
+    fn next(&mut self) -> Option<&'a [T]> {
+        let len = self.vec.len();
+        let start = self.next;
+        if start >= len {
+            return None;
+        }
+        let end = start.saturating_add(self.chunk_len).min(len);
+        // Hints that are refused cost speed only.
+        if start > 0 {
+            let last = start.saturating_sub(self.chunk_len)..start;
+            let _hint = self.vec.region.let_go(self.vec.bytes_of(last));
+        }
+        self.next = end;
+        self.vec.get(start..end)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.vec.len().saturating_sub(self.next);
+        let chunks = left.div_ceil(self.chunk_len);
+        (chunks, Some(chunks))
+    }
+}
+
+impl<T> ExactSizeIterator for Scan<'_, T> {}
+impl<T> FusedIterator for Scan<'_, T> {}
+
+impl<T> Drop for Scan<'_, T> {
+    fn drop(&mut self) {
+        let read = self.next.saturating_sub(self.chunk_len)..self.next;
+        let _hint = self.vec.region.let_go(self.vec.bytes_of(read));
+        self.vec.region.expect_scan(false);
+    }
+}
+
+impl<T> fmt::Debug for Scan<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scan")
+            .field("next", &self.next)
+            .field("len", &self.vec.len())
+            .finish_non_exhaustive()
+    }
+}

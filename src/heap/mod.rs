@@ -1,0 +1,469 @@
+//! Blocks of any size in one mapped file: what the allocators hand out.
+//!
+//! ```text
+//!  0                zone A               zone_b             zone B               end
+//!  |  runs of small blocks, and blocks   |  8192 slots: one, or several in a row, |
+//!  |  up to 1 MiB: a buddy system over   |  for each block above 1 MiB, so that   |
+//!  |  units of 64 KiB                    |  it can grow where it is               |
+//! ```
+//!
+//! One mapping shows one file over all of the addresses. The file is as long as the addresses from
+//! the start, with a hole wherever no block is. So there is one open file however many blocks there
+//! are, and one mapping at first; the space of a block is claimed on disk when it is handed out,
+//! and given back when it is freed. At first the file is shown byte for byte; when a large block
+//! meets its neighbour, it goes elsewhere among the slots and shows the same part of the file
+//! there, so that it is not copied. That makes a few mappings more, at most one for each slot.
+//!
+//! Small blocks belong to heaps, of which each thread uses one: to hand one out or to take it back
+//! takes the lock of its heap, and no system call as long as the heap has room. Everything else is
+//! given out under one lock; claiming its space, which takes longer, is done outside of any.
+#![expect(
+    unsafe_code,
+    reason = "hands out and takes back addresses; see docs/safety.md"
+)]
+
+mod buddy;
+mod classes;
+#[cfg(test)]
+mod faults;
+mod folds;
+mod heaps;
+mod moves;
+mod resize;
+mod runs;
+mod slots;
+mod table;
+
+use std::alloc::Layout;
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::error::Result;
+use crate::heap::buddy::Buddy;
+use crate::heap::classes::class_of;
+use crate::heap::heaps::{Heaps, heap_of_thread};
+use crate::heap::runs::Small;
+use crate::heap::slots::Slots;
+use crate::heap::table::{Kind, Table, UNIT_BYTES, Unit};
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+use crate::io::dir::ScratchDir;
+use crate::io::scratch::ScratchFile;
+use crate::mapping::addresses::{Addresses, share_of};
+use crate::mapping::growth::page_up;
+use crate::sys;
+use crate::sys::{Access, Hint};
+
+/// The largest alignment that a block can have.
+pub(crate) const ALIGN_MAX: usize = 2 << 20;
+
+/// Blocks above this many bytes get slots, and are not copied any more when they grow.
+const WHOLE_BYTES_MAX: usize = 1 << 20;
+
+/// How many shares of the addresses the blocks take: large blocks need room to grow.
+const SHARES: usize = 8;
+
+/// Fewer addresses are not asked for at first.
+const LEN_WORTH_TRYING: usize = 64 << 20;
+
+/// With fewer there is no point in starting.
+const LEN_MIN: usize = 16 << 20;
+
+/// Memory in a file, in blocks.
+pub(crate) struct Blocks {
+    /// # Invariants
+    ///
+    /// 1. All of `space` shows `file`, for reading and writing: zone A byte for byte, zone B slot
+    ///    by slot as the slots say. The file is as long as the space, each byte of it is shown
+    ///    once, but for slots that were given up, and nothing else shows or changes it.
+    /// 2. Every block that is handed out lies in units that `ranges` gave to it alone, or in a run
+    ///    whose heap gave its place to it alone, or in slots that `ranges` gave to it alone; and
+    ///    all of its bytes are claimed in the file. What its unit or slot has as claimed is at
+    ///    least as long, and is what the file's books count; of a torn block, what is behind the
+    ///    bytes that its owner knows of may be missing.
+    /// 3. Bytes that no block has claimed read as zero, but for those of small blocks that were
+    ///    freed, and of ranges that could not be given back, which are never used again.
+    /// 4. Pages come into memory one by one, since the kernel is told that access is random. Read
+    ///    ahead, they come in larger pieces, which reach from a block into the hole behind it; and
+    ///    a store into any byte of a piece has to find space for all of it (linux-facts F1), so
+    ///    that on a full disk a store into a block with all its space was a `SIGBUS`. What `folds`
+    ///    says of some large blocks is no exception that could do that.
+    space: Addresses,
+    file: ScratchFile,
+    /// Where zone B starts.
+    zone_b: usize,
+    table: Table<Unit>,
+    heaps: Heaps,
+    ranges: Mutex<Ranges>,
+    /// Whether blocks that grow are folded.
+    folds: AtomicBool,
+    /// Whether new ones are, too.
+    folds_new: AtomicBool,
+}
+
+// What the documentation of the crate says, without the first pages of the tables.
+const _: () = assert!(size_of::<Blocks>() <= 4 << 10 && size_of::<Unit>() == 24);
+
+/// Who has which units and slots.
+#[derive(Debug)]
+struct Ranges {
+    buddy: Buddy,
+    slots: Slots,
+}
+
+/// Where a block is.
+#[derive(Clone, Copy, Debug)]
+enum Place<'table> {
+    /// In a run: the number of its unit, and the unit.
+    Small(usize, &'table Unit),
+    /// In zone A, as a whole: the number of its first unit, and the unit.
+    Whole(usize, &'table Unit),
+    /// In zone B: the first byte in the zone.
+    Large(usize),
+}
+
+impl Blocks {
+    /// Maps a file that is empty, over up to 8 TiB of addresses. Allocates nothing.
+    pub(crate) fn over(file: ScratchFile) -> io::Result<Self> {
+        let mut len = share_of(SHARES).max(LEN_WORTH_TRYING);
+        loop {
+            let reserved = Addresses::exactly(len, SHARES, ALIGN_MAX);
+            let fits = reserved.and_then(|space| {
+                file.set_sparse_len(space.len() as u64)?;
+                Ok(space)
+            });
+            match fits {
+                Ok(space) => return Self::shown_in(space, file),
+                Err(refused) if len <= LEN_MIN => return Err(refused),
+                Err(_no_room) => len /= 2,
+            }
+        }
+    }
+
+    /// Maps a file, which is as long as the space and a hole. Nobody uses the space yet; its length
+    /// is a power of two.
+    fn shown_in(space: Addresses, file: ScratchFile) -> io::Result<Self> {
+        // SAFETY: nobody knows the addresses yet, and the file is ours alone.
+        sys::retry(|| unsafe { space.show_all(file.sys(), Access::ReadWrite) })?;
+        sys::retry(|| space.advise(0..space.len(), Hint::Random))?;
+        let zone_b = space.len() / 2;
+        let units_max = zone_b / UNIT_BYTES;
+        Ok(Self {
+            space,
+            file,
+            zone_b,
+            table: Table::reserve(units_max)?,
+            heaps: Heaps::new(),
+            ranges: Mutex::new(Ranges {
+                buddy: Buddy::new(units_max),
+                slots: Slots::over(zone_b)?,
+            }),
+            folds: AtomicBool::new(false),
+            folds_new: AtomicBool::new(false),
+        })
+    }
+
+    /// Hands out a block for a layout whose size is not zero; `None` if there is no space on disk,
+    /// or no room among the addresses.
+    pub(crate) fn allocate(&self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
+        if layout.align() > ALIGN_MAX || !self.file.is_owner() {
+            return None;
+        }
+        if let Some(class) = class_of(layout) {
+            return self.allocate_small(class, layout, zeroed);
+        }
+        let bytes = page_up(layout.size(), sys::page_size())?;
+        if bytes > WHOLE_BYTES_MAX {
+            let taken = self.lock().slots.take(bytes);
+            if let Some(at) = taken {
+                return self.allocate_large(at, bytes);
+            }
+        }
+        self.allocate_whole(bytes, order_of(bytes.max(layout.align()))?)
+    }
+
+    #[inline]
+    fn allocate_small(&self, class: usize, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
+        let base = self.space.base();
+        let heap = heap_of_thread();
+        let units = self.table.units();
+        // SAFETY: units are numbered from the base, and the units of runs are claimed.
+        let taken = unsafe { self.heaps.lock(heap).take(units, class, base) };
+        let small = match taken {
+            Some(small) => small,
+            None => self.allocate_from_new_run(class, heap)?,
+        };
+        let block = self.address(small.offset);
+        if zeroed && !small.fresh {
+            // SAFETY: the block has at least the layout's size, and nobody else has it.
+            unsafe { block.write_bytes(0, layout.size()) };
+        }
+        Some(block)
+    }
+
+    #[cold]
+    fn allocate_from_new_run(&self, class: usize, heap: u8) -> Option<Small> {
+        let number = self.take_units(0, UNIT_BYTES)?;
+        let units = self.table.units();
+        let mut runs = self.heaps.lock(heap);
+        runs.add(units, number, class, heap);
+        // SAFETY: as in `allocate_small`.
+        unsafe { runs.take(units, class, self.space.base()) }
+    }
+
+    fn allocate_large(&self, at: usize, bytes: usize) -> Option<NonNull<u8>> {
+        let start = self.zone_b.saturating_add(at);
+        let claimed = self.claim(start..start.saturating_add(bytes));
+        let mut ranges = self.lock();
+        if !claimed {
+            ranges.slots.give_back(at);
+            return None;
+        }
+        ranges.slots.set_claimed(at, bytes);
+        drop(ranges);
+        if self.folds_new.load(Relaxed) {
+            self.fold(at, start..start.saturating_add(bytes));
+        }
+        Some(self.address(start))
+    }
+
+    fn allocate_whole(&self, bytes: usize, order: u32) -> Option<NonNull<u8>> {
+        let number = self.take_units(order, bytes)?;
+        set_claimed_pages(self.table.units().get(number)?, bytes);
+        Some(self.address(number.saturating_mul(UNIT_BYTES)))
+    }
+
+    /// Takes `1 << order` units, of which the first `bytes` are claimed, and returns the number of
+    /// the first.
+    fn take_units(&self, order: u32, bytes: usize) -> Option<usize> {
+        let number = self.lock().buddy.take(&self.table, order).ok()?;
+        let start = number.saturating_mul(UNIT_BYTES);
+        if !self.claim(start..start.saturating_add(bytes)) {
+            self.lock().buddy.give_back(&self.table, number, order);
+            return None;
+        }
+        Some(number)
+    }
+
+    /// Takes a block back.
+    ///
+    /// # Safety
+    ///
+    /// The block was handed out by this, was not taken back since, and nobody uses it any more.
+    pub(crate) unsafe fn deallocate(&self, block: NonNull<u8>) {
+        if !self.file.is_owner() {
+            // In a forked child the block is not mapped, and its file is the parent's.
+            return;
+        }
+        let offset = self.offset(block);
+        match self.place(offset) {
+            Some(Place::Small(number, unit)) => {
+                // Whoever has a block of the run may ask which heap it belongs to.
+                let mut runs = self.heaps.lock(unit.heap());
+                let units = self.table.units();
+                // SAFETY: as in `allocate_small`; the caller has given the block up.
+                let empty = unsafe { runs.free(units, number, offset, self.space.base()) };
+                drop(runs);
+                if let Some(empty) = empty {
+                    self.give_back_units(empty, UNIT_BYTES, 0);
+                }
+            }
+            Some(Place::Whole(number, unit)) => {
+                self.give_back_units(number, claimed_of(unit), u32::from(unit.order()));
+            }
+            Some(Place::Large(at)) => {
+                let (claimed, _torn) = self.lock().slots.claimed(at);
+                let range = offset..offset.saturating_add(claimed);
+                // Folds must not outlive the block: the next one may end inside of one.
+                let plain = self.unfold(at, range.clone());
+                if self.unclaim(range) && plain {
+                    self.lock().slots.give_back(at);
+                }
+            }
+            None => debug_assert!(false, "no block starts there"),
+        }
+    }
+
+    /// Gives back units that nobody uses any more, and of which the first `bytes` are claimed.
+    #[cold]
+    fn give_back_units(&self, number: usize, bytes: usize, order: u32) {
+        let start = number.saturating_mul(UNIT_BYTES);
+        if self.unclaim(start..start.saturating_add(bytes)) {
+            self.lock().buddy.give_back(&self.table, number, order);
+        }
+    }
+
+    /// Claims space for a range of the addresses that the caller has.
+    fn claim(&self, range: Range<usize>) -> bool {
+        let mut at = range.start;
+        while at < range.end {
+            let (offset, len) = self.shown(at..range.end);
+            if !self.file.claim_part(offset, len as u64) {
+                self.take_claim_back(range.start..at);
+                return false;
+            }
+            at = at.saturating_add(len);
+        }
+        true
+    }
+
+    /// Takes the claim of a range back that nobody has stored to. What the disk does not take back
+    /// is out of the books all the same, and zero: the next claim of it enters it again.
+    fn take_claim_back(&self, range: Range<usize>) {
+        let _done = self.each_part(range.clone(), |offset, len| {
+            let _undone = self.file.punch(offset, len);
+            true
+        });
+        self.file.give_back(range.len() as u64);
+    }
+
+    /// Gives space back, after which it reads as zero. Where that fails, all of it stays in the
+    /// books, and some of it may be missing: before it is used again, it has to be
+    /// [mended](Self::mend).
+    fn unclaim(&self, range: Range<usize>) -> bool {
+        let emptied = self.each_part(range.clone(), |offset, len| {
+            self.file.empty_part(offset, len)
+        });
+        if emptied {
+            self.file.give_back(range.len() as u64);
+        }
+        emptied
+    }
+
+    /// Claims what is missing of a range that is in the books; its bytes may be any.
+    fn mend(&self, range: Range<usize>) -> bool {
+        self.each_part(range, |offset, len| self.file.claim_again(offset, len))
+    }
+
+    /// Does something with each part of the file that a range shows, until it says no; says whether
+    /// it never did.
+    fn each_part(&self, range: Range<usize>, part: impl Fn(u64, u64) -> bool) -> bool {
+        let mut at = range.start;
+        while at < range.end {
+            let (offset, len) = self.shown(at..range.end);
+            if !part(offset, len as u64) {
+                return false;
+            }
+            at = at.saturating_add(len);
+        }
+        true
+    }
+
+    /// Returns which byte of the file is shown at the start of a range that is not empty, and for
+    /// how many bytes of it that goes on.
+    fn shown(&self, range: Range<usize>) -> (u64, usize) {
+        let Some(at) = range.start.checked_sub(self.zone_b) else {
+            return (range.start as u64, range.len());
+        };
+        let (from, len) = self.lock().slots.shown(at, range.len());
+        (self.zone_b.saturating_add(from) as u64, len)
+    }
+
+    /// Returns where the block is that starts at `offset`.
+    #[inline]
+    fn place(&self, offset: usize) -> Option<Place<'_>> {
+        if let Some(at) = offset.checked_sub(self.zone_b) {
+            return Some(Place::Large(at));
+        }
+        let number = offset / UNIT_BYTES;
+        let unit = self.table.units().get(number)?;
+        match unit.kind() {
+            Kind::Run => Some(Place::Small(number, unit)),
+            Kind::Whole | Kind::Torn => Some(Place::Whole(number, unit)),
+            Kind::Inside | Kind::Free => None,
+        }
+    }
+
+    fn address(&self, offset: usize) -> NonNull<u8> {
+        debug_assert!(offset < self.space.len());
+        // SAFETY: `offset` lies in the space.
+        unsafe { self.space.base().add(offset) }
+    }
+
+    fn offset(&self, block: NonNull<u8>) -> usize {
+        let offset = block
+            .addr()
+            .get()
+            .wrapping_sub(self.space.base().addr().get());
+        debug_assert!(offset < self.space.len());
+        offset
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ranges> {
+        self.ranges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether this is the process that made the blocks.
+    pub(crate) fn is_owner(&self) -> bool {
+        self.file.is_owner()
+    }
+
+    /// Sees to it that forked children find nothing where the blocks are, not even what they map
+    /// themselves; says whether it will be so.
+    pub(crate) fn clear_in_children(&self) -> bool {
+        self.space.clear_in_children()
+    }
+
+    /// Returns whether this is a forked child that finds nothing where the blocks are.
+    pub(crate) fn is_cleared(&self) -> bool {
+        self.space.is_cleared()
+    }
+
+    /// Returns the bytes claimed on disk.
+    pub(crate) fn claimed_bytes(&self) -> u64 {
+        self.file.claimed_bytes()
+    }
+
+    /// Returns the bytes of addresses.
+    pub(crate) fn mapped_bytes(&self) -> usize {
+        self.space.len()
+    }
+
+    /// Returns the address of the first byte, and how many bytes there are.
+    pub(crate) fn addresses(&self) -> (usize, usize) {
+        (self.space.base().addr().get(), self.space.len())
+    }
+
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn dir(&self) -> Option<&ScratchDir> {
+        self.file.dir()
+    }
+
+    /// Writes all blocks back and takes them out of memory.
+    pub(crate) fn evict(&self) -> Result<()> {
+        self.file.sync_data()?;
+        self.file.retry("evict a file in", || {
+            self.space.advise(0..self.space.len(), Hint::DontNeed)
+        })?;
+        self.file.advise(0, self.space.len() as u64, Hint::DontNeed)
+    }
+}
+
+/// Returns how many bytes of a whole block are claimed.
+fn claimed_of(unit: &Unit) -> usize {
+    let pages = usize::try_from(unit.pages()).unwrap_or(0);
+    pages.saturating_mul(sys::page_size())
+}
+
+fn set_claimed_pages(unit: &Unit, bytes: usize) {
+    let pages = bytes.checked_div(sys::page_size()).unwrap_or(0);
+    unit.set_pages(u32::try_from(pages).unwrap_or(u32::MAX));
+}
+
+/// Returns the order of the smallest block of the buddy system that has this many bytes.
+fn order_of(bytes: usize) -> Option<u32> {
+    let units = bytes.div_ceil(UNIT_BYTES).checked_next_power_of_two()?;
+    Some(units.ilog2())
+}
+
+impl fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blocks")
+            .field("claimed_bytes", &self.claimed_bytes())
+            .field("mapped_bytes", &self.mapped_bytes())
+            .finish_non_exhaustive()
+    }
+}

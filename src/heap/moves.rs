@@ -1,0 +1,456 @@
+//! Moving large blocks without copying them: other addresses show their part of the file.
+//!
+//! The block's slots and the new ones exchange what they show, so that afterwards, too, each slot
+//! shows a part of the file that no other shows. What the block had claimed stays claimed, and its
+//! pages stay in the page cache; only the tables of pages are made anew, by faults that find them
+//! there.
+#![expect(
+    unsafe_code,
+    reason = "changes what addresses show; see docs/safety.md"
+)]
+
+use std::ops::Range;
+
+use crate::heap::Blocks;
+use crate::sys;
+use crate::sys::{Access, Hint};
+
+/// How moving a block went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// It starts at this byte of zone B now.
+    To(usize),
+    /// There is no space on disk. It is as it was.
+    Refused,
+    /// There are no slots, or the system does not let us. It is as it was.
+    Stays,
+}
+
+impl Blocks {
+    /// Moves the block at byte `at` of zone B, which the caller has and nobody uses, to where it
+    /// has room for `bytes`, more than where it is, and claims the rest of these.
+    pub(super) fn move_to_room(&self, at: usize, bytes: usize) -> Moved {
+        let mut ranges = self.lock();
+        let room = ranges.slots.room(at);
+        let (claimed, _torn) = ranges.slots.claimed(at);
+        let taken = ranges.slots.take(bytes);
+        drop(ranges);
+        let Some(to) = taken else {
+            return Moved::Stays;
+        };
+        let (old, new) = (
+            self.zone_b.saturating_add(at),
+            self.zone_b.saturating_add(to),
+        );
+        let old_row = old..old.saturating_add(room);
+        let new_row = new..new.saturating_add(room);
+        // All of the block's slots go along. Behind them, the new ones show what they do already.
+        let inside = old.saturating_add(claimed)..old_row.end;
+        let behind = new_row.end..new.saturating_add(bytes);
+        if !self.claim(inside.clone()) {
+            self.lock().slots.give_back(to);
+            return Moved::Refused;
+        }
+        if !self.claim(behind.clone()) {
+            self.unclaim_end(at, inside);
+            self.lock().slots.give_back(to);
+            return Moved::Refused;
+        }
+        // SAFETY: the new slots were taken for this block, and nobody knows of them yet.
+        if !unsafe { self.show_row(old_row.clone(), new) } {
+            self.unclaim_end(at, inside);
+            // SAFETY: as above.
+            let as_before = unsafe { self.show_row(new_row, new) };
+            // What cannot be put in order is given up: nobody has these slots ever again.
+            if self.unclaim(behind) && as_before {
+                self.lock().slots.give_back(to);
+            }
+            return Moved::Stays;
+        }
+        self.lock().slots.exchange(at, to);
+        // SAFETY: the block is at its new addresses, and nobody uses the old ones, as the caller
+        // says.
+        if unsafe { self.show_row(old_row, old) } {
+            self.lock().slots.give_back(at);
+        }
+        Moved::To(to)
+    }
+
+    /// Gives back what was claimed behind the end of a block, up to the end of its room.
+    fn unclaim_end(&self, at: usize, range: Range<usize>) {
+        if !self.unclaim(range) {
+            let mut ranges = self.lock();
+            let room = ranges.slots.room(at);
+            ranges.slots.set_torn(at, true);
+            ranges.slots.set_claimed(at, room);
+        }
+    }
+
+    /// Lets the addresses from `to` on show what belongs to a row of slots; says whether they do.
+    /// Otherwise they may show parts of it.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses as many bytes from `to` on as the row has, and they are slots of the caller's.
+    unsafe fn show_row(&self, row: Range<usize>, to: usize) -> bool {
+        let mut at = row.start;
+        while at < row.end {
+            let (offset, len) = self.shown(at..row.end);
+            let start = to.saturating_add(at.saturating_sub(row.start));
+            let target = start..start.saturating_add(len);
+            let (file, access) = (self.file.sys(), Access::ReadWrite);
+            let shown = sys::retry(|| {
+                // SAFETY: nobody uses the target, as the caller says; the file stays as long as the
+                // space.
+                unsafe { self.space.show(target.clone(), file, offset, access) }
+            });
+            // Advice belongs to a mapping (linux-facts V7), and without it nobody may store here
+            // (invariant 4).
+            let advised =
+                shown.and_then(|()| sys::retry(|| self.space.advise(target.clone(), Hint::Random)));
+            if advised.is_err() {
+                return false;
+            }
+            at = at.saturating_add(len);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::alloc::Layout;
+    use std::ptr::NonNull;
+
+    use super::*;
+    use crate::heap::{ALIGN_MAX, SHARES};
+    use crate::io::dir::ScratchDir;
+    use crate::io::scratch::ScratchFile;
+    use crate::mapping::addresses::Addresses;
+    use crate::sys::fault::{Fault, Outcome, arm, disarm};
+
+    const MIB: usize = 1 << 20;
+
+    /// Blocks that have only so many addresses, half of them for large ones.
+    fn blocks(dir: &ScratchDir, len: usize) -> Blocks {
+        let file = ScratchFile::create(dir).unwrap();
+        let space = Addresses::exactly(len, SHARES, ALIGN_MAX).unwrap();
+        file.set_sparse_len(len as u64).unwrap();
+        Blocks::shown_in(space, file).unwrap()
+    }
+
+    fn dir() -> ScratchDir {
+        let dir = ScratchDir::builder(env!("CARGO_MANIFEST_DIR")).build();
+        dir.unwrap()
+    }
+
+    fn layout(bytes: usize) -> Layout {
+        Layout::from_size_align(bytes, 8).unwrap()
+    }
+
+    /// A block, how long it is, and which byte it is full of, or shall be.
+    struct Held {
+        at: NonNull<u8>,
+        len: usize,
+        byte: u8,
+    }
+
+    impl Held {
+        fn new(blocks: &Blocks, len: usize, byte: u8) -> Self {
+            let at = blocks.allocate(layout(len), true).unwrap();
+            let held = Self { at, len, byte };
+            assert!(is_all(held.bytes(), 0), "not zero");
+            // SAFETY: the block has that many bytes.
+            unsafe { at.write_bytes(byte, len) };
+            held
+        }
+
+        fn bytes(&self) -> &[u8] {
+            // SAFETY: the block has that many bytes, all of them written or zero.
+            unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.len) }
+        }
+
+        /// Grows to `len` bytes, which are zero behind the old ones; says whether it could.
+        fn grow(&mut self, blocks: &Blocks, len: usize) -> bool {
+            // SAFETY: the block has this layout, and is used at its new address from now on.
+            let grown = unsafe { blocks.resize(self.at, layout(self.len), layout(len), true) };
+            if let Some(at) = grown {
+                let old = self.len;
+                (self.at, self.len) = (at, len);
+                let (kept, new) = self.bytes().split_at(old);
+                assert!(is_all(kept, self.byte), "other bytes");
+                assert!(is_all(new, 0), "not zero");
+                // SAFETY: the block has that many bytes.
+                unsafe { at.write_bytes(self.byte, len) };
+            }
+            grown.is_some()
+        }
+
+        fn check(&self) {
+            assert!(is_all(self.bytes(), self.byte), "other bytes");
+        }
+
+        fn free(self, blocks: &Blocks) {
+            // SAFETY: the block is not used any more.
+            unsafe { blocks.deallocate(self.at) };
+        }
+    }
+
+    fn is_all(bytes: &[u8], byte: u8) -> bool {
+        let page = [byte; 4096];
+        bytes
+            .chunks(page.len())
+            .all(|piece| piece == &page[..piece.len()])
+    }
+
+    /// Three blocks of one slot each among 16 slots: at the start, before the middle and behind it.
+    /// The first has room for 4 slots, and behind the last there are 7.
+    fn neighbours(blocks: &Blocks) -> [Held; 3] {
+        let held = [1, 2, 3].map(|byte| Held::new(blocks, 3 * MIB / 2, byte));
+        let slots = held.each_ref().map(|held| {
+            let at = blocks.offset(held.at) - blocks.zone_b;
+            at / (2 * MIB)
+        });
+        assert_eq!(slots, [0, 8, 4]);
+        held
+    }
+
+    /// A vector that had met its neighbour was copied: with each doubling all of it, and for that
+    /// time it was on disk twice.
+    #[test]
+    #[cfg(not(any(miri, memory_backend)))]
+    fn a_block_of_gibibytes_that_meets_its_neighbour_is_not_copied() {
+        const GIB: usize = 1 << 30;
+        // One page of each piece is stored to.
+        const PIECE: usize = 4 * MIB;
+        let dir = dir();
+        if dir.report().unwrap().free_bytes < 12 * GIB as u64 {
+            eprintln!("skipped: less than 12 GiB are free");
+            return;
+        }
+        let blocks = blocks(&dir, 32 * GIB);
+        let (mut at, mut len) = (blocks.allocate(layout(2 * MIB), false).unwrap(), 2 * MIB);
+        let others = [(); 3].map(|()| blocks.allocate(layout(2 * MIB), false).unwrap());
+        // The second is at 8 GiB, the third at 4 and the last at 12. Without the second there is
+        // more room behind the third than before it.
+        // SAFETY: the block is not used any more.
+        unsafe { blocks.deallocate(others[0]) };
+        let mut moved = 0;
+        let stamp = |at: NonNull<u8>, from: usize, to: usize| {
+            for piece in (from..to).step_by(PIECE) {
+                let piece_at = at.cast::<usize>().as_ptr().wrapping_byte_add(piece);
+                // SAFETY: the block has that byte, and pieces start at multiples of a page.
+                unsafe { piece_at.write(piece) };
+            }
+        };
+        stamp(at, 0, len);
+        while len < 6 * GIB {
+            let more = (len * 2).min(6 * GIB);
+            // SAFETY: the block has this layout, and is used at its new address from now on.
+            let grown = unsafe { blocks.resize(at, layout(len), layout(more), false) };
+            let grown = grown.unwrap();
+            moved += usize::from(grown != at);
+            at = grown;
+            stamp(at, len.next_multiple_of(PIECE), more);
+            len = more;
+            for piece in (0..len).step_by(PIECE) {
+                let piece_at = at.cast::<usize>().as_ptr().wrapping_byte_add(piece);
+                // SAFETY: as above; it was stored to.
+                assert_eq!(unsafe { piece_at.read() }, piece);
+            }
+            // A copy would have brought every page into memory.
+            let start = blocks.offset(at);
+            let resident = blocks.space.resident_bytes(start..start + len).unwrap();
+            let touched = (len / PIECE + 1) * sys::page_size();
+            assert!(resident <= 2 * touched as u64, "{resident} of {len}");
+            let claimed = blocks.claimed_bytes();
+            assert!(claimed <= (len + 8 * MIB) as u64, "{claimed} for {len}");
+        }
+        assert!(moved > 0, "it never met its neighbour");
+        for block in [at, others[1], others[2]] {
+            // SAFETY: the block is not used any more.
+            unsafe { blocks.deallocate(block) };
+        }
+        assert_eq!((blocks.claimed_bytes(), dir.used_bytes()), (0, 0));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "too few addresses")]
+    fn blocks_that_moved_many_times_keep_their_bytes_and_leave_nothing() {
+        let dir = dir();
+        let blocks = blocks(&dir, 64 * MIB);
+        let mut held: Vec<Held> = neighbours(&blocks).into();
+        let mut moved = 0;
+        for round in 0..60_u8 {
+            let index = usize::from(round) % held.len();
+            let (mut block, len) = (held.swap_remove(index), held.len());
+            let (before, wanted) = (block.at, block.len + 2 * MIB + usize::from(round) * 5000);
+            if wanted < 14 * MIB && block.grow(&blocks, wanted) {
+                moved += usize::from(block.at != before);
+                held.push(block);
+            } else {
+                block.free(&blocks);
+                held.push(Held::new(&blocks, 3 * MIB / 2, round + 10));
+            }
+            assert_eq!(held.len(), len + 1);
+            held.iter().for_each(Held::check);
+        }
+        assert!(moved > 5, "{moved} moves");
+        held.drain(..).for_each(|block| block.free(&blocks));
+        assert_eq!((blocks.claimed_bytes(), dir.used_bytes()), (0, 0));
+    }
+
+    /// A block that happened to be aligned to 4 MiB was grown for a layout of that alignment, met its
+    /// neighbour, and came back at an address that was aligned to 2 MiB only.
+    #[test]
+    #[cfg_attr(miri, ignore = "too few addresses")]
+    fn a_block_is_not_grown_for_an_alignment_that_a_move_would_lose() {
+        let dir = dir();
+        let mut kept = Vec::new();
+        for n in 0..40 {
+            // One slot more or less, so that bases of both kinds come.
+            let pad = Addresses::exactly((1 + n % 2) * 2 * MIB, 1, ALIGN_MAX).unwrap();
+            let blocks = blocks(&dir, 64 * MIB);
+            let [first, ..] = neighbours(&blocks);
+            let found = first.at.addr().get() % (4 * MIB) == 0;
+            if found {
+                let new = Layout::from_size_align(11 * MIB, 4 * MIB).unwrap();
+                // SAFETY: the block has this layout, and is not used again where it grew.
+                let grown = unsafe { blocks.resize(first.at, layout(first.len), new, false) };
+                assert_eq!(grown, None);
+                first.check();
+                return;
+            }
+            kept.push((pad, blocks));
+        }
+        panic!("no block is aligned to 4 MiB");
+    }
+
+    /// A block that has moved consists of several parts of the file. Where the second of them could
+    /// not be given back, or not be claimed, the books had something else than the first.
+    #[test]
+    #[cfg_attr(miri, ignore = "too few addresses")]
+    fn the_books_have_all_parts_of_a_block_or_none() {
+        let (mut torn, mut refused) = (0, 0);
+        for after in 0..6 {
+            for sticky in [false, true] {
+                let dir = dir();
+                let blocks = blocks(&dir, 64 * MIB);
+                let [mut first, second, third] = neighbours(&blocks);
+                assert!(first.grow(&blocks, 9 * MIB), "{after}");
+                let others = second.len + third.len;
+                let claimed = || {
+                    assert_eq!(blocks.claimed_bytes(), dir.used_bytes());
+                    usize::try_from(dir.used_bytes()).unwrap() - others
+                };
+                assert_eq!(claimed(), 9 * MIB);
+                let fault = |outcome| Fault {
+                    after,
+                    sticky,
+                    outcome,
+                };
+                arm(fault(Outcome::Errno(5)));
+                let (old, new) = (layout(first.len), layout(5 * MIB));
+                // SAFETY: the block has this layout.
+                let shrunk = unsafe { blocks.resize(first.at, old, new, false) };
+                let met = disarm().1;
+                assert_eq!(shrunk, Some(first.at));
+                first.len = 5 * MIB;
+                if claimed() != first.len {
+                    assert_eq!((claimed(), met > 0), (9 * MIB, true));
+                    torn += 1;
+                }
+                arm(fault(Outcome::Errno(28)));
+                let grown = first.grow(&blocks, 11 * MIB);
+                let met = disarm().1;
+                if !grown {
+                    assert!(met > 0, "refused without a fault");
+                    refused += 1;
+                    assert!([5 * MIB, 9 * MIB].contains(&claimed()), "{}", claimed());
+                    assert!(first.grow(&blocks, 11 * MIB), "{after}");
+                }
+                assert_eq!(claimed(), 11 * MIB);
+                for held in [first, second, third] {
+                    held.check();
+                    held.free(&blocks);
+                }
+                assert_eq!((blocks.claimed_bytes(), dir.used_bytes()), (0, 0));
+            }
+        }
+        assert!(torn > 0 && refused > 0, "{torn}, {refused}");
+    }
+
+    /// Whatever call of a move fails, the block is where it was or where it should be, with all its
+    /// bytes; and what others get is zero and nobody else's.
+    #[test]
+    #[cfg_attr(miri, ignore = "too few addresses")]
+    fn a_move_that_fails_leaves_every_block_as_it_was() {
+        let (mut calls_most, mut refused, mut given_up) = (0, 0, 0);
+        let outcomes = [
+            Outcome::Errno(28),
+            Outcome::Errno(12),
+            Outcome::HalfThenErrno(28),
+            Outcome::Errno(4),
+        ];
+        // On the heap each round copies what it would map, and takes seconds.
+        let outcomes = &outcomes[..if cfg!(memory_backend) { 1 } else { 4 }];
+        for (outcome, sticky) in outcomes
+            .iter()
+            .flat_map(|outcome| [(*outcome, false), (*outcome, true)])
+        {
+            // Interrupted for ever is without end, by the contract of `retry`.
+            for after in 0..if outcome == Outcome::Errno(4) && sticky {
+                0
+            } else {
+                12
+            } {
+                let dir = dir();
+                let blocks = blocks(&dir, 64 * MIB);
+                let [mut first, second, third] = neighbours(&blocks);
+                assert!(first.grow(&blocks, 5 * MIB + 100), "where it is");
+                let (before, other) = (first.at, first.len);
+                arm(Fault {
+                    after,
+                    sticky,
+                    outcome,
+                });
+                let grown = first.grow(&blocks, 9 * MIB);
+                let (calls, met) = disarm();
+                if !grown {
+                    refused += 1;
+                    assert!(met > 0, "refused without a fault");
+                    assert_eq!((first.at, first.len), (before, other));
+                    first.check();
+                    assert_eq!(dir.used_bytes(), blocks.claimed_bytes());
+                    assert!(first.grow(&blocks, 9 * MIB), "{outcome:?}, {after}");
+                }
+                assert!(first.at != before, "there was no room");
+                if met == 0 {
+                    calls_most = calls_most.max(calls);
+                }
+                // All slots that are left, and nobody else's.
+                let mut rest = Vec::new();
+                loop {
+                    let held = Held::new(&blocks, 3 * MIB / 2, 100);
+                    let is_large = blocks.offset(held.at) >= blocks.zone_b;
+                    rest.push(held);
+                    if !is_large {
+                        break;
+                    }
+                }
+                // The three blocks have seven of the 16.
+                given_up += 10 - rest.len();
+                for held in [&first, &second, &third].into_iter().chain(&rest) {
+                    held.check();
+                }
+                for held in [first, second, third].into_iter().chain(rest) {
+                    held.free(&blocks);
+                }
+                drop(blocks);
+                assert_eq!(dir.used_bytes(), 0, "{outcome:?}, {after}");
+            }
+        }
+        assert!((6..12).contains(&calls_most), "{calls_most} calls");
+        assert!(refused > 0 && given_up > 0, "{refused}, {given_up}");
+    }
+}

@@ -1,0 +1,242 @@
+//! Changing the size of a block: in its place if that can be, so that nothing is copied.
+//!
+//! Copied is what gets another size of a small block, or grows out of its place in zone A. That is
+//! at most 1 MiB, but where there are thousands of large blocks and no slots for more.
+#![expect(unsafe_code, reason = "zeroes and copies blocks; see docs/safety.md")]
+
+use std::alloc::Layout;
+use std::ptr::{self, NonNull};
+
+use crate::heap::classes::class_of;
+use crate::heap::moves::Moved;
+use crate::heap::table::{Kind, UNIT_BYTES};
+use crate::heap::{ALIGN_MAX, Blocks, Place, WHOLE_BYTES_MAX, claimed_of, set_claimed_pages};
+use crate::mapping::growth::page_up;
+use crate::sys;
+
+/// How changing the size of a block without copying it went.
+#[derive(Clone, Copy, Debug)]
+enum Resized {
+    /// It starts there. This many bytes from its start may have been used before; those behind are
+    /// zero.
+    At(NonNull<u8>, usize),
+    /// There is no space on disk.
+    Refused,
+    /// It has to be copied.
+    Copied,
+}
+
+/// How giving up or claiming the end of a block went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reclaimed {
+    Done,
+    /// What was to be given back could not be: it may be half gone, and the rest not zero. The books
+    /// have all of it.
+    Torn,
+    /// There is no space on disk.
+    Refused,
+}
+
+impl Blocks {
+    /// Changes the size of a block, where it is if that can be, and returns where it is then. On
+    /// failure the block is as it was.
+    ///
+    /// The bytes up to the smaller of both sizes are kept; with `zeroed`, those behind the old size
+    /// are zero.
+    ///
+    /// # Safety
+    ///
+    /// The block was handed out by this for `old` and not taken back since; nobody uses it during
+    /// the call, or uses its old address afterwards. The new size is not zero.
+    pub(crate) unsafe fn resize(
+        &self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+        zeroed: bool,
+    ) -> Option<NonNull<u8>> {
+        if !self.is_owner() {
+            return None;
+        }
+        let aligned = block.addr().get() & new.align().wrapping_sub(1) == 0;
+        // A block that moves is aligned as slots are, and no more.
+        let resized = if aligned && new.align() <= ALIGN_MAX {
+            self.resize_in_file(block, old, new)
+        } else {
+            Resized::Copied
+        };
+        match resized {
+            Resized::At(block, used_before) => {
+                if zeroed && old.size() < new.size() {
+                    let dirty = used_before.min(new.size()).saturating_sub(old.size());
+                    let rest = block.as_ptr().wrapping_add(old.size());
+                    // SAFETY: the bytes lie in the block, which the caller lets us use.
+                    unsafe { rest.write_bytes(0, dirty) };
+                }
+                return Some(block);
+            }
+            Resized::Refused => return None,
+            Resized::Copied => {}
+        }
+        let Some(moved) = self.allocate(new, zeroed) else {
+            // To keep a longer block is no failure.
+            return (aligned && new.size() <= old.size()).then_some(block);
+        };
+        let kept = old.size().min(new.size());
+        // SAFETY: both blocks have at least `kept` bytes and lie apart.
+        unsafe { ptr::copy_nonoverlapping(block.as_ptr(), moved.as_ptr(), kept) };
+        // SAFETY: the caller gives the old block up.
+        unsafe { self.deallocate(block) };
+        Some(moved)
+    }
+
+    /// Changes the size of a block, if that can be done without copying it.
+    ///
+    /// The caller has the block, so nobody else changes what is known of it, and nobody uses it.
+    fn resize_in_file(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Resized {
+        let offset = self.offset(block);
+        let (Some(bytes), Some(place)) =
+            (page_up(new.size(), sys::page_size()), self.place(offset))
+        else {
+            return Resized::Copied;
+        };
+        let small = class_of(new);
+        let grows = old.size() < new.size();
+        match place {
+            Place::Small(_, unit) if small == Some(usize::from(unit.order())) => {
+                Resized::At(block, usize::MAX)
+            }
+            Place::Whole(_, unit) if small.is_none() && bytes <= UNIT_BYTES << unit.order() => {
+                let claimed = claimed_of(unit);
+                if grows && unit.kind() == Kind::Torn {
+                    if !self.mend(offset..offset.saturating_add(claimed)) {
+                        return Resized::Refused;
+                    }
+                    unit.set_kind(Kind::Whole);
+                }
+                match self.reclaim(offset, claimed, bytes) {
+                    Reclaimed::Refused => return Resized::Refused,
+                    Reclaimed::Torn => unit.set_kind(Kind::Torn),
+                    Reclaimed::Done => set_claimed_pages(unit, bytes),
+                }
+                Resized::At(block, claimed)
+            }
+            Place::Large(at) if bytes > WHOLE_BYTES_MAX => self.resize_large(at, bytes, grows),
+            Place::Small(..) | Place::Whole(..) | Place::Large(_) => Resized::Copied,
+        }
+    }
+
+    fn resize_large(&self, mut at: usize, bytes: usize, grows: bool) -> Resized {
+        let (claimed, torn) = self.lock().slots.claimed(at);
+        let offset = self.zone_b.saturating_add(at);
+        if grows && torn {
+            if !self.mend(offset..offset.saturating_add(claimed)) {
+                return Resized::Refused;
+            }
+            self.lock().slots.set_torn(at, false);
+        }
+        let has_room = self.lock().slots.make_room(at, bytes);
+        let mut kept = bytes;
+        if has_room {
+            kept = self.fold_end(at, offset, claimed, bytes);
+            match self.reclaim(offset, claimed, kept) {
+                Reclaimed::Refused => return Resized::Refused,
+                Reclaimed::Torn => {
+                    self.lock().slots.set_torn(at, true);
+                    kept = claimed;
+                }
+                Reclaimed::Done => {}
+            }
+        } else {
+            match self.move_to_room(at, bytes) {
+                Moved::To(elsewhere) => at = elsewhere,
+                Moved::Refused => return Resized::Refused,
+                Moved::Stays => return Resized::Copied,
+            }
+        }
+        let offset = self.zone_b.saturating_add(at);
+        self.lock().slots.set_claimed(at, kept);
+        if kept > claimed {
+            self.fold(at, offset..offset.saturating_add(kept));
+        }
+        Resized::At(self.address(offset), claimed)
+    }
+
+    /// Claims or gives back what a block of `from` bytes at `offset` needs to have `to`.
+    fn reclaim(&self, offset: usize, from: usize, to: usize) -> Reclaimed {
+        let (old_end, new_end) = (offset.saturating_add(from), offset.saturating_add(to));
+        if old_end < new_end {
+            if self.claim(old_end..new_end) {
+                Reclaimed::Done
+            } else {
+                Reclaimed::Refused
+            }
+        } else if self.unclaim(new_end..old_end) {
+            Reclaimed::Done
+        } else {
+            Reclaimed::Torn
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::dir::ScratchDir;
+    use crate::io::scratch::ScratchFile;
+    use crate::sys::fault::{Fault, Outcome, arm, disarm};
+
+    const EIO: i32 = 5;
+
+    fn layout(bytes: usize) -> Layout {
+        Layout::from_size_align(bytes, 8).unwrap()
+    }
+
+    /// What could not be given back was claimed a second time when the block grew again, and only
+    /// once given back when it was freed: the budget of the directory was less for as long as the
+    /// file was there.
+    #[test]
+    fn a_block_whose_end_could_not_be_given_back_is_claimed_once() {
+        const MIB: usize = 1 << 20;
+        let sizes = [
+            [200 << 10, 100 << 10, 180 << 10],
+            [200 << 10, 100 << 10, 252 << 10],
+            [3 * MIB, 3 * MIB / 2, 2 * MIB],
+            [3 * MIB, 3 * MIB / 2, 4 * MIB],
+        ];
+        for [long, short, longer] in sizes {
+            let dir = ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap();
+            let blocks = Blocks::over(ScratchFile::create(&dir).unwrap()).unwrap();
+            let claimed = || {
+                assert_eq!(blocks.claimed_bytes(), dir.used_bytes());
+                blocks.claimed_bytes()
+            };
+            let at = blocks.allocate(layout(long), false).unwrap();
+            // SAFETY: the block has that many bytes.
+            unsafe { at.write_bytes(7, long) };
+            arm(Fault {
+                after: 0,
+                sticky: true,
+                outcome: Outcome::Errno(EIO),
+            });
+            // SAFETY: the block has this layout, and keeps its address.
+            let shrunk = unsafe { blocks.resize(at, layout(long), layout(short), false) };
+            assert!(disarm().1 > 0, "no fault was met");
+            assert_eq!((shrunk, claimed()), (Some(at), long as u64));
+            // SAFETY: as above.
+            let grown = unsafe { blocks.resize(at, layout(short), layout(longer), true) };
+            assert_eq!((grown, claimed()), (Some(at), longer as u64));
+            // SAFETY: the block has that many bytes, all of them written or zero.
+            let bytes = unsafe { std::slice::from_raw_parts(at.as_ptr(), longer) };
+            let (kept, new) = bytes.split_at(short);
+            assert!(kept.iter().all(|byte| *byte == 7), "other bytes");
+            assert!(new.iter().all(|byte| *byte == 0), "not zero");
+            let on_disk = blocks.file.sys().disk_bytes().unwrap();
+            assert!(on_disk >= longer as u64, "a hole is left");
+            // SAFETY: the block is not used any more.
+            unsafe { blocks.deallocate(at) };
+            assert_eq!(claimed(), 0);
+            assert_eq!(blocks.allocate(layout(long), false), Some(at), "out of use");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Runs of small blocks of one size: one unit each, with a list of what is free in it.
+#![expect(
+    unsafe_code,
+    reason = "keeps the list of free blocks in the blocks themselves; see docs/safety.md"
+)]
+
+use std::ptr::NonNull;
+
+use crate::heap::classes::{CLASSES, STEP_BYTES, class_bytes};
+use crate::heap::table::{Kind, UNIT_BYTES, Unit, first_of, link, name_of, unlink};
+
+/// How many empty runs a heap keeps, so that a block which comes and goes costs no system call each
+/// time. With eight heaps, they are 6 MiB at most.
+const EMPTY_MAX: usize = 12;
+
+/// For each class, the runs of one heap that have a free block.
+#[derive(Debug)]
+pub(crate) struct Runs {
+    partial: [u32; CLASSES],
+    /// The runs among these that are empty: numbers of units plus one, 0 for none.
+    empty: [u32; EMPTY_MAX],
+    /// Which of them is given up next.
+    oldest: usize,
+}
+
+/// A small block: where it is, in bytes from the start of unit 0, and whether it was never used.
+pub(crate) struct Small {
+    pub(crate) offset: usize,
+    pub(crate) fresh: bool,
+}
+
+impl Runs {
+    pub(crate) const fn new() -> Self {
+        Self {
+            partial: [0; CLASSES],
+            empty: [0; EMPTY_MAX],
+            oldest: 0,
+        }
+    }
+
+    /// Makes a run of a class, for this heap, of a unit that was taken for it and whose space is
+    /// claimed.
+    pub(crate) fn add(&mut self, units: &[Unit], number: usize, class: usize, heap: u8) {
+        let Some(unit) = units.get(number) else {
+            return;
+        };
+        unit.set_order(u8::try_from(class).unwrap_or(u8::MAX));
+        unit.set_heap(heap);
+        unit.set_first_free(0);
+        unit.set_fresh(0);
+        unit.set_used(0);
+        unit.set_kind(Kind::Run);
+        if let Some(head) = self.partial.get_mut(class) {
+            link(units, head, number);
+        }
+    }
+
+    /// Takes a block of a class, or `None` where all runs of it are full.
+    ///
+    /// # Safety
+    ///
+    /// `base` is where the unit of number 0 starts, the unit of every run is accessible, and these
+    /// are the runs of its heap.
+    #[inline]
+    pub(crate) unsafe fn take(
+        &mut self,
+        units: &[Unit],
+        class: usize,
+        base: NonNull<u8>,
+    ) -> Option<Small> {
+        let head = self.partial.get_mut(class)?;
+        let number = first_of(*head)?;
+        let unit = units.get(number)?;
+        let start = number.saturating_mul(UNIT_BYTES);
+        let (place, first_free, fresh) = match unit.first_free().checked_sub(1) {
+            Some(place) => {
+                let at = address(base, start.saturating_add(bytes_to(place)));
+                // SAFETY: the block lies in the run, is free, and holds the rest of the list:
+                // `free` put it there. Blocks have at least 16 bytes, so that it is aligned.
+                let rest = unsafe { at.read() };
+                debug_assert!(rest <= end_of(class), "a freed block was written to");
+                unit.set_first_free(rest);
+                (place, rest, false)
+            }
+            None => (unit.fresh(), 0, true),
+        };
+        if fresh {
+            let steps = u16::try_from(class_bytes(class) / STEP_BYTES).unwrap_or(0);
+            unit.set_fresh(place.saturating_add(steps));
+        }
+        let used = unit.used();
+        if used == 0 {
+            forget(&mut self.empty, number);
+        }
+        unit.set_used(used.saturating_add(1));
+        if first_free == 0 && unit.fresh() == end_of(class) {
+            unlink(units, head, number);
+        }
+        Some(Small {
+            offset: start.saturating_add(bytes_to(place)),
+            fresh,
+        })
+    }
+
+    /// Frees the block at `offset` from the start of unit 0, in the run of unit `number`. Returns
+    /// the number of an empty run, if there is one too many: it is out of the list, and its unit
+    /// can be given back. Of each class one empty run is kept where it is the only one with free
+    /// blocks, but only so many of all classes together.
+    ///
+    /// # Safety
+    ///
+    /// As for `take`, which handed the block out; nobody uses it any more.
+    #[inline]
+    pub(crate) unsafe fn free(
+        &mut self,
+        units: &[Unit],
+        number: usize,
+        offset: usize,
+        base: NonNull<u8>,
+    ) -> Option<usize> {
+        let unit = units.get(number)?;
+        debug_assert!(unit.kind() == Kind::Run && unit.used() > 0);
+        let class = usize::from(unit.order());
+        debug_assert_eq!(
+            (offset % UNIT_BYTES).checked_rem(class_bytes(class)),
+            Some(0)
+        );
+        let place = u16::try_from((offset % UNIT_BYTES) / STEP_BYTES).unwrap_or(u16::MAX);
+        let first_free = unit.first_free();
+        // SAFETY: the block lies in the run and belongs to nobody but us now; it is aligned, since
+        // blocks have a multiple of 16 bytes.
+        unsafe { address(base, offset).write(first_free) };
+        unit.set_first_free(place.saturating_add(1));
+        let used = unit.used().saturating_sub(1);
+        unit.set_used(used);
+        let was_full = first_free == 0 && unit.fresh() == end_of(class);
+        if !was_full && used > 0 {
+            return None;
+        }
+        let head = self.partial.get_mut(class)?;
+        if was_full {
+            link(units, head, number);
+        }
+        if used > 0 {
+            return None;
+        }
+        let alone = first_of(*head) == Some(number) && unit.next() == 0;
+        if !alone {
+            unlink(units, head, number);
+            return Some(number);
+        }
+        self.keep_empty(units, number)
+    }
+
+    /// Enters a run as empty. Returns the one that had its place, out of the list.
+    fn keep_empty(&mut self, units: &[Unit], number: usize) -> Option<usize> {
+        let free = self.empty.iter().position(|name| *name == 0);
+        let at = free.unwrap_or(self.oldest);
+        if free.is_none() {
+            self.oldest = at.saturating_add(1) % EMPTY_MAX;
+        }
+        let place = self.empty.get_mut(at)?;
+        let before = first_of(std::mem::replace(place, name_of(number)))?;
+        let class = usize::from(units.get(before)?.order());
+        unlink(units, self.partial.get_mut(class)?, before);
+        Some(before)
+    }
+}
+
+/// Strikes a run from those that are empty, if it is one of them.
+#[inline]
+fn forget(empty: &mut [u32; EMPTY_MAX], number: usize) {
+    let name = name_of(number);
+    if let Some(place) = empty.iter_mut().find(|empty| **empty == name) {
+        *place = 0;
+    }
+}
+
+/// Returns where the last block of a run of a class ends, as a place: in steps of 16 bytes.
+#[inline]
+fn end_of(class: usize) -> u16 {
+    ENDS.get(class).copied().unwrap_or(0)
+}
+
+/// For each class, where the last block of its runs ends.
+const ENDS: [u16; CLASSES] = {
+    let mut ends = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        let steps = class_bytes(class) / STEP_BYTES;
+        let end = (UNIT_BYTES / STEP_BYTES / steps) * steps;
+        assert!(end <= 4096);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "at most 4096, as asserted when this is compiled"
+        )]
+        {
+            ends[class] = end as u16;
+        }
+        class += 1;
+    }
+    ends
+};
+
+/// Returns how many bytes a place is from the start of its run.
+#[inline]
+fn bytes_to(place: u16) -> usize {
+    usize::from(place).saturating_mul(STEP_BYTES)
+}
+
+/// Returns the address of a block, as the place of a link of the list.
+#[inline]
+#[expect(
+    clippy::cast_ptr_alignment,
+    reason = "blocks lie at multiples of 16 bytes"
+)]
+fn address(base: NonNull<u8>, offset: usize) -> *mut u16 {
+    base.as_ptr().wrapping_add(offset).cast::<u16>()
+}

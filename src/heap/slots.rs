@@ -1,0 +1,447 @@
+//! The slots of zone B: a large block has one, or several in a row, and grows inside of it.
+//!
+//! Each slot of addresses shows a slot of the file, at first that of the same number. A block that
+//! meets its neighbour goes to other slots, and the two rows exchange what they show: so its bytes
+//! stay where they are in the file, and nothing is copied. What is at an address is asked for by
+//! [`Slots::shown`].
+
+use std::io;
+use std::ops::Range;
+
+use crate::heap::table::{Slot, Table};
+use crate::sys::FOLD_BYTES;
+
+/// The most slots that there are. Shorter zones have fewer, of 2 MiB each, so that rows which show
+/// each other's part of the file are still apart by a multiple of a fold.
+const SLOTS_MAX: usize = 8192;
+
+/// Where slots are longer than this, the second half of them is for blocks that are longer, too.
+/// Otherwise thousands of blocks that hardly need room could leave none for one that does.
+const SPARED_BYTES: usize = 32 << 20;
+
+/// Bits of a word.
+const WORD_BITS: usize = 64;
+
+/// Who has which slot. Makes no system calls.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    /// One entry for each slot, all usable.
+    table: Table<Slot>,
+    /// A bit for each slot: whether it is taken.
+    taken: [u64; SLOTS_MAX / WORD_BITS],
+    taken_count: usize,
+    count: usize,
+    /// Bytes of a slot.
+    slot_bytes: usize,
+    /// Whether some slot may show a part of the file that has another number.
+    is_mixed: bool,
+}
+
+/// Of the marks of a block: some of what it has claimed may be missing, behind its bytes in use.
+const TORN: u8 = 1;
+
+/// Of the marks of a block: parts of it may come into memory in large pieces.
+const FOLDED: u8 = 2;
+
+impl Slots {
+    /// Makes slots for a zone of so many bytes, a power of two and at least 2 MiB.
+    pub(crate) fn over(zone_bytes: usize) -> io::Result<Self> {
+        let slot_bytes = (zone_bytes / SLOTS_MAX).max(FOLD_BYTES);
+        let count = zone_bytes.checked_div(slot_bytes).unwrap_or(0);
+        let table = Table::reserve(count)?;
+        table.grow(count)?;
+        Ok(Self {
+            table,
+            taken: [0; SLOTS_MAX / WORD_BITS],
+            taken_count: 0,
+            count,
+            slot_bytes,
+            is_mixed: false,
+        })
+    }
+
+    /// Takes as many slots in a row as `bytes` need, and returns the first byte of them. `None`
+    /// where there are not enough, or they are spared for longer blocks.
+    ///
+    /// They are taken in the middle of the widest gap, so that the block before it and the new one
+    /// can both grow for a long time.
+    pub(crate) fn take(&mut self, bytes: usize) -> Option<usize> {
+        let is_spared = self.taken_count >= self.count / 2 && self.slot_bytes > SPARED_BYTES;
+        if is_spared && bytes <= SPARED_BYTES {
+            return None;
+        }
+        let count = self.count_for(bytes);
+        let gap = self.widest_gap();
+        let spare = gap.len().checked_sub(count)?;
+        let before = if gap.start == 0 { 0 } else { spare / 2 };
+        let start = gap.start.saturating_add(before);
+        self.slot(start)?.set_count(u16::try_from(count).ok()?);
+        self.mark(start..start.saturating_add(count), true);
+        start.checked_mul(self.slot_bytes)
+    }
+
+    fn widest_gap(&self) -> Range<usize> {
+        let (mut widest, mut at) = (0..0, 0);
+        while at < self.count {
+            let start = self.next(at, false);
+            at = self.next(start, true);
+            if at.saturating_sub(start) > widest.len() {
+                widest = start..at;
+            }
+        }
+        widest
+    }
+
+    /// Returns the first slot from `at` on that is taken, or is not.
+    fn next(&self, mut at: usize, taken: bool) -> usize {
+        while let Some(word) = self.taken.get(at / WORD_BITS) {
+            let rest = if taken { *word } else { !*word } >> (at % WORD_BITS);
+            if rest != 0 {
+                let skipped = usize::try_from(rest.trailing_zeros()).unwrap_or(0);
+                return at.saturating_add(skipped).min(self.count);
+            }
+            at = (at / WORD_BITS).saturating_add(1).saturating_mul(WORD_BITS);
+        }
+        self.count
+    }
+
+    /// Enters slots as taken or as free; they were the other before.
+    fn mark(&mut self, row: Range<usize>, taken: bool) {
+        let len = row.len();
+        for slot in row {
+            if let Some(word) = self.taken.get_mut(slot / WORD_BITS) {
+                let bit = 1 << (slot % WORD_BITS);
+                *word = if taken { *word | bit } else { *word & !bit };
+            }
+        }
+        self.taken_count = if taken {
+            self.taken_count.saturating_add(len)
+        } else {
+            self.taken_count.saturating_sub(len)
+        };
+    }
+
+    /// Frees the slots of the block that starts at byte `at`, which has no bytes claimed any more.
+    pub(crate) fn give_back(&mut self, at: usize) {
+        let start = self.number(at);
+        let Some(slot) = self.slot(start) else {
+            return;
+        };
+        let count = usize::from(slot.count());
+        slot.set_count(0);
+        slot.set_claimed(0);
+        slot.set_marks(0);
+        self.mark(start..start.saturating_add(count), false);
+    }
+
+    /// Sees to it that the block at byte `at` has room for `bytes`, taking the slots behind it if
+    /// they are free; says whether it has.
+    pub(crate) fn make_room(&mut self, at: usize, bytes: usize) -> bool {
+        let start = self.number(at);
+        let Some(slot) = self.slot(start) else {
+            return false;
+        };
+        let (had, count) = (usize::from(slot.count()), self.count_for(bytes));
+        if count <= had {
+            return true;
+        }
+        let more = start.saturating_add(had)..start.saturating_add(count);
+        if more.end > self.count || self.next(more.start, true) < more.end {
+            return false;
+        }
+        slot.set_count(u16::try_from(count).unwrap_or(u16::MAX));
+        self.mark(more, true);
+        true
+    }
+
+    /// Returns how many bytes the block at byte `at` has room for.
+    pub(crate) fn room(&self, at: usize) -> usize {
+        let slot = self.slot(self.number(at));
+        let count = slot.map_or(0, |slot| usize::from(slot.count()));
+        count.saturating_mul(self.slot_bytes)
+    }
+
+    /// Returns which byte of the file's part of the zone is shown at byte `at`, and for how many
+    /// bytes from there on it goes on like that, up to `len`.
+    pub(crate) fn shown(&self, at: usize, len: usize) -> (usize, usize) {
+        if !self.is_mixed {
+            return (at, len);
+        }
+        let first = self.number(at);
+        let within = at.saturating_sub(first.saturating_mul(self.slot_bytes));
+        let home = self.home(first);
+        let mut slots = 1_usize;
+        let mut run = self.slot_bytes.saturating_sub(within);
+        while run < len && self.home(first.saturating_add(slots)) == home.saturating_add(slots) {
+            slots = slots.saturating_add(1);
+            run = run.saturating_add(self.slot_bytes);
+        }
+        let from = home.saturating_mul(self.slot_bytes).saturating_add(within);
+        (from, run.min(len))
+    }
+
+    /// Returns which slot of the file a slot shows.
+    fn home(&self, number: usize) -> usize {
+        let away = self.slot(number).map_or(0, Slot::away);
+        number ^ usize::from(away)
+    }
+
+    /// Enters that the slots of the block at byte `from` show what as many slots from byte `to` on
+    /// have shown, and these what they have shown; and that the block is at `to` now, where room
+    /// for it was taken. What is known of it goes with it.
+    pub(crate) fn exchange(&mut self, from: usize, to: usize) {
+        let (left, right) = (self.number(from), self.number(to));
+        self.is_mixed = true;
+        let count = self.slot(left).map_or(0, Slot::count);
+        for step in 0..usize::from(count) {
+            let (left, right) = (left.saturating_add(step), right.saturating_add(step));
+            let (at_left, at_right) = (self.home(left), self.home(right));
+            for (number, home) in [(left, at_right), (right, at_left)] {
+                if let Some(slot) = self.slot(number) {
+                    slot.set_away(u16::try_from(number ^ home).unwrap_or(0));
+                }
+            }
+        }
+        if let (Some(left), Some(right)) = (self.slot(left), self.slot(right)) {
+            right.set_claimed(left.claimed());
+            right.set_marks(left.marks());
+            left.set_claimed(0);
+            left.set_marks(0);
+        }
+    }
+
+    /// Returns how many bytes of the block at byte `at` are claimed, and whether it is torn: then
+    /// some of these may be missing, behind those that are in use.
+    pub(crate) fn claimed(&self, at: usize) -> (usize, bool) {
+        let slot = self.slot(self.number(at));
+        slot.map_or((0, false), |slot| {
+            (slot.claimed(), slot.marks() & TORN != 0)
+        })
+    }
+
+    pub(crate) fn set_claimed(&mut self, at: usize, bytes: usize) {
+        if let Some(slot) = self.slot(self.number(at)) {
+            slot.set_claimed(bytes);
+        }
+    }
+
+    pub(crate) fn set_torn(&mut self, at: usize, torn: bool) {
+        self.set_mark(at, TORN, torn);
+    }
+
+    pub(crate) fn is_folded(&self, at: usize) -> bool {
+        let slot = self.slot(self.number(at));
+        slot.is_some_and(|slot| slot.marks() & FOLDED != 0)
+    }
+
+    pub(crate) fn set_folded(&mut self, at: usize, folded: bool) {
+        self.set_mark(at, FOLDED, folded);
+    }
+
+    fn set_mark(&mut self, at: usize, mark: u8, is_set: bool) {
+        if let Some(slot) = self.slot(self.number(at)) {
+            let others = slot.marks() & !mark;
+            slot.set_marks(if is_set { others | mark } else { others });
+        }
+    }
+
+    fn slot(&self, number: usize) -> Option<&Slot> {
+        self.table.entries().get(number)
+    }
+
+    /// Returns the number of the slot of a byte.
+    fn number(&self, at: usize) -> usize {
+        at.checked_div(self.slot_bytes).unwrap_or(SLOTS_MAX)
+    }
+
+    fn count_for(&self, bytes: usize) -> usize {
+        bytes.div_ceil(self.slot_bytes).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A slot of the largest zone.
+    const LONG: usize = 512 << 20;
+
+    #[test]
+    fn blocks_get_rows_of_free_slots_and_grow_into_free_ones() {
+        let mut slots = Slots::over(SLOTS_MAX * LONG).unwrap();
+        let (a, b) = (
+            slots.take(1).unwrap(),
+            slots.take(2 * LONG + LONG / 2).unwrap(),
+        );
+        assert_eq!((a, b), (0, (1 + (SLOTS_MAX - 1 - 3) / 2) * LONG));
+        assert!(slots.make_room(a, b), "up to the next block it is free");
+        assert!(!slots.make_room(a, b + 1));
+        assert_eq!(slots.room(a), b);
+        let end = SLOTS_MAX * LONG;
+        assert!(slots.make_room(b, end - b), "to the end");
+        assert!(!slots.make_room(b, end - b + 1));
+        assert_eq!(slots.take(LONG), None);
+        slots.give_back(a);
+        assert_eq!(slots.take(b + 1), None);
+        assert_eq!(slots.take(b), Some(0));
+    }
+
+    /// Two vectors that grew side by side were copied as soon as one filled its slot.
+    #[test]
+    fn many_blocks_have_room_to_grow() {
+        let mut slots = Slots::over(SLOTS_MAX * LONG).unwrap();
+        let blocks: Vec<_> = (0..64).map(|_| slots.take(LONG).unwrap()).collect();
+        for at in blocks {
+            assert!(slots.make_room(at, LONG * (SLOTS_MAX / 64 / 2)), "{at}");
+        }
+    }
+
+    #[test]
+    fn what_passes_the_zone_is_refused() {
+        for slot in [LONG, FOLD_BYTES] {
+            let mut slots = Slots::over(SLOTS_MAX * slot).unwrap();
+            assert_eq!(slots.take(slot * SLOTS_MAX + 1), None);
+            assert_eq!(slots.take(usize::MAX), None);
+            assert_eq!(slots.take(slot * SLOTS_MAX), Some(0));
+            assert!(!slots.make_room(0, slot * SLOTS_MAX + 1));
+            assert!(!slots.make_room(0, usize::MAX));
+            assert_eq!(slots.take(slot), None);
+        }
+        let mut few = Slots::over(5 * FOLD_BYTES).unwrap();
+        let taken: Vec<_> = (0..6).filter_map(|_| few.take(1)).collect();
+        assert_eq!(taken.len(), 5, "none behind the end");
+    }
+
+    /// A vector that grew was copied at each doubling, since thousands of buffers that did not grow
+    /// had all the slots.
+    #[test]
+    fn blocks_that_need_little_room_leave_slots_for_others() {
+        let mut slots = Slots::over(SLOTS_MAX * LONG).unwrap();
+        let modest: Vec<_> = (0..SLOTS_MAX).filter_map(|_| slots.take(2 << 20)).collect();
+        assert_eq!(modest.len(), SLOTS_MAX / 2);
+        assert!(slots.take(SPARED_BYTES + 1).is_some());
+        slots.give_back(modest[7]);
+        assert_eq!(slots.take(2 << 20), None);
+        slots.give_back(modest[8]);
+        assert!(slots.take(2 << 20).is_some());
+        // Short slots are for all.
+        let mut slots = Slots::over(SLOTS_MAX * SPARED_BYTES).unwrap();
+        let modest = (0..SLOTS_MAX).filter_map(|_| slots.take(2 << 20));
+        assert_eq!(modest.count(), SLOTS_MAX);
+    }
+
+    /// Rows that moved are shown in one piece, too, and so are those that did not.
+    #[test]
+    fn what_is_in_one_piece_is_shown_in_one() {
+        let slot = FOLD_BYTES;
+        let mut slots = Slots::over(64 * slot).unwrap();
+        let [stays, moves, to] = [4, 2, 3].map(|count| slots.take(count * slot).unwrap());
+        slots.exchange(moves, to);
+        assert_eq!(slots.shown(stays, 4 * slot), (stays, 4 * slot));
+        assert_eq!(slots.shown(stays + 9, slot), (stays + 9, slot));
+        assert_eq!(slots.shown(to, 2 * slot), (moves, 2 * slot));
+        assert_eq!(slots.shown(to + 9, 3 * slot - 9), (moves + 9, 2 * slot - 9));
+        assert_eq!(slots.shown(to + slot, 1), (moves + slot, 1));
+    }
+
+    /// Torn and folded are apart from each other, go where the block goes, and end with it.
+    #[test]
+    fn marks_are_those_of_the_block() {
+        let mut slots = Slots::over(64 * FOLD_BYTES).unwrap();
+        let (at, to) = (slots.take(1).unwrap(), slots.take(1).unwrap());
+        let marks = |slots: &Slots, at| (slots.claimed(at).1, slots.is_folded(at));
+        let both = [false, true];
+        for (torn, folded) in both
+            .iter()
+            .flat_map(|torn| both.map(|folded| (*torn, folded)))
+        {
+            for _twice in 0..2 {
+                slots.set_torn(at, torn);
+                slots.set_folded(at, folded);
+                assert_eq!(marks(&slots, at), (torn, folded));
+            }
+            slots.set_torn(at, !torn);
+            assert_eq!(marks(&slots, at), (!torn, folded));
+            slots.set_torn(at, true);
+            assert_eq!(marks(&slots, at), (true, folded));
+            assert_eq!(marks(&slots, to), (false, false));
+        }
+        slots.exchange(at, to);
+        assert_eq!(marks(&slots, at), (false, false));
+        assert_eq!(marks(&slots, to), (true, true));
+        slots.give_back(to);
+        assert_eq!(marks(&slots, to), (false, false));
+    }
+
+    /// However often rows exchange what they show, every byte of the file is shown once, and each
+    /// block shows its own.
+    #[test]
+    fn rows_that_exchange_what_they_show_keep_their_blocks() {
+        let slot = FOLD_BYTES;
+        let count = 100;
+        let mut slots = Slots::over(count * slot).unwrap();
+        let mut state = 1_u64;
+        let mut random = |below: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        // Where each block is, and what it shows.
+        let mut live: Vec<(usize, Vec<usize>)> = Vec::new();
+        let homes = |slots: &Slots, at: usize| -> Vec<usize> {
+            let numbers = at / slot..(at + slots.room(at)) / slot;
+            numbers.map(|number| slots.home(number)).collect()
+        };
+        let mut exchanged = 0;
+        for _ in 0..5000 {
+            match random(3) {
+                0 => {
+                    if let Some(at) = slots.take((1 + random(4)) * slot) {
+                        live.push((at, homes(&slots, at)));
+                    }
+                }
+                1 if !live.is_empty() => {
+                    let (at, _shown) = live.swap_remove(random(live.len()));
+                    slots.give_back(at);
+                }
+                _ if !live.is_empty() => {
+                    let chosen = random(live.len());
+                    let (at, shown) = &mut live[chosen];
+                    let had = slots.room(*at);
+                    let Some(to) = slots.take(had + slot) else {
+                        continue;
+                    };
+                    slots.set_claimed(*at, 4096 * chosen);
+                    slots.set_torn(*at, true);
+                    slots.exchange(*at, to);
+                    assert_eq!(slots.claimed(to), (4096 * chosen, true));
+                    assert_eq!(slots.claimed(*at), (0, false));
+                    slots.give_back(*at);
+                    exchanged += 1;
+                    let now = homes(&slots, to);
+                    assert_eq!(now[..shown.len()], shown[..]);
+                    (*at, *shown) = (to, now);
+                }
+                _ => {}
+            }
+            let mut seen = vec![false; count];
+            for number in 0..count {
+                assert!(!std::mem::replace(&mut seen[slots.home(number)], true));
+            }
+        }
+        assert!(exchanged > 100, "{exchanged}");
+        for (at, shown) in live {
+            // Byte by byte the same as piece by piece.
+            let mut done = 0;
+            while done < slots.room(at) {
+                let (from, len) = slots.shown(at + done, slots.room(at) - done);
+                for byte in (done..done + len).step_by(4096 * 7) {
+                    assert_eq!(from + byte - done, shown[byte / slot] * slot + byte % slot);
+                }
+                done += len;
+            }
+            assert_eq!(done, slots.room(at));
+        }
+    }
+}

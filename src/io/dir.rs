@@ -1,0 +1,406 @@
+//! Where the bytes live: a directory that is checked before the first byte is written, and the
+//! budget that everything made in it shares.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::stats;
+use crate::sys;
+
+/// A directory for scratch files, on a real disk and with a budget.
+///
+/// Cloning is cheap, and all clones share one budget. Files in the directory have no name: nothing
+/// is seen in it, and nothing is left behind, not even after `SIGKILL` or a power cut.
+///
+/// # Examples
+///
+/// ```
+/// use outcore::{Arena, ScratchDir};
+///
+/// let dir = ScratchDir::builder(std::env::temp_dir())
+///     .allow_ram(true) // this example may run where the temporary directory is a tmpfs
+///     .quota(1 << 30)
+///     .build()?;
+/// let arena = Arena::new_in(&dir)?;
+/// arena.writer()?.push("at most 1 GiB of these")?;
+/// # Ok::<(), outcore::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ScratchDir {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    dir: sys::Dir,
+    quota_bytes: u64,
+    free_bytes_min: u64,
+    /// Bytes claimed by all files of this directory; at most `quota_bytes`.
+    used_bytes: AtomicU64,
+}
+
+/// What a [`ScratchDir`] is about to be: made by [`ScratchDir::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct ScratchDirBuilder {
+    path: PathBuf,
+    allow_ram: bool,
+    quota_bytes: u64,
+    free_bytes_min: u64,
+}
+
+/// Where a directory is and what it offers: made by [`ScratchDir::report`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ScratchReport {
+    /// The directory.
+    pub path: PathBuf,
+    /// The name of its file system, such as `ext4`.
+    pub file_system: String,
+    /// Whether that file system lives in memory, so that writing to it saves none.
+    pub ram_backed: bool,
+    /// Whether it is on another machine, so that less is promised: see the crate's documentation.
+    pub network: bool,
+    /// Bytes that this user can still write.
+    pub free_bytes: u64,
+    /// Bytes of the whole file system.
+    pub total_bytes: u64,
+    /// Bytes that everything made in this [`ScratchDir`] has claimed.
+    pub used_bytes: u64,
+    /// Bytes that everything made in it may claim; `u64::MAX` without a quota.
+    pub quota_bytes: u64,
+}
+
+/// The last answer of [`ScratchDir::from_env`], and the variables it was the answer to.
+static FROM_ENV: Mutex<Option<([Option<OsString>; 2], ScratchDir)>> = Mutex::new(None);
+
+/// The variables that name a directory, in the order in which they are asked.
+const VARIABLES: [(&str, &str); 2] = [("OUTCORE_DIR", "$OUTCORE_DIR"), ("TMPDIR", "$TMPDIR")];
+
+impl ScratchDir {
+    /// Returns the directory that the environment suggests.
+    ///
+    /// It is the first of these that can be written to and is on a real disk: `$OUTCORE_DIR`,
+    /// `$TMPDIR`, `/var/tmp`, the user's cache directory (`$XDG_CACHE_HOME` or `$HOME/.cache`),
+    /// the current directory. A variable that is empty counts as not set. As long as both
+    /// variables stay the same, every call returns the same directory, with one budget.
+    ///
+    /// # Errors
+    ///
+    /// * [`RamBacked`](ErrorKind::RamBacked): `$OUTCORE_DIR` or `$TMPDIR` is set and lives in
+    ///   memory. The user meant it, so it is not passed over in silence.
+    /// * [`Io`](ErrorKind::Io): one of them is set and is no directory to write in, or nothing is
+    ///   set and no directory will do.
+    ///
+    /// # Cost
+    ///
+    /// A few system calls for each candidate the first time, two looks at the environment later.
+    pub fn from_env() -> Result<Self> {
+        let variables = VARIABLES.map(|(variable, _)| env::var_os(variable));
+        let lock = || FROM_ENV.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().clone();
+        if let Some((asked, dir)) = known {
+            if asked == variables {
+                return Ok(dir);
+            }
+        }
+        let named = variables
+            .iter()
+            .zip(VARIABLES)
+            .filter_map(|(value, (_, shown))| Some((value.as_ref()?, shown)))
+            .find(|(value, _)| !value.is_empty());
+        let dir = match named {
+            Some((path, shown)) => Self::new(path).map_err(|refused| refused.named_by(shown))?,
+            None => Self::first_usable(default_candidates())?,
+        };
+        // Who was quicker has opened the same directory, and its budget is the one to share.
+        let mut known = lock();
+        let current = known.take_if(|(asked, _)| *asked == variables);
+        let (_, dir) = known.insert(current.unwrap_or((variables, dir)));
+        Ok(dir.clone())
+    }
+
+    /// Opens a directory without a quota.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ScratchDirBuilder::build`].
+    pub fn new(path: impl AsRef<Path>) -> Result<Self> {
+        Self::builder(path).build()
+    }
+
+    /// Starts to describe a directory with limits.
+    pub fn builder(path: impl AsRef<Path>) -> ScratchDirBuilder {
+        ScratchDirBuilder {
+            path: path.as_ref().to_owned(),
+            allow_ram: false,
+            quota_bytes: u64::MAX,
+            free_bytes_min: 0,
+        }
+    }
+
+    /// Returns the first directory that can be used.
+    fn first_usable(candidates: Vec<PathBuf>) -> Result<Self> {
+        let mut refusals = Vec::new();
+        for path in candidates {
+            match Self::new(path) {
+                Ok(dir) => return Ok(dir),
+                Err(refused) => refusals.push(refused.to_string()),
+            }
+        }
+        let reason = format!("set $OUTCORE_DIR; {}", refusals.join("; "));
+        Err(Error::refused(
+            ErrorKind::Io,
+            "find a directory for scratch files",
+            reason,
+        ))
+    }
+
+    /// Returns the path by which the directory was opened.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Returns how many bytes on disk everything made in this directory has claimed.
+    pub fn used_bytes(&self) -> u64 {
+        self.inner.used_bytes.load(Relaxed)
+    }
+
+    /// Describes the directory as it is now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let report = outcore::ScratchDir::from_env()?.report()?;
+    /// println!("{} on {}", report.path.display(), report.file_system);
+    /// assert!(!report.ram_backed);
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](ErrorKind::Io): the system does not say.
+    ///
+    /// # Cost
+    ///
+    /// One system call.
+    pub fn report(&self) -> Result<ScratchReport> {
+        let facts = self.file_system()?;
+        Ok(ScratchReport {
+            path: self.inner.path.clone(),
+            file_system: facts.name.into_owned(),
+            ram_backed: facts.ram_backed,
+            network: facts.network,
+            free_bytes: facts.free_bytes,
+            total_bytes: facts.total_bytes,
+            used_bytes: self.used_bytes(),
+            quota_bytes: self.inner.quota_bytes,
+        })
+    }
+
+    fn file_system(&self) -> Result<sys::FileSystem> {
+        let asked = sys::retry(|| self.inner.dir.file_system());
+        asked.map_err(|answer| Error::io("examine", answer).at(&self.inner.path))
+    }
+
+    /// Creates an empty file without a name.
+    pub(crate) fn create_unnamed(&self) -> Result<sys::File> {
+        let created = sys::retry(|| self.inner.dir.create_unnamed());
+        created.map_err(|answer| {
+            stats::failed();
+            Error::io("create a file in", answer).at(&self.inner.path)
+        })
+    }
+
+    /// Enters `bytes` into the budget; [`release`](Self::release) takes them out again.
+    pub(crate) fn charge(&self, bytes: u64) -> Result<()> {
+        let full = |reason: String| {
+            Err(Error::refused(ErrorKind::StorageFull, GROW, reason).at(&self.inner.path))
+        };
+        let quota = self.inner.quota_bytes;
+        let within = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= quota);
+        let used = &self.inner.used_bytes;
+        if let Err(used) = used.fetch_update(Relaxed, Relaxed, within) {
+            return full(format!(
+                "its quota of {quota} bytes does not allow {bytes} more than the {used} in use"
+            ));
+        }
+        if self.inner.free_bytes_min > 0 {
+            let floor = self.inner.free_bytes_min;
+            let free = self.file_system().map(|facts| facts.free_bytes);
+            let free = free.inspect_err(|_refused| self.release(bytes))?;
+            if free.saturating_sub(bytes) < floor {
+                self.release(bytes);
+                return full(format!(
+                    "{bytes} bytes more would leave less than {floor} bytes free"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters `bytes` into the budget if they are allowed. Allocates nothing.
+    pub(crate) fn try_charge(&self, bytes: u64) -> bool {
+        let quota = self.inner.quota_bytes;
+        let within = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= quota);
+        let used = &self.inner.used_bytes;
+        if used.fetch_update(Relaxed, Relaxed, within).is_err() {
+            return false;
+        }
+        let floor = self.inner.free_bytes_min;
+        let enough = || {
+            let facts = sys::retry(|| self.inner.dir.file_system());
+            facts.is_ok_and(|facts| facts.free_bytes.saturating_sub(bytes) >= floor)
+        };
+        if floor > 0 && !enough() {
+            self.release(bytes);
+            return false;
+        }
+        true
+    }
+
+    /// Takes `bytes` out of the budget.
+    pub(crate) fn release(&self, bytes: u64) {
+        let before = self.inner.used_bytes.fetch_sub(bytes, Relaxed);
+        debug_assert!(before >= bytes, "more was released than was charged");
+    }
+}
+
+/// How a growth is named in errors.
+pub(crate) const GROW: &str = "grow a file in";
+
+impl ScratchDirBuilder {
+    /// Accepts a file system that lives in memory. Meant for tests: what is written there takes
+    /// the memory that it was meant to save.
+    pub fn allow_ram(mut self, allow: bool) -> Self {
+        self.allow_ram = allow;
+        self
+    }
+
+    /// Limits the bytes on disk that everything made in the directory may claim together.
+    pub fn quota(mut self, bytes: u64) -> Self {
+        self.quota_bytes = bytes;
+        self
+    }
+
+    /// Keeps this many bytes of the file system free: what would go below is refused as if the
+    /// disk were full.
+    pub fn min_free(mut self, bytes: u64) -> Self {
+        self.free_bytes_min = bytes;
+        self
+    }
+
+    /// Opens the directory and tries it out.
+    ///
+    /// # Errors
+    ///
+    /// * [`RamBacked`](ErrorKind::RamBacked): its file system is a tmpfs or ramfs, and
+    ///   [`allow_ram`](Self::allow_ram) was not called.
+    /// * [`Io`](ErrorKind::Io): it is no directory, or no file can be created in it.
+    ///
+    /// # Cost
+    ///
+    /// Four system calls: the directory is opened and examined, a file in it created and closed.
+    pub fn build(self) -> Result<ScratchDir> {
+        let refused = |answer| Error::io("use", answer).at(&self.path);
+        let dir = sys::retry(|| sys::Dir::open(&self.path)).map_err(refused)?;
+        let facts = sys::retry(|| dir.file_system()).map_err(refused)?;
+        if facts.ram_backed && !self.allow_ram {
+            let reason = format!(
+                "it is a {} and lives in memory; set $OUTCORE_DIR to a directory on a disk",
+                facts.name
+            );
+            return Err(Error::refused(ErrorKind::RamBacked, "use", reason).at(&self.path));
+        }
+        drop(sys::retry(|| dir.create_unnamed()).map_err(refused)?);
+        Ok(ScratchDir {
+            inner: Arc::new(Inner {
+                path: self.path,
+                dir,
+                quota_bytes: self.quota_bytes,
+                free_bytes_min: self.free_bytes_min,
+                used_bytes: AtomicU64::new(0),
+            }),
+        })
+    }
+}
+
+/// Returns the directories to try when no variable names one.
+fn default_candidates() -> Vec<PathBuf> {
+    let not_empty = |name| env::var_os(name).filter(|value| !value.is_empty());
+    let cache = not_empty("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(not_empty("HOME")?).join(".cache")));
+    let current = env::current_dir().ok();
+    [Some(PathBuf::from("/var/tmp")), cache, current]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn here() -> &'static Path {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+    }
+
+    #[test]
+    fn the_quota_is_shared_by_clones_and_returned() {
+        let dir = ScratchDir::builder(here()).quota(100).build().unwrap();
+        dir.clone().charge(60).unwrap();
+        let error = dir.charge(60).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+        assert!(error.to_string().contains("quota of 100"), "{error}");
+        assert_eq!(dir.used_bytes(), 60, "a refused charge must not count");
+        dir.release(60);
+        dir.charge(100).unwrap();
+        dir.release(100);
+    }
+
+    #[test]
+    fn a_charge_that_overflows_is_refused() {
+        let dir = ScratchDir::new(here()).unwrap();
+        dir.charge(10).unwrap();
+        assert_eq!(
+            dir.charge(u64::MAX).unwrap_err().kind(),
+            ErrorKind::StorageFull
+        );
+        dir.release(10);
+    }
+
+    #[test]
+    fn the_free_floor_is_kept() {
+        let dir = ScratchDir::builder(here())
+            .min_free(u64::MAX)
+            .build()
+            .unwrap();
+        let error = dir.charge(1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+        assert_eq!(dir.used_bytes(), 0);
+    }
+
+    #[test]
+    fn when_nothing_is_usable_the_error_lists_what_was_tried() {
+        let error = ScratchDir::first_usable(vec!["no/such".into(), "nor/this".into()]);
+        let message = error.unwrap_err().to_string();
+        assert!(
+            message.contains("no/such") && message.contains("nor/this"),
+            "{message}"
+        );
+        assert!(message.contains("$OUTCORE_DIR"), "{message}");
+    }
+
+    #[test]
+    fn a_report_names_path_and_file_system() {
+        let report = ScratchDir::new(here()).unwrap().report().unwrap();
+        assert_eq!(report.path, here());
+        assert!(!report.file_system.is_empty() && report.total_bytes > 0);
+    }
+}

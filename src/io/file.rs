@@ -1,0 +1,334 @@
+//! A file of this process: space is claimed, transfers are finished, interruptions are borne.
+#![expect(
+    unsafe_code,
+    reason = "lengthens a vector over bytes that were read; see docs/safety.md"
+)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::dir::GROW;
+use crate::io::stats;
+use crate::io::syncs::Syncs;
+use crate::sys;
+use crate::sys::Hint;
+
+/// The bytes that are written at once where space cannot be claimed otherwise.
+const ZEROS: &[u8] = &[0; 1 << 20];
+
+/// The most that the kernel is asked to copy at once, so that a signal does not wait long.
+const COPY_BYTES_MAX: u64 = 64 << 20;
+
+/// An open file, and what it is called in errors.
+///
+/// It belongs to the process that opened it: in a forked child, which shares the open file, every
+/// call that changes it is refused, so that a child cannot overwrite what its parent trusts.
+#[derive(Debug)]
+pub(crate) struct OwnedFile {
+    file: sys::File,
+    /// The file, or the directory of a file without a name.
+    path: PathBuf,
+    /// The process that opened the file.
+    owner: u64,
+    /// After a sync that failed, no other is believed.
+    syncs: Syncs,
+    /// The file once more, for reads past the page cache, with the blocks that those are made of;
+    /// `None` where there are no such reads.
+    direct: OnceLock<Option<(sys::File, u64)>>,
+}
+
+impl OwnedFile {
+    pub(crate) fn new(file: sys::File, path: &Path) -> Self {
+        stats::file_opened();
+        Self {
+            file,
+            path: path.to_owned(),
+            owner: sys::process(),
+            syncs: Syncs::default(),
+            direct: OnceLock::new(),
+        }
+    }
+
+    /// Refuses a length that the process may not give to a file: to try would be `SIGXFSZ`.
+    pub(crate) fn check_len(&self, len: u64) -> Result<()> {
+        let Some(limit) = limit_below(len) else {
+            return Ok(());
+        };
+        stats::failed();
+        let reason = format!("{len} bytes would pass the limit of {limit} (RLIMIT_FSIZE)");
+        Err(Error::refused(ErrorKind::FileTooLarge, GROW, reason).at(&self.path))
+    }
+
+    pub(crate) fn set_len(&self, action: &'static str, len: u64) -> Result<()> {
+        self.check_owner(action)?;
+        self.retry(action, || self.file.set_len(len))
+    }
+
+    /// Gives part of the file back to the disk. Asks not who owns the file, and allocates nothing.
+    pub(crate) fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        sys::retry(|| self.file.punch(offset, len))
+    }
+
+    /// Claims space for `from..to`, by writing zeros where the file system cannot reserve it. When
+    /// it fails, part of the space may have been claimed. Asks not who owns the file.
+    pub(crate) fn claim(&self, from: u64, to: u64) -> Result<()> {
+        let claimed = self.claim_quietly(from, to);
+        claimed.map_err(|answer| self.error(GROW, answer))
+    }
+
+    /// As [`claim`](Self::claim). Asks not who owns the file, and allocates
+    /// nothing.
+    pub(crate) fn claim_quietly(&self, from: u64, to: u64) -> io::Result<()> {
+        let len = to.saturating_sub(from);
+        let claimed = sys::retry(|| self.file.allocate(from, len));
+        match claimed {
+            Err(answer) if answer.kind() == io::ErrorKind::Unsupported => {
+                self.write_zeros(from, len)
+            }
+            claimed => claimed,
+        }
+    }
+
+    /// Claims space for what is missing of the first `len` bytes of a file that has them, and changes
+    /// none. Refused where the file system cannot: to write zeros would be no way round.
+    pub(crate) fn claim_holes(&self, len: u64) -> Result<()> {
+        self.retry(GROW, || self.file.allocate(0, len))
+    }
+
+    /// Writes zeros, with the same reservations.
+    pub(crate) fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()> {
+        let end = offset.saturating_add(len);
+        let mut at = offset;
+        while at < end {
+            let len = end.saturating_sub(at).min(ZEROS.len() as u64);
+            let zeros = ZEROS.get(..usize::try_from(len).unwrap_or(0));
+            let zeros = zeros.unwrap_or_default();
+            let taken = sys::retry(|| self.file.write_at(zeros, at))?;
+            if taken == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            at = at.saturating_add(taken as u64);
+        }
+        Ok(())
+    }
+
+    /// Writes all of `bytes` at `offset`, where space has been claimed.
+    ///
+    /// On failure an unknown part of them has been written; to write them again mends that.
+    pub(crate) fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> Result<()> {
+        const ACTION: &str = "write to a file in";
+        self.check_owner(ACTION)?;
+        while !bytes.is_empty() {
+            let taken = self.retry(ACTION, || self.file.write_at(bytes, offset))?;
+            if taken == 0 {
+                return Err(self.error(ACTION, io::ErrorKind::WriteZero.into()));
+            }
+            bytes = bytes.get(taken..).unwrap_or_default();
+            offset = offset.saturating_add(taken as u64);
+        }
+        Ok(())
+    }
+
+    /// Copies `len` bytes from `offset` of `source` to the same place of this file, where space has
+    /// been claimed.
+    pub(crate) fn copy_from(&self, source: &Self, mut offset: u64, len: u64) -> Result<()> {
+        const ACTION: &str = "copy to a file in";
+        self.check_owner(ACTION)?;
+        let end = offset.saturating_add(len);
+        while offset < end {
+            let left = end.saturating_sub(offset).min(COPY_BYTES_MAX);
+            let left = usize::try_from(left).unwrap_or(usize::MAX);
+            let copied = sys::retry(|| self.file.copy_from(&source.file, offset, left));
+            let copied = match copied {
+                Err(answer) if cannot_copy(&answer) => {
+                    return self.copy_through(source, offset, end);
+                }
+                copied => copied.map_err(|answer| self.error(ACTION, answer))?,
+            };
+            if copied == 0 {
+                return Err(self.error(ACTION, io::ErrorKind::UnexpectedEof.into()));
+            }
+            offset = offset.saturating_add(copied as u64);
+        }
+        Ok(())
+    }
+
+    /// Copies `offset..end` of `source` through memory.
+    fn copy_through(&self, source: &Self, mut offset: u64, end: u64) -> Result<()> {
+        let mut buffer = Vec::new();
+        while offset < end {
+            let left = end.saturating_sub(offset).min(ZEROS.len() as u64);
+            buffer.clear();
+            source.read_to_end_of(&mut buffer, usize::try_from(left).unwrap_or(0), offset)?;
+            self.write_all_at(&buffer, offset)?;
+            offset = offset.saturating_add(left);
+        }
+        Ok(())
+    }
+
+    /// Fills all of `buffer` from `offset`.
+    ///
+    /// After an error the buffer's content is unspecified; after `Ok`, all of it is initialized.
+    pub(crate) fn read_exact_at(
+        &self,
+        mut buffer: &mut [MaybeUninit<u8>],
+        mut offset: u64,
+    ) -> Result<()> {
+        while !buffer.is_empty() {
+            let filled = self.retry(READ, || self.file.read_at(buffer, offset))?;
+            if filled == 0 {
+                return Err(self.error(READ, io::ErrorKind::UnexpectedEof.into()));
+            }
+            buffer = buffer.get_mut(filled..).unwrap_or_default();
+            offset = offset.saturating_add(filled as u64);
+        }
+        Ok(())
+    }
+
+    /// Fills all of `buffer` from `offset`. After an error its content is unspecified.
+    pub(crate) fn read_over(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<()> {
+        while !buffer.is_empty() {
+            let filled = self.retry(READ, || self.file.read_over(buffer, offset))?;
+            if filled == 0 {
+                return Err(self.error(READ, io::ErrorKind::UnexpectedEof.into()));
+            }
+            buffer = buffer.get_mut(filled..).unwrap_or_default();
+            offset = offset.saturating_add(filled as u64);
+        }
+        Ok(())
+    }
+
+    /// Fills all of `buffer` from `offset` if that needs no device, and says whether it did.
+    pub(crate) fn read_cached(&self, buffer: &mut [u8], offset: u64) -> bool {
+        let read = self.file.read_cached(buffer, offset);
+        read.is_ok_and(|filled| filled == buffer.len())
+    }
+
+    /// Returns the file as opened for reads past the page cache, and the blocks that those are made
+    /// of in bytes, at most a page; `None` where there are no such reads.
+    pub(crate) fn direct(&self) -> Option<(&sys::File, u64)> {
+        let opened = self.direct.get_or_init(|| {
+            let (file, alignment) = sys::retry(|| self.file.open_direct()).ok()?;
+            let page = sys::page_size();
+            let fits = alignment.memory <= page && alignment.offset <= page as u64;
+            fits.then_some((file.shared(), alignment.offset))
+        });
+        opened.as_ref().map(|(file, block)| (file, *block))
+    }
+
+    /// Appends `len` bytes from `offset` to `target`. On failure `target` is unchanged but for its
+    /// capacity.
+    ///
+    /// Allocates only where `target` has no room, and zeroes nothing.
+    pub(crate) fn read_to_end_of(
+        &self,
+        target: &mut Vec<u8>,
+        len: usize,
+        offset: u64,
+    ) -> Result<()> {
+        if target.try_reserve(len).is_err() {
+            let reason = format!("there is no memory for {len} bytes");
+            return Err(Error::refused(ErrorKind::OutOfMemory, READ, reason).at(&self.path));
+        }
+        let room = target.spare_capacity_mut().get_mut(..len);
+        self.read_exact_at(room.unwrap_or_default(), offset)?;
+        let end = target.len().saturating_add(len);
+        // SAFETY: `try_reserve` made room for `len` bytes more, and all of them were read.
+        unsafe { target.set_len(end) };
+        Ok(())
+    }
+
+    /// Tells the page cache what to expect of `len` bytes from `offset`.
+    pub(crate) fn advise(&self, offset: u64, len: u64, hint: Hint) -> Result<()> {
+        self.retry("give advice on a file in", || {
+            self.file.advise(offset, len, hint)
+        })
+    }
+
+    /// Waits until the file's bytes are on the device. After the first failure it always fails:
+    /// pages that could not be written may count as clean, and must not be dropped for that.
+    pub(crate) fn sync_data(&self) -> Result<()> {
+        self.sync_by(|| self.file.sync_data())
+    }
+
+    /// The same, also for what the system notes about the file.
+    pub(crate) fn sync_all(&self) -> Result<()> {
+        self.sync_by(|| self.file.sync_all())
+    }
+
+    /// The same by a call of the caller's.
+    pub(crate) fn sync_by(&self, call: impl FnMut() -> io::Result<()>) -> Result<()> {
+        const ACTION: &str = "sync a file in";
+        let ran = self.syncs.run(|| self.retry(ACTION, call));
+        ran.unwrap_or_else(|| {
+            let reason = "an earlier sync failed, so what is in memory may be the only copy";
+            Err(Error::refused(ErrorKind::Io, ACTION, reason).at(&self.path))
+        })
+    }
+
+    /// Returns what the file is called in errors.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn sys(&self) -> &sys::File {
+        &self.file
+    }
+
+    /// Returns whether this is the process that opened the file.
+    pub(crate) fn is_owner(&self) -> bool {
+        sys::process() == self.owner
+    }
+
+    /// Refuses to work in a forked child.
+    pub(crate) fn check_owner(&self, action: &'static str) -> Result<()> {
+        if self.is_owner() {
+            return Ok(());
+        }
+        let reason = "it belongs to the process that this one was forked from";
+        Err(Error::refused(ErrorKind::Forked, action, reason).at(&self.path))
+    }
+
+    /// Makes a call, again for as long as a signal interrupts it.
+    pub(crate) fn retry<R>(
+        &self,
+        action: &'static str,
+        call: impl FnMut() -> io::Result<R>,
+    ) -> Result<R> {
+        sys::retry(call).map_err(|answer| self.error(action, answer))
+    }
+
+    #[cold]
+    pub(crate) fn error(&self, action: &'static str, answer: io::Error) -> Error {
+        stats::failed();
+        if self.path.as_os_str().is_empty() {
+            // Files of the user's, and those of a global allocator, which cannot keep a path.
+            let action = action.strip_suffix(" in").unwrap_or(action);
+            return Error::io(action, answer);
+        }
+        Error::io(action, answer).at(&self.path)
+    }
+}
+
+/// Returns `RLIMIT_FSIZE` if it does not allow a file of this length.
+pub(crate) fn limit_below(len: u64) -> Option<u64> {
+    sys::file_size_limit().filter(|limit| len > *limit)
+}
+
+/// Returns whether an answer to `copy_file_range` says that this file system does not do it.
+fn cannot_copy(answer: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, InvalidInput, Unsupported};
+    matches!(answer.kind(), Unsupported | InvalidInput | CrossesDevices)
+}
+
+/// How a read is named in errors.
+const READ: &str = "read a file in";
+
+impl Drop for OwnedFile {
+    fn drop(&mut self) {
+        stats::file_closed();
+    }
+}

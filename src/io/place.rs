@@ -1,0 +1,179 @@
+//! A name in a directory: where a file with a name is, or will be.
+
+use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::file::OwnedFile;
+use crate::io::stats;
+use crate::sys;
+
+/// A name in a directory that stays the same one whatever happens to its path.
+#[derive(Debug)]
+pub(crate) struct Place {
+    dir: sys::Dir,
+    /// The path that the user gave, for errors.
+    path: PathBuf,
+    /// Its last part.
+    name: OsString,
+}
+
+/// How a file is made, in errors.
+const CREATE: &str = "create";
+
+/// How a name is given, in errors.
+pub(crate) const PUBLISH: &str = "publish";
+
+impl Place {
+    /// Opens the directory that `path` is in; `action` names what it is for.
+    pub(crate) fn new(action: &'static str, path: &Path) -> Result<Self> {
+        let Some(name) = path.file_name() else {
+            let reason = "the path does not end with the name of a file";
+            return Err(Error::refused(ErrorKind::Io, action, reason).at(path));
+        };
+        let parent = path.parent().filter(|parent| *parent != Path::new(""));
+        let opened = sys::retry(|| sys::Dir::open(parent.unwrap_or(Path::new("."))));
+        Ok(Self {
+            dir: opened.map_err(|answer| failed(action, answer, path))?,
+            path: path.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Creates an empty file without a name, to which [`link`](Self::link) can give one.
+    pub(crate) fn create_linkable(&self) -> Result<OwnedFile> {
+        let created = self.retry(CREATE, || self.dir.create_linkable())?;
+        Ok(OwnedFile::new(created, &self.path))
+    }
+
+    /// Opens and locks the file that has the name, and returns its length.
+    pub(crate) fn open(&self) -> Result<(OwnedFile, u64)> {
+        const ACTION: &str = "open";
+        let file = self.retry(ACTION, || self.dir.open_named(&self.name))?;
+        let file = OwnedFile::new(file, &self.path);
+        self.lock(&file)?;
+        // Behind the lock, so that who had it before has made it as long as it is.
+        let Some(len) = self.retry(ACTION, || file.sys().regular_len())? else {
+            let reason = "it is no regular file";
+            return Err(Error::refused(ErrorKind::Io, ACTION, reason).at(&self.path));
+        };
+        Ok((file, len))
+    }
+
+    /// Creates an empty file with the name, which nobody may have yet, and locks it. Where that
+    /// fails, nothing is left.
+    pub(crate) fn create_named(&self) -> Result<OwnedFile> {
+        let created = self.retry(CREATE, || self.dir.create_named(&self.name))?;
+        let file = OwnedFile::new(created, &self.path);
+        let locked = self.lock(&file);
+        locked.inspect_err(|_refused| drop(self.remove(None)))?;
+        Ok(file)
+    }
+
+    /// Takes the lock of a file, for as long as it is open.
+    fn lock(&self, file: &OwnedFile) -> Result<()> {
+        const ACTION: &str = "lock";
+        match sys::retry(|| file.sys().try_lock()) {
+            Err(answer) if answer.kind() == io::ErrorKind::WouldBlock => {
+                let reason = "it is open already, here or in another process";
+                Err(Error::refused(ErrorKind::AlreadyOpen, ACTION, reason).at(&self.path))
+            }
+            answer => answer.map_err(|answer| failed(ACTION, answer, &self.path)),
+        }
+    }
+
+    /// Gives a file of [`create_linkable`](Self::create_linkable) the name. Returns `false` where
+    /// somebody has it.
+    pub(crate) fn link(&self, file: &OwnedFile) -> Result<bool> {
+        match sys::retry(|| self.dir.link(file.sys(), &self.name)) {
+            Err(answer) if answer.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            answer => answer
+                .map(|()| true)
+                .map_err(|answer| failed(PUBLISH, answer, &self.path)),
+        }
+    }
+
+    /// Gives such a file another name in the directory, which has to be [moved](Self::replace) or
+    /// [removed](Self::remove).
+    ///
+    /// It is always the same one, so that what a crash leaves is removed by the next who comes this
+    /// way. That takes the lock of the directory; who does not get it takes a name of his own, which
+    /// a crash would leave for good.
+    pub(crate) fn link_aside(&self, file: &OwnedFile) -> Result<OsString> {
+        let link = |name: &OsStr| sys::retry(|| self.dir.link(file.sys(), name));
+        if sys::retry(|| self.dir.try_lock()).is_ok() {
+            let usual = self.usual_aside();
+            if self.clear(&usual).and_then(|()| link(&usual)).is_ok() {
+                return Ok(usual);
+            }
+            // What is there cannot be removed: it is a directory, or in a directory for everybody,
+            // and somebody else's. He must not keep us from our own name.
+            self.unlock();
+        }
+        let name = self.retry(PUBLISH, sys::unguessable_name)?;
+        let linked = link(&name);
+        linked.map_err(|answer| failed(PUBLISH, answer, &self.path))?;
+        Ok(name)
+    }
+
+    /// Moves the file of the name `aside` here, in place of what has the name.
+    ///
+    /// When it fails, the file keeps the other name, and the directory its lock.
+    pub(crate) fn replace(&self, aside: &OsStr) -> Result<()> {
+        self.retry(PUBLISH, || self.dir.rename(aside, &self.name))?;
+        self.unlock();
+        Ok(())
+    }
+
+    /// Removes what a crash has left.
+    fn clear(&self, aside: &OsStr) -> io::Result<()> {
+        match sys::retry(|| self.dir.unlink(aside)) {
+            Err(answer) if answer.kind() == io::ErrorKind::NotFound => Ok(()),
+            answer => answer,
+        }
+    }
+
+    /// Takes the name of [`link_aside`](Self::link_aside) away again.
+    pub(crate) fn remove_aside(&self, aside: &OsStr) {
+        let _removed = self.remove(Some(aside));
+        self.unlock();
+    }
+
+    fn unlock(&self) {
+        // Closing does the same.
+        let _unlocked = sys::retry(|| self.dir.unlock());
+    }
+
+    fn usual_aside(&self) -> OsString {
+        let mut hasher = DefaultHasher::new();
+        self.name.hash(&mut hasher);
+        format!(".outcore-publish-{:016x}", hasher.finish()).into()
+    }
+
+    /// Takes away the name `aside`, or the name of the place.
+    pub(crate) fn remove(&self, aside: Option<&OsStr>) -> Result<()> {
+        let name = aside.unwrap_or(&self.name);
+        self.retry("remove", || self.dir.unlink(name))
+    }
+
+    /// Waits until the names in the directory are on the device.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.dir.sync()
+    }
+
+    fn retry<R>(&self, action: &'static str, call: impl FnMut() -> io::Result<R>) -> Result<R> {
+        sys::retry(call).map_err(|answer| failed(action, answer, &self.path))
+    }
+}
+
+#[cold]
+fn failed(action: &'static str, answer: io::Error, path: &Path) -> Error {
+    stats::failed();
+    Error::io(action, answer).at(path)
+}

@@ -1,0 +1,419 @@
+//! A scratch file: an [`OwnedFile`] for this process alone, whose space counts against a budget.
+
+use std::io;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::error::Result;
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+use crate::error::{Error, ErrorKind};
+use crate::io::dir::{GROW, ScratchDir};
+use crate::io::file::{OwnedFile, limit_below};
+use crate::io::stats;
+use crate::sys;
+
+/// A file without a name in a [`ScratchDir`], whose claimed bytes count against its budget; or a
+/// file of the user's, without one.
+#[derive(Debug)]
+pub(crate) struct ScratchFile {
+    file: OwnedFile,
+    /// Whose budget counts, if any.
+    dir: Option<ScratchDir>,
+    /// Bytes claimed for this file, and entered into the budget.
+    charged_bytes: AtomicU64,
+    /// Whether the file stays when this is gone: then it is emptied and unlocked.
+    lent: bool,
+}
+
+impl Deref for ScratchFile {
+    type Target = OwnedFile;
+
+    fn deref(&self) -> &OwnedFile {
+        &self.file
+    }
+}
+
+impl ScratchFile {
+    pub(crate) fn create(dir: &ScratchDir) -> Result<Self> {
+        let file = dir.create_unnamed()?;
+        Ok(Self {
+            file: OwnedFile::new(file.shared(), dir.path()),
+            dir: Some(dir.clone()),
+            charged_bytes: AtomicU64::new(0),
+            lent: false,
+        })
+    }
+
+    /// Takes a file that has no name, and whose directory has no budget. Allocates nothing.
+    pub(crate) fn without_dir(file: sys::File) -> Self {
+        Self {
+            file: OwnedFile::new(file, Path::new("")),
+            dir: None,
+            charged_bytes: AtomicU64::new(0),
+            lent: false,
+        }
+    }
+
+    /// Takes a file of the user's, which nobody else may have locked, and locks it.
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn lent(file: std::fs::File) -> Result<Self> {
+        const ACTION: &str = "use the given file";
+        let failed = |answer| Error::io(ACTION, answer);
+        let file = sys::File::from_std(file);
+        match sys::retry(|| file.try_lock()) {
+            Err(answer) if answer.kind() == io::ErrorKind::WouldBlock => {
+                let reason = "it is locked by somebody else";
+                return Err(Error::refused(ErrorKind::Io, ACTION, reason));
+            }
+            locked => locked.map_err(failed)?,
+        }
+        let len = sys::retry(|| file.regular_len());
+        let facts = len.and_then(|len| Ok((len, sys::retry(|| file.appends())?)));
+        let reason = match &facts {
+            Ok((None, _)) => "it is no regular file",
+            Ok((Some(1..), _)) => "it is not empty",
+            Ok((_, true)) => "it is open for appending",
+            Ok(_) => {
+                // From here on, drop empties and unlocks it.
+                let mut lent = Self::without_dir(file);
+                lent.lent = true;
+                return Ok(lent);
+            }
+            Err(_) => "",
+        };
+        // A duplicate of the caller's would keep the lock.
+        let _unlocked = sys::retry(|| file.unlock());
+        Err(match facts {
+            Ok(_) => Error::refused(ErrorKind::Io, ACTION, reason),
+            Err(answer) => failed(answer),
+        })
+    }
+
+    /// Extends the file from `from` bytes, its length now, to `to`, claiming space on disk.
+    ///
+    /// The caller sees to it that nobody else changes the length meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Length, claimed blocks and budget are as before after each of them, as far as the system
+    /// lets the claimed part be given back.
+    ///
+    /// * [`StorageFull`](crate::ErrorKind::StorageFull),
+    ///   [`FileTooLarge`](crate::ErrorKind::FileTooLarge), [`Forked`](crate::ErrorKind::Forked),
+    ///   [`Io`](crate::ErrorKind::Io).
+    pub(crate) fn extend(&self, from: u64, to: u64) -> Result<()> {
+        debug_assert!(from < to);
+        self.file.check_owner(GROW)?;
+        self.file.check_len(to)?;
+        let added = to.saturating_sub(from);
+        if let Some(dir) = &self.dir {
+            dir.charge(added).inspect_err(|_refused| stats::failed())?;
+        }
+        if let Err(refused) = self.file.claim(from, to) {
+            // ext4 leaves the file half grown when the disk is full (linux-facts G3).
+            let _undone = self.file.set_len(GROW, from);
+            self.release(added);
+            return Err(refused);
+        }
+        self.charged_bytes.fetch_add(added, Relaxed);
+        stats::claimed(added);
+        Ok(())
+    }
+
+    /// Cuts the file off at `to` bytes; its length was `from`. The space goes back to the disk and
+    /// to the budget. On failure nothing has changed.
+    pub(crate) fn shrink(&self, from: u64, to: u64) -> Result<()> {
+        debug_assert!(to <= from);
+        self.file.set_len("shorten a file in", to)?;
+        self.give_back(from.saturating_sub(to));
+        Ok(())
+    }
+
+    /// Gives the space of `len` bytes from `offset`, which are in the file and claimed, back to the
+    /// budget, and to the disk where the file system can give back parts of files. Says whether that
+    /// was done; then they read as zero. Otherwise they stay claimed. Allocates nothing.
+    pub(crate) fn give_back_part(&self, offset: u64, len: u64) -> bool {
+        let given = self.empty_part(offset, len);
+        if given {
+            self.give_back(len);
+        }
+        given
+    }
+
+    /// The disk's half of [`give_back_part`](Self::give_back_part): all books are as before, for
+    /// [`give_back`](Self::give_back). Where it fails, some of the bytes may be a hole, and others
+    /// not zero.
+    pub(crate) fn empty_part(&self, offset: u64, len: u64) -> bool {
+        if !self.file.is_owner() {
+            return false;
+        }
+        let given = self.file.punch(offset, len);
+        let given = given.or_else(|_refused| self.file.write_zeros(offset, len));
+        given.is_ok()
+    }
+
+    /// Claims what is missing of `len` bytes from `offset` which the books have as claimed, and
+    /// changes no byte of them; says whether it could. Allocates nothing.
+    pub(crate) fn claim_again(&self, offset: u64, len: u64) -> bool {
+        // Not by zeros where there is no such call: they would replace what is there.
+        self.file.is_owner() && sys::retry(|| self.file.sys().allocate(offset, len)).is_ok()
+    }
+
+    /// Makes the file, which is new, `len` bytes long without claiming any of them: a hole, of which
+    /// [`claim_part`](Self::claim_part) makes parts usable. Allocates nothing.
+    pub(crate) fn set_sparse_len(&self, len: u64) -> io::Result<()> {
+        if limit_below(len).is_some() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        sys::retry(|| self.file.sys().set_len(len))
+    }
+
+    /// Claims space for `len` bytes from `offset`, all inside of the file and none claimed yet; says
+    /// whether it could. Otherwise nothing is claimed. Allocates nothing.
+    pub(crate) fn claim_part(&self, offset: u64, len: u64) -> bool {
+        if !self.file.is_owner() {
+            return false;
+        }
+        if self.dir.as_ref().is_some_and(|dir| !dir.try_charge(len)) {
+            stats::failed();
+            return false;
+        }
+        let end = offset.saturating_add(len);
+        if self.file.claim_quietly(offset, end).is_err() {
+            stats::failed();
+            // Part of the space may have been claimed.
+            let _undone = self.file.punch(offset, len);
+            self.release(len);
+            return false;
+        }
+        self.charged_bytes.fetch_add(len, Relaxed);
+        stats::claimed(len);
+        true
+    }
+
+    /// Enters into the books that bytes are not claimed any more.
+    pub(crate) fn give_back(&self, bytes: u64) {
+        self.charged_bytes.fetch_sub(bytes, Relaxed);
+        self.release(bytes);
+        stats::returned(bytes);
+    }
+
+    fn release(&self, bytes: u64) {
+        if let Some(dir) = &self.dir {
+            dir.release(bytes);
+        }
+    }
+
+    /// Returns the bytes that are claimed on disk for this file.
+    pub(crate) fn claimed_bytes(&self) -> u64 {
+        self.charged_bytes.load(Relaxed)
+    }
+
+    /// Returns the directory whose budget counts, if any.
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn dir(&self) -> Option<&ScratchDir> {
+        self.dir.as_ref()
+    }
+}
+
+impl Drop for ScratchFile {
+    fn drop(&mut self) {
+        self.give_back(self.claimed_bytes());
+        if self.lent && self.file.is_owner() {
+            // Nobody is left to hear of a refusal.
+            let _emptied = sys::retry(|| self.file.sys().set_len(0));
+            let _unlocked = sys::retry(|| self.file.sys().unlock());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(not(any(feature = "allocator-api2", feature = "nightly")))]
+    use crate::error::ErrorKind;
+    use crate::sys::fault::{Fault, Outcome, arm, disarm};
+
+    const EIO: i32 = 5;
+    const EINTR: i32 = 4;
+    const ENOSPC: i32 = 28;
+    const EOPNOTSUPP: i32 = 95;
+
+    fn dir() -> ScratchDir {
+        ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap()
+    }
+
+    fn next_call(outcome: Outcome) -> Fault {
+        Fault {
+            after: 0,
+            sticky: false,
+            outcome,
+        }
+    }
+
+    fn read(file: &ScratchFile, len: usize, offset: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        file.read_to_end_of(&mut bytes, len, offset)?;
+        Ok(bytes)
+    }
+
+    /// A `fallocate` that met a full ext4 left the file half grown, and the disk full for
+    /// everybody else (linux-facts G3).
+    #[test]
+    fn a_growth_that_fails_halfway_is_undone() {
+        let dir = dir();
+        let file = ScratchFile::create(&dir).unwrap();
+        file.extend(0, 8192).unwrap();
+        arm(next_call(Outcome::HalfThenErrno(ENOSPC)));
+        let error = file.extend(8192, 1 << 20).unwrap_err();
+        assert_eq!(
+            disarm(),
+            (2, 1),
+            "the fault was met, and undone by one call"
+        );
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+        assert_eq!(file.sys().len().unwrap(), 8192);
+        assert_eq!(file.sys().disk_bytes().unwrap(), 8192);
+        assert_eq!((file.claimed_bytes(), dir.used_bytes()), (8192, 8192));
+        drop(file);
+        assert_eq!(dir.used_bytes(), 0);
+    }
+
+    #[test]
+    fn where_space_cannot_be_reserved_zeros_are_written() {
+        let file = ScratchFile::create(&dir()).unwrap();
+        arm(next_call(Outcome::Errno(EOPNOTSUPP)));
+        file.extend(0, 3 << 20).unwrap();
+        assert_eq!(disarm().1, 1);
+        assert!(
+            file.sys().disk_bytes().unwrap() >= 3 << 20,
+            "a hole is no claim"
+        );
+        assert_eq!(read(&file, 10, (3 << 20) - 10).unwrap(), [0; 10]);
+    }
+
+    #[test]
+    fn short_and_interrupted_transfers_are_finished() {
+        let file = ScratchFile::create(&dir()).unwrap();
+        file.extend(0, 4096).unwrap();
+        let bytes: Vec<u8> = (0..200).collect();
+        for outcome in [Outcome::Short, Outcome::Errno(EINTR)] {
+            arm(next_call(outcome));
+            file.write_all_at(&bytes, 100).unwrap();
+            assert_eq!(disarm(), (2, 1));
+            arm(next_call(outcome));
+            assert_eq!(read(&file, 200, 100).unwrap(), bytes);
+            assert_eq!(disarm(), (2, 1));
+        }
+    }
+
+    #[test]
+    fn transfers_that_move_nothing_or_fail_are_errors() {
+        let file = ScratchFile::create(&dir()).unwrap();
+        file.extend(0, 4096).unwrap();
+        for outcome in [Outcome::Zero, Outcome::Errno(EIO)] {
+            arm(next_call(outcome));
+            let error = file.write_all_at(b"bytes", 0).unwrap_err();
+            disarm();
+            assert!(error.to_string().starts_with("cannot write to a file in"));
+            arm(next_call(outcome));
+            let error = read(&file, 5, 0).unwrap_err();
+            disarm();
+            assert!(error.to_string().starts_with("cannot read a file in"));
+        }
+        assert!(read(&file, 10, 4090).is_err(), "the end of the file");
+    }
+
+    #[test]
+    fn a_shorter_file_gives_space_and_budget_back() {
+        let dir = dir();
+        let file = ScratchFile::create(&dir).unwrap();
+        file.extend(0, 1 << 20).unwrap();
+        file.shrink(1 << 20, 4096).unwrap();
+        assert_eq!(file.sys().disk_bytes().unwrap(), 4096);
+        assert_eq!(dir.used_bytes(), 4096);
+    }
+
+    #[cfg(all(
+        any(feature = "allocator-api2", feature = "nightly"),
+        not(any(miri, memory_backend))
+    ))]
+    fn empty_file() -> std::fs::File {
+        use std::sync::atomic::AtomicUsize;
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Relaxed);
+        let name = format!("target/outcore-lent-{}-{number}", std::process::id());
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        let file = options.open(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        file
+    }
+
+    #[cfg(all(
+        any(feature = "allocator-api2", feature = "nightly"),
+        not(any(miri, memory_backend))
+    ))]
+    #[test]
+    fn a_lent_file_is_locked_and_comes_back_empty() {
+        let file = empty_file();
+        let kept = file.try_clone().unwrap();
+        let lent = ScratchFile::lent(file).unwrap();
+        // Another open description of the same file.
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&kept));
+        let again = || std::fs::File::options().read(true).write(true).open(&path);
+        let error = ScratchFile::lent(again().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.to_string().contains("locked"), "{error}");
+        lent.set_sparse_len(1 << 20).unwrap();
+        assert!(lent.claim_part(0, 8192) && lent.claimed_bytes() == 8192);
+        drop(lent);
+        assert_eq!(kept.metadata().unwrap().len(), 0);
+        drop(ScratchFile::lent(again().unwrap()).unwrap());
+    }
+
+    /// What is refused must neither be emptied nor stay locked.
+    #[cfg(all(
+        any(feature = "allocator-api2", feature = "nightly"),
+        not(any(miri, memory_backend))
+    ))]
+    #[test]
+    fn a_file_that_cannot_be_lent_is_left_alone() {
+        let file = empty_file();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"the user's", 0).unwrap();
+        for _ in 0..2 {
+            let error = ScratchFile::lent(file.try_clone().unwrap()).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "cannot use the given file: it is not empty"
+            );
+            assert_eq!(file.metadata().unwrap().len(), 10);
+        }
+        let directory = std::fs::File::options()
+            .read(true)
+            .open(env!("CARGO_MANIFEST_DIR"))
+            .unwrap();
+        let error = ScratchFile::lent(directory).unwrap_err();
+        assert!(error.to_string().contains("no regular file"), "{error}");
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_claimed_leaves_the_books_as_they_were() {
+        let dir = ScratchDir::builder(env!("CARGO_MANIFEST_DIR"))
+            .quota(1 << 20)
+            .build()
+            .unwrap();
+        let file = ScratchFile::create(&dir).unwrap();
+        file.set_sparse_len(4 << 20).unwrap();
+        assert!(!file.claim_part(0, 2 << 20), "the quota");
+        arm(next_call(Outcome::HalfThenErrno(ENOSPC)));
+        assert!(!file.claim_part(0, 1 << 20));
+        assert_eq!(disarm(), (2, 1), "half of it was given back");
+        assert_eq!((file.claimed_bytes(), dir.used_bytes()), (0, 0));
+        assert!(file.claim_part(0, 1 << 20) && file.give_back_part(0, 1 << 20));
+        assert_eq!((file.claimed_bytes(), dir.used_bytes()), (0, 0));
+    }
+}

@@ -1,0 +1,62 @@
+//! Addresses, shared out among everything that reserves them, so that nobody starves: not the other
+//! containers, and not the rest of the process.
+
+use std::io;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use crate::io::stats;
+use crate::mapping::growth::{ADDRESSES_MIN, address_share};
+use crate::sys;
+
+/// Shares that are taken now.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+/// A space, and the shares of the process's addresses that it stands for.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    space: sys::Space,
+    shares: usize,
+}
+
+impl Addresses {
+    /// Reserves addresses for `need` bytes, and for as many more as `shares` are worth now.
+    ///
+    /// Where the system refuses, much less is asked for: to find the most that it has left would
+    /// leave nothing for others.
+    pub(crate) fn reserve(need: usize, shares: usize, align: usize) -> io::Result<Self> {
+        let ample = share_of(shares).max(need);
+        let modest = need.saturating_mul(4).max(ADDRESSES_MIN).min(ample);
+        Self::exactly(ample, shares, align)
+            .or_else(|_no_room| Self::exactly(modest, shares, align))
+            .or_else(|_no_room| Self::exactly(need, shares, align))
+    }
+
+    /// Reserves addresses for just `len` bytes.
+    pub(crate) fn exactly(len: usize, shares: usize, align: usize) -> io::Result<Self> {
+        let space = sys::retry(|| sys::Space::reserve(len, align))?;
+        TAKEN.fetch_add(shares, Relaxed);
+        stats::mapped(space.len());
+        Ok(Self { space, shares })
+    }
+}
+
+/// Returns how many addresses `shares` are worth now.
+pub(crate) fn share_of(shares: usize) -> usize {
+    address_share(sys::address_limit(), TAKEN.load(Relaxed)).saturating_mul(shares)
+}
+
+impl Deref for Addresses {
+    type Target = sys::Space;
+
+    fn deref(&self) -> &sys::Space {
+        &self.space
+    }
+}
+
+impl Drop for Addresses {
+    fn drop(&mut self) {
+        TAKEN.fetch_sub(self.shares, Relaxed);
+        stats::unmapped(self.space.len());
+    }
+}

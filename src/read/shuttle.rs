@@ -1,0 +1,113 @@
+//! Schedules of the engine that is kept: threads take it and leave it, in orders that a scheduler
+//! chooses. How to run them is in `testing::schedules`.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use shuttle::rand::{Rng, thread_rng};
+use shuttle::thread;
+
+use crate::read::Engine;
+use crate::read::idle::Idle;
+use crate::sys;
+use crate::sys::{Finished, Read};
+use crate::testing::schedules::{check, finds, point};
+
+const THREADS: usize = 3;
+const STEPS: usize = 5;
+const DEPTH_MAX: usize = 3;
+
+/// An engine that notices who uses it, and who has yet to drop it.
+#[derive(Debug)]
+struct Watched {
+    depth: usize,
+    /// Whether somebody uses it. Outlives it, so that who uses it after that is noticed, too.
+    used: Arc<AtomicBool>,
+    alive: Arc<AtomicUsize>,
+}
+
+impl Engine for Watched {
+    fn start(&mut self, _file: &sys::File, _read: Read) {}
+
+    /// The only thing that is done with it here: what takes a while, and nobody else may begin.
+    fn tell(&mut self) {
+        use_alone(&self.used);
+        TOLD.set(Some(Arc::clone(&self.used)));
+    }
+
+    fn finished(&mut self, _wait: usize) -> Option<Finished> {
+        None
+    }
+
+    fn depth_for_others(&self) -> usize {
+        self.depth
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        point();
+        self.alive.fetch_sub(1, Relaxed);
+    }
+}
+
+thread_local! {
+    /// The engine that was used last. All threads of a model are one of the system's.
+    static TOLD: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+fn use_alone(used: &AtomicBool) {
+    assert!(!used.swap(true, Relaxed), "two use one engine");
+    point();
+    used.store(false, Relaxed);
+}
+
+/// Threads that take the engine, or make one, use it, and leave it. The planted bug: somebody who
+/// goes on with what he has left.
+fn takers(planted: bool) {
+    let idle = Arc::new(Idle::default());
+    let alive = Arc::new(AtomicUsize::new(0));
+    let start = |_| {
+        let (idle, alive) = (Arc::clone(&idle), Arc::clone(&alive));
+        thread::spawn(move || {
+            for _ in 0..STEPS {
+                let depth = thread_rng().gen_range(0..=DEPTH_MAX);
+                let mut engine = idle.take(depth).unwrap_or_else(|| {
+                    alive.fetch_add(1, Relaxed);
+                    let used = Arc::new(AtomicBool::new(false));
+                    let alive = Arc::clone(&alive);
+                    Box::new(Watched { depth, used, alive })
+                });
+                assert!(engine.depth_for_others() >= depth, "it is for fewer");
+                engine.tell();
+                let used = TOLD.take().unwrap();
+                idle.keep(engine);
+                if planted {
+                    use_alone(&used);
+                }
+            }
+        })
+    };
+    let threads: Vec<_> = (0..THREADS).map(start).collect();
+    for one in threads {
+        one.join().unwrap();
+    }
+    let left = alive.load(Relaxed);
+    assert!(left <= 1, "{left} engines are kept");
+    let kept = idle.take(0);
+    assert_eq!(usize::from(kept.is_some()), left, "one is lost");
+    drop(kept);
+    assert!(idle.take(0).is_none(), "it was taken");
+    assert_eq!(alive.load(Relaxed), 0);
+}
+
+#[test]
+fn no_engine_has_two_users_and_one_at_most_is_kept() {
+    check("the engine that is kept", 10_000, || takers(false));
+}
+
+#[test]
+fn who_uses_an_engine_that_he_has_left_is_found_out() {
+    finds("two use one engine", || takers(true));
+}

@@ -1,0 +1,266 @@
+//! A directory, what its file system is, files without a name in it, and names.
+
+use std::borrow::Cow;
+use std::ffi::{CStr, OsStr, OsString};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::sys::FileSystem;
+use crate::sys::linux::file::File;
+
+/// An open directory.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    fd: OwnedFd,
+}
+
+impl Dir {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = fs::open(path, flags, Mode::empty())?;
+        Ok(Self { fd })
+    }
+
+    /// As [`open`](Self::open), and allocates nothing.
+    pub(crate) fn open_c(path: &CStr) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = fs::open(path, flags, Mode::empty())?;
+        Ok(Self { fd })
+    }
+
+    /// Says whether the file system lives in memory. Allocates nothing.
+    pub(crate) fn is_ram_backed(&self) -> io::Result<bool> {
+        let facts = fs::fstatfs(&self.fd)?;
+        let magic = u32::try_from(facts.f_type & 0xFFFF_FFFF).unwrap_or(0);
+        let (_name, ram_backed, _network) = describe(magic);
+        Ok(ram_backed)
+    }
+
+    /// Says what file system the directory is on, and how full that is.
+    pub(crate) fn file_system(&self) -> io::Result<FileSystem> {
+        let facts = fs::fstatfs(&self.fd)?;
+        // The field's type differs between architectures; the magic numbers have 32 bits.
+        let magic = u32::try_from(facts.f_type & 0xFFFF_FFFF).unwrap_or(0);
+        let (name, ram_backed, network) = describe(magic);
+        let block_bytes = u64::try_from(facts.f_frsize).unwrap_or(0);
+        Ok(FileSystem {
+            name: name.map_or_else(|| format!("file system {magic:#x}").into(), Cow::Borrowed),
+            ram_backed,
+            network,
+            free_bytes: facts.f_bavail.saturating_mul(block_bytes),
+            total_bytes: facts.f_blocks.saturating_mul(block_bytes),
+        })
+    }
+
+    /// Creates an empty file that no path leads to, readable and writable by its owner only.
+    /// Allocates nothing.
+    ///
+    /// Where the file system knows no `O_TMPFILE`, the file has a random name for the moment
+    /// between two calls.
+    pub(crate) fn create_unnamed(&self) -> io::Result<File> {
+        // With O_EXCL, not even `linkat` can give the file a name later.
+        let flags = OFlags::TMPFILE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        match fs::openat(&self.fd, c".", flags, mode) {
+            Ok(fd) => Ok(File::from_fd(fd)),
+            // EISDIR: a kernel before 3.11, which takes the request for an ordinary open.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => self.create_and_unlink(),
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    /// Creates an empty file without a name, to which [`link`](Self::link) can give one; with the
+    /// permissions of any new file.
+    pub(crate) fn create_linkable(&self) -> io::Result<File> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        Ok(File::from_fd(fs::openat(&self.fd, c".", flags, NEW)?))
+    }
+
+    /// Creates an empty file with a name that nobody has.
+    pub(crate) fn create_named(&self, name: &OsStr) -> io::Result<File> {
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+        Ok(File::from_fd(fs::openat(&self.fd, name, flags, NEW)?))
+    }
+
+    /// Opens the file of a name, for reading and writing. Does not wait for whoever holds the other
+    /// end, where it is a pipe.
+    pub(crate) fn open_named(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(File::from_fd(fs::openat(
+            &self.fd,
+            name,
+            flags,
+            Mode::empty(),
+        )?))
+    }
+
+    /// Gives a file of [`create_linkable`](Self::create_linkable) a name that nobody has.
+    ///
+    /// The usual way goes through `/proc`. Without it, the kernel asks for a privilege (since Linux
+    /// 6.10, only for having opened the file oneself).
+    pub(crate) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
+        let path = format!("/proc/self/fd/{}", file.number());
+        let flags = AtFlags::SYMLINK_FOLLOW;
+        match fs::linkat(fs::CWD, path.as_str(), &self.fd, name, flags) {
+            Err(Errno::NOENT) => {
+                let flags = AtFlags::EMPTY_PATH;
+                Ok(fs::linkat(file.as_fd(), c"", &self.fd, name, flags)?)
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    /// Gives the file of one name another, in place of whatever has that, in one step.
+    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        Ok(fs::renameat(&self.fd, from, &self.fd, to)?)
+    }
+
+    /// Takes a name away.
+    pub(crate) fn unlink(&self, name: &OsStr) -> io::Result<()> {
+        Ok(fs::unlinkat(&self.fd, name, AtFlags::empty())?)
+    }
+
+    /// Waits until the names in the directory are on the device.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        Ok(fs::fsync(&self.fd)?)
+    }
+
+    /// Takes the lock of the directory, for those who ask for it; fails with
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) while another has it.
+    pub(crate) fn try_lock(&self) -> io::Result<()> {
+        let operation = FlockOperation::NonBlockingLockExclusive;
+        Ok(fs::flock(&self.fd, operation)?)
+    }
+
+    /// Gives the lock back.
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        Ok(fs::flock(&self.fd, FlockOperation::Unlock)?)
+    }
+
+    /// The way without `O_TMPFILE`: creates under a name that cannot be guessed, takes it away.
+    fn create_and_unlink(&self) -> io::Result<File> {
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+        let name = random_name()?;
+        let name =
+            CStr::from_bytes_until_nul(&name).map_err(|_no_end| io::ErrorKind::InvalidData)?;
+        let fd = fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
+        retry_on_intr(|| fs::unlinkat(&self.fd, name, AtFlags::empty()))?;
+        Ok(File::from_fd(fd))
+    }
+}
+
+/// The permissions of a new file, of which the process's mask takes some away.
+const NEW: Mode = Mode::RUSR
+    .union(Mode::WUSR)
+    .union(Mode::RGRP)
+    .union(Mode::WGRP)
+    .union(Mode::ROTH)
+    .union(Mode::WOTH);
+
+/// Returns a name for a file that nobody can guess.
+pub(crate) fn unguessable_name() -> io::Result<OsString> {
+    let mut name = random_name()?.to_vec();
+    name.retain(|byte| *byte != 0);
+    Ok(OsString::from_vec(name))
+}
+
+/// How the names of files start that have one for a moment.
+const PREFIX: &[u8] = b".outcore-";
+
+/// Returns `.outcore-`, 128 random bits, and a zero.
+fn random_name() -> io::Result<[u8; 42]> {
+    let mut bits = [0; 16];
+    let filled = retry_on_intr(|| {
+        rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty())
+    })?;
+    if filled < bits.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let digit = |nibble: u8| {
+        *b"0123456789abcdef"
+            .get(usize::from(nibble))
+            .unwrap_or(&b'0')
+    };
+    let digits = bits
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    let mut name = [0; 42];
+    for (place, byte) in name.iter_mut().zip(PREFIX.iter().copied().chain(digits)) {
+        *place = byte;
+    }
+    Ok(name)
+}
+
+/// Returns the name of a file system type, whether it lives in memory, and whether it is remote.
+///
+/// The numbers are those of `statfs(2)` and of the kernel's `magic.h`.
+fn describe(magic: u32) -> (Option<&'static str>, bool, bool) {
+    let (name, ram_backed, network) = match magic {
+        0x0102_1994 => ("tmpfs", true, false),
+        0x8584_58f6 => ("ramfs", true, false),
+        0x9584_58f6 => ("hugetlbfs", true, false),
+        0x0000_ef53 => ("ext4", false, false),
+        0x5846_5342 => ("xfs", false, false),
+        0x9123_683e => ("btrfs", false, false),
+        0x2fc1_2fc1 => ("zfs", false, false),
+        0xf2f5_2010 => ("f2fs", false, false),
+        0xca45_1a4e => ("bcachefs", false, false),
+        0x794c_7630 => ("overlayfs", false, false),
+        0x0000_4d44 => ("vfat", false, false),
+        0x2011_bab0 => ("exfat", false, false),
+        0x7366_746e | 0x5346_544e => ("ntfs", false, false),
+        0x0000_6969 => ("nfs", false, true),
+        0xff53_4d42 => ("cifs", false, true),
+        0xfe53_4d42 => ("smb2", false, true),
+        0x0102_1997 => ("9p", false, true),
+        0x00c3_6400 => ("ceph", false, true),
+        0x5346_414f => ("afs", false, true),
+        0x0bd0_0bd0 => ("lustre", false, true),
+        0x6573_5546 => ("fuse", false, false),
+        _ => return (None, false, false),
+    };
+    (Some(name), ram_backed, network)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_file_systems_are_told_from_disks() {
+        assert_eq!(describe(0x0102_1994), (Some("tmpfs"), true, false));
+        assert_eq!(describe(0xef53), (Some("ext4"), false, false));
+        assert_eq!(describe(0x6969), (Some("nfs"), false, true));
+        assert_eq!(describe(1), (None, false, false));
+    }
+
+    /// File systems without `O_TMPFILE` are rare on test machines, so the way round it is
+    /// called directly.
+    #[test]
+    fn a_file_made_the_long_way_has_no_name_either() {
+        let name = format!("target/outcore-unlinked-{}", std::process::id());
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        let file = Dir::open(&path).unwrap().create_and_unlink().unwrap();
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+        assert_eq!(file.write_at(b"kept", 0).unwrap(), 4);
+        std::fs::remove_dir(&path).unwrap();
+    }
+
+    #[test]
+    fn random_names_differ() {
+        let name = random_name().unwrap();
+        assert_ne!(name, random_name().unwrap());
+        assert_eq!(
+            (name.iter().position(|byte| *byte == 0), name.len()),
+            (Some(41), 42)
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! Which process this is, told apart from its parent and children at the price of a load.
+#![expect(
+    unsafe_code,
+    reason = "maps a page that forked children find empty; see docs/safety.md"
+)]
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::atomic::{
+    AtomicPtr, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed},
+};
+
+use rustix::mm::{self, Advice, MapFlags, ProtFlags};
+
+use crate::sys::linux::page_size;
+
+/// A page that the kernel empties in every forked child (`MADV_WIPEONFORK`, Linux 4.14), with this
+/// process's number; null before it is asked for the first time.
+static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
+
+/// Stands in [`PAGE`] where there is no such page: then the process id has to do. For good, since
+/// what was made under the one number would be taken for a parent's under the other.
+static NO_PAGE: AtomicU64 = AtomicU64::new(0);
+
+/// The number of the next process that has none. A child goes on from its parent's.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// Returns a number that no parent and no child of this process has.
+///
+/// Unlike the process id, it cannot be the same in another PID namespace, nor be given again.
+pub(crate) fn process() -> u64 {
+    let page = match PAGE.load(Acquire) {
+        page if page.is_null() => make_page(),
+        page => page,
+    };
+    if ptr::eq(page, &raw const NO_PAGE) {
+        return u64::from(std::process::id()) | 1 << 63;
+    }
+    // SAFETY: the pointer leads to a page that is never unmapped; zero bytes are a valid
+    // `AtomicU64`.
+    let number = unsafe { &*page };
+    match number.load(Relaxed) {
+        0 => {
+            let new = NEXT.fetch_add(1, Relaxed);
+            let known = number.compare_exchange(0, new, Relaxed, Relaxed);
+            known.map_or_else(|known| known, |_zero| new)
+        }
+        known => known,
+    }
+}
+
+/// Maps the page, unless another thread was quicker, and returns what is in [`PAGE`] then.
+#[cold]
+fn make_page() -> *mut AtomicU64 {
+    let mapped = map_page();
+    let ours = mapped.map_or_else(|| (&raw const NO_PAGE).cast_mut(), <*mut c_void>::cast);
+    let placed = PAGE.compare_exchange(ptr::null_mut(), ours, AcqRel, Acquire);
+    if let (Err(_), Some(page)) = (placed, mapped) {
+        // SAFETY: the page was mapped above, and nobody else knows it.
+        let _unmapped = unsafe { mm::munmap(page, page_size()) };
+    }
+    PAGE.load(Acquire)
+}
+
+/// Maps a page that children find empty; `None` where the system does not let us.
+fn map_page() -> Option<*mut c_void> {
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: the kernel picks a free range, so no existing mapping changes.
+    let mapped =
+        unsafe { mm::mmap_anonymous(ptr::null_mut(), page_size(), access, MapFlags::PRIVATE) };
+    let page = mapped.ok()?;
+    // SAFETY: the page was mapped above.
+    let wiped = unsafe { mm::madvise(page, page_size(), Advice::LinuxWipeOnFork) };
+    if wiped.is_err() {
+        // SAFETY: the page was mapped above, and nobody else knows it.
+        let _unmapped = unsafe { mm::munmap(page, page_size()) };
+        return None;
+    }
+    Some(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_stays_the_same_on_all_threads() {
+        let here = process();
+        assert_ne!(here, 0);
+        assert!(ptr::eq(PAGE.load(Acquire), &raw const NO_PAGE) || here < 1 << 63);
+        assert_eq!(std::thread::spawn(process).join().unwrap(), here);
+    }
+}

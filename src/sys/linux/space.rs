@@ -1,0 +1,481 @@
+//! A range of addresses: reserved at once, filled with memory and with windows on files.
+#![expect(unsafe_code, reason = "calls mmap and its kin; see docs/safety.md")]
+
+use std::ffi::c_void;
+use std::io;
+use std::ops::Range;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::retry_on_intr;
+use rustix::mm::{self, Advice, MapFlags, MprotectFlags, MremapFlags, MsyncFlags, ProtFlags};
+use rustix::process::{Resource, getrlimit};
+
+use crate::sys::linux::file::File;
+use crate::sys::linux::{fork, page_size, process};
+use crate::sys::{Access, Hint};
+
+/// Addresses of ours. Dropping the value unmaps all of them.
+#[derive(Debug)]
+pub(crate) struct Space {
+    /// # Invariants
+    ///
+    /// 1. In the process `owner`, every page of `base..base + len` is mapped, by this value and for
+    ///    this value alone: no page of it is ever unmapped before drop, so no mapping of someone
+    ///    else can be in it. In a forked child, pages that show a file for writing or are kept from
+    ///    children are missing, and others may have taken their place: there, whoever has such
+    ///    pages does nothing to the space, and neither does its drop. The same holds once
+    ///    `is_lost`.
+    /// 2. `len` is a multiple of the page size, not zero, and at most `isize::MAX`.
+    base: NonNull<u8>,
+    len: usize,
+    owner: u64,
+    /// Whether the kernel may have unmapped the range and put nothing in its place.
+    is_lost: AtomicBool,
+}
+
+// SAFETY: the range belongs to this value alone (invariant 1), and the kernel lets any thread of
+// the process use, change or unmap it.
+unsafe impl Send for Space {}
+// SAFETY: `&Space` hands out an address, never a reference, and what changes pages is `unsafe`:
+// whoever uses either answers for races.
+unsafe impl Sync for Space {}
+
+impl Space {
+    /// Reserves `len` bytes of addresses, rounded up to whole pages, that start at a multiple of
+    /// `align`, a power of two. No page may be touched yet.
+    pub(crate) fn reserve(len: usize, align: usize) -> io::Result<Self> {
+        debug_assert!(align.is_power_of_two());
+        let page = page_size();
+        let len = round_up(len.max(1), page)?;
+        let slack = align.saturating_sub(page);
+        let asked = len.checked_add(slack).ok_or(io::ErrorKind::OutOfMemory)?;
+        if isize::try_from(asked).is_err() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: the kernel picks a free range, so no existing mapping changes.
+        let start =
+            unsafe { mm::mmap_anonymous(ptr::null_mut(), asked, ProtFlags::empty(), flags) }?;
+        let start = start.cast::<u8>();
+        let skipped = start.align_offset(align.max(page));
+        debug_assert!(skipped <= slack);
+        let base = start.wrapping_add(skipped);
+        let end = base.wrapping_add(len);
+        let behind = slack.saturating_sub(skipped);
+        for (piece, piece_len) in [(start, skipped), (end, behind)] {
+            if piece_len > 0 {
+                // SAFETY: the piece was mapped above, is outside of `base..base + len`, and
+                // nobody knows its address. A refusal leaves it reserved, which is harmless.
+                let _trimmed = unsafe { mm::munmap(piece.cast::<c_void>(), piece_len) };
+            }
+        }
+        let base = NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self {
+            base,
+            len,
+            owner: process(),
+            is_lost: AtomicBool::new(false),
+        })
+    }
+
+    /// Returns the address of the first byte.
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// Returns the number of reserved bytes, a multiple of the page size.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Sees to it that the pages which forked children do not inherit stay clear there; says whether
+    /// it will be so. There is room for a few spaces only. Allocates nothing.
+    pub(crate) fn clear_in_children(&self) -> bool {
+        fork::clear_in_children(self.base.as_ptr().cast::<c_void>(), self.len)
+    }
+
+    /// Returns whether this process is a forked child in which the space leads to nothing, and
+    /// always will.
+    pub(crate) fn is_cleared(&self) -> bool {
+        fork::is_cleared(self.base.as_ptr().cast::<c_void>())
+    }
+
+    /// Turns the pages of `range` into zeroed memory. What was there is gone.
+    ///
+    /// # Safety
+    ///
+    /// No reference leads into `range`, and no other thread uses it.
+    pub(crate) unsafe fn commit(&self, range: Range<usize>) -> io::Result<()> {
+        let (at, len) = self.part(&range);
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // Made elsewhere first: in place, some kernels unmap the range before they refuse.
+        // SAFETY: the kernel picks a free range, so no existing mapping changes.
+        let made = unsafe { mm::mmap_anonymous(ptr::null_mut(), len, access, flags) }?;
+        // SAFETY: the mapping was made above, and nobody knows its address; the caller lets go of
+        // the range's content.
+        unsafe { put(made, len, at) }
+    }
+
+    /// Lets the pages of `range` be used as zeroed memory. On failure they are as they were.
+    ///
+    /// Unlike [`commit`](Self::commit) it unmaps nothing first, so that a refusal leaves no hole on
+    /// any kernel.
+    ///
+    /// # Safety
+    ///
+    /// The pages of `range` were reserved or released, and not filled since.
+    pub(crate) unsafe fn open(&self, range: Range<usize>) -> io::Result<()> {
+        let (at, len) = self.part(&range);
+        // SAFETY: the range is ours alone (invariant 1), and reserved pages have no content.
+        unsafe { mm::mprotect(at, len, MprotectFlags::READ | MprotectFlags::WRITE) }?;
+        Ok(())
+    }
+
+    /// Turns all pages into a window on `file` from its start. On failure, the space is of no use.
+    ///
+    /// Bytes past the end of the file must not be touched until the file has grown.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses the space yet. The file's bytes are changed or cut off only in agreement with
+    /// whoever does later.
+    pub(crate) unsafe fn show_all(&self, file: &File, access: Access) -> io::Result<()> {
+        let (at, len) = self.part(&(0..self.len));
+        let (page, access_to) = (page_size(), protection(access));
+        if self.is_lost.load(Relaxed) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        // Some files refuse to be mapped (those of /proc and /sys, some of FUSE and 9p), and the
+        // kernel asks them after it has unmapped the range, which leaves a hole (Linux 6.18). So
+        // they are asked elsewhere first.
+        let flags = MapFlags::SHARED | MapFlags::NORESERVE;
+        // SAFETY: the kernel picks a free range, so no existing mapping changes.
+        let probe = unsafe { mm::mmap(ptr::null_mut(), page, access_to, flags, file.as_fd(), 0) }?;
+        // SAFETY: the page was mapped above, and nobody knows its address.
+        unsafe { mm::munmap(probe, page) }?;
+        let flags = flags | MapFlags::FIXED;
+        // SAFETY: the range is ours alone (invariant 1), and nobody uses it; MAP_FIXED replaces it
+        // in one step, so it is never unmapped.
+        let shown = unsafe { mm::mmap(at, len, access_to, flags, file.as_fd(), 0) };
+        if let Err(refused) = shown {
+            // There may be a hole all the same, and what another thread maps may be in it by now:
+            // to unmap that, or to map over it, would be to take it away.
+            self.is_lost.store(true, Relaxed);
+            return Err(refused.into());
+        }
+        if access == Access::Read {
+            // A child that reads does no harm.
+            return Ok(());
+        }
+        // SAFETY: as above.
+        unsafe { keep_from_children(at, len) }
+    }
+
+    /// Turns the pages of `range` into a window on `file` from `offset`. What was there is gone; on
+    /// failure it is as it was.
+    ///
+    /// Bytes past the end of the file must not be touched until the file has grown.
+    ///
+    /// # Safety
+    ///
+    /// No reference leads into `range`, and no other thread uses it. The file's bytes are changed
+    /// or cut off only in agreement with whoever uses the range.
+    pub(crate) unsafe fn show(
+        &self,
+        range: Range<usize>,
+        file: &File,
+        offset: u64,
+        access: Access,
+    ) -> io::Result<()> {
+        let (at, len) = self.part(&range);
+        let flags = MapFlags::SHARED | MapFlags::NORESERVE;
+        // Made elsewhere first, since two calls are needed: were it made in place and the second
+        // refused, the range would show a file that its owner takes for memory.
+        // SAFETY: the kernel picks a free range, so no existing mapping changes.
+        let made = unsafe {
+            mm::mmap(
+                ptr::null_mut(),
+                len,
+                protection(access),
+                flags,
+                file.as_fd(),
+                offset,
+            )
+        }?;
+        // SAFETY: the mapping was made above, and nobody knows its address.
+        if let Err(refused) = unsafe { keep_from_children(made, len) } {
+            // SAFETY: as above.
+            let _unmapped = unsafe { mm::munmap(made, len) };
+            return Err(refused);
+        }
+        // SAFETY: as above; the caller lets go of the range's content.
+        unsafe { put(made, len, at) }
+    }
+
+    /// Moves the memory of `from` to the pages that start `by` bytes further on, and leaves
+    /// zeroed memory behind. What was at the destination is gone.
+    ///
+    /// # Safety
+    ///
+    /// The pages of `from` are memory made by [`commit`](Self::commit) or this function, in one
+    /// piece. No reference leads into either range, no other thread uses
+    /// them, and they do not overlap.
+    pub(crate) unsafe fn slide(&self, from: Range<usize>, by: usize) -> io::Result<()> {
+        debug_assert!(by >= from.len());
+        // The kernel counts the pages twice for a moment. Where it counts them at all it may
+        // refuse, and only after it has unmapped the target, which leaves a hole.
+        let limited = |resource| getrlimit(resource).current.is_some();
+        if limited(Resource::As) || limited(Resource::Data) || commits_strictly() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let to = from.start.saturating_add(by)..from.end.saturating_add(by);
+        let (old, len) = self.part(&from);
+        let (new, _len) = self.part(&to);
+        // Without DONTUNMAP the kernel would leave a hole where the pages were, into which the
+        // mmap of another thread can fall (linux-facts V8).
+        let flags = MremapFlags::MAYMOVE | DONT_UNMAP;
+        // SAFETY: both ranges are ours alone (invariant 1), whole and apart; the caller lets go
+        // of their addresses for the time of the call.
+        unsafe { mm::mremap_fixed(old, len, len, flags, new) }?;
+        Ok(())
+    }
+
+    /// Takes the pages of `range` away: no byte of it may be touched until it is filled again.
+    ///
+    /// # Safety
+    ///
+    /// No reference leads into `range`, and no other thread uses it.
+    pub(crate) unsafe fn release(&self, range: Range<usize>) -> io::Result<()> {
+        let (at, len) = self.part(&range);
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+        // SAFETY: as in `commit`.
+        unsafe { mm::mmap_anonymous(at, len, ProtFlags::empty(), flags) }?;
+        Ok(())
+    }
+
+    /// Tells the kernel what to expect of the pages of `range`, which show a file.
+    ///
+    /// Every hint keeps the bytes: [`Hint::DontNeed`] takes the pages of a file only out of the
+    /// mapping, and they come back from the file.
+    pub(crate) fn advise(&self, range: Range<usize>, hint: Hint) -> io::Result<()> {
+        let (at, len) = self.part(&range);
+        let advice = match hint {
+            Hint::Normal => Advice::Normal,
+            Hint::Sequential => Advice::Sequential,
+            Hint::Random => Advice::Random,
+            Hint::WillNeed => Advice::WillNeed,
+            // Unlike MADV_DONTNEED, this frees no memory whose only copy is in the mapping.
+            Hint::DontNeed => Advice::LinuxPageOut,
+        };
+        // SAFETY: none of these changes a byte that the range holds.
+        unsafe { mm::madvise(at, len, advice) }?;
+        Ok(())
+    }
+
+    /// Keeps the pages of `range` out of forked children, which must not touch them.
+    pub(crate) fn keep_from_children(&self, range: Range<usize>) -> io::Result<()> {
+        let (at, len) = self.part(&range);
+        // SAFETY: the range is ours alone (invariant 1).
+        unsafe { keep_from_children(at, len) }
+    }
+
+    /// Says whether missing pages of `range`, which shows a file, come into memory
+    /// [`FOLD_BYTES`](crate::sys::FOLD_BYTES) at a time.
+    pub(crate) fn fold(&self, range: Range<usize>, folded: bool) -> io::Result<()> {
+        let (at, len) = self.part(&range);
+        let advice = if folded {
+            Advice::LinuxHugepage
+        } else {
+            Advice::LinuxNoHugepage
+        };
+        // SAFETY: this advice changes no byte that the range holds.
+        unsafe { mm::madvise(at, len, advice) }?;
+        Ok(())
+    }
+
+    /// Takes the pages of `range` out of the mapping; they stay in the page cache.
+    ///
+    /// # Safety
+    ///
+    /// All of the range shows a file. (Of plain memory, the bytes would be gone.)
+    pub(crate) unsafe fn unmap_pages(&self, range: Range<usize>) -> io::Result<()> {
+        let (at, len) = self.part(&range);
+        // SAFETY: the pages of a shared mapping of a file come back from the page cache.
+        unsafe { mm::madvise(at, len, Advice::LinuxDontNeed) }?;
+        Ok(())
+    }
+
+    /// Waits until what was stored to the pages of `range`, or written to them through the file,
+    /// is on the device.
+    ///
+    /// # Safety
+    ///
+    /// All of the range shows a file.
+    pub(crate) unsafe fn sync(&self, range: Range<usize>) -> io::Result<()> {
+        let (at, len) = self.part(&range);
+        // SAFETY: the range is ours (invariant 1), and writing pages back changes no byte.
+        unsafe { mm::msync(at, len, MsyncFlags::SYNC) }?;
+        Ok(())
+    }
+
+    /// Returns how many bytes of `range` are in memory and mapped.
+    ///
+    /// Reads eight bytes for each page from `/proc/self/pagemap`.
+    pub(crate) fn resident_bytes(&self, range: Range<usize>) -> io::Result<u64> {
+        const PRESENT: u64 = 1 << 63;
+        let page = page_size();
+        let (at, len) = self.part(&range);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let pagemap = retry_on_intr(|| fs::open("/proc/self/pagemap", flags, Mode::empty()))?;
+        let page_number = at.addr().checked_div(page).unwrap_or(0);
+        let mut offset = page_number.saturating_mul(8) as u64;
+        let mut pages_left = len.checked_div(page).unwrap_or(0);
+        let mut pages_present: u64 = 0;
+        let mut entries = [0_u8; 8 << 10];
+        while pages_left > 0 {
+            let wanted = pages_left.saturating_mul(8).min(entries.len());
+            let read = retry_on_intr(|| {
+                rustix::io::pread(
+                    &pagemap,
+                    entries.get_mut(..wanted).unwrap_or_default(),
+                    offset,
+                )
+            })?;
+            let whole = entries.get(..read).unwrap_or_default().chunks_exact(8);
+            let pages = whole.len();
+            if pages == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            for entry in whole {
+                let bits = entry.try_into().map_or(0, u64::from_ne_bytes);
+                pages_present = pages_present.saturating_add(u64::from(bits & PRESENT != 0));
+            }
+            pages_left = pages_left.saturating_sub(pages);
+            offset = offset.saturating_add((pages as u64).saturating_mul(8));
+        }
+        Ok(pages_present.saturating_mul(page as u64))
+    }
+
+    /// Returns address and length of a range that lies inside of the space.
+    fn part(&self, range: &Range<usize>) -> (*mut c_void, usize) {
+        debug_assert!(range.start < range.end && range.end <= self.len);
+        let page = page_size();
+        debug_assert!(range.start & page.wrapping_sub(1) == 0);
+        debug_assert!(range.end & page.wrapping_sub(1) == 0);
+        assert!(range.start <= range.end && range.end <= self.len);
+        let at = self.base.as_ptr().wrapping_add(range.start);
+        (at.cast::<c_void>(), range.end.saturating_sub(range.start))
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        if process() != self.owner || self.is_lost.load(Relaxed) {
+            return;
+        }
+        fork::forget(self.base.as_ptr().cast::<c_void>());
+        // SAFETY: this value owns exactly this range (invariant 1), and nothing can use it after
+        // drop.
+        let _unmapped = unsafe { mm::munmap(self.base.as_ptr().cast::<c_void>(), self.len) };
+    }
+}
+
+/// Moves a mapping that was made elsewhere to `at`, in place of what is there. On failure it is
+/// unmapped, and what is there stays.
+///
+/// # Safety
+///
+/// `made` is a mapping of `len` bytes of the caller's; `at..at + len` belongs to a
+/// space of the caller's, and nobody uses it.
+unsafe fn put(made: *mut c_void, len: usize, at: *mut c_void) -> io::Result<()> {
+    // SAFETY: as the caller says. The move takes no memory that could be refused late.
+    let placed = unsafe { mm::mremap_fixed(made, len, len, MremapFlags::MAYMOVE, at) };
+    if let Err(refused) = placed {
+        // SAFETY: it is still where it was made.
+        let _unmapped = unsafe { mm::munmap(made, len) };
+        return Err(refused.into());
+    }
+    Ok(())
+}
+
+/// Returns whether the system lets processes have only as much memory as it can back
+/// (`vm.overcommit_memory` is 2), or does not say.
+fn commits_strictly() -> bool {
+    const UNASKED: u8 = 0;
+    const LENIENT: u8 = 1;
+    const STRICT: u8 = 2;
+    static ANSWER: AtomicU8 = AtomicU8::new(UNASKED);
+    if ANSWER.load(Relaxed) == UNASKED {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let setting = fs::open("/proc/sys/vm/overcommit_memory", flags, Mode::empty());
+        let mut mode = [b'2'];
+        let read = setting.and_then(|file| rustix::io::read(file, &mut mode));
+        let lenient = read.is_ok() && mode != *b"2";
+        ANSWER.store(if lenient { LENIENT } else { STRICT }, Relaxed);
+    }
+    ANSWER.load(Relaxed) == STRICT
+}
+
+/// Keeps a mapping out of forked children: of a file, since they must not scribble over the parent's
+/// (linux-facts K1). The advice belongs to the mapping, so each new one needs it (linux-facts V7).
+///
+/// # Safety
+///
+/// The range is the caller's.
+unsafe fn keep_from_children(at: *mut c_void, len: usize) -> io::Result<()> {
+    // SAFETY: this advice changes no content.
+    unsafe { mm::madvise(at, len, Advice::LinuxDontFork) }.map_err(io::Error::from)
+}
+
+fn protection(access: Access) -> ProtFlags {
+    match access {
+        Access::Read => ProtFlags::READ,
+        Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
+    }
+}
+
+/// `MREMAP_DONTUNMAP` of Linux 5.7, by number, since rustix names it for one of its back ends only.
+const DONT_UNMAP: MremapFlags = MremapFlags::from_bits_retain(4);
+
+/// Rounds up to a multiple of `page`; the result fits into an `isize`.
+fn round_up(len: usize, page: usize) -> io::Result<usize> {
+    len.checked_next_multiple_of(page)
+        .filter(|rounded| isize::try_from(*rounded).is_ok())
+        .ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns whether each page of a range is mapped.
+    fn is_mapped(start: usize, len: usize) -> bool {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let ranges = maps.lines().map(|line| {
+            let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+            [from, to].map(|at| usize::from_str_radix(at, 16).unwrap())
+        });
+        let end = start.checked_add(len).unwrap();
+        ranges.fold(
+            start,
+            |at, [from, to]| if from <= at { at.max(to) } else { at },
+        ) >= end
+    }
+
+    /// The kernel unmapped the space, and the file refused to take its place. What another thread
+    /// mapped in the hole was unmapped with the space.
+    #[test]
+    fn a_file_that_refuses_to_be_mapped_leaves_no_hole() {
+        let file = std::fs::OpenOptions::new().read(true).open("/proc/meminfo");
+        let file = file.unwrap();
+        let file = File::from_fd(file.into());
+        let space = Space::reserve(1 << 30, page_size()).unwrap();
+        let start = space.base().addr().get();
+        // SAFETY: nobody uses the space.
+        unsafe { space.show_all(&file, Access::Read) }.unwrap_err();
+        assert!(is_mapped(start, space.len()));
+    }
+}

@@ -1,0 +1,113 @@
+//! Which faults the lives of a campaign meet.
+
+use std::env;
+
+use crate::sys::fault::{Fault, Outcome};
+
+pub(crate) const EINTR: i32 = 4;
+pub(crate) const EIO: i32 = 5;
+pub(crate) const ENOMEM: i32 = 12;
+pub(crate) const EFBIG: i32 = 27;
+pub(crate) const ENOSPC: i32 = 28;
+pub(crate) const EOPNOTSUPP: i32 = 95;
+pub(crate) const EDQUOT: i32 = 122;
+
+/// What may befall a call.
+const OUTCOMES: [Outcome; 10] = [
+    Outcome::Errno(ENOSPC),
+    Outcome::Errno(EIO),
+    Outcome::Errno(EDQUOT),
+    Outcome::Errno(EFBIG),
+    Outcome::Errno(EINTR),
+    Outcome::Errno(ENOMEM),
+    Outcome::Errno(EOPNOTSUPP),
+    Outcome::HalfThenErrno(ENOSPC),
+    Outcome::Short,
+    Outcome::Zero,
+];
+
+/// How many pairs of faults there are for each call, in the long tier, at least.
+const PAIRS: usize = 8;
+
+/// How many lives a campaign has in the long tier, at least: one with few calls has more pairs, of
+/// which there are thousands for each call.
+const LIVES_MIN: usize = 3600;
+
+/// Returns all faults of the long tier, or a sample of them; `more` errors befall calls as well.
+pub(super) fn plans(calls: usize, sample: usize, more: &[i32]) -> Vec<(Fault, Option<Fault>)> {
+    let seed = env::var("OUTCORE_SEED").map_or(0, |seed| seed.parse().unwrap());
+    let mut random = Random(seed);
+    let mut ways = Vec::new();
+    for sticky in [false, true] {
+        let more = more.iter().map(|errno| Outcome::Errno(*errno));
+        let outcomes = OUTCOMES.into_iter().chain(more);
+        // A signal that comes at every try would be waited for, for ever.
+        let lasts = |outcome: &Outcome| *outcome != Outcome::Errno(EINTR);
+        let outcomes = outcomes.filter(|outcome| !sticky || lasts(outcome));
+        ways.extend(outcomes.map(|outcome| (outcome, sticky)));
+    }
+    let fault = |after, (outcome, sticky)| Fault {
+        after,
+        sticky,
+        outcome,
+    };
+    let mut pair = |after, way| {
+        let second = fault(random.below(12), ways[random.below(ways.len())]);
+        let (outcome, _sticky): (Outcome, bool) = way;
+        (fault(after, (outcome, false)), Some(second))
+    };
+    if env::var("OUTCORE_CAMPAIGN").is_ok_and(|tier| tier == "long") {
+        let mut all = Vec::new();
+        let pairs = (LIVES_MIN / calls + 1).saturating_sub(ways.len());
+        let pairs = pairs.max(PAIRS);
+        for after in 0..calls {
+            all.extend(ways.iter().map(|way| (fault(after, *way), None)));
+            all.extend((0..pairs).map(|n| pair(after, ways[(after + 7 * n) % ways.len()])));
+        }
+        return all;
+    }
+    // On the heap a mapping is a copy, and a sanitizer or an interpreter looks at every byte.
+    let slow = if cfg!(miri) {
+        40
+    } else if cfg!(memory_backend) {
+        6
+    } else {
+        1
+    };
+    let sample = (sample / slow).max(5);
+    // Each call as often as any other, each way as often as any other, every fifth time two.
+    let mut order = Random(seed);
+    let mut queue: Vec<usize> = Vec::new();
+    (0..sample)
+        .map(|number| {
+            if queue.is_empty() {
+                queue.extend(0..calls);
+            }
+            let after = queue.swap_remove(order.below(queue.len()));
+            let way = ways[(number + number / ways.len()) % ways.len()];
+            if number % 5 == 4 {
+                pair(after, way)
+            } else {
+                (fault(after, way), None)
+            }
+        })
+        .collect()
+}
+
+/// `SplitMix64`: small, seedable, and the same on every machine.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Returns a number below `bound`, which is not zero.
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound as u64).unwrap()
+    }
+}
