@@ -23,7 +23,7 @@ use crate::sys;
 ///
 /// let dir = ScratchDir::builder(std::env::temp_dir())
 ///     .allow_ram(true) // this example may run where the temporary directory is a tmpfs
-///     .quota(1 << 30)
+///     .quota_bytes(1 << 30)
 ///     .build()?;
 /// let arena = Arena::new_in(&dir)?;
 /// arena.writer()?.push("at most 1 GiB of these")?;
@@ -283,14 +283,14 @@ impl ScratchDirBuilder {
     }
 
     /// Limits the bytes on disk that everything made in the directory may claim together.
-    pub fn quota(mut self, bytes: u64) -> Self {
+    pub fn quota_bytes(mut self, bytes: u64) -> Self {
         self.quota_bytes = bytes;
         self
     }
 
     /// Keeps this many bytes of the file system free: what would go below is refused as if the
     /// disk were full.
-    pub fn min_free(mut self, bytes: u64) -> Self {
+    pub fn min_free_bytes(mut self, bytes: u64) -> Self {
         self.free_bytes_min = bytes;
         self
     }
@@ -353,7 +353,10 @@ mod tests {
 
     #[test]
     fn the_quota_is_shared_by_clones_and_returned() {
-        let dir = ScratchDir::builder(here()).quota(100).build().unwrap();
+        let dir = ScratchDir::builder(here())
+            .quota_bytes(100)
+            .build()
+            .unwrap();
         dir.clone().charge(60).unwrap();
         let error = dir.charge(60).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StorageFull);
@@ -378,7 +381,7 @@ mod tests {
     #[test]
     fn the_free_floor_is_kept() {
         let dir = ScratchDir::builder(here())
-            .min_free(u64::MAX)
+            .min_free_bytes(u64::MAX)
             .build()
             .unwrap();
         let error = dir.charge(1).unwrap_err();

@@ -403,7 +403,7 @@ mod tests {
     #[test]
     fn a_part_that_cannot_be_claimed_leaves_the_books_as_they_were() {
         let dir = ScratchDir::builder(env!("CARGO_MANIFEST_DIR"))
-            .quota(1 << 20)
+            .quota_bytes(1 << 20)
             .build()
             .unwrap();
         let file = ScratchFile::create(&dir).unwrap();

@@ -79,7 +79,7 @@ impl Life {
     /// Opens the directory of this run, as a caller does.
     pub(crate) fn scratch_dir(&mut self) -> ScratchDir {
         let place = ScratchDir::builder(&self.dir).allow_ram(true);
-        let place = place.quota(1 << 32).min_free(1);
+        let place = place.quota_bytes(1 << 32).min_free_bytes(1);
         self.attempt("open a directory", || place.clone().build())
     }
 

@@ -23,7 +23,7 @@ type Map = HashMap<u64, u64, DefaultHashBuilder, DiskAlloc>;
 
 fn quota(bytes: usize) -> ScratchDir {
     let builder = ScratchDir::builder(disk().path());
-    builder.quota(bytes as u64).build().unwrap()
+    builder.quota_bytes(bytes as u64).build().unwrap()
 }
 
 /// Fills an allocator with vectors and a map until both are refused; frees some, and goes on.

@@ -264,7 +264,9 @@ fn a_writer_takes_what_others_gave_back() {
 #[test]
 fn the_free_floor_is_kept_on_a_real_file_system() {
     on_tmpfs(test_name!(), 8 * MIB, |path| {
-        let dir = ScratchDir::builder(path).allow_ram(true).min_free(5 * MIB);
+        let dir = ScratchDir::builder(path)
+            .allow_ram(true)
+            .min_free_bytes(5 * MIB);
         let arena = Arena::new_in(&dir.build().unwrap()).unwrap();
         let mut writer = arena.writer().unwrap();
         let mut pushed = Vec::new();

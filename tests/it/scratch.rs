@@ -167,7 +167,10 @@ fn memory_posing_as_a_disk_is_refused_unless_it_is_allowed() {
 #[test]
 fn a_report_says_where_and_how_much() {
     let path = new_dir();
-    let dir = ScratchDir::builder(&path).quota(1 << 30).build().unwrap();
+    let dir = ScratchDir::builder(&path)
+        .quota_bytes(1 << 30)
+        .build()
+        .unwrap();
     let arena = Arena::new_in(&dir).unwrap();
     arena.writer().unwrap().push("one byte or more").unwrap();
     let report = dir.report().unwrap();
@@ -198,7 +201,7 @@ fn a_report_says_where_and_how_much() {
 #[test]
 fn a_quota_is_shared_and_counted_back() {
     let dir = ScratchDir::builder(new_dir())
-        .quota(4 << 20)
+        .quota_bytes(4 << 20)
         .build()
         .unwrap();
     let [first, second] = [(); 2].map(|()| Arena::new_in(&dir.clone()).unwrap());
@@ -231,7 +234,10 @@ fn a_quota_is_shared_and_counted_back() {
 #[test]
 fn a_quota_can_be_used_to_the_last_block() {
     let quota = 10 * BUFFER as u64;
-    let dir = ScratchDir::builder(new_dir()).quota(quota).build().unwrap();
+    let dir = ScratchDir::builder(new_dir())
+        .quota_bytes(quota)
+        .build()
+        .unwrap();
     let arena = Arena::new_in(&dir).unwrap();
     let mut writer = arena.writer().unwrap();
     while writer.push([7; 1000]).is_ok() {}
@@ -244,7 +250,7 @@ fn a_quota_can_be_used_to_the_last_block() {
 fn a_quota_of_many_writers_is_not_eaten_by_the_first() {
     let blocks = 150 * BUFFER as u64;
     let dir = ScratchDir::builder(new_dir())
-        .quota(blocks)
+        .quota_bytes(blocks)
         .build()
         .unwrap();
     let arena = Arena::new_in(&dir).unwrap();
@@ -258,7 +264,7 @@ fn a_quota_of_many_writers_is_not_eaten_by_the_first() {
 #[test]
 fn a_free_floor_that_cannot_be_kept_refuses_everything() {
     let dir = ScratchDir::builder(new_dir())
-        .min_free(u64::MAX)
+        .min_free_bytes(u64::MAX)
         .build()
         .unwrap();
     let arena = Arena::new_in(&dir).unwrap();
@@ -388,7 +394,7 @@ fn the_counters_follow_what_is_open() {
     let before = outcore::stats();
     assert_eq!(before, outcore::Stats::default());
     let dir = ScratchDir::builder(new_dir())
-        .quota(2 << 20)
+        .quota_bytes(2 << 20)
         .build()
         .unwrap();
     let arena = Arena::new_in(&dir).unwrap();

@@ -112,7 +112,7 @@ impl Run {
         // Less than one container wants, up to more than all of them.
         let quota = random.next() % case.either(64 << 20, 8 << 20);
         let dir = ScratchDir::builder(disk().path());
-        let dir = dir.quota(quota).min_free(random.next() % 2);
+        let dir = dir.quota_bytes(quota).min_free_bytes(random.next() % 2);
         Self::of(case, random, dir.build().unwrap(), quota)
     }
 

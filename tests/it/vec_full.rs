@@ -11,7 +11,7 @@ const BYTES: usize = (1 << 20) + 4096;
 /// Returns a directory that allows as many bytes.
 fn quota(bytes: usize) -> ScratchDir {
     let builder = ScratchDir::builder(env!("CARGO_TARGET_TMPDIR"));
-    builder.quota(bytes as u64).build().unwrap()
+    builder.quota_bytes(bytes as u64).build().unwrap()
 }
 
 /// `reserve` claimed what it was asked for, and `push` then asked for a whole further window: on a

@@ -143,7 +143,7 @@ fn without_a_directory_the_inner_allocator_serves() {
         assert_eq!(bytes, [1; 10]);
         assert!(spill().failures() >= before + n);
     }
-    assert_eq!((spill().spilled_bytes(), spill().peak()), (0, 0));
+    assert_eq!((spill().spilled_bytes(), spill().peak_bytes()), (0, 0));
     spill().evict().unwrap();
 }
 

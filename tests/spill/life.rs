@@ -75,7 +75,7 @@ fn only_blocks_of_the_threshold_go_to_the_file() {
     assert_eq!(spill().threshold(), THRESHOLD);
     drop((small, big));
     assert_eq!(spill().spilled_bytes(), before);
-    assert!(spill().peak() >= THRESHOLD as u64);
+    assert!(spill().peak_bytes() >= THRESHOLD as u64);
 }
 
 /// The allocator is called for whatever its own code allocates, too: there must be nothing, or one
@@ -279,7 +279,7 @@ fn the_statistics_of_the_process_count_the_file() {
     assert_eq!(now.open_files, 1);
     drop(bytes);
     assert_eq!(outcore::stats().disk_bytes, spill().spilled_bytes());
-    assert!(spill().peak() >= 10 * MIB as u64);
+    assert!(spill().peak_bytes() >= 10 * MIB as u64);
     let shown = format!("{:?}", spill());
     assert!(
         shown.contains("spilled_bytes") && shown.contains("failures: 0"),

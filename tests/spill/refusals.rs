@@ -24,7 +24,7 @@ fn more_than_fits(room: usize) {
     }
     assert!(spill().failures() > before, "the disk was never full");
     assert!(spill().spilled_bytes() > room as u64 / 4);
-    assert!(spill().peak() >= spill().spilled_bytes());
+    assert!(spill().peak_bytes() >= spill().spilled_bytes());
     // Growth: in the file where there is room, else out of it, with the bytes.
     for (n, block) in blocks.iter_mut().enumerate() {
         block.resize(block.len() + THRESHOLD, byte_of(n));

@@ -228,7 +228,7 @@ impl<A> SpillAlloc<A> {
     }
 
     /// Returns the most bytes on disk that big blocks have taken so far.
-    pub fn peak(&self) -> u64 {
+    pub fn peak_bytes(&self) -> u64 {
         self.peak_bytes.load(Relaxed)
     }
 
@@ -331,7 +331,7 @@ impl<A> fmt::Debug for SpillAlloc<A> {
         f.debug_struct("SpillAlloc")
             .field("threshold", &self.threshold())
             .field("spilled_bytes", &self.spilled_bytes())
-            .field("peak", &self.peak())
+            .field("peak_bytes", &self.peak_bytes())
             .field("failures", &self.failures())
             .finish_non_exhaustive()
     }
@@ -367,7 +367,7 @@ mod tests {
         }
         // SAFETY: the block has this layout.
         unsafe { spill.dealloc(block, layout(size)) };
-        assert!(spill.peak() >= 5 << 20);
+        assert!(spill.peak_bytes() >= 5 << 20);
         assert_eq!(spill.failures(), 0);
     }
 

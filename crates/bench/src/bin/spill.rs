@@ -10,6 +10,6 @@ static GLOBAL: SpillAlloc = SpillAlloc::new(64 << 20);
 
 fn main() -> ExitCode {
     let ended = outcore_bench::ordinary::main();
-    assert_eq!(GLOBAL.peak(), 0, "nothing should have been spilled");
+    assert_eq!(GLOBAL.peak_bytes(), 0, "nothing should have been spilled");
     ended
 }

@@ -69,7 +69,7 @@ pub(crate) fn run(work: &mut Work) {
         assert_eq!(crate::GLOBAL.failures(), 0, "blocks that were not spilled");
     }
     counted("spilled-blocks-refused", crate::GLOBAL.failures());
-    counted("max-spilled-bytes", crate::GLOBAL.peak());
+    counted("max-spilled-bytes", crate::GLOBAL.peak_bytes());
     for block in &blocks {
         assert_item(&block.bytes, block.id, block.bytes.len(), "at the end");
     }
