@@ -4,8 +4,6 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use crate::dedup::turn::Stopped;
-
 /// A result whose error ends the program.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -37,12 +35,6 @@ impl Failure {
             return Self::BrokenPipe;
         }
         Self::Message(format!("cannot write {name}: {answer}"))
-    }
-}
-
-impl From<Stopped> for Failure {
-    fn from(_: Stopped) -> Self {
-        Self::Stopped
     }
 }
 

@@ -8,18 +8,18 @@
               types are parsed with checks"
 )]
 
-mod args;
-mod dedup;
-mod demo;
-mod doctor;
+mod cmd;
 mod failure;
-mod manual;
+mod input;
 mod memory;
+mod output;
 mod progress;
 mod random;
+mod record;
+mod scratch;
 mod signals;
 mod size;
-mod svg;
+mod threads;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -27,21 +27,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Args, Command};
+use crate::cmd::dedup;
+use crate::cmd::{Args, Command};
 use crate::failure::Failure;
 
 /// Does what the arguments of this process ask for.
 #[must_use]
 pub fn main() -> ExitCode {
-    let result = match Args::parse().command {
-        Command::Dedup(args) => dedup::run(&args),
-        Command::Doctor(args) => doctor::run(&args),
-        Command::Demo(args) => demo::run(&args),
-        Command::Completions(args) => manual::completions(&args),
-        Command::Man(args) => manual::man(&args),
-        Command::Sample(args) => dedup::write_sample(args.size),
-    };
-    match result {
+    match Args::parse().command.run() {
         Ok(()) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
         Err(failure) => {
             // A closed standard error leaves nobody to tell; the exit code stays.

@@ -10,7 +10,7 @@
 mod picture;
 #[path = "../examples/record/rows.rs"]
 mod rows;
-#[path = "../src/svg.rs"]
+#[path = "../src/cmd/demo/svg.rs"]
 mod svg;
 #[path = "../examples/record/tables.rs"]
 mod tables;

@@ -13,7 +13,7 @@
 
 mod picture;
 mod rows;
-#[path = "../../src/svg.rs"]
+#[path = "../../src/cmd/demo/svg.rs"]
 mod svg;
 mod tables;
 

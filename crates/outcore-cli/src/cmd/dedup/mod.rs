@@ -1,0 +1,332 @@
+//! `outcore dedup`: the first of each distinct record, in order.
+//!
+//! ```text
+//! inputs -> source -> chunk (key) -> first_pass (shard: index) -> writer -> output
+//!                                        | what memory has no room for
+//!                                        v
+//!                    scratch -> resolve -> notes -> second_pass -> writer
+//! ```
+//!
+//! As long as memory holds the keys of all records, there is one pass. From then on
+//! chunks are deferred: their open questions are answered from scratch files, and a
+//! second pass reads them again and writes what is kept.
+
+pub(crate) mod args;
+mod deferred;
+mod first_pass;
+mod index;
+mod job;
+mod known;
+mod notes;
+mod resolve;
+mod second_pass;
+mod shape;
+mod shard;
+mod space;
+mod summary;
+mod verify;
+mod writer;
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use crate::cmd::dedup::args::{DedupArgs, Report, Unit};
+use crate::cmd::dedup::deferred::Deferred;
+use crate::cmd::dedup::first_pass::FirstPass;
+use crate::cmd::dedup::job::Job;
+use crate::cmd::dedup::known::{Known, Rich};
+use crate::cmd::dedup::notes::Parts;
+use crate::cmd::dedup::shape::Shape;
+use crate::cmd::dedup::shard::{Shard, Shared};
+use crate::cmd::dedup::summary::Summary;
+use crate::cmd::dedup::writer::Outputs;
+use crate::failure::{Failure, Result, shown};
+use crate::input::list::{Inputs, Kind};
+use crate::input::sample;
+use crate::input::sample::Sample;
+use crate::memory;
+use crate::memory::budget::Budget;
+use crate::output::Output;
+use crate::output::sequence::Sequence;
+use crate::progress;
+use crate::record::key::{Keyer, Rules};
+use crate::record::source::Source;
+use crate::scratch::Scratch;
+use crate::signals;
+use crate::size::format_bytes;
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Whatever ends the run early.
+pub(crate) fn run(args: &DedupArgs) -> Result<()> {
+    let limit_bytes = args.memory.unwrap_or_else(memory::default_limit_bytes);
+    // A limit that is too low is refused before anything is made.
+    Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
+    signals::watch()?;
+    run_unwatched(args)
+}
+
+/// Runs the command in a process that deals with signals itself.
+///
+/// # Errors
+///
+/// Whatever ends the run early.
+pub(crate) fn run_unwatched(args: &DedupArgs) -> Result<()> {
+    let limit_bytes = args.memory.unwrap_or_else(memory::default_limit_bytes);
+    let scratch = Scratch::new(args.tmp.clone());
+    let (inputs, kept) = if args.files.is_empty() {
+        Budget::new(limit_bytes, sample::NEEDED_BYTES)?;
+        sample(args, &scratch)?
+    } else {
+        let budget = Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
+        files(args, &budget)?
+    };
+    let duplicates = match &args.duplicates {
+        Some(path) => Some(Output::create(path)?),
+        None => None,
+    };
+    check(args, &inputs, [Some(&kept), duplicates.as_ref()])?;
+    // A bar would be drawn between the lines.
+    let watched = kept.is_terminal();
+    let outputs = Outputs {
+        kept: Sequence::new(kept),
+        duplicates: duplicates.map(Sequence::new),
+        counts: args.count,
+    };
+    let budget = Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
+    let shape = Shape::new(args, inputs.len_bytes(), &budget)?;
+    space::check(args, &inputs, &outputs, &shape, &scratch)?;
+    let keyer = Keyer::new(Rules {
+        ignore_case: args.ignore_case,
+        trim: args.trim,
+        field: args.field.clone(),
+    });
+    let bar = progress::bar("reading", inputs.len_bytes(), !args.quiet && !watched);
+    let job = Job {
+        inputs: &inputs,
+        outputs: &outputs,
+        keyer: &keyer,
+        scratch: &scratch,
+        budget: &budget,
+        bar: &bar,
+        separator: if args.null { 0 } else { b'\n' },
+        cell_len: shape.cell_len,
+        threads: shape.threads,
+        files: args.unit == Unit::File,
+        skip_bad: args.skip_bad,
+        verify: args.verify,
+        json_len_max: Mutex::new(shape.json_len_max),
+    };
+    let begin = Instant::now();
+    let done = if args.count || args.verify {
+        passes::<Rich>(&job, &shape)
+    } else {
+        passes::<()>(&job, &shape)
+    };
+    let done = done.map_err(|failure| unless_file(failure, &outputs))?;
+    inputs.check_unchanged()?;
+    bar.finish_and_clear();
+    finish(args, outputs, &done, begin)
+}
+
+/// Makes a broken pipe a failure where an output is a file: it is not there.
+fn unless_file(failure: Failure, outputs: &Outputs) -> Failure {
+    let sequences = || [Some(&outputs.kept), outputs.duplicates.as_ref()].into_iter();
+    let outputs = || sequences().flatten().map(Sequence::output);
+    let pipe = outputs().find(|output| output.is_ordered());
+    let file = outputs().find(|output| output.directory().is_some());
+    match (failure, pipe, file) {
+        (Failure::BrokenPipe, Some(pipe), Some(file)) => {
+            let (pipe, file) = (pipe.name(), file.name());
+            Failure::new(format!(
+                "cannot write {pipe}: Broken pipe; {file} stays as it was"
+            ))
+        }
+        (failure, ..) => failure,
+    }
+}
+
+/// Puts outputs in their places and tells what was done.
+fn finish(args: &DedupArgs, outputs: Outputs, done: &Done, begin: Instant) -> Result<()> {
+    let (kept, written_bytes) = (outputs.kept.records(), outputs.kept.bytes());
+    outputs.kept.finish()?;
+    if let Some(duplicates) = outputs.duplicates {
+        duplicates.finish()?;
+    }
+    let summary = Summary {
+        records: done.records,
+        kept,
+        bad_records: args.skip_bad.then_some(done.bad_records),
+        read_bytes: done.read_bytes,
+        written_bytes,
+        scratch_bytes: done.scratch_bytes,
+        elapsed: begin.elapsed(),
+        peak_resident_bytes: memory::peak_resident_bytes(),
+    };
+    match args.report {
+        Some(Report::Json) => tell(&summary.to_json()),
+        Some(Report::Text) => tell(&summary.to_string()),
+        None => note(args, &summary.to_string()),
+    }
+    Ok(())
+}
+
+/// What the passes have done.
+struct Done {
+    records: u64,
+    bad_records: u64,
+    read_bytes: u64,
+    scratch_bytes: u64,
+}
+
+/// Does all the work.
+fn passes<V: Known>(job: &Job<'_>, shape: &Shape) -> Result<Done> {
+    let source = Source::new(job.inputs, job.scratch, job.separator, job.cell_len)
+        .of_files(job.files)
+        .counting_lines(job.keyer.needs_whole());
+    let shared = Shared::new(job.budget, job.scratch);
+    let shards = shape.shards::<V>(job.budget)?;
+    let found = FirstPass::new(job, &source, &shared, shards).run()?;
+    job.inputs.check_unchanged()?;
+    let mut done = Done {
+        records: found.records,
+        bad_records: found.bad_records,
+        read_bytes: found.read_bytes,
+        scratch_bytes: 0,
+    };
+    let Some(rest) = found.rest else {
+        return Ok(done);
+    };
+    let notes_arena = job.scratch.arena()?;
+    let part_bytes = shape.part_bytes;
+    let mut parts = Parts::new(
+        rest.chunks.scan().flatten(),
+        rest.first,
+        V::RICH,
+        part_bytes,
+    );
+    let mut writer = parts.writer(&notes_arena)?;
+    let mut spilled = Vec::new();
+    for shard in found.shards {
+        spilled.extend(finish_shard(shard, job, &mut writer)?);
+    }
+    shape.end_first_pass(job.budget);
+    job.bar.set_message("comparing");
+    resolve::resolve::<V>(job, shape, &spilled, &mut parts, writer, &notes_arena)?;
+    done.scratch_bytes = job.scratch.dir()?.used_bytes();
+    drop(spilled);
+    drop(shared);
+    let deferred_bytes: u64 = rest.chunks.scan().flatten().map(Deferred::len_bytes).sum();
+    job.bar.inc_length(deferred_bytes);
+    job.bar.set_message("writing");
+    second_pass::run(job, &rest, source.spooled(), &mut parts, &notes_arena)?;
+    Ok(done)
+}
+
+/// Ends a shard, and notes what it has counted.
+fn finish_shard<V: Known>(
+    shard: Shard<V>,
+    job: &Job<'_>,
+    writer: &mut notes::NoteWriter,
+) -> Result<Option<shard::Spilled>> {
+    let (_, spilled) = shard.finish(job.budget, |known| {
+        if known.count() > 1 {
+            writer.count(known.place(), known.count())?;
+        }
+        Ok(())
+    })?;
+    Ok(spilled)
+}
+
+/// Refuses what cannot be done.
+fn check(args: &DedupArgs, inputs: &Inputs, outputs: [Option<&Output>; 2]) -> Result<()> {
+    for path in &args.files {
+        for output in outputs.into_iter().flatten() {
+            output.check_input(path)?;
+        }
+    }
+    let [Some(kept), duplicates] = outputs else {
+        return Ok(());
+    };
+    if duplicates.is_some_and(|duplicates| kept.is_same(duplicates)) {
+        return Err(Failure::new(
+            "--output and --duplicates are the same file; name another one",
+        ));
+    }
+    if args.verify && !inputs.are_files() && args.unit == Unit::Line {
+        return Err(Failure::new(
+            "--verify reads records again, and not all inputs are regular files; write them to \
+             files first",
+        ));
+    }
+    if args.unit == Unit::File && (0..inputs.count()).any(|at| inputs.kind(at) == Kind::Stream) {
+        return Err(Failure::new(
+            "--unit file writes the paths of files, and standard input has none",
+        ));
+    }
+    Ok(())
+}
+
+/// Opens what the user named.
+fn files(args: &DedupArgs, budget: &Budget) -> Result<(Inputs, Output)> {
+    let inputs = Inputs::from_arguments(&args.files, args.recursive, budget)?;
+    let output = match &args.output {
+        Some(path) => Output::create(path)?,
+        None => Output::stdout()?,
+    };
+    Ok((inputs, output))
+}
+
+/// Makes a sample and says so.
+fn sample(args: &DedupArgs, scratch: &Scratch) -> Result<(Inputs, Output)> {
+    let dir = scratch.dir()?;
+    // Nobody wants to see half a gigabyte of made-up lines pass by.
+    let dropped = args.output.is_none() && io::stdout().is_terminal();
+    let output = match &args.output {
+        Some(path) => Output::create(path)?,
+        None if dropped => Output::nowhere(),
+        None => Output::stdout()?,
+    };
+    let wanted = args.sample_size;
+    note(
+        args,
+        &format!(
+            "no FILE given (- is standard input): making a sample of {} in {}\n",
+            format_bytes(wanted),
+            shown(dir.path())
+        ),
+    );
+    if dropped {
+        note(
+            args,
+            "the kept lines are counted and dropped: --output FILE keeps them\n",
+        );
+    }
+    let bar = progress::bar("sampling", Some(wanted), !args.quiet);
+    let sample = Sample::make(wanted, dir, &bar)?;
+    bar.finish_and_clear();
+    let mut inputs = Inputs::new();
+    let budget = Budget::new(u64::MAX, 0)?;
+    inputs.push_stream(
+        "the sample",
+        Kind::Stream,
+        Box::new(sample.into_reader()),
+        &budget,
+    )?;
+    Ok((inputs, output))
+}
+
+/// Tells the user, unless that is not wanted.
+fn note(args: &DedupArgs, text: &str) {
+    if !args.quiet {
+        tell(text);
+    }
+}
+
+/// Tells the user, who may have closed standard error.
+fn tell(text: &str) {
+    io::stderr().write_all(text.as_bytes()).ok();
+}

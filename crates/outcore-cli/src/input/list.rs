@@ -1,0 +1,427 @@
+//! What is read: the arguments, with patterns and directories resolved, as one list.
+//!
+//! A list of many files is itself large, so it is a text of paths and a few words for
+//! each, and it is charged to the budget.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use crate::failure::{Failure, Result, shown};
+use crate::memory::budget::Budget;
+
+/// What the file system says about a file; another answer means other bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    len: u64,
+    modified: (i64, i64),
+    file: (u64, u64),
+}
+
+impl Facts {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            file: (metadata.dev(), metadata.ino()),
+        }
+    }
+
+    /// Returns the length in bytes.
+    pub(crate) fn len(self) -> u64 {
+        self.len
+    }
+}
+
+/// One thing to read.
+#[derive(Debug)]
+struct Input {
+    /// Where its path starts in the text of paths; the next one's start is its end.
+    name_start: usize,
+    /// How many bytes of files come before it.
+    base: u64,
+    kind: Kind,
+}
+
+impl Input {
+    /// Returns how many bytes of files come before the next one.
+    fn end(&self) -> u64 {
+        match self.kind {
+            Kind::File(facts) => self.base + facts.len,
+            Kind::Empty | Kind::Pipe | Kind::Stream => self.base,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A regular file that can be read at any place, and again.
+    File(Facts),
+    /// A regular file without bytes.
+    Empty,
+    /// A pipe or a device by its path: read once, from begin to end. So are regular files
+    /// of which nobody says how long they are: those under /proc have no length, and have bytes.
+    Pipe,
+    /// Standard input, or bytes that we make.
+    Stream,
+}
+
+/// Bytes that come from begin to end.
+pub(crate) type Stream = Box<dyn Read + Send>;
+
+/// All inputs in order.
+pub(crate) struct Inputs {
+    names: Vec<u8>,
+    list: Vec<Input>,
+    /// What was opened already, and is taken when its turn comes.
+    streams: Mutex<Vec<(usize, Stream)>>,
+}
+
+impl std::fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inputs")
+            .field("count", &self.count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inputs {
+    /// Makes an empty list.
+    pub(crate) fn new() -> Self {
+        Self {
+            names: Vec::new(),
+            list: Vec::new(),
+            streams: Mutex::default(),
+        }
+    }
+
+    /// Resolves arguments: paths, patterns that no file is named like, directories if
+    /// `recursive`, and `-` for standard input.
+    ///
+    /// # Errors
+    ///
+    /// Something is missing, or may not be read, or the list does not fit the budget.
+    pub(crate) fn from_arguments(
+        arguments: &[PathBuf],
+        recursive: bool,
+        budget: &Budget,
+    ) -> Result<Self> {
+        let mut inputs = Self::new();
+        for argument in arguments {
+            if argument == Path::new("-") {
+                let (stream, kind) = stdin()?;
+                inputs.push_stream("standard input", kind, stream, budget)?;
+            } else {
+                inputs.push_argument(argument, recursive, budget)?;
+            }
+        }
+        Ok(inputs)
+    }
+
+    fn push_argument(&mut self, path: &Path, recursive: bool, budget: &Budget) -> Result<()> {
+        let refused = |answer| Failure::read(&shown(path), &answer);
+        match fs::metadata(path) {
+            Ok(metadata) => self.push(path, &metadata, recursive, budget),
+            // A pattern that the shell has not resolved.
+            Err(answer) if answer.kind() == io::ErrorKind::NotFound && is_pattern(path) => {
+                let found = self.push_pattern(path, recursive, budget)?;
+                if found { Ok(()) } else { Err(refused(answer)) }
+            }
+            Err(answer) => Err(refused(answer)),
+        }
+    }
+
+    fn push_pattern(&mut self, pattern: &Path, recursive: bool, budget: &Budget) -> Result<bool> {
+        let bad = |what: &dyn std::fmt::Display| {
+            Failure::new(format!("cannot read {}: {what}", shown(pattern)))
+        };
+        let text = pattern.to_str().ok_or_else(|| bad(&"not UTF-8"))?;
+        // As shells do: `*` stands for no name that begins with a dot. Told so, the library finds
+        // none of them, whatever the pattern, so it is not where the pattern has such a name.
+        let is_dotted = |part: &str| part.starts_with('.') && part != "." && part != "..";
+        let options = glob::MatchOptions {
+            require_literal_leading_dot: !text.split('/').any(is_dotted),
+            ..glob::MatchOptions::new()
+        };
+        let paths = glob::glob_with(text, options).map_err(|error| bad(&error))?;
+        let mut found = false;
+        for path in paths {
+            let path = path.map_err(|error| Failure::read(&shown(error.path()), error.error()))?;
+            let metadata =
+                fs::metadata(&path).map_err(|answer| Failure::read(&shown(&path), &answer))?;
+            // A pattern means files, unless directories are meant, too.
+            if !metadata.is_dir() || recursive {
+                self.push(&path, &metadata, recursive, budget)?;
+                found = true;
+            }
+        }
+        Ok(found)
+    }
+
+    fn push(
+        &mut self,
+        path: &Path,
+        metadata: &Metadata,
+        recursive: bool,
+        budget: &Budget,
+    ) -> Result<()> {
+        let kind = metadata.file_type();
+        if kind.is_dir() {
+            if recursive {
+                return self.push_tree(path, budget);
+            }
+            return Err(Failure::new(format!(
+                "cannot read {}: it is a directory; --recursive reads the files in it",
+                shown(path)
+            )));
+        }
+        if kind.is_socket() {
+            let answer = io::Error::other("it is a socket");
+            return Err(Failure::read(&shown(path), &answer));
+        }
+        if kind.is_file() && metadata.len() > 0 {
+            // What may not be read is reported before any output. Opening anything else,
+            // such as a pipe, may wait or change it.
+            let opened = File::options().read(true).open(path);
+            drop(opened.map_err(|answer| Failure::read(&shown(path), &answer))?);
+            self.enter(
+                path.as_os_str().as_bytes(),
+                Kind::File(Facts::of(metadata)),
+                budget,
+            )
+        } else {
+            let is_empty = kind.is_file() && tells_lengths(path, metadata);
+            let kind = if is_empty { Kind::Empty } else { Kind::Pipe };
+            self.enter(path.as_os_str().as_bytes(), kind, budget)
+        }
+    }
+
+    /// Adds the regular files below a directory, in the order of their names. Links in
+    /// it are not followed.
+    fn push_tree(&mut self, dir: &Path, budget: &Budget) -> Result<()> {
+        let refused = |answer| Failure::read(&shown(dir), &answer);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir).map_err(refused)? {
+            names.push(entry.map_err(refused)?.file_name());
+        }
+        names.sort_unstable();
+        for name in names {
+            let path = dir.join(name);
+            let metadata = fs::symlink_metadata(&path);
+            let metadata = metadata.map_err(|answer| Failure::read(&shown(&path), &answer))?;
+            if metadata.is_dir() {
+                self.push_tree(&path, budget)?;
+            } else if metadata.is_file() {
+                self.push(&path, &metadata, true, budget)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds bytes that are open already.
+    ///
+    /// # Errors
+    ///
+    /// The list does not fit the budget.
+    pub(crate) fn push_stream(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        stream: Stream,
+        budget: &Budget,
+    ) -> Result<()> {
+        let number = self.list.len();
+        self.enter(name.as_bytes(), kind, budget)?;
+        let streams = self.streams.get_mut();
+        let streams = streams.unwrap_or_else(std::sync::PoisonError::into_inner);
+        streams.push((number, stream));
+        Ok(())
+    }
+
+    fn enter(&mut self, name: &[u8], kind: Kind, budget: &Budget) -> Result<()> {
+        let input = Input {
+            name_start: self.names.len(),
+            base: self.list.last().map_or(0, Input::end),
+            kind,
+        };
+        // While a list grows, the old one is there beside the new one.
+        let before = self.names.capacity() + self.list.capacity() * size_of::<Input>();
+        self.names.extend_from_slice(name);
+        self.list.push(input);
+        let after = self.names.capacity() + self.list.capacity() * size_of::<Input>();
+        if after > before && !budget.charge(after - before) {
+            return Err(Failure::new(
+                "the list of files alone does not fit --memory; give more, or fewer files",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Returns how many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Returns what an input is.
+    pub(crate) fn kind(&self, number: usize) -> Kind {
+        self.list
+            .get(number)
+            .map_or(Kind::Stream, |input| input.kind)
+    }
+
+    /// Returns where a byte of a file is in all files together.
+    pub(crate) fn offset(&self, number: usize, start: u64) -> u64 {
+        self.list.get(number).map_or(0, |input| input.base) + start
+    }
+
+    /// Returns which file has a byte of all files together, and where in it.
+    pub(crate) fn find(&self, offset: u64) -> (usize, u64) {
+        let after = self.list.partition_point(|input| input.base <= offset);
+        // Of those that start there, the last one has bytes.
+        let number = after.saturating_sub(1);
+        (
+            number,
+            offset - self.list.get(number).map_or(0, |input| input.base),
+        )
+    }
+
+    /// Returns the path of an input, as bytes.
+    pub(crate) fn path_bytes(&self, number: usize) -> &[u8] {
+        let start = self.list.get(number).map(|input| input.name_start);
+        let end = self.list.get(number + 1).map(|input| input.name_start);
+        let end = end.unwrap_or(self.names.len());
+        &self.names[start.unwrap_or(end)..end]
+    }
+
+    /// Returns the path of an input.
+    pub(crate) fn path(&self, number: usize) -> &Path {
+        Path::new(OsStr::from_bytes(self.path_bytes(number)))
+    }
+
+    /// Returns the name of an input in messages.
+    pub(crate) fn name(&self, number: usize) -> String {
+        shown(self.path(number))
+    }
+
+    /// Returns how many bytes there are to read, if that can be known.
+    pub(crate) fn len_bytes(&self) -> Option<u64> {
+        let mut sum = 0;
+        for input in &self.list {
+            match input.kind {
+                Kind::File(facts) => sum += facts.len,
+                Kind::Empty => {}
+                Kind::Pipe | Kind::Stream => return None,
+            }
+        }
+        Some(sum)
+    }
+
+    /// Returns whether everything can be read again.
+    pub(crate) fn are_files(&self) -> bool {
+        self.len_bytes().is_some()
+    }
+
+    /// Opens a regular file.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened any more, or is another file by now.
+    pub(crate) fn open_file(&self, number: usize) -> Result<File> {
+        let path = self.path(number);
+        let refused = |answer| Failure::read(&shown(path), &answer);
+        let file = File::options().read(true).open(path).map_err(refused)?;
+        let facts = Facts::of(&file.metadata().map_err(refused)?);
+        if self.kind(number) == Kind::File(facts) {
+            Ok(file)
+        } else {
+            Err(self.changed(number))
+        }
+    }
+
+    /// Opens what is read from begin to end.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened.
+    pub(crate) fn open_stream(&self, number: usize) -> Result<Stream> {
+        let mut streams = self
+            .streams
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(at) = streams.iter().position(|(owner, _)| *owner == number) {
+            return Ok(streams.swap_remove(at).1);
+        }
+        let path = self.path(number);
+        let opened = File::options().read(true).open(path);
+        let file = opened.map_err(|answer| Failure::read(&shown(path), &answer))?;
+        Ok(Box::new(file))
+    }
+
+    /// Looks whether all files are as they were when the list was made.
+    ///
+    /// # Errors
+    ///
+    /// One is not.
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
+        for (number, input) in self.list.iter().enumerate() {
+            if let Kind::File(facts) = input.kind {
+                let path = self.path(number);
+                let now = fs::metadata(path);
+                let now = now.map_err(|answer| Failure::read(&shown(path), &answer))?;
+                if Facts::of(&now) != facts {
+                    return Err(self.changed(number));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Describes inputs, one of which is not what it was.
+    pub(crate) fn some_changed(&self, first: usize, count: usize) -> Failure {
+        Failure::new(format!(
+            "{}, or one of the {} files after it, has changed while it was read",
+            self.name(first),
+            count.saturating_sub(1)
+        ))
+    }
+
+    /// Describes an input whose bytes are not what they were.
+    pub(crate) fn changed(&self, number: usize) -> Failure {
+        Failure::new(format!(
+            "{} has changed while it was read",
+            self.name(number)
+        ))
+    }
+}
+
+/// Returns whether a file without a length has no bytes: whether its file system is one that keeps
+/// files, and makes none up.
+#[cfg(target_os = "linux")]
+fn tells_lengths(path: &Path, metadata: &Metadata) -> bool {
+    /// Those without a device: tmpfs, overlayfs, btrfs, ZFS.
+    const KEEPERS: [i128; 4] = [0x0102_1994, 0x794c_7630, 0x9123_683e, 0x2fc1_2fc1];
+    rustix::fs::major(metadata.dev()) != 0
+        || rustix::fs::statfs(path).is_ok_and(|facts| KEEPERS.contains(&i128::from(facts.f_type)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn tells_lengths(_path: &Path, _metadata: &Metadata) -> bool {
+    false
+}
+
+fn is_pattern(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_bytes();
+    bytes.iter().any(|byte| b"*?[".contains(byte))
+}
+
+/// Returns standard input without the buffer that std puts in front of it.
+fn stdin() -> Result<(Stream, Kind)> {
+    let refused = |answer| Failure::read("standard input", &answer);
+    let owned = io::stdin().as_fd().try_clone_to_owned().map_err(refused)?;
+    Ok((Box::new(File::from(owned)), Kind::Stream))
+}

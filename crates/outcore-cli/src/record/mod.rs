@@ -1,0 +1,8 @@
+//! Records: bytes of the input up to a separator, or whole files; and their keys.
+
+pub(crate) mod chunk;
+pub(crate) mod fate;
+mod json;
+pub(crate) mod key;
+pub(crate) mod long;
+pub(crate) mod source;
