@@ -10,6 +10,7 @@
 
 mod cmd;
 mod failure;
+mod file_id;
 mod input;
 mod memory;
 mod output;

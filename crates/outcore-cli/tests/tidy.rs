@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/` from the bottom up. A file names its own floor and lower ones.
 const FLOORS: &[&[&str]] = &[
-    &["failure", "random", "size"],
+    &["failure", "file_id", "random", "size"],
     &["memory", "progress", "scratch", "signals", "threads"],
     &["input"],
     &["record"],

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::failure::{Failure, Result, shown};
+use crate::file_id::{FileId, keeps_bytes};
 use crate::memory::budget::Budget;
 
 /// What the file system says about a file; another answer means other bytes.
@@ -20,7 +21,7 @@ use crate::memory::budget::Budget;
 pub(crate) struct Facts {
     len: u64,
     modified: (i64, i64),
-    file: (u64, u64),
+    file: FileId,
 }
 
 impl Facts {
@@ -28,7 +29,7 @@ impl Facts {
         Self {
             len: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
-            file: (metadata.dev(), metadata.ino()),
+            file: FileId::of(metadata),
         }
     }
 
@@ -80,6 +81,8 @@ pub(crate) struct Inputs {
     list: Vec<Input>,
     /// What was opened already, and is taken when its turn comes.
     streams: Mutex<Vec<(usize, Stream)>>,
+    /// Which file standard input is, if it is read and is one.
+    stdin: Option<FileId>,
 }
 
 impl std::fmt::Debug for Inputs {
@@ -97,6 +100,7 @@ impl Inputs {
             names: Vec::new(),
             list: Vec::new(),
             streams: Mutex::default(),
+            stdin: None,
         }
     }
 
@@ -114,8 +118,9 @@ impl Inputs {
         let mut inputs = Self::new();
         for argument in arguments {
             if argument == Path::new("-") {
-                let (stream, kind) = stdin()?;
-                inputs.push_stream("standard input", kind, stream, budget)?;
+                let (file, facts) = stdin()?;
+                inputs.stdin = keeps_bytes(&facts).then(|| FileId::of(&facts));
+                inputs.push_stream("standard input", Kind::Stream, Box::new(file), budget)?;
             } else {
                 inputs.push_argument(argument, recursive, budget)?;
             }
@@ -321,6 +326,21 @@ impl Inputs {
         Some(sum)
     }
 
+    /// Returns the number of an input that is this file, whatever its name, if there is one.
+    pub(crate) fn number_of(&self, file: FileId) -> Option<usize> {
+        self.list
+            .iter()
+            .enumerate()
+            .position(|(number, input)| match input.kind {
+                Kind::File(facts) => facts.file == file,
+                Kind::Empty | Kind::Pipe => {
+                    let facts = fs::metadata(self.path(number));
+                    facts.is_ok_and(|facts| keeps_bytes(&facts) && FileId::of(&facts) == file)
+                }
+                Kind::Stream => self.stdin == Some(file),
+            })
+    }
+
     /// Returns whether everything can be read again.
     pub(crate) fn are_files(&self) -> bool {
         self.len_bytes().is_some()
@@ -420,8 +440,10 @@ fn is_pattern(path: &Path) -> bool {
 }
 
 /// Returns standard input without the buffer that std puts in front of it.
-fn stdin() -> Result<(Stream, Kind)> {
+fn stdin() -> Result<(File, Metadata)> {
     let refused = |answer| Failure::read("standard input", &answer);
     let owned = io::stdin().as_fd().try_clone_to_owned().map_err(refused)?;
-    Ok((Box::new(File::from(owned)), Kind::Stream))
+    let file = File::from(owned);
+    let facts = file.metadata().map_err(refused)?;
+    Ok((file, facts))
 }

@@ -1,14 +1,19 @@
-//! Where the kept lines go: a file that appears when complete, a stream, or nowhere.
+//! Where records go: a file that appears when complete, a stream, or nowhere.
 
 pub(crate) mod atomic_file;
 pub(crate) mod sequence;
+pub(crate) mod target;
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use crate::failure::{Failure, Result, shown};
-use crate::output::atomic_file::Unpublished;
+use crate::failure::{Failure, Result};
+use crate::file_id::FileId;
+use crate::output::atomic_file::AtomicFile;
+use crate::output::target::Target;
+use crate::signals;
 
 /// A place to write to.
 #[derive(Debug)]
@@ -21,47 +26,32 @@ pub(crate) struct Output {
 #[derive(Debug)]
 enum Sink {
     /// A regular file that takes its place at the end.
-    Whole(Unpublished),
+    Whole(AtomicFile),
     /// Standard output, a device or a pipe.
     Stream(File),
     Nowhere,
 }
 
 impl Output {
-    /// Opens the destination that the user named; `-` is standard output.
+    /// Opens a target.
     ///
     /// A regular file is not touched before [`finish`](Self::finish): it may be one of
     /// the inputs. Anything else is written directly.
     ///
     /// # Errors
     ///
-    /// The destination cannot be written.
-    pub(crate) fn create(path: &Path) -> Result<Self> {
-        if path == Path::new("-") {
-            return Self::stdout();
-        }
-        let name = shown(path);
-        let refused = |answer| Failure::write(&name, &answer);
-        let sink = match fs::metadata(path) {
-            Ok(facts) if facts.is_dir() => {
-                return Err(refused(io::ErrorKind::IsADirectory.into()));
-            }
-            Ok(facts) => {
-                // Also proves that the user may write there: a rename would not ask.
-                let file = OpenOptions::new().write(true).open(path);
-                let file = file.map_err(refused)?;
-                if facts.is_file() {
-                    Sink::Whole(replacement(path, &facts).map_err(refused)?)
-                } else {
-                    Sink::Stream(file)
-                }
-            }
-            Err(answer) if answer.kind() == io::ErrorKind::NotFound => {
-                Sink::Whole(Unpublished::create(path.to_owned(), None).map_err(refused)?)
-            }
-            Err(answer) => return Err(refused(answer)),
+    /// The target cannot be written.
+    pub(crate) fn open(target: &Target) -> Result<Self> {
+        let opened = match target.path() {
+            Some(path) if target.is_replaced() => whole(path).map(Sink::Whole),
+            Some(path) => OpenOptions::new().write(true).open(path).map(Sink::Stream),
+            None => stdout().map(Sink::Stream),
         };
-        Ok(Self { sink, name })
+        let name = target.name().to_owned();
+        match opened {
+            Ok(sink) => Ok(Self { sink, name }),
+            Err(answer) => Err(Failure::write(&name, &answer)),
+        }
     }
 
     /// Writes to standard output.
@@ -70,12 +60,7 @@ impl Output {
     ///
     /// It is closed.
     pub(crate) fn stdout() -> Result<Self> {
-        let name = "standard output".to_owned();
-        let file = stdout().map_err(|answer| Failure::write(&name, &answer))?;
-        Ok(Self {
-            sink: Sink::Stream(file),
-            name,
-        })
+        Self::open(&Target::stdout()?)
     }
 
     /// Counts what is written and drops it.
@@ -91,40 +76,9 @@ impl Output {
         &self.name
     }
 
-    /// Returns whether both would be the same file.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        match (&self.sink, &other.sink) {
-            (Sink::Whole(a), Sink::Whole(b)) => a.target() == b.target(),
-            _ => false,
-        }
-    }
-
     /// Returns whether people see what is written.
     pub(crate) fn is_terminal(&self) -> bool {
         matches!(&self.sink, Sink::Stream(file) if file.is_terminal())
-    }
-
-    /// Refuses an input that is also the stream written to: it would be read while it
-    /// grows, or is empty already.
-    ///
-    /// # Errors
-    ///
-    /// It is so.
-    pub(crate) fn check_input(&self, path: &Path) -> Result<()> {
-        let Sink::Stream(file) = &self.sink else {
-            return Ok(());
-        };
-        let (Ok(input), Ok(output)) = (fs::metadata(path), file.metadata()) else {
-            return Ok(());
-        };
-        if input.is_file() && same_file(&input, &output) {
-            return Err(Failure::new(format!(
-                "{} is also {}; name it with --output to replace it",
-                shown(path),
-                self.name
-            )));
-        }
-        Ok(())
     }
 
     /// Returns whether bytes have to be written in order, one thread after the other.
@@ -138,6 +92,22 @@ impl Output {
             Sink::Whole(file) => Some(file.directory()),
             Sink::Stream(_) | Sink::Nowhere => None,
         }
+    }
+
+    /// Returns which file it is that takes its place at the end.
+    pub(crate) fn file_id(&self) -> Option<FileId> {
+        match &self.sink {
+            Sink::Whole(file) => Some(FileId::of(&file.file().metadata().ok()?)),
+            Sink::Stream(_) | Sink::Nowhere => None,
+        }
+    }
+
+    /// Returns whether its name leads to this file by now.
+    pub(crate) fn leads_to(&self, id: FileId) -> bool {
+        let Sink::Whole(file) = &self.sink else {
+            return false;
+        };
+        fs::symlink_metadata(file.target()).is_ok_and(|facts| FileId::of(&facts) == id)
     }
 
     /// Writes all of `bytes`, which come at `offset` of all that is written.
@@ -163,43 +133,27 @@ impl Output {
     ///
     /// The file cannot take its place; what was there stays.
     pub(crate) fn finish(self) -> Result<()> {
-        match self.sink {
-            Sink::Whole(file) => file
-                .publish()
-                .map_err(|answer| Failure::write(&self.name, &answer)),
-            Sink::Stream(_) | Sink::Nowhere => Ok(()),
-        }
+        let Sink::Whole(file) = self.sink else {
+            return Ok(());
+        };
+        // First, since a signal has to wait for what no signal may come into.
+        let synced = file.sync();
+        let published = synced.and_then(|()| signals::undisturbed(|_names| file.publish()));
+        published.map_err(|answer| Failure::write(&self.name, &answer))
     }
 }
 
-/// Starts a file that will replace the one at `path`, or where a link there leads.
-fn replacement(path: &Path, replaced: &Metadata) -> io::Result<Unpublished> {
-    Unpublished::create(fs::canonicalize(path)?, Some(replaced))
-}
-
-#[cfg(unix)]
-fn same_file(a: &Metadata, b: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
-#[cfg(not(unix))]
-fn same_file(_: &Metadata, _: &Metadata) -> bool {
-    false
+/// Starts a file that takes its place at the end. A signal removes the name that it may have until
+/// then.
+fn whole(path: &Path) -> io::Result<AtomicFile> {
+    signals::undisturbed(|names| {
+        let file = AtomicFile::create(path)?;
+        names.extend(file.temporary_path().map(Path::to_owned));
+        Ok(file)
+    })
 }
 
 /// Returns standard output without the line buffer that std puts in front of it.
-#[cfg(unix)]
 fn stdout() -> io::Result<File> {
-    use std::os::fd::AsFd;
-
     Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
-}
-
-#[cfg(windows)]
-fn stdout() -> io::Result<File> {
-    use std::os::windows::io::AsHandle;
-
-    Ok(File::from(io::stdout().as_handle().try_clone_to_owned()?))
 }

@@ -24,10 +24,11 @@ mod shape;
 mod shard;
 mod space;
 mod summary;
+mod targets;
 mod verify;
 mod writer;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -40,6 +41,7 @@ use crate::cmd::dedup::notes::Parts;
 use crate::cmd::dedup::shape::Shape;
 use crate::cmd::dedup::shard::{Shard, Shared};
 use crate::cmd::dedup::summary::Summary;
+use crate::cmd::dedup::targets::{Targets, same_file};
 use crate::cmd::dedup::writer::Outputs;
 use crate::failure::{Failure, Result, shown};
 use crate::input::list::{Inputs, Kind};
@@ -47,7 +49,6 @@ use crate::input::sample;
 use crate::input::sample::Sample;
 use crate::memory;
 use crate::memory::budget::Budget;
-use crate::output::Output;
 use crate::output::sequence::Sequence;
 use crate::progress;
 use crate::record::key::{Keyer, Rules};
@@ -77,25 +78,22 @@ pub(crate) fn run(args: &DedupArgs) -> Result<()> {
 pub(crate) fn run_unwatched(args: &DedupArgs) -> Result<()> {
     let limit_bytes = args.memory.unwrap_or_else(memory::default_limit_bytes);
     let scratch = Scratch::new(args.tmp.clone());
-    let (inputs, kept) = if args.files.is_empty() {
+    let targets = Targets::of(args)?;
+    let (inputs, outputs) = if args.files.is_empty() {
         Budget::new(limit_bytes, sample::NEEDED_BYTES)?;
-        sample(args, &scratch)?
+        let outputs = targets.open(args.count)?;
+        let inputs = sample(args, &scratch, targets.is_dropped)?;
+        check_inputs(args, &inputs)?;
+        (inputs, outputs)
     } else {
         let budget = Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
-        files(args, &budget)?
+        let inputs = Inputs::from_arguments(&args.files, args.recursive, &budget)?;
+        check_inputs(args, &inputs)?;
+        targets.check_inputs(&inputs)?;
+        (inputs, targets.open(args.count)?)
     };
-    let duplicates = match &args.duplicates {
-        Some(path) => Some(Output::create(path)?),
-        None => None,
-    };
-    check(args, &inputs, [Some(&kept), duplicates.as_ref()])?;
     // A bar would be drawn between the lines.
-    let watched = kept.is_terminal();
-    let outputs = Outputs {
-        kept: Sequence::new(kept),
-        duplicates: duplicates.map(Sequence::new),
-        counts: args.count,
-    };
+    let watched = outputs.kept.output().is_terminal();
     let budget = Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
     let shape = Shape::new(args, inputs.len_bytes(), &budget)?;
     space::check(args, &inputs, &outputs, &shape, &scratch)?;
@@ -152,8 +150,14 @@ fn unless_file(failure: Failure, outputs: &Outputs) -> Failure {
 /// Puts outputs in their places and tells what was done.
 fn finish(args: &DedupArgs, outputs: Outputs, done: &Done, begin: Instant) -> Result<()> {
     let (kept, written_bytes) = (outputs.kept.records(), outputs.kept.bytes());
+    let kept_id = outputs.kept.output().file_id();
     outputs.kept.finish()?;
     if let Some(duplicates) = outputs.duplicates {
+        // Where capital letters do not count, two names are one, and nothing told so before.
+        let output = duplicates.output();
+        if kept_id.is_some_and(|kept| output.leads_to(kept)) {
+            return Err(same_file(output.name()));
+        }
         duplicates.finish()?;
     }
     let summary = Summary {
@@ -241,21 +245,8 @@ fn finish_shard<V: Known>(
     Ok(spilled)
 }
 
-/// Refuses what cannot be done.
-fn check(args: &DedupArgs, inputs: &Inputs, outputs: [Option<&Output>; 2]) -> Result<()> {
-    for path in &args.files {
-        for output in outputs.into_iter().flatten() {
-            output.check_input(path)?;
-        }
-    }
-    let [Some(kept), duplicates] = outputs else {
-        return Ok(());
-    };
-    if duplicates.is_some_and(|duplicates| kept.is_same(duplicates)) {
-        return Err(Failure::new(
-            "--output and --duplicates are the same file; name another one",
-        ));
-    }
+/// Refuses inputs with which what is asked cannot be done.
+fn check_inputs(args: &DedupArgs, inputs: &Inputs) -> Result<()> {
     if args.verify && !inputs.are_files() && args.unit == Unit::Line {
         return Err(Failure::new(
             "--verify reads records again, and not all inputs are regular files; write them to \
@@ -270,26 +261,9 @@ fn check(args: &DedupArgs, inputs: &Inputs, outputs: [Option<&Output>; 2]) -> Re
     Ok(())
 }
 
-/// Opens what the user named.
-fn files(args: &DedupArgs, budget: &Budget) -> Result<(Inputs, Output)> {
-    let inputs = Inputs::from_arguments(&args.files, args.recursive, budget)?;
-    let output = match &args.output {
-        Some(path) => Output::create(path)?,
-        None => Output::stdout()?,
-    };
-    Ok((inputs, output))
-}
-
 /// Makes a sample and says so.
-fn sample(args: &DedupArgs, scratch: &Scratch) -> Result<(Inputs, Output)> {
+fn sample(args: &DedupArgs, scratch: &Scratch, is_dropped: bool) -> Result<Inputs> {
     let dir = scratch.dir()?;
-    // Nobody wants to see half a gigabyte of made-up lines pass by.
-    let dropped = args.output.is_none() && io::stdout().is_terminal();
-    let output = match &args.output {
-        Some(path) => Output::create(path)?,
-        None if dropped => Output::nowhere(),
-        None => Output::stdout()?,
-    };
     let wanted = args.sample_size;
     note(
         args,
@@ -299,7 +273,7 @@ fn sample(args: &DedupArgs, scratch: &Scratch) -> Result<(Inputs, Output)> {
             shown(dir.path())
         ),
     );
-    if dropped {
+    if is_dropped {
         note(
             args,
             "the kept lines are counted and dropped: --output FILE keeps them\n",
@@ -316,7 +290,7 @@ fn sample(args: &DedupArgs, scratch: &Scratch) -> Result<(Inputs, Output)> {
         Box::new(sample.into_reader()),
         &budget,
     )?;
-    Ok((inputs, output))
+    Ok(inputs)
 }
 
 /// Tells the user, unless that is not wanted.
