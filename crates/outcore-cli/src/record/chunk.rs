@@ -119,6 +119,14 @@ impl Chunk {
         })
     }
 
+    /// Makes all text after the last record a record without a key.
+    pub(crate) fn push_record(&mut self, text_end: usize) {
+        let key = Key { high: 0, low: 0 };
+        let end = word(text_end);
+        self.records.push(Record { key, end });
+        self.fates.push(Fate::Pending);
+    }
+
     /// Splits the text into records without keys.
     pub(crate) fn split(&mut self, separator: u8) {
         let key = Key { high: 0, low: 0 };

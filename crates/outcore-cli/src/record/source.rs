@@ -438,7 +438,8 @@ pub(crate) fn fill_with_files(
     Ok(())
 }
 
-/// Makes the paths of some inputs the text of a chunk.
+/// Makes the paths of some inputs the text and the records of a chunk. The text is never split: a
+/// path may hold the separator.
 pub(crate) fn fill_with_paths(
     chunk: &mut Chunk,
     inputs: &Inputs,
@@ -451,6 +452,7 @@ pub(crate) fn fill_with_paths(
     for input in first..first + count {
         chunk.buffer.extend_from_slice(inputs.path_bytes(input));
         chunk.buffer.push(separator);
+        chunk.push_record(chunk.buffer.len());
     }
     chunk.text = 0..chunk.buffer.len();
     let len = chunk.buffer.len().max(capacity);

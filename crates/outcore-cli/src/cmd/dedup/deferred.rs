@@ -214,7 +214,9 @@ impl Kept<'_> {
             chunk.read_bytes += long.len;
             chunk.long = Some(long);
         }
-        chunk.split(self.separator);
+        if !matches!(chunk.origin, Origin::Paths { .. }) {
+            chunk.split(self.separator);
+        }
         chunk.push_long(false, |_long| Ok(Ok(Key { high: 0, low: 0 })))?;
         self.restore_fates(deferred, chunk)
     }

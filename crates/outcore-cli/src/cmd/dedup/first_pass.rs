@@ -156,7 +156,6 @@ impl<'a, V: Known> FirstPass<'a, V> {
     fn make_keys(&self, chunk: &mut Chunk, reader: &mut Reader<'_>) -> Result<()> {
         let job = self.job;
         if let Origin::Paths { first, .. } = chunk.origin {
-            chunk.split(job.separator);
             for (record, input) in chunk.records.iter_mut().zip(first..) {
                 record.key = long::key_of_file(reader, input, job.keyer)?;
             }

@@ -258,6 +258,16 @@ fn check_inputs(args: &DedupArgs, inputs: &Inputs) -> Result<()> {
             "--unit file writes the paths of files, and standard input has none",
         ));
     }
+    // With -0 the separator is NUL, and no path has one.
+    let mut numbers = 0..inputs.count();
+    let odd = numbers.find(|&at| inputs.path_bytes(at).contains(&b'\n'));
+    if let (Unit::File, false, Some(odd)) = (args.unit, args.null, odd) {
+        return Err(Failure::new(format!(
+            "the path {} has a newline in it, and a newline ends each path that --unit file \
+             writes; -0 ends them with NUL",
+            inputs.name(odd)
+        )));
+    }
     Ok(())
 }
 
