@@ -84,12 +84,41 @@ fn bad_json_is_named_with_file_and_line() {
         outcore(&["dedup", "-q", "--field", "id", "-", "--test-chunk", "64"]),
         &fs::read(&file).unwrap(),
     );
-    assert!(failure(&fed).starts_with("outcore: standard input, line 41: "));
+    assert!(failure(&fed).starts_with("outcore: standard input: line 41 "));
     for chunk in ["64", "100K"] {
         let mut command = outcore(&["dedup", "-q", "--field", "id", "--test-chunk", chunk]);
         let text = failure(&command.arg(&file).output().unwrap());
-        let begin = format!("outcore: {}, line 41: ", file.display());
+        let begin = format!("outcore: {}: line 41 ", file.display());
         assert!(text.starts_with(&begin), "{text}");
+    }
+}
+
+/// The message was serde's, with a second line number, and did not name the remedy; `--skip-bad` is
+/// none for a line that is too long to be looked at.
+#[test]
+fn a_bad_line_is_told_why_and_what_to_do() {
+    for (line, reason) in [
+        ("no json", "is not JSON: expected ident at byte 2"),
+        (
+            "{\"id\":\"a\"",
+            "is not JSON: EOF while parsing an object at byte 9",
+        ),
+        ("[1]", "is not a JSON object"),
+        ("7", "is not a JSON object"),
+        ("{\"x\":1}", "has no field \"id\""),
+        ("{\"id\":1}", "has a field \"id\" that is not text"),
+        ("{\"id\":null}", "has a field \"id\" that is not text"),
+        ("{\"id\":[\"a\"]}", "has a field \"id\" that is not text"),
+        ("{\"id\":\"a\",\"id\":\"b\"}", "has the field \"id\" twice"),
+    ] {
+        let text = format!("{{\"id\":\"ok\"}}\n{line}\n");
+        let command = outcore(&["dedup", "-q", "--field", "id", "-"]);
+        let said = failure(&feed(command, text.as_bytes()));
+        let expected =
+            format!("outcore: standard input: line 2 {reason}; --skip-bad leaves such lines out\n");
+        assert_eq!(said, expected);
+        let remedy = run(&["--field", "id", "--skip-bad"], &text);
+        assert_eq!(remedy, "{\"id\":\"ok\"}\n");
     }
 }
 
@@ -255,7 +284,10 @@ fn json_lines_longer_than_any_buffer_are_read_piece_by_piece() {
     let bad = [b"{\"id\":\"c\"}\n", &a.as_bytes()[..cut], b"\n"].concat();
     let bad_file = dir.write("bad", &bad);
     let text = failure(&command(&[]).arg(&bad_file).output().unwrap());
-    let begin = format!("outcore: {}, line 2: EOF while parsing", bad_file.display());
+    let begin = format!(
+        "outcore: {}: line 2 is not JSON: EOF while parsing",
+        bad_file.display()
+    );
     assert!(text.starts_with(&begin), "{text}");
     let output = command(&["--skip-bad"]).arg(&bad_file).output().unwrap();
     assert_eq!(output.stdout, b"{\"id\":\"c\"}\n");
@@ -264,10 +296,11 @@ fn json_lines_longer_than_any_buffer_are_read_piece_by_piece() {
     for options in [&[][..], &["--skip-bad"]] {
         let output = with_memory("24M", options).arg(&file).output().unwrap();
         let text = failure(&output);
-        let begin = format!("outcore: {}, line 1: ", file.display());
+        let begin = format!("outcore: {}: line 1 ", file.display());
         assert!(text.starts_with(&begin), "{text}");
-        let words = "are too long to be read as JSON; with --memory 24 MiB a line may have ";
+        let words = " and is too long to be read as JSON; with --memory 24 MiB a line may have ";
         assert!(text.contains(words), "{text}");
+        assert!(!text.contains("--skip-bad"), "{text}");
     }
 }
 
@@ -312,6 +345,6 @@ fn small_files_are_read_together_and_stay_apart() {
     }
     let mut command = outcore(&["dedup", "-q", "--field", "id"]);
     let text = failure(&command.args(&files[..20]).output().unwrap());
-    let begin = format!("outcore: {}, line 2: ", files[7].display());
+    let begin = format!("outcore: {}: line 2 ", files[7].display());
     assert!(text.starts_with(&begin), "{text}");
 }

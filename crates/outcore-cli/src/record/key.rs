@@ -8,6 +8,7 @@ use std::io;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128_with_seed};
 
 use crate::record::json;
+use crate::record::json::Field;
 
 /// What stands for a record: 128 bits of which each is as good as random.
 ///
@@ -61,13 +62,25 @@ pub(crate) struct Bad {
 
 impl Bad {
     fn new(error: &serde_json::Error) -> Self {
+        if error.is_data() {
+            return Self::known("is not a JSON object".to_owned());
+        }
+        // A record is one line, so serde's number of the line means nothing.
+        let (line, column) = (error.line(), error.column());
+        let reason = error.to_string();
+        let place = format!(" at line {line} column {column}");
+        let reason = reason.strip_suffix(&place).unwrap_or(&reason);
+        Self::known(format!("is not JSON: {reason} at byte {column}"))
+    }
+
+    fn known(reason: String) -> Self {
         Self {
-            reason: error.to_string(),
+            reason,
             is_known: true,
         }
     }
 
-    /// Describes a record that nobody has looked at.
+    /// Describes a record that was not looked at.
     pub(crate) fn unknown(reason: String) -> Self {
         Self {
             reason,
@@ -76,6 +89,7 @@ impl Bad {
     }
 }
 
+/// Completes a sentence about the line.
 impl fmt::Display for Bad {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
@@ -130,7 +144,7 @@ impl Keyer {
             Some(field) => {
                 let mut json = serde_json::Deserializer::from_slice(record);
                 let value = json::field(&mut json, field).map_err(|error| Bad::new(&error))?;
-                Cow::Owned(value.into_bytes())
+                Cow::Owned(text(value, field)?.into_bytes())
             }
             None => Cow::Borrowed(record),
         };
@@ -163,11 +177,10 @@ impl Keyer {
         let name = self.rules.field.as_deref().unwrap_or_default();
         let mut json = serde_json::Deserializer::from_reader(json);
         match json::field(&mut json, name) {
-            Ok(value) => {
+            Ok(value) => Ok(text(value, name).map(|text| {
                 let mut spare = Vec::new();
-                let bytes = Cow::Owned(value.into_bytes());
-                Ok(Ok(self.plain(&self.simplified(bytes, &mut spare))))
-            }
+                self.plain(&self.simplified(Cow::Owned(text.into_bytes()), &mut spare))
+            })),
             Err(error) if error.is_io() => Err(error.into()),
             Err(error) => Ok(Err(Bad::new(&error))),
         }
@@ -186,6 +199,16 @@ impl Keyer {
     /// Returns whether space at both ends does not count.
     pub(crate) fn trims(&self) -> bool {
         self.rules.trim
+    }
+}
+
+/// Returns the text of a field.
+fn text(value: Field, name: &str) -> Result<String, Bad> {
+    match value {
+        Field::Text(text) => Ok(text),
+        Field::Missing => Err(Bad::known(format!("has no field {name:?}"))),
+        Field::NoText => Err(Bad::known(format!("has a field {name:?} that is not text"))),
+        Field::Twice => Err(Bad::known(format!("has the field {name:?} twice"))),
     }
 }
 

@@ -245,7 +245,14 @@ impl<'a, V: Known> FirstPass<'a, V> {
             Origin::Paths { first, .. } => (first, 0),
         };
         let name = self.job.inputs.name(input);
-        Err(Failure::new(format!("{name}, line {line}: {reason}")))
+        let remedy = if reason.is_known {
+            "; --skip-bad leaves such lines out"
+        } else {
+            ""
+        };
+        Err(Failure::new(format!(
+            "{name}: line {line} {reason}{remedy}"
+        )))
     }
 
     /// Takes note of a chunk whose fate is open, or comes after such a one.

@@ -53,7 +53,7 @@ impl Job<'_> {
         let len_max = len_max.unwrap_or_else(PoisonError::into_inner);
         if long.len > *len_max {
             return Ok(Err(Bad::unknown(format!(
-                "{} are too long to be read as JSON; with --memory {} a line may have {}",
+                "has {} and is too long to be read as JSON; with --memory {} a line may have {}",
                 format_bytes(long.len),
                 format_bytes(self.budget.limit_bytes()),
                 format_bytes(*len_max)
