@@ -51,6 +51,13 @@ fn a_directory_that_cannot_be_used_is_explained() {
         let report = String::from_utf8(output.stdout).unwrap();
         assert!(report.contains("BAD"), "{report}");
         assert!(report.contains("To change: "), "{report}");
+        // It said "see the error", which came 40 lines later, on standard error.
+        if !dir.starts_with("/dev/shm") {
+            let reason = errors.trim_start_matches(&begin).trim_end();
+            let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(report.contains(reason), "{reason}: {report}");
+            assert!(!report.contains("see the error"), "{report}");
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the facts mean for outcore, and what to change.
 
+use std::borrow::Cow;
+
 use outcore::ScratchReport;
 
 use crate::cmd::doctor::facts::{Bound, Facts};
@@ -34,18 +36,22 @@ pub(crate) struct Check {
     pub(crate) name: &'static str,
     pub(crate) value: String,
     pub(crate) verdict: Verdict,
-    pub(crate) meaning: &'static str,
+    pub(crate) meaning: Cow<'static, str>,
     /// What to do, unless all is well.
     pub(crate) change: Option<String>,
 }
 
 impl Check {
-    fn new(name: &'static str, value: impl Into<String>, meaning: &'static str) -> Self {
+    fn new(
+        name: &'static str,
+        value: impl Into<String>,
+        meaning: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             name,
             value: value.into(),
             verdict: Verdict::Ok,
-            meaning,
+            meaning: meaning.into(),
             change: None,
         }
     }
@@ -60,17 +66,17 @@ impl Check {
     }
 }
 
-/// What there is to say about a directory that cannot be used, apart from the error.
-pub(crate) fn no_directory() -> Check {
+/// What there is to say about a directory that cannot be used, with the error.
+pub(crate) fn no_directory(error: &str) -> Check {
     Check::new(
         "file system",
         "not known",
-        "Scratch files need a directory in which this user can create files.",
+        format!("Scratch files need a directory in which this user can create files: {error}"),
     )
     .unless(
         true,
         Verdict::Bad,
-        "see the error; create the directory, or name another as DIR, with OUTCORE_DIR or --tmp",
+        "create the directory, or name another as DIR, with OUTCORE_DIR or --tmp",
     )
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<()> {
             if let Some(path) = error.path() {
                 heading(&mut text, path);
             }
-            checks.push(checks::no_directory());
+            checks.push(checks::no_directory(&error.to_string()));
         }
     }
     let path = examined.as_ref().ok().map(ScratchDir::path);
@@ -73,7 +73,7 @@ fn print(text: &mut String, checks: &[Check]) {
         };
         // Formatting into a string cannot fail.
         writeln!(text, "{verdict:<5} {:<15} {}", check.name, check.value).ok();
-        wrap(text, check.meaning);
+        wrap(text, &check.meaning);
         if let Some(change) = &check.change {
             wrap(text, &format!("To change: {change}"));
         }
@@ -134,7 +134,7 @@ mod tests {
             name: "open files",
             value: "64".to_owned(),
             verdict: Verdict::Look,
-            meaning: "Files.",
+            meaning: "Files.".into(),
             change: Some("ulimit -n 4096".to_owned()),
         };
         let mut text = String::new();
