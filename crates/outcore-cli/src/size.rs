@@ -1,13 +1,19 @@
 //! Sizes and counts as people write and read them.
 
-/// Reads a size such as `64MiB`, `512M`, `2g` or `1048576`, in bytes.
+/// Digits after the point that count. The others are less than a byte.
+const FRACTION_DIGITS_MAX: usize = 20;
+
+/// Reads a size such as `64MiB`, `1.5G`, `2g` or `1048576`, in bytes.
 ///
 /// Units are binary whatever their spelling: `K` and `KiB` are 1024 bytes. `KB` and
 /// its kin are refused, because half of the world reads 1000 in them.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
-    let digits_len = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (digits, unit) = text.split_at(digits_len);
+    let (digits, rest) = text.split_at(digits_len(text));
+    let (fraction, unit) = match rest.strip_prefix('.') {
+        Some(rest) => rest.split_at(digits_len(rest)),
+        None => ("", rest),
+    };
     let shift = match unit.trim().to_ascii_lowercase().as_str() {
         "" | "b" => 0,
         "k" | "kib" => 10,
@@ -17,14 +23,36 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
         "kb" | "mb" | "gb" | "tb" => {
             return Err("units are binary here: write M or MiB, not MB".to_owned());
         }
-        _ => return Err("write a whole number with K, M, G, T or KiB, MiB, GiB, TiB".to_owned()),
+        _ => return Err("write a number with K, M, G, T or KiB, MiB, GiB, TiB".to_owned()),
     };
     if digits.is_empty() {
         return Err("a size starts with a number".to_owned());
     }
+    let has_point = rest.starts_with('.');
+    if has_point && (fraction.is_empty() || shift == 0) {
+        return Err("write digits and a unit after the point, as in 1.5G".to_owned());
+    }
     let too_large = || "larger than any memory or disk".to_owned();
     let count: u64 = digits.parse().map_err(|_overflow| too_large())?;
-    count.checked_mul(1 << shift).ok_or_else(too_large)
+    let whole = count.checked_mul(1 << shift).ok_or_else(too_large)?;
+    let rest = fraction_of(fraction, 1 << shift);
+    whole.checked_add(rest).ok_or_else(too_large)
+}
+
+fn digits_len(text: &str) -> usize {
+    text.bytes().take_while(u8::is_ascii_digit).count()
+}
+
+/// Returns that part of a unit of at most 2^40 bytes that the digits after the point stand for, cut
+/// to whole bytes.
+fn fraction_of(digits: &str, unit: u128) -> u64 {
+    let mut numerator = 0;
+    let mut denominator = 1;
+    for digit in digits.bytes().take(FRACTION_DIGITS_MAX) {
+        numerator = numerator * 10 + u128::from(digit - b'0');
+        denominator *= 10;
+    }
+    u64::try_from(numerator * unit / denominator).unwrap_or(0)
 }
 
 /// Writes a number of bytes with the unit in which it has up to four digits.
@@ -80,6 +108,14 @@ mod tests {
             ("2g", 2 << 30),
             ("3 KiB", 3 << 10),
             ("1t", 1 << 40),
+            // Was refused, although people write sizes so.
+            ("1.5G", 3 << 29),
+            ("0.25KiB", 256),
+            ("2.0m", 2 << 20),
+            // What is not a whole number of bytes is cut.
+            ("1.1K", 1126),
+            ("0.000000000000000001T", 0),
+            ("1.000000000000000000000000000001K", 1024),
         ] {
             assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
         }
@@ -88,7 +124,8 @@ mod tests {
     #[test]
     fn what_is_no_size_is_refused() {
         for text in [
-            "", "M", "-1", "1.5G", "1 0", "64MB", "1e9", "0x10", "64MiBs",
+            "", "M", "-1", "1.5", "1.5B", ".5G", "1.G", "1..5G", "1.5.0G", "1 0", "64MB", "1e9",
+            "0x10", "64MiBs",
         ] {
             assert!(parse_bytes(text).is_err(), "{text}");
         }
