@@ -1,5 +1,18 @@
 //! `outcore`: programs for files that are larger than RAM.
 //!
+//! ```text
+//! cmd/       dedup/ doctor/ demo/ manual sample     a command: its arguments, and its own work
+//! output/    target, atomic_file, sequence          where records go
+//! record/    source, chunk, key, long, json, fate   bytes cut into records, and their keys
+//! input/     list, reader, sample                   what is read, and how
+//!            memory/ threads/ scratch progress signals
+//!            failure file_id random size
+//! ```
+//!
+//! A file names its own floor and lower ones, and commands do not name each other: `tests/tidy.rs`
+//! checks that. A new command is a folder in `cmd/` and a line in each of the two lists of
+//! `cmd/mod.rs`.
+//!
 //! A library for the program of that name and for the tests that run it in their own process. What
 //! it offers to those may change at any time.
 #![expect(

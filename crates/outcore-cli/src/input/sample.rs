@@ -2,12 +2,15 @@
 //! in an arena on disk.
 
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 use outcore::{Arena, Location, ScratchDir};
 
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::random::Random;
+use crate::threads;
 
 /// Bytes of an item of the arena; whole lines, so a little more.
 const BLOCK_LEN: usize = 1 << 20;
@@ -38,22 +41,23 @@ impl Sample {
     /// The directory takes no such file, or the disk is full.
     pub(crate) fn make(len_bytes: u64, dir: &ScratchDir, bar: &ProgressBar) -> Result<Self> {
         let arena = Arena::new_in(dir)?;
-        let mut numbered = std::thread::scope(|scope| -> Result<Vec<_>> {
-            let threads: Vec<_> = (0..THREADS)
-                .map(|first| {
-                    let arena = &arena;
-                    scope.spawn(move || write_blocks(arena, len_bytes, first, bar))
-                })
-                .collect();
-            let mut numbered = Vec::new();
-            for thread in threads {
-                let written = thread
-                    .join()
-                    .map_err(|_panic| Failure::new("a thread that made lines died"))?;
-                numbered.extend(written?);
+        let numbered = Mutex::new(Vec::new());
+        let next = AtomicUsize::new(0);
+        threads::run(THREADS, || {
+            loop {
+                let first = next.fetch_add(1, Relaxed);
+                if first >= THREADS {
+                    return Ok(());
+                }
+                let written = write_blocks(&arena, len_bytes, first, bar)?;
+                let numbered = numbered.lock();
+                numbered
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .extend(written);
             }
-            Ok(numbered)
         })?;
+        let numbered = numbered.into_inner();
+        let mut numbered = numbered.unwrap_or_else(PoisonError::into_inner);
         numbered.sort_unstable_by_key(|&(number, _)| number);
         let blocks = numbered.into_iter().map(|(_, block)| block).collect();
         Ok(Self { arena, blocks })

@@ -36,8 +36,12 @@ impl Budget {
         let least = charged_bytes + needed_bytes;
         if limit_bytes < least {
             let mib = least.div_ceil(1 << 20);
+            let limited = match memory::mappable_bytes() {
+                Some(_) => "; this process has a limit (ulimit -v, ulimit -d)",
+                None => "",
+            };
             return Err(Failure::new(format!(
-                "--memory {} is too little: the program and its buffers take {mib} MiB",
+                "--memory {} is too little: the program and its buffers take {mib} MiB{limited}",
                 format_bytes(limit_bytes)
             )));
         }

@@ -5,6 +5,8 @@ pub(crate) mod cgroup;
 
 use std::fs;
 
+use rustix::process::{Resource, getrlimit};
+
 use self::cgroup::Limit;
 
 /// Assumed where the system does not tell: a small machine.
@@ -35,9 +37,25 @@ pub(crate) fn machine_bytes() -> Option<u64> {
     kilobytes_of(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal")
 }
 
-/// Returns the limit that applies without `--memory`: half of what there is.
-pub(crate) fn default_limit_bytes() -> u64 {
-    half_of(machine_bytes(), cgroup::limit())
+/// Returns the limit on resident memory: what the user asked for, or else half of what the machine
+/// or the memory cgroup has; and in any case no more than the limits of the process leave room for.
+pub(crate) fn limit_bytes(asked: Option<u64>) -> u64 {
+    let limit = asked.unwrap_or_else(|| half_of(machine_bytes(), cgroup::limit()));
+    // The other half is for the stacks of threads, and for what is reserved and not resident.
+    let resident = resident_bytes().unwrap_or(0);
+    mappable_bytes().map_or(limit, |bytes| limit.min(resident + bytes / 2))
+}
+
+/// Returns how many more bytes of memory this process may map, where it has a limit on addresses or
+/// on private memory (`ulimit -v`, `ulimit -d`).
+pub(crate) fn mappable_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let free = |resource, used| {
+        let limit = getrlimit(resource).current?;
+        Some(limit.saturating_sub(kilobytes_of(&status, used).unwrap_or(0)))
+    };
+    let bounds = [free(Resource::As, "VmSize"), free(Resource::Data, "VmData")];
+    bounds.into_iter().flatten().min()
 }
 
 fn half_of(machine_bytes: Option<u64>, cgroup: Option<Limit>) -> u64 {

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::failure::{Failure, Result};
 
 /// Does the same work in so many threads, this one included, which share it out among themselves.
+/// Where the system starts fewer, those do all of it.
 ///
 /// # Errors
 ///
@@ -23,7 +24,10 @@ pub(crate) fn run(threads: usize, work: impl Fn() -> Result<()> + Sync) -> Resul
     };
     std::thread::scope(|scope| {
         for _ in 1..threads {
-            scope.spawn(run);
+            let thread = std::thread::Builder::new().spawn_scoped(scope, run);
+            if thread.is_err() {
+                break;
+            }
         }
         run();
     });

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ValueEnum, ValueHint};
 
+use crate::scratch;
 use crate::size::parse_bytes;
 
 /// What is compared as a whole.
@@ -48,14 +49,15 @@ billion distinct lines. XXH3 is no cryptographic hash; the bound is not for line
 --verify compares the bytes. Lines of more than 512 KiB it compares as they are, so not together \
 with --field, --trim or --ignore-case.
 
-SIZE is a number of bytes, or one with a binary unit: 512K, 64MiB, 2G, 1TiB. A distinct line takes \
+SIZE is a number of bytes, or one with a binary unit: 512K, 64MiB, 1.5G, 1TiB. A distinct line takes \
 18 to 28 bytes of memory, however long it is. What does not fit into --memory goes to scratch \
 files and is read a second time, as are the inputs; inputs that come only once, such as pipes, are \
 copied there.
 
 --output FILE is written under no name and takes FILE's place once it is complete; FILE may be one \
 of the inputs. Devices and pipes are written directly. Inputs must not change meanwhile: if one \
-does, the run fails, and FILE stays as it was.
+does, the run fails, and FILE stays as it was. No two outputs may be one file, and --duplicates may \
+not be an input.
 
 Exit status: 0 done, or whoever read the output has enough; 1 failed, with one line on standard \
 error; 2 wrong usage; 129, 130 or 143 stopped by a signal.")]
@@ -78,14 +80,7 @@ pub(crate) struct DedupArgs {
     #[arg(short, long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) memory: Option<u64>,
 
-    // Help as a string: names of variables in comments want backticks, and help does not.
-    #[arg(
-        long,
-        value_name = "DIR",
-        value_hint = ValueHint::DirPath,
-        help = "Where scratch files go [default: the first of $OUTCORE_DIR, $TMPDIR and /var/tmp \
-                that is not in RAM]"
-    )]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help = scratch::HELP)]
     pub(crate) tmp: Option<PathBuf>,
 
     /// Read the files in directories, too, and in those below

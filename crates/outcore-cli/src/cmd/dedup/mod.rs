@@ -63,7 +63,7 @@ use crate::size::format_bytes;
 ///
 /// Whatever ends the run early.
 pub(crate) fn run(args: &DedupArgs) -> Result<()> {
-    let limit_bytes = args.memory.unwrap_or_else(memory::default_limit_bytes);
+    let limit_bytes = memory::limit_bytes(args.memory);
     // A limit that is too low is refused before anything is made.
     Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
     signals::watch()?;
@@ -76,8 +76,12 @@ pub(crate) fn run(args: &DedupArgs) -> Result<()> {
 ///
 /// Whatever ends the run early.
 pub(crate) fn run_unwatched(args: &DedupArgs) -> Result<()> {
-    let limit_bytes = args.memory.unwrap_or_else(memory::default_limit_bytes);
+    let limit_bytes = memory::limit_bytes(args.memory);
     let scratch = Scratch::new(args.tmp.clone());
+    if args.tmp.is_some() {
+        // Also where it turns out not to be needed: hours may pass until that is known.
+        scratch.dir()?;
+    }
     let targets = Targets::of(args)?;
     let (inputs, outputs) = if args.files.is_empty() {
         Budget::new(limit_bytes, sample::NEEDED_BYTES)?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 
+use crate::scratch;
 use crate::size::parse_bytes;
 
 /// Fill std's Vec and outcore's containers under a memory limit, and draw a picture of it
@@ -25,13 +26,6 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "FILE", default_value = "outcore-demo.svg")]
     pub(crate) picture: PathBuf,
 
-    // Help as a string: names of variables in comments want backticks, and help does not.
-    #[arg(
-        long,
-        value_name = "DIR",
-        value_hint = ValueHint::DirPath,
-        help = "Where scratch files go [default: the first of $OUTCORE_DIR, $TMPDIR and /var/tmp \
-                that is not in RAM]"
-    )]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help = scratch::HELP)]
     pub(crate) tmp: Option<PathBuf>,
 }

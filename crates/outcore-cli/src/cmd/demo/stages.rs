@@ -8,6 +8,7 @@ use outcore::{Arena, DiskAlloc, DiskVec, RangeFile, ScratchDir};
 use crate::cmd::demo::recorder::{Recorder, Stage};
 use crate::failure::{Failure, Result};
 use crate::size::format_bytes;
+use crate::threads;
 
 /// Bytes that a container gets before the next look at the clock.
 const STEP_BYTES: u64 = 1 << 20;
@@ -129,12 +130,7 @@ pub(crate) fn range_file(
         }
         Ok(())
     };
-    std::thread::scope(|scope| {
-        let other = scope.spawn(write);
-        write()?;
-        let other = other.join();
-        other.map_err(|_panic| Failure::new("a thread of the demo died"))?
-    })?;
+    threads::run(2, write)?;
     check(file.remaining() == 0, "RangeFile")?;
     let Ok(recorder) = shared.into_inner() else {
         return Err(Failure::new("a thread of the demo died"));

@@ -1,0 +1,81 @@
+//! Limits on the process, and what is looked at before the work starts.
+#![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "support functions of tests are not seen as tests"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use crate::support::{TestDir, failure, model, noise, outcore};
+
+/// Runs the program with a limit on its addresses, in KiB.
+fn limited(kib: u32, arguments: &[&str], file: &PathBuf) -> Output {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -v {kib}; exec \"$@\""), "sh"]);
+    command.arg(env!("CARGO_BIN_EXE_outcore")).args(arguments);
+    command.arg(file).output().unwrap()
+}
+
+/// The index reserved all addresses that there were, and the program panicked (exit code 101) since
+/// no thread could be started.
+#[test]
+fn a_limit_on_addresses_is_no_panic() {
+    let dir = TestDir::new("addresses");
+    let file = dir.write("file", noise(20_000, 7));
+    let expected = model(&[&file]);
+    for kib in [300_000, 1_000_000, 3_000_000] {
+        for options in [&[][..], &["--memory", "2G"], &["--threads", "16"]] {
+            let arguments = [&["dedup", "-q"][..], options].concat();
+            let output = limited(kib, &arguments, &file);
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{kib}: {options:?}: {text}");
+            assert!(output.stdout == expected, "{kib}: {options:?}");
+        }
+    }
+    // Less than it takes is a line of text.
+    for kib in [20_000, 40_000, 60_000, 100_000, 150_000] {
+        let output = limited(kib, &["dedup", "-q"], &file);
+        if output.status.success() {
+            assert!(output.stdout == expected, "{kib}");
+        } else {
+            failure(&output);
+        }
+    }
+}
+
+/// A directory that cannot be used was found out when memory was full, perhaps hours later.
+#[test]
+fn a_scratch_directory_is_looked_at_before_anything_is_read() {
+    let dir = TestDir::new("tmp");
+    let file = dir.write("file", "a\na\n");
+    let out = dir.path("out");
+    let mut command = outcore(&["dedup", "-q", "--tmp", "/nonexistent place", "-o"]);
+    let output = command.arg(&out).arg(&file).output().unwrap();
+    assert!(failure(&output).contains("/nonexistent place"));
+    assert!(!fs::exists(&out).unwrap());
+}
+
+/// Two of the directories that are tried were left out.
+#[test]
+fn help_names_all_directories_that_are_tried_for_scratch_files() {
+    for command in ["dedup", "demo"] {
+        let output = outcore(&[command, "--help"]).output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for place in [
+            "$OUTCORE_DIR",
+            "$TMPDIR",
+            "/var/tmp",
+            "$XDG_CACHE_HOME",
+            "$HOME/.cache",
+            "the current directory",
+        ] {
+            assert!(help.contains(place), "{command}: {place}: {help}");
+        }
+    }
+}
