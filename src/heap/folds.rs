@@ -58,18 +58,18 @@ impl Blocks {
         let start = page_up(range.start, FOLD_BYTES).filter(|start| *start < end);
         let Some(start) = start else { return };
         // Before the first piece can be there.
-        let was_folded = self.lock().slots.is_folded(at);
-        self.lock().slots.set_folded(at, true);
+        let was_folded = self.slots.is_folded(at);
+        self.slots.set_folded(at, true);
         let folded = sys::retry(|| self.space.fold(start..end, true));
         if folded.is_err_and(|answer| answer.kind() == io::ErrorKind::InvalidInput) {
             // This kernel has no folds, so none has to be taken back.
-            self.lock().slots.set_folded(at, was_folded);
+            self.slots.set_folded(at, was_folded);
         }
     }
 
     /// Takes the folds of a block back that lie in `range`; says whether none is left there.
     pub(super) fn unfold(&self, at: usize, range: Range<usize>) -> bool {
-        let folded = self.lock().slots.is_folded(at);
+        let folded = self.slots.is_folded(at);
         !folded || range.is_empty() || sys::retry(|| self.space.fold(range.clone(), false)).is_ok()
     }
 
@@ -77,7 +77,7 @@ impl Blocks {
     /// `bytes` of it can be used: more than these if it is folded and gets shorter, since the space
     /// of a piece is given back as a whole. What is behind them is not folded any more.
     pub(super) fn fold_end(&self, at: usize, offset: usize, claimed: usize, bytes: usize) -> usize {
-        if bytes >= claimed || !self.lock().slots.is_folded(at) {
+        if bytes >= claimed || !self.slots.is_folded(at) {
             return bytes;
         }
         let end = page_up(offset.saturating_add(bytes), FOLD_BYTES);

@@ -15,8 +15,10 @@
 //! there, so that it is not copied. That makes a few mappings more, at most one for each slot.
 //!
 //! Small blocks belong to heaps, of which each thread uses one: to hand one out or to take it back
-//! takes the lock of its heap, and no system call as long as the heap has room. Everything else is
-//! given out under one lock; claiming its space, which takes longer, is done outside of any.
+//! takes the lock of its heap, and no system call as long as the heap has room. Units are given out
+//! under one lock, slots under another. What is known of a block belongs to its owner, and is read and
+//! changed without a lock. Space is claimed and given back, which takes longer, outside of any: so a
+//! block that grows takes one lock at most, and none inside of its slots.
 #![expect(
     unsafe_code,
     reason = "hands out and takes back addresses; see docs/safety.md"
@@ -79,8 +81,8 @@ pub(crate) struct Blocks {
     /// 1. All of `space` shows `file`, for reading and writing: zone A byte for byte, zone B slot
     ///    by slot as the slots say. The file is as long as the space, each byte of it is shown
     ///    once, but for slots that were given up, and nothing else shows or changes it.
-    /// 2. Every block that is handed out lies in units that `ranges` gave to it alone, or in a run
-    ///    whose heap gave its place to it alone, or in slots that `ranges` gave to it alone; and
+    /// 2. Every block that is handed out lies in units that `buddy` gave to it alone, or in a run
+    ///    whose heap gave its place to it alone, or in slots that `slots` gave to it alone; and
     ///    all of its bytes are claimed in the file. What its unit or slot has as claimed is at
     ///    least as long, and is what the file's books count; of a torn block, what is behind the
     ///    bytes that its owner knows of may be missing.
@@ -97,7 +99,9 @@ pub(crate) struct Blocks {
     zone_b: usize,
     table: Table<Unit>,
     heaps: Heaps,
-    ranges: Mutex<Ranges>,
+    /// Which units are taken.
+    buddy: Mutex<Buddy>,
+    slots: Slots,
     /// Whether blocks that grow are folded.
     folds: AtomicBool,
     /// Whether new ones are, too.
@@ -106,13 +110,6 @@ pub(crate) struct Blocks {
 
 // What the documentation of the crate says, without the first pages of the tables.
 const _: () = assert!(size_of::<Blocks>() <= 4 << 10 && size_of::<Unit>() == 24);
-
-/// Who has which units and slots.
-#[derive(Debug)]
-struct Ranges {
-    buddy: Buddy,
-    slots: Slots,
-}
 
 /// Where a block is.
 #[derive(Clone, Copy, Debug)]
@@ -157,10 +154,8 @@ impl Blocks {
             zone_b,
             table: Table::reserve(units_max)?,
             heaps: Heaps::new(),
-            ranges: Mutex::new(Ranges {
-                buddy: Buddy::new(units_max),
-                slots: Slots::over(zone_b)?,
-            }),
+            buddy: Mutex::new(Buddy::new(units_max)),
+            slots: Slots::over(zone_b)?,
             folds: AtomicBool::new(false),
             folds_new: AtomicBool::new(false),
         })
@@ -177,8 +172,7 @@ impl Blocks {
         }
         let bytes = page_up(layout.size(), sys::page_size())?;
         if bytes > WHOLE_BYTES_MAX {
-            let taken = self.lock().slots.take(bytes);
-            if let Some(at) = taken {
+            if let Some(at) = self.slots.take(bytes) {
                 return self.allocate_large(at, bytes);
             }
         }
@@ -216,14 +210,11 @@ impl Blocks {
 
     fn allocate_large(&self, at: usize, bytes: usize) -> Option<NonNull<u8>> {
         let start = self.zone_b.saturating_add(at);
-        let claimed = self.claim(start..start.saturating_add(bytes));
-        let mut ranges = self.lock();
-        if !claimed {
-            ranges.slots.give_back(at);
+        if !self.claim(start..start.saturating_add(bytes)) {
+            self.slots.give_back(at);
             return None;
         }
-        ranges.slots.set_claimed(at, bytes);
-        drop(ranges);
+        self.slots.set_claimed(at, bytes);
         if self.folds_new.load(Relaxed) {
             self.fold(at, start..start.saturating_add(bytes));
         }
@@ -239,10 +230,10 @@ impl Blocks {
     /// Takes `1 << order` units, of which the first `bytes` are claimed, and returns the number of
     /// the first.
     fn take_units(&self, order: u32, bytes: usize) -> Option<usize> {
-        let number = self.lock().buddy.take(&self.table, order).ok()?;
+        let number = self.lock().take(&self.table, order).ok()?;
         let start = number.saturating_mul(UNIT_BYTES);
         if !self.claim(start..start.saturating_add(bytes)) {
-            self.lock().buddy.give_back(&self.table, number, order);
+            self.lock().give_back(&self.table, number, order);
             return None;
         }
         Some(number)
@@ -275,12 +266,12 @@ impl Blocks {
                 self.give_back_units(number, claimed_of(unit), u32::from(unit.order()));
             }
             Some(Place::Large(at)) => {
-                let (claimed, _torn) = self.lock().slots.claimed(at);
+                let (claimed, _torn) = self.slots.claimed(at);
                 let range = offset..offset.saturating_add(claimed);
                 // Folds must not outlive the block: the next one may end inside of one.
                 let plain = self.unfold(at, range.clone());
                 if self.unclaim(range) && plain {
-                    self.lock().slots.give_back(at);
+                    self.slots.give_back(at);
                 }
             }
             None => debug_assert!(false, "no block starts there"),
@@ -292,7 +283,7 @@ impl Blocks {
     fn give_back_units(&self, number: usize, bytes: usize, order: u32) {
         let start = number.saturating_mul(UNIT_BYTES);
         if self.unclaim(start..start.saturating_add(bytes)) {
-            self.lock().buddy.give_back(&self.table, number, order);
+            self.lock().give_back(&self.table, number, order);
         }
     }
 
@@ -358,7 +349,7 @@ impl Blocks {
         let Some(at) = range.start.checked_sub(self.zone_b) else {
             return (range.start as u64, range.len());
         };
-        let (from, len) = self.lock().slots.shown(at, range.len());
+        let (from, len) = self.slots.shown(at, range.len());
         (self.zone_b.saturating_add(from) as u64, len)
     }
 
@@ -392,8 +383,8 @@ impl Blocks {
         offset
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ranges> {
-        self.ranges.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Buddy> {
+        self.buddy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns whether this is the process that made the blocks.

@@ -30,12 +30,9 @@ impl Blocks {
     /// Moves the block at byte `at` of zone B, which the caller has and nobody uses, to where it
     /// has room for `bytes`, more than where it is, and claims the rest of these.
     pub(super) fn move_to_room(&self, at: usize, bytes: usize) -> Moved {
-        let mut ranges = self.lock();
-        let room = ranges.slots.room(at);
-        let (claimed, _torn) = ranges.slots.claimed(at);
-        let taken = ranges.slots.take(bytes);
-        drop(ranges);
-        let Some(to) = taken else {
+        let room = self.slots.room(at);
+        let (claimed, _torn) = self.slots.claimed(at);
+        let Some(to) = self.slots.take(bytes) else {
             return Moved::Stays;
         };
         let (old, new) = (
@@ -48,12 +45,12 @@ impl Blocks {
         let inside = old.saturating_add(claimed)..old_row.end;
         let behind = new_row.end..new.saturating_add(bytes);
         if !self.claim(inside.clone()) {
-            self.lock().slots.give_back(to);
+            self.slots.give_back(to);
             return Moved::Refused;
         }
         if !self.claim(behind.clone()) {
             self.unclaim_end(at, inside);
-            self.lock().slots.give_back(to);
+            self.slots.give_back(to);
             return Moved::Refused;
         }
         // SAFETY: the new slots were taken for this block, and nobody knows of them yet.
@@ -63,15 +60,15 @@ impl Blocks {
             let as_before = unsafe { self.show_row(new_row, new) };
             // What cannot be put in order is given up: nobody has these slots ever again.
             if self.unclaim(behind) && as_before {
-                self.lock().slots.give_back(to);
+                self.slots.give_back(to);
             }
             return Moved::Stays;
         }
-        self.lock().slots.exchange(at, to);
+        self.slots.exchange(at, to);
         // SAFETY: the block is at its new addresses, and nobody uses the old ones, as the caller
         // says.
         if unsafe { self.show_row(old_row, old) } {
-            self.lock().slots.give_back(at);
+            self.slots.give_back(at);
         }
         Moved::To(to)
     }
@@ -79,10 +76,8 @@ impl Blocks {
     /// Gives back what was claimed behind the end of a block, up to the end of its room.
     fn unclaim_end(&self, at: usize, range: Range<usize>) {
         if !self.unclaim(range) {
-            let mut ranges = self.lock();
-            let room = ranges.slots.room(at);
-            ranges.slots.set_torn(at, true);
-            ranges.slots.set_claimed(at, room);
+            self.slots.set_torn(at, true);
+            self.slots.set_claimed(at, self.slots.room(at));
         }
     }
 

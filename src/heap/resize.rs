@@ -127,22 +127,22 @@ impl Blocks {
     }
 
     fn resize_large(&self, mut at: usize, bytes: usize, grows: bool) -> Resized {
-        let (claimed, torn) = self.lock().slots.claimed(at);
+        let (claimed, torn) = self.slots.claimed(at);
         let offset = self.zone_b.saturating_add(at);
         if grows && torn {
             if !self.mend(offset..offset.saturating_add(claimed)) {
                 return Resized::Refused;
             }
-            self.lock().slots.set_torn(at, false);
+            self.slots.set_torn(at, false);
         }
-        let has_room = self.lock().slots.make_room(at, bytes);
+        let has_room = self.slots.make_room(at, bytes);
         let mut kept = bytes;
         if has_room {
             kept = self.fold_end(at, offset, claimed, bytes);
             match self.reclaim(offset, claimed, kept) {
                 Reclaimed::Refused => return Resized::Refused,
                 Reclaimed::Torn => {
-                    self.lock().slots.set_torn(at, true);
+                    self.slots.set_torn(at, true);
                     kept = claimed;
                 }
                 Reclaimed::Done => {}
@@ -155,7 +155,7 @@ impl Blocks {
             }
         }
         let offset = self.zone_b.saturating_add(at);
-        self.lock().slots.set_claimed(at, kept);
+        self.slots.set_claimed(at, kept);
         if kept > claimed {
             self.fold(at, offset..offset.saturating_add(kept));
         }

@@ -7,6 +7,8 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::heap::table::{Slot, Table};
 use crate::sys::FOLD_BYTES;
@@ -22,19 +24,33 @@ const SPARED_BYTES: usize = 32 << 20;
 /// Bits of a word.
 const WORD_BITS: usize = 64;
 
-/// Who has which slot. Makes no system calls.
+/// Which slots are taken, and what is known of each. Makes no system calls.
+///
+/// The entry of a slot that is taken belongs to the owner of the block that has it: only the owner
+/// reads or changes it, without the lock. A slot gets another owner by [`give_back`](Self::give_back)
+/// and then [`take`](Self::take) or [`make_room`](Self::make_room), which take the lock, so the next
+/// owner sees what the last one has entered.
 #[derive(Debug)]
 pub(crate) struct Slots {
     /// One entry for each slot, all usable.
     table: Table<Slot>,
-    /// A bit for each slot: whether it is taken.
-    taken: [u64; SLOTS_MAX / WORD_BITS],
-    taken_count: usize,
+    taken: Mutex<Taken>,
     count: usize,
     /// Bytes of a slot.
     slot_bytes: usize,
     /// Whether some slot may show a part of the file that has another number.
-    is_mixed: bool,
+    is_mixed: AtomicBool,
+}
+
+/// Which slots are taken.
+#[derive(Debug)]
+struct Taken {
+    /// A bit for each slot.
+    bits: [u64; SLOTS_MAX / WORD_BITS],
+    /// How many of them are set.
+    count: usize,
+    /// How many slots there are.
+    slots: usize,
 }
 
 /// Of the marks of a block: some of what it has claimed may be missing, behind its bytes in use.
@@ -43,46 +59,10 @@ const TORN: u8 = 1;
 /// Of the marks of a block: parts of it may come into memory in large pieces.
 const FOLDED: u8 = 2;
 
-impl Slots {
-    /// Makes slots for a zone of so many bytes, a power of two and at least 2 MiB.
-    pub(crate) fn over(zone_bytes: usize) -> io::Result<Self> {
-        let slot_bytes = (zone_bytes / SLOTS_MAX).max(FOLD_BYTES);
-        let count = zone_bytes.checked_div(slot_bytes).unwrap_or(0);
-        let table = Table::reserve(count)?;
-        table.grow(count)?;
-        Ok(Self {
-            table,
-            taken: [0; SLOTS_MAX / WORD_BITS],
-            taken_count: 0,
-            count,
-            slot_bytes,
-            is_mixed: false,
-        })
-    }
-
-    /// Takes as many slots in a row as `bytes` need, and returns the first byte of them. `None`
-    /// where there are not enough, or they are spared for longer blocks.
-    ///
-    /// They are taken in the middle of the widest gap, so that the block before it and the new one
-    /// can both grow for a long time.
-    pub(crate) fn take(&mut self, bytes: usize) -> Option<usize> {
-        let is_spared = self.taken_count >= self.count / 2 && self.slot_bytes > SPARED_BYTES;
-        if is_spared && bytes <= SPARED_BYTES {
-            return None;
-        }
-        let count = self.count_for(bytes);
-        let gap = self.widest_gap();
-        let spare = gap.len().checked_sub(count)?;
-        let before = if gap.start == 0 { 0 } else { spare / 2 };
-        let start = gap.start.saturating_add(before);
-        self.slot(start)?.set_count(u16::try_from(count).ok()?);
-        self.mark(start..start.saturating_add(count), true);
-        start.checked_mul(self.slot_bytes)
-    }
-
+impl Taken {
     fn widest_gap(&self) -> Range<usize> {
         let (mut widest, mut at) = (0..0, 0);
-        while at < self.count {
+        while at < self.slots {
             let start = self.next(at, false);
             at = self.next(start, true);
             if at.saturating_sub(start) > widest.len() {
@@ -94,35 +74,79 @@ impl Slots {
 
     /// Returns the first slot from `at` on that is taken, or is not.
     fn next(&self, mut at: usize, taken: bool) -> usize {
-        while let Some(word) = self.taken.get(at / WORD_BITS) {
+        while let Some(word) = self.bits.get(at / WORD_BITS) {
             let rest = if taken { *word } else { !*word } >> (at % WORD_BITS);
             if rest != 0 {
                 let skipped = usize::try_from(rest.trailing_zeros()).unwrap_or(0);
-                return at.saturating_add(skipped).min(self.count);
+                return at.saturating_add(skipped).min(self.slots);
             }
             at = (at / WORD_BITS).saturating_add(1).saturating_mul(WORD_BITS);
         }
-        self.count
+        self.slots
     }
 
     /// Enters slots as taken or as free; they were the other before.
     fn mark(&mut self, row: Range<usize>, taken: bool) {
         let len = row.len();
         for slot in row {
-            if let Some(word) = self.taken.get_mut(slot / WORD_BITS) {
+            if let Some(word) = self.bits.get_mut(slot / WORD_BITS) {
                 let bit = 1 << (slot % WORD_BITS);
                 *word = if taken { *word | bit } else { *word & !bit };
             }
         }
-        self.taken_count = if taken {
-            self.taken_count.saturating_add(len)
+        self.count = if taken {
+            self.count.saturating_add(len)
         } else {
-            self.taken_count.saturating_sub(len)
+            self.count.saturating_sub(len)
         };
+    }
+}
+
+impl Slots {
+    /// Makes slots for a zone of so many bytes, a power of two and at least 2 MiB.
+    pub(crate) fn over(zone_bytes: usize) -> io::Result<Self> {
+        let slot_bytes = (zone_bytes / SLOTS_MAX).max(FOLD_BYTES);
+        let count = zone_bytes.checked_div(slot_bytes).unwrap_or(0);
+        let table = Table::reserve(count)?;
+        table.grow(count)?;
+        Ok(Self {
+            table,
+            taken: Mutex::new(Taken {
+                bits: [0; SLOTS_MAX / WORD_BITS],
+                count: 0,
+                slots: count,
+            }),
+            count,
+            slot_bytes,
+            is_mixed: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes as many slots in a row as `bytes` need, and returns the first byte of them. `None`
+    /// where there are not enough, or they are spared for longer blocks.
+    ///
+    /// They are taken in the middle of the widest gap, so that the block before it and the new one
+    /// can both grow for a long time.
+    pub(crate) fn take(&self, bytes: usize) -> Option<usize> {
+        let count = self.count_for(bytes);
+        let short_count = u16::try_from(count).ok()?;
+        let mut taken = self.lock();
+        let is_spared = taken.count >= self.count / 2 && self.slot_bytes > SPARED_BYTES;
+        if is_spared && bytes <= SPARED_BYTES {
+            return None;
+        }
+        let gap = taken.widest_gap();
+        let spare = gap.len().checked_sub(count)?;
+        let before = if gap.start == 0 { 0 } else { spare / 2 };
+        let start = gap.start.saturating_add(before);
+        taken.mark(start..start.saturating_add(count), true);
+        drop(taken);
+        self.slot(start)?.set_count(short_count);
+        start.checked_mul(self.slot_bytes)
     }
 
     /// Frees the slots of the block that starts at byte `at`, which has no bytes claimed any more.
-    pub(crate) fn give_back(&mut self, at: usize) {
+    pub(crate) fn give_back(&self, at: usize) {
         let start = self.number(at);
         let Some(slot) = self.slot(start) else {
             return;
@@ -131,12 +155,13 @@ impl Slots {
         slot.set_count(0);
         slot.set_claimed(0);
         slot.set_marks(0);
-        self.mark(start..start.saturating_add(count), false);
+        let row = start..start.saturating_add(count);
+        self.lock().mark(row, false);
     }
 
     /// Sees to it that the block at byte `at` has room for `bytes`, taking the slots behind it if
     /// they are free; says whether it has.
-    pub(crate) fn make_room(&mut self, at: usize, bytes: usize) -> bool {
+    pub(crate) fn make_room(&self, at: usize, bytes: usize) -> bool {
         let start = self.number(at);
         let Some(slot) = self.slot(start) else {
             return false;
@@ -146,11 +171,16 @@ impl Slots {
             return true;
         }
         let more = start.saturating_add(had)..start.saturating_add(count);
-        if more.end > self.count || self.next(more.start, true) < more.end {
+        let Ok(short_count) = u16::try_from(count) else {
+            return false;
+        };
+        let mut taken = self.lock();
+        if more.end > self.count || taken.next(more.start, true) < more.end {
             return false;
         }
-        slot.set_count(u16::try_from(count).unwrap_or(u16::MAX));
-        self.mark(more, true);
+        taken.mark(more, true);
+        drop(taken);
+        slot.set_count(short_count);
         true
     }
 
@@ -164,7 +194,7 @@ impl Slots {
     /// Returns which byte of the file's part of the zone is shown at byte `at`, and for how many
     /// bytes from there on it goes on like that, up to `len`.
     pub(crate) fn shown(&self, at: usize, len: usize) -> (usize, usize) {
-        if !self.is_mixed {
+        if !self.is_mixed.load(Relaxed) {
             return (at, len);
         }
         let first = self.number(at);
@@ -189,9 +219,9 @@ impl Slots {
     /// Enters that the slots of the block at byte `from` show what as many slots from byte `to` on
     /// have shown, and these what they have shown; and that the block is at `to` now, where room
     /// for it was taken. What is known of it goes with it.
-    pub(crate) fn exchange(&mut self, from: usize, to: usize) {
+    pub(crate) fn exchange(&self, from: usize, to: usize) {
         let (left, right) = (self.number(from), self.number(to));
-        self.is_mixed = true;
+        self.is_mixed.store(true, Relaxed);
         let count = self.slot(left).map_or(0, Slot::count);
         for step in 0..usize::from(count) {
             let (left, right) = (left.saturating_add(step), right.saturating_add(step));
@@ -219,13 +249,13 @@ impl Slots {
         })
     }
 
-    pub(crate) fn set_claimed(&mut self, at: usize, bytes: usize) {
+    pub(crate) fn set_claimed(&self, at: usize, bytes: usize) {
         if let Some(slot) = self.slot(self.number(at)) {
             slot.set_claimed(bytes);
         }
     }
 
-    pub(crate) fn set_torn(&mut self, at: usize, torn: bool) {
+    pub(crate) fn set_torn(&self, at: usize, torn: bool) {
         self.set_mark(at, TORN, torn);
     }
 
@@ -234,15 +264,19 @@ impl Slots {
         slot.is_some_and(|slot| slot.marks() & FOLDED != 0)
     }
 
-    pub(crate) fn set_folded(&mut self, at: usize, folded: bool) {
+    pub(crate) fn set_folded(&self, at: usize, folded: bool) {
         self.set_mark(at, FOLDED, folded);
     }
 
-    fn set_mark(&mut self, at: usize, mark: u8, is_set: bool) {
+    fn set_mark(&self, at: usize, mark: u8, is_set: bool) {
         if let Some(slot) = self.slot(self.number(at)) {
             let others = slot.marks() & !mark;
             slot.set_marks(if is_set { others | mark } else { others });
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slot(&self, number: usize) -> Option<&Slot> {
@@ -268,7 +302,7 @@ mod tests {
 
     #[test]
     fn blocks_get_rows_of_free_slots_and_grow_into_free_ones() {
-        let mut slots = Slots::over(SLOTS_MAX * LONG).unwrap();
+        let slots = Slots::over(SLOTS_MAX * LONG).unwrap();
         let (a, b) = (
             slots.take(1).unwrap(),
             slots.take(2 * LONG + LONG / 2).unwrap(),
@@ -289,7 +323,7 @@ mod tests {
     /// Two vectors that grew side by side were copied as soon as one filled its slot.
     #[test]
     fn many_blocks_have_room_to_grow() {
-        let mut slots = Slots::over(SLOTS_MAX * LONG).unwrap();
+        let slots = Slots::over(SLOTS_MAX * LONG).unwrap();
         let blocks: Vec<_> = (0..64).map(|_| slots.take(LONG).unwrap()).collect();
         for at in blocks {
             assert!(slots.make_room(at, LONG * (SLOTS_MAX / 64 / 2)), "{at}");
@@ -299,7 +333,7 @@ mod tests {
     #[test]
     fn what_passes_the_zone_is_refused() {
         for slot in [LONG, FOLD_BYTES] {
-            let mut slots = Slots::over(SLOTS_MAX * slot).unwrap();
+            let slots = Slots::over(SLOTS_MAX * slot).unwrap();
             assert_eq!(slots.take(slot * SLOTS_MAX + 1), None);
             assert_eq!(slots.take(usize::MAX), None);
             assert_eq!(slots.take(slot * SLOTS_MAX), Some(0));
@@ -307,7 +341,7 @@ mod tests {
             assert!(!slots.make_room(0, usize::MAX));
             assert_eq!(slots.take(slot), None);
         }
-        let mut few = Slots::over(5 * FOLD_BYTES).unwrap();
+        let few = Slots::over(5 * FOLD_BYTES).unwrap();
         let taken: Vec<_> = (0..6).filter_map(|_| few.take(1)).collect();
         assert_eq!(taken.len(), 5, "none behind the end");
     }
@@ -316,7 +350,7 @@ mod tests {
     /// had all the slots.
     #[test]
     fn blocks_that_need_little_room_leave_slots_for_others() {
-        let mut slots = Slots::over(SLOTS_MAX * LONG).unwrap();
+        let slots = Slots::over(SLOTS_MAX * LONG).unwrap();
         let modest: Vec<_> = (0..SLOTS_MAX).filter_map(|_| slots.take(2 << 20)).collect();
         assert_eq!(modest.len(), SLOTS_MAX / 2);
         assert!(slots.take(SPARED_BYTES + 1).is_some());
@@ -325,7 +359,7 @@ mod tests {
         slots.give_back(modest[8]);
         assert!(slots.take(2 << 20).is_some());
         // Short slots are for all.
-        let mut slots = Slots::over(SLOTS_MAX * SPARED_BYTES).unwrap();
+        let slots = Slots::over(SLOTS_MAX * SPARED_BYTES).unwrap();
         let modest = (0..SLOTS_MAX).filter_map(|_| slots.take(2 << 20));
         assert_eq!(modest.count(), SLOTS_MAX);
     }
@@ -334,7 +368,7 @@ mod tests {
     #[test]
     fn what_is_in_one_piece_is_shown_in_one() {
         let slot = FOLD_BYTES;
-        let mut slots = Slots::over(64 * slot).unwrap();
+        let slots = Slots::over(64 * slot).unwrap();
         let [stays, moves, to] = [4, 2, 3].map(|count| slots.take(count * slot).unwrap());
         slots.exchange(moves, to);
         assert_eq!(slots.shown(stays, 4 * slot), (stays, 4 * slot));
@@ -347,7 +381,7 @@ mod tests {
     /// Torn and folded are apart from each other, go where the block goes, and end with it.
     #[test]
     fn marks_are_those_of_the_block() {
-        let mut slots = Slots::over(64 * FOLD_BYTES).unwrap();
+        let slots = Slots::over(64 * FOLD_BYTES).unwrap();
         let (at, to) = (slots.take(1).unwrap(), slots.take(1).unwrap());
         let marks = |slots: &Slots, at| (slots.claimed(at).1, slots.is_folded(at));
         let both = [false, true];
@@ -379,7 +413,7 @@ mod tests {
     fn rows_that_exchange_what_they_show_keep_their_blocks() {
         let slot = FOLD_BYTES;
         let count = 100;
-        let mut slots = Slots::over(count * slot).unwrap();
+        let slots = Slots::over(count * slot).unwrap();
         let mut state = 1_u64;
         let mut random = |below: usize| {
             state = state

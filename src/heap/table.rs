@@ -129,7 +129,7 @@ impl Unit {
 /// What is known of a slot. A value of zero bytes is a valid one, and stands for a slot that nobody
 /// has, and that shows its own part of the file. All but `away` is of the block that starts there.
 ///
-/// Read and changed by whoever has the slots locked.
+/// Read and changed by the owner of the block that has the slot, as `Slots` says.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct Slot {
