@@ -124,6 +124,7 @@
     )
 )]
 
+mod bug;
 mod containers;
 mod error;
 mod heap;

@@ -3,6 +3,7 @@
 use super::batch::LONG_BYTES_MAX;
 use super::idle::Idle;
 use super::options::IN_FLIGHT_MAX;
+use super::span::Span;
 use super::tests::{cold_file, content, make_cold, ways};
 use super::{BUFFER_BYTES_MAX, PIECE_BYTES_MAX, Reads, buffer_len, depth_max};
 use crate::error::ErrorKind;
@@ -17,7 +18,7 @@ fn reads_that_are_dropped_are_waited_for() {
         let mut reads = Reads::new(&way, &Idle::default()).unwrap();
         let mut started = 0;
         while reads.has_room() && started < 20 {
-            reads.start(&file, started * 9000, 4000, 0);
+            reads.start(&file, Span::new(started * 9000, 4000), 0);
             started += 1;
         }
         let first = reads.finished(1).unwrap().unwrap();
@@ -35,7 +36,7 @@ fn a_child_starts_no_read_in_the_engine_of_its_parent() {
     for way in ways() {
         make_cold(&file);
         let mut reads = Reads::new(&way, &Idle::default()).unwrap();
-        reads.start(&file, 0, 4000, 0);
+        reads.start(&file, Span::new(0, 4000), 0);
         // All that tells a child from its parent.
         let parent = std::mem::replace(&mut reads.owner, u64::MAX);
         assert!(!reads.has_room(), "{way:?}");

@@ -1,15 +1,20 @@
-//! A ring that has nothing to do, kept for the next batch.
+//! Rings that have nothing to do, kept for whoever reads next: all objects of the process share them.
 
-use std::sync::TryLockError;
+use std::sync::{Arc, Mutex as PlainMutex, TryLockError, Weak};
 
 use crate::read::Engine;
 use crate::sync::Mutex;
 use crate::sys;
 
-/// A place for one engine. To make a ring takes up to as long as a cold read (R11): much for a batch
-/// of a few items, and nothing for one of thousands.
+/// How many engines are kept: as many threads read batches at a time without making a ring for each.
+pub(super) const KEPT_MAX: usize = 4;
+
+/// Places for engines. To make a ring takes up to as long as a cold read (R11): much for a batch of a
+/// few items, and nothing for one of thousands.
+///
+/// An engine that was taken has one user, and is in no place meanwhile.
 #[derive(Debug, Default)]
-pub(crate) struct Idle(Mutex<Option<Kept>>);
+pub(crate) struct Idle(Mutex<[Option<Kept>; KEPT_MAX]>);
 
 #[derive(Debug)]
 struct Kept {
@@ -20,36 +25,64 @@ struct Kept {
 }
 
 impl Idle {
-    /// Takes the engine out, if there is one of this process for so many reads at a time.
-    pub(super) fn take(&self, depth: usize) -> Option<Box<dyn Engine>> {
-        let fits = |kept: &mut Kept| kept.owner == sys::process() && kept.depth >= depth;
-        self.with(|place| Some(place.take_if(fits)?.engine))
+    /// Returns the places that all objects of the process share. They end, and the rings in them,
+    /// with the last object that has them.
+    ///
+    /// Never waits, as in [`with`](Self::with): where another thread is asking for them, they are
+    /// places of their own.
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: PlainMutex<Weak<Idle>> = PlainMutex::new(Weak::new());
+        let mut shared = match SHARED.try_lock() {
+            Ok(shared) => shared,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Arc::default(),
+        };
+        shared.upgrade().unwrap_or_else(|| {
+            let made = Arc::default();
+            *shared = Arc::downgrade(&made);
+            made
+        })
     }
 
-    /// Keeps an engine, unless it is of no use to others, or there is one already.
+    /// Takes an engine out, if there is one of this process for so many reads at a time.
+    pub(super) fn take(&self, depth: usize) -> Option<Box<dyn Engine>> {
+        let owner = sys::process();
+        self.with(|places| {
+            let fits = |kept: &Kept| kept.owner == owner && kept.depth >= depth;
+            let mut places = places.iter_mut();
+            let place = places.find(|place| place.as_ref().is_some_and(fits))?;
+            Some(place.take()?.engine)
+        })
+    }
+
+    /// Keeps an engine, unless it is of no use to others. Where all places are taken, the engine for
+    /// the fewest reads is dropped.
     pub(super) fn keep(&self, engine: Box<dyn Engine>) {
         let (depth, owner) = (engine.depth_for_others(), sys::process());
         if depth == 0 {
             return;
         }
         // What is not kept is dropped when the lock is free again.
-        let _other = self.with(|place| {
+        let _other = self.with(|places| {
+            // Those of a parent are of no use, and dropping them here does nothing to the parent.
+            let use_of = |kept: &Kept| if kept.owner == owner { kept.depth } else { 0 };
             let kept = Kept {
                 engine,
                 depth,
                 owner,
             };
-            if place.is_some() {
-                return Some(kept);
+            let worth = |place: &Option<Kept>| place.as_ref().map(use_of);
+            match places.iter_mut().min_by_key(|place| worth(place)) {
+                Some(place) if worth(place) < Some(depth) => place.replace(kept),
+                _ => Some(kept),
             }
-            place.replace(kept)
         });
     }
 
     /// Never waits: in a forked child, the lock may be that of a thread that only the parent has.
-    fn with<R>(&self, work: impl FnOnce(&mut Option<Kept>) -> Option<R>) -> Option<R> {
+    fn with<R>(&self, work: impl FnOnce(&mut [Option<Kept>; KEPT_MAX]) -> Option<R>) -> Option<R> {
         match self.0.try_lock() {
-            Ok(mut place) => work(&mut place),
+            Ok(mut places) => work(&mut places),
             Err(TryLockError::Poisoned(poisoned)) => work(&mut poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
@@ -79,6 +112,46 @@ mod tests {
         }
     }
 
+    /// Changes all that tells a child from its parent; returns how many engines are kept.
+    fn change_owner(idle: &Idle) -> usize {
+        let change = |kept: &mut Kept| kept.owner ^= u64::MAX;
+        let changed = idle.with(|places| Some(places.iter_mut().flatten().map(change).count()));
+        changed.unwrap()
+    }
+
+    /// A ring for a single read would have kept its place for as long as the process runs, and a
+    /// child would have kept the rings of its parent instead of its own.
+    #[test]
+    fn where_all_places_are_taken_the_engine_of_least_use_goes() {
+        let idle = Idle::default();
+        let depths = || [(); KEPT_MAX].map(|()| idle.take(0).map(|kept| kept.depth_for_others()));
+        for depth in 1..=KEPT_MAX {
+            idle.keep(Box::new(Said(depth)));
+        }
+        idle.keep(Box::new(Said(1)));
+        idle.keep(Box::new(Said(100)));
+        let mut found = depths();
+        found.sort_unstable();
+        assert_eq!(found, [2, 3, 4, 100].map(Some));
+        for _ in 0..KEPT_MAX {
+            idle.keep(Box::new(Said(100)));
+        }
+        assert_eq!(change_owner(&idle), KEPT_MAX);
+        idle.keep(Box::new(Said(1)));
+        assert_eq!(depths(), [Some(1), None, None, None]);
+    }
+
+    /// Objects share them, and nothing is left when the last of them is gone.
+    #[test]
+    fn all_objects_share_the_places_for_as_long_as_one_has_them() {
+        let (one, other) = (Idle::shared(), Idle::shared());
+        // Another test may be asking at the same time.
+        if Arc::ptr_eq(&one, &other) {
+            one.keep(Box::new(Said(1000)));
+            assert!(other.take(1000).is_some());
+        }
+    }
+
     #[test]
     fn an_engine_is_taken_once_by_its_process_for_what_it_was_made_for() {
         let idle = Idle::default();
@@ -86,11 +159,9 @@ mod tests {
         assert!(idle.take(0).is_none(), "it was of no use");
         idle.keep(Box::new(Said(8)));
         assert!(idle.take(9).is_none(), "it was made for fewer");
-        // All that tells a child from its parent.
-        let change = || idle.with(|place| place.as_mut().map(|kept| kept.owner ^= u64::MAX));
-        assert!(change().is_some());
+        assert!(change_owner(&idle) == 1);
         assert!(idle.take(8).is_none(), "it is the parent's");
-        assert!(change().is_some());
+        assert!(change_owner(&idle) == 1);
         assert!(idle.take(8).is_some());
         assert!(idle.take(8).is_none(), "it was taken");
     }

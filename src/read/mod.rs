@@ -13,8 +13,9 @@
 //! about the engine than about the file: [`Done::complete`] reads the rest the plain way, and its
 //! error is the one that counts.
 //!
-//! [`batch`] has the reads whose order is free: sorted by the caller, neighbours joined, what is in
-//! memory read at once. [`ahead`] has those that are taken in the order in which they were asked for.
+//! [`queue`] decides what is one read and what is under way. [`batch`] delivers from it in any order:
+//! pieces that are sorted by the caller, and read at once where they are in memory. [`ahead`] delivers
+//! in the order in which pieces were asked for.
 
 pub(crate) mod ahead;
 pub(crate) mod batch;
@@ -25,9 +26,11 @@ mod faults;
 pub(crate) mod idle;
 mod options;
 mod pool;
+mod queue;
 #[cfg(test)]
 #[cfg(shuttle)]
 mod shuttle;
+pub(crate) mod span;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -39,12 +42,14 @@ pub use self::options::ReadOptions;
 use std::fmt::Debug;
 use std::io;
 
+use crate::bug::bug;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::file::OwnedFile;
 use crate::io::stats;
 use crate::read::batch::LONG_BYTES_MAX;
 use crate::read::idle::Idle;
 use crate::read::pool::Pool;
+use crate::read::span::Span;
 use crate::read::uring::Uring;
 use crate::sys;
 use crate::sys::buffer::Buffer;
@@ -146,20 +151,20 @@ impl Reads {
         self.running > 0
     }
 
-    /// Starts to read `len` bytes, at most [`PIECE_BYTES_MAX`], from `offset` of a file. There is
-    /// room for it.
-    pub(crate) fn start(&mut self, file: &OwnedFile, offset: u64, len: usize, token: usize) {
-        debug_assert!(len <= PIECE_BYTES_MAX && self.has_room());
+    /// Starts to read a part of a file, at most [`PIECE_BYTES_MAX`] bytes of it. There is room for it.
+    pub(crate) fn start(&mut self, file: &OwnedFile, span: Span, token: usize) {
         if !self.has_room() {
-            return;
+            bug!("there is no buffer for a read of {span:?}");
         }
         let Some(buffer) = self.free.pop() else {
-            return;
+            bug!("there is no buffer for a read of {span:?}");
         };
-        let plain = (file.sys(), offset, len);
-        let direct = self.is_direct.then(|| around(file, offset, len)).flatten();
+        let plain = (file.sys(), span.start(), span.len());
+        let direct = self.is_direct.then(|| around(file, span)).flatten();
         let (file, offset, len) = direct.unwrap_or(plain);
-        debug_assert!(len <= buffer.len());
+        if len > buffer.len() {
+            bug!("a read of {len} bytes at {offset} into {}", buffer.len());
+        }
         let read = Read {
             offset,
             len,
@@ -167,8 +172,8 @@ impl Reads {
             token,
         };
         self.engine.start(file, read);
-        self.running = self.running.saturating_add(1);
-        self.untold = self.untold.saturating_add(1);
+        self.running = add(self.running, 1);
+        self.untold = add(self.untold, 1);
         if self.untold >= UNTOLD_MAX {
             self.tell();
         }
@@ -181,7 +186,7 @@ impl Reads {
 
     /// Returns how many reads to wait for where many are to be started.
     pub(crate) fn share(&self) -> usize {
-        self.depth.checked_div(SHARE).unwrap_or(1).max(1)
+        (self.depth / SHARE).max(1)
     }
 
     /// Returns a read that came back. If there is none, waits for about `wait` of those that are
@@ -207,7 +212,8 @@ impl Reads {
             self.tell();
             return Ok(None);
         };
-        self.running = self.running.saturating_sub(1);
+        let running = self.running.checked_sub(1);
+        self.running = running.unwrap_or_else(|| bug!("a read came back that was not started"));
         Ok(Some(Done(finished)))
     }
 
@@ -251,37 +257,54 @@ impl Done {
         self.0.read.token
     }
 
-    /// Returns the `len` bytes from `offset` of `file` that were asked for by `start`. Where the
-    /// engine brought fewer or failed, the rest is read the plain way.
-    pub(crate) fn complete(&mut self, file: &OwnedFile, offset: u64, len: usize) -> Result<&[u8]> {
+    /// Returns the bytes of `file` that were asked for by `start`. Where the engine brought fewer or
+    /// failed, the rest is read the plain way.
+    pub(crate) fn complete(&mut self, file: &OwnedFile, span: Span) -> Result<&[u8]> {
         let read = &mut self.0.read;
-        let skipped = usize::try_from(offset.saturating_sub(read.offset)).unwrap_or(usize::MAX);
+        // Direct reads start before what was asked for.
+        let around = Span::new(read.offset, read.buffer.len());
+        let before = around.place_of(span).start;
+        let bytes = around.bytes_of_mut(&mut read.buffer, span);
         let brought = self.0.result.as_ref().map_or(0, |brought| *brought);
-        let brought = brought.saturating_sub(skipped).min(len);
-        let end = skipped.saturating_add(len);
-        let bytes = read.buffer.get_mut(skipped..end).unwrap_or_default();
-        debug_assert!(bytes.len() == len);
-        if let Some(rest) = bytes.get_mut(brought..).filter(|rest| !rest.is_empty()) {
-            file.read_over(rest, offset.saturating_add(brought as u64))?;
+        let brought = brought.saturating_sub(before).min(span.len());
+        let (_brought, rest) = bytes.split_at_mut(brought);
+        if !rest.is_empty() {
+            let start = span.start().checked_add(brought as u64);
+            file.read_over(
+                rest,
+                start.unwrap_or_else(|| bug!("byte {brought} of {span:?}")),
+            )?;
         }
         Ok(bytes)
     }
 }
 
+fn add(count: usize, more: usize) -> usize {
+    let sum = count.checked_add(more);
+    sum.unwrap_or_else(|| bug!("{count} reads and {more} more"))
+}
+
 /// Returns the bytes of a buffer where pages have so many.
 fn buffer_len(is_direct: bool, page: usize) -> usize {
     // Direct reads are rounded to whole blocks on both sides, and no block is longer than a page.
-    let slack = if is_direct { page.saturating_mul(2) } else { 0 };
-    let len = PIECE_BYTES_MAX.saturating_add(slack);
-    len.checked_next_multiple_of(page).unwrap_or(len)
+    let slack = if is_direct {
+        page.checked_mul(2)
+    } else {
+        Some(0)
+    };
+    let len = slack.and_then(|slack| PIECE_BYTES_MAX.checked_add(slack));
+    let len = len.and_then(|len| len.checked_next_multiple_of(page));
+    len.unwrap_or_else(|| bug!("pages of {page} bytes"))
 }
 
 /// Returns how many buffers of so many bytes there may be, beside one for what is in memory and
 /// what is put together of several reads.
 fn depth_max(buffer_len: usize) -> usize {
-    let others = PIECE_BYTES_MAX.saturating_add(LONG_BYTES_MAX);
-    let left = BUFFER_BYTES_MAX.saturating_sub(others);
-    left.checked_div(buffer_len).unwrap_or(0).max(1)
+    const LEFT: usize = BUFFER_BYTES_MAX - PIECE_BYTES_MAX - LONG_BYTES_MAX;
+    let count = LEFT.checked_div(buffer_len);
+    count
+        .unwrap_or_else(|| bug!("buffers without bytes"))
+        .max(1)
 }
 
 /// Returns the engine that the system lets us have.
@@ -300,11 +323,10 @@ fn engine_for(options: &ReadOptions, depth: usize, idle: &Idle) -> Box<dyn Engin
 
 /// Returns the whole blocks around a piece of a file, for a direct read; `None` where the file
 /// cannot be read so.
-fn around(file: &OwnedFile, offset: u64, len: usize) -> Option<(&sys::File, u64, usize)> {
+fn around(file: &OwnedFile, span: Span) -> Option<(&sys::File, u64, usize)> {
     let (direct, block) = file.direct()?;
-    let start = offset.checked_div(block)?.checked_mul(block)?;
-    let end = offset.checked_add(len as u64)?;
-    let end = end.checked_next_multiple_of(block)?;
+    let start = span.start().checked_div(block)?.checked_mul(block)?;
+    let end = span.end().checked_next_multiple_of(block)?;
     let len = usize::try_from(end.checked_sub(start)?).ok()?;
     Some((direct, start, len))
 }

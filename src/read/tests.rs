@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use super::ahead::Ahead;
 use super::batch::{Piece, read_batch};
 use super::idle::Idle;
+use super::span::Span;
 use super::{PIECE_BYTES_MAX, ReadOptions};
 use crate::error::{ErrorKind, Result};
 use crate::io::dir::ScratchDir;
-use crate::io::file::OwnedFile;
 use crate::io::scratch::ScratchFile;
 use crate::sys::Hint;
 #[cfg(not(any(miri, memory_backend)))]
@@ -120,8 +121,7 @@ pub(super) fn read_by(
         let &(offset, len): &(u64, usize) = pieces.get(index)?;
         Some(Piece {
             file,
-            offset,
-            len,
+            span: Span::new(offset, len),
             index,
         })
     };
@@ -202,13 +202,24 @@ fn the_end_of_the_file_is_the_same_error_by_every_way() {
 }
 
 /// Takes the pieces in the order in which they are asked for, while others are asked for.
-pub(super) fn take(
+fn take(
     way: &ReadOptions,
     file: &ScratchFile,
     bytes: &[u8],
     pieces: &[(u64, usize)],
 ) -> Vec<Result<()>> {
-    let mut ahead = Ahead::new(way);
+    take_by(way, &Arc::default(), file, bytes, pieces)
+}
+
+/// The same with the engine that others have left.
+pub(super) fn take_by(
+    way: &ReadOptions,
+    idle: &Arc<Idle>,
+    file: &ScratchFile,
+    bytes: &[u8],
+    pieces: &[(u64, usize)],
+) -> Vec<Result<()>> {
+    let mut ahead = Ahead::new(way, Arc::clone(idle));
     let mut waiting = pieces.iter();
     let mut answers = Vec::new();
     loop {
@@ -216,7 +227,7 @@ pub(super) fn take(
             let Some(&(offset, len)) = waiting.next() else {
                 break;
             };
-            ahead.push(Borrowed(file), offset, len);
+            ahead.push(&**file, Span::new(offset, len));
         }
         let Some(answer) = ahead.pop(true) else {
             assert!(ahead.is_empty() && waiting.next().is_none());
@@ -228,15 +239,6 @@ pub(super) fn take(
             let same = got == bytes[start..start + len];
             assert!(same, "{way:?}: other bytes for {len} at {offset}");
         }));
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Borrowed<'f>(&'f ScratchFile);
-
-impl AsRef<OwnedFile> for Borrowed<'_> {
-    fn as_ref(&self) -> &OwnedFile {
-        self.0
     }
 }
 
@@ -283,6 +285,52 @@ fn the_end_of_the_file_is_an_error_between_others() {
     }
 }
 
+/// Only batches left theirs, so a program that streams made a ring for each stream.
+#[test]
+#[cfg(all(feature = "io-uring", not(any(miri, memory_backend))))]
+fn batches_and_streams_leave_their_ring_to_each_other() {
+    if let Err(refused) = crate::sys::Ring::new(1) {
+        eprintln!("skipped: there are no rings: {refused}");
+        return;
+    }
+    let bytes = content();
+    let file = cold_file(&bytes);
+    let idle = Arc::default();
+    let way = ReadOptions::new().in_flight(7);
+    let pieces = pieces(1);
+    let depths = || {
+        let taken: Vec<_> = std::iter::from_fn(|| Idle::take(&idle, 1)).collect();
+        let depths: Vec<_> = taken.iter().map(|kept| kept.depth_for_others()).collect();
+        for kept in taken {
+            idle.keep(kept);
+        }
+        depths
+    };
+    for _ in 0..2 {
+        make_cold(&file);
+        let answers = take_by(&way, &idle, &file, &bytes, &pieces);
+        answers.into_iter().for_each(Result::unwrap);
+        assert_eq!(depths(), [7], "of a stream");
+        make_cold(&file);
+        read_by(&way, &idle, &file, &bytes, &pieces).1.unwrap();
+        assert_eq!(depths(), [7], "of a batch");
+    }
+    // While one has the ring, another makes its own.
+    make_cold(&file);
+    let mut ahead = Ahead::new(&way, Arc::clone(&idle));
+    for &(offset, len) in pieces.iter().rev().take(10) {
+        ahead.push(&*file, Span::new(offset, len));
+    }
+    assert_eq!(depths(), []);
+    read_by(&way, &idle, &file, &bytes, &pieces).1.unwrap();
+    assert_eq!(depths(), [7]);
+    while let Some(answer) = ahead.pop(true) {
+        answer.unwrap();
+    }
+    drop(ahead);
+    assert_eq!(depths(), [7, 7]);
+}
+
 #[test]
 #[should_panic(expected = "other bytes")]
 fn a_planted_bit_is_found_ahead() {
@@ -306,8 +354,7 @@ fn a_panic_in_the_middle_waits_for_what_is_under_way() {
                 let &(offset, len): &(u64, usize) = pieces.get(index)?;
                 Some(Piece {
                     file: &file,
-                    offset,
-                    len,
+                    span: Span::new(offset, len),
                     index,
                 })
             };

@@ -90,7 +90,7 @@ fn a_ring_that_is_forbidden_midway_loses_nothing() {
     }
 }
 
-/// A ring is made for the first batch of an arena, and used by the others.
+/// A ring is made for the first batch, and used by all others, by streams and for other objects.
 #[test]
 fn a_ring_that_was_made_serves_where_new_ones_are_refused() {
     if let Some(child) = child(test_name!()) {
@@ -116,6 +116,11 @@ fn a_ring_that_was_made_serves_where_new_ones_are_refused() {
         return skipped(test_name!(), refused);
     }
     read();
+    let (other, its) = filled(300);
+    for (arena, locations) in [(&arena, &locations), (&other, &its)] {
+        let items = arena.stream_with(&direct(), locations.iter().copied());
+        assert_eq!(items.map(Result::unwrap).count(), 300);
+    }
     read();
     assert_eq!(stats().ring_refusals, before, "no other ring was asked for");
 }

@@ -1,6 +1,6 @@
 //! Many items at once, in the order of the files.
 
-use crate::containers::arena::{Arena, ArenaMap, Location, no_memory};
+use crate::containers::arena::{Arena, ArenaMap, Location, no_memory, span};
 use crate::error::Result;
 use crate::read::ReadOptions;
 use crate::read::batch::{Piece, prefetch, read_batch};
@@ -39,7 +39,7 @@ impl Arena {
     /// # Cost
     ///
     /// Items that are close together are one read of up to 64 KiB. Of what is in memory, one
-    /// `preadv2` or `pread` for each read. Of what is not, an `io_uring`, which the arena keeps for
+    /// `preadv2` or `pread` for each read. Of what is not, an `io_uring`, which the process keeps for
     /// the next call, and a few entries into the kernel for each 128 reads; where the system
     /// refuses that, up to 8 threads, or 32 for direct reads. A buffer of 64 KiB for each read that
     /// is on its way, 16 MiB in all at most, of which only what is used takes memory; the longest
@@ -95,8 +95,7 @@ impl Arena {
         let shard = self.inner.shards.get(location.file())?.get()?;
         Some(Piece {
             file: &shard.file,
-            offset: location.offset(),
-            len: usize::try_from(location.len()).unwrap_or(usize::MAX),
+            span: span(*location),
             index: *index,
         })
     }

@@ -26,12 +26,14 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::bug::bug;
 use crate::containers::arena::location::OFFSET_BITS;
 use crate::containers::arena::shard::{Extent, Shard};
 use crate::containers::arena::tag::Tag;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::dir::ScratchDir;
 use crate::read::idle::Idle;
+use crate::read::span::Span;
 use crate::sys;
 
 /// The most files that an arena has: what four bits of a location can tell apart.
@@ -82,8 +84,8 @@ struct Inner {
     /// Over how many files writers are spread.
     spread: usize,
     file_bytes_max: u64,
-    /// What batches of reads leave to each other.
-    idle: Idle,
+    /// Where reads leave their engines to each other.
+    idle: Arc<Idle>,
     /// The process that made the arena. A forked child makes no files for it: their locations would
     /// mean others to the parent.
     owner: u64,
@@ -124,7 +126,7 @@ impl Arena {
                 choosing: Mutex::new(()),
                 spread,
                 file_bytes_max,
-                idle: Idle::default(),
+                idle: Idle::shared(),
                 owner: sys::process(),
             }),
         })
@@ -200,8 +202,8 @@ impl Arena {
         let Some(shard) = self.find(location)? else {
             return Ok(());
         };
-        let len = usize::try_from(location.len()).map_err(|_long| no_memory())?;
-        shard.file.read_to_end_of(target, len, location.offset())
+        let span = span(location);
+        shard.file.read_to_end_of(target, span.len(), span.start())
     }
 
     /// Returns how many bytes of items are flushed.
@@ -252,6 +254,13 @@ impl Arena {
             )),
         }
     }
+}
+
+/// Returns the bytes of the file that a location names.
+fn span(location: Location) -> Span {
+    let len = usize::try_from(location.len());
+    let len = len.unwrap_or_else(|_long| bug!("an item of {} bytes", location.len()));
+    Span::new(location.offset(), len)
 }
 
 #[cold]

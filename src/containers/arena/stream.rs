@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::iter::{Fuse, FusedIterator};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::task::Poll;
 
 use crate::containers::arena::shard::Shard;
-use crate::containers::arena::{Arena, Location};
+use crate::containers::arena::{Arena, Location, span};
 use crate::error::Result;
 use crate::io::file::OwnedFile;
 use crate::read::ReadOptions;
@@ -64,8 +65,10 @@ pub struct ArenaStream<I> {
 #[derive(Clone, Debug)]
 struct File(Arc<Shard>);
 
-impl AsRef<OwnedFile> for File {
-    fn as_ref(&self) -> &OwnedFile {
+impl Deref for File {
+    type Target = OwnedFile;
+
+    fn deref(&self) -> &OwnedFile {
         &self.0.file
     }
 }
@@ -118,7 +121,7 @@ impl Arena {
         ArenaStream {
             arena: self.clone(),
             locations: locations.into_iter().fuse(),
-            ahead: Ahead::new(options),
+            ahead: Ahead::new(options, Arc::clone(&self.inner.idle)),
         }
     }
 }
@@ -153,12 +156,11 @@ impl<I: Iterator<Item = Location>> ArenaStream<I> {
             };
             match self.arena.find(location) {
                 Ok(Some(shard)) => {
-                    let len = usize::try_from(location.len()).unwrap_or(usize::MAX);
                     let file = File(Arc::clone(shard));
-                    self.ahead.push(file, location.offset(), len);
+                    self.ahead.push(file, span(location));
                 }
-                Ok(None) => self.ahead.push_ready(0, Ok(Vec::new())),
-                Err(refused) => self.ahead.push_ready(0, Err(refused)),
+                Ok(None) => self.ahead.push_ready(Ok(Vec::new())),
+                Err(refused) => self.ahead.push_ready(Err(refused)),
             }
         }
     }

@@ -8,12 +8,14 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
 
+use crate::bug::bug;
 use crate::containers::vec::DiskVec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::file::OwnedFile;
 use crate::read::ReadOptions;
 use crate::read::batch::{Piece, prefetch, read_batch};
 use crate::read::idle::Idle;
+use crate::read::span::Span;
 
 impl<T> DiskVec<T> {
     /// Has the kernel start to read elements, and does not wait for them: for access at random
@@ -68,17 +70,20 @@ impl<T> DiskVec<T> {
         let bytes = self.place_in_region(index);
         is_inside(&bytes, filed).then_some(Piece {
             file,
-            offset: bytes.start as u64,
-            len: size_of::<T>(),
+            span: Span::new(bytes.start as u64, size_of::<T>()),
             index: place,
         })
     }
 
     /// Returns the bytes of the region that an element takes.
     fn place_in_region(&self, index: usize) -> Range<usize> {
-        let element = self.skipped.saturating_add(index);
-        let start = element.saturating_mul(size_of::<T>());
-        start..start.saturating_add(size_of::<T>())
+        let element = self.skipped.checked_add(index);
+        let start = element.and_then(|element| element.checked_mul(size_of::<T>()));
+        let end = start.and_then(|start| start.checked_add(size_of::<T>()));
+        let (Some(start), Some(end)) = (start, end) else {
+            bug!("element {index} behind {} others", self.skipped);
+        };
+        start..end
     }
 }
 
@@ -135,22 +140,21 @@ impl<T: Copy> DiskVec<T> {
             if !is_filed {
                 if let (Some(target), Some(element)) = (places.get_mut(place), self.get(index)) {
                     target.write(*element);
-                    count = count.saturating_add(1);
+                    count = count.wrapping_add(1);
                 }
             }
             is_filed
         });
         let piece = |number| self.piece(order.get(number)?, file, &filed);
-        let (options, idle) = (ReadOptions::new(), Idle::default());
-        read_batch(&options, &idle, &piece, &mut |place, bytes| {
+        let idle = self.idle.clone().unwrap_or_else(Idle::shared);
+        read_batch(&ReadOptions::new(), &idle, &piece, &mut |place, bytes| {
             if let Some(target) = places.get_mut(place) {
                 copy_element(bytes, target);
-                count = count.saturating_add(1);
+                count = count.wrapping_add(1);
             }
         })?;
-        debug_assert!(count == indices.len(), "each element is delivered once");
         if count != indices.len() {
-            return Err(no_memory());
+            bug!("{count} elements were read of {}", indices.len());
         }
         // SAFETY: there is room for as many elements, and each has been filled: by an element from
         // memory, or by the bytes of one from the file, of which a batch that is `Ok` has delivered

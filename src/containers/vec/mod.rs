@@ -25,10 +25,12 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
 use std::slice;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::dir::ScratchDir;
 use crate::mapping::region::Region;
+use crate::read::idle::Idle;
 
 /// A `Vec<T>` whose elements live on disk.
 ///
@@ -78,6 +80,8 @@ pub struct DiskVec<T> {
     /// Elements removed at the front whose addresses are not used again.
     skipped: usize,
     region: Region,
+    /// Where reads of many elements leave their engine, while there is a file.
+    idle: Option<Arc<Idle>>,
     owned: PhantomData<T>,
 }
 
@@ -114,6 +118,7 @@ impl<T> DiskVec<T> {
             limit: if Self::ZERO_SIZED { usize::MAX } else { 0 },
             skipped: 0,
             region,
+            idle: None,
             owned: PhantomData,
         }
     }
@@ -317,9 +322,12 @@ impl<T> DiskVec<T> {
     /// Makes `ptr` and `limit` follow the region.
     fn refresh(&mut self) {
         let Some(base) = self.region.base() else {
-            (self.ptr, self.limit) = (NonNull::dangling(), 0);
+            (self.ptr, self.limit, self.idle) = (NonNull::dangling(), 0, None);
             return;
         };
+        if self.idle.is_none() && self.region.claimed_bytes() > 0 {
+            self.idle = Some(Idle::shared());
+        }
         let accessible = self.region.accessible().checked_div(size_of::<T>());
         self.limit = accessible.unwrap_or(0).saturating_sub(self.skipped);
         debug_assert!(self.limit >= self.len);
