@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::bug::bug;
 use crate::containers::arena::location::OFFSET_BITS;
-use crate::containers::arena::shard::{Extent, Shard};
+use crate::containers::arena::shard::{Extent, Lease, Shard};
 use crate::containers::arena::tag::Tag;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::dir::ScratchDir;
@@ -144,8 +144,8 @@ impl Arena {
     /// One `open` if a file has to be made. The buffer is allocated by the first push.
     pub fn writer(&self) -> Result<ArenaWriter> {
         self.inner.check_owner()?;
-        let (number, shard) = self.inner.choose_shard()?;
-        Ok(ArenaWriter::new(self.clone(), shard, number))
+        let lease = self.inner.choose_shard()?;
+        Ok(ArenaWriter::new(self.clone(), lease))
     }
 
     /// Returns an item.
@@ -287,23 +287,23 @@ impl Inner {
         self.shards.iter().map_while(OnceLock::get)
     }
 
-    /// Chooses the file for a new writer, and counts the writer there: a file that no writer works
-    /// in, a new one, or the one with the fewest writers.
-    fn choose_shard(&self) -> Result<(usize, Arc<Shard>)> {
+    /// Chooses the file for a new writer: a file that no writer works in, a new one, or the one with
+    /// the fewest writers.
+    fn choose_shard(&self) -> Result<Lease> {
         let _locked = self.choosing.lock().unwrap_or_else(PoisonError::into_inner);
-        let writers = |shard: &Arc<Shard>| shard.writers.load(Relaxed);
         let quietest = self
             .shards()
             .take(self.spread)
             .enumerate()
-            .min_by_key(|(_, shard)| writers(shard));
+            .min_by_key(|(_, shard)| shard.writer_count());
         let count = self.shards().count();
         let (number, shard) = match quietest {
-            Some((number, shard)) if writers(shard) == 0 || count >= self.spread => (number, shard),
+            Some((number, shard)) if shard.writer_count() == 0 || count >= self.spread => {
+                (number, shard)
+            }
             _ => (count, self.make_shard(count)?),
         };
-        shard.writers.fetch_add(1, Relaxed);
-        Ok((number, Arc::clone(shard)))
+        Ok(Lease::new(shard, number))
     }
 
     /// Makes file `number`, which comes after all that exist. Under the lock of `choosing`.

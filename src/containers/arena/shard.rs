@@ -1,10 +1,11 @@
 //! One file of an arena, and which part of it belongs to which writer.
 
+use std::ops::Deref;
 use std::sync::atomic::{
     AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::containers::arena::marks::{BLOCK, Marks};
 use crate::error::{Error, ErrorKind, Result};
@@ -19,8 +20,8 @@ const STEP_BYTES_MAX: u64 = 256 << 20;
 pub(crate) struct Shard {
     pub(crate) file: ScratchFile,
     pub(crate) marks: Marks,
-    /// Writers that work in this file now.
-    pub(crate) writers: AtomicUsize,
+    /// How many writers work in this file now: as many as there are leases.
+    writers: AtomicUsize,
     /// The end of the last extent, for readers; changed under the lock of `ledger`.
     len_bytes: AtomicU64,
     /// Pushed bytes that are flushed.
@@ -61,6 +62,53 @@ impl Extent {
     }
 }
 
+/// A writer's place in a file, which counts the writer there for as long as it exists.
+///
+/// With the last one, the file gives back what it has claimed in advance.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    shard: Arc<Shard>,
+    number: usize,
+}
+
+impl Lease {
+    /// Takes a place in a file, which has this number in its arena.
+    pub(crate) fn new(shard: &Arc<Shard>, number: usize) -> Self {
+        shard.writers.fetch_add(1, Relaxed);
+        let shard = Arc::clone(shard);
+        Self { shard, number }
+    }
+
+    /// Returns the number of the file in its arena.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Takes a place in another file instead. The old one keeps what it has claimed in advance, since
+    /// the writer may come back.
+    pub(crate) fn move_to(&mut self, shard: &Arc<Shard>, number: usize) {
+        shard.writers.fetch_add(1, Relaxed);
+        self.shard.writers.fetch_sub(1, Relaxed);
+        (self.shard, self.number) = (Arc::clone(shard), number);
+    }
+}
+
+impl Deref for Lease {
+    type Target = Shard;
+
+    fn deref(&self) -> &Shard {
+        &self.shard
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.shard.writers.fetch_sub(1, Relaxed) == 1 {
+            self.shard.trim();
+        }
+    }
+}
+
 impl Shard {
     pub(crate) fn create(dir: &ScratchDir, len_max: u64) -> Result<Self> {
         Ok(Self {
@@ -72,6 +120,11 @@ impl Shard {
             len_max,
             ledger: Mutex::default(),
         })
+    }
+
+    /// Returns how many writers work in this file now.
+    pub(crate) fn writer_count(&self) -> usize {
+        self.writers.load(Relaxed)
     }
 
     /// Returns where the last extent ends, in bytes.
@@ -166,7 +219,7 @@ impl Shard {
     }
 
     /// Gives what is claimed in advance back to the disk, if it is worth a system call.
-    pub(crate) fn trim(&self) {
+    fn trim(&self) {
         let mut ledger = self.lock();
         let (claimed, len) = (ledger.claimed, self.len_bytes());
         // A refusal is harmless: the space stays claimed and is used later.

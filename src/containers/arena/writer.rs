@@ -2,12 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use crate::containers::arena::location::{Location, OFFSET_BITS};
 use crate::containers::arena::marks::BLOCK;
-use crate::containers::arena::shard::{Extent, Shard};
+use crate::containers::arena::shard::{Extent, Lease};
 use crate::containers::arena::{Arena, FILES_MAX};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -50,10 +48,9 @@ const ALIGNED: u64 = BUFFER_BYTES as u64;
 /// # Ok::<(), outcore::Error>(())
 /// ```
 pub struct ArenaWriter {
+    /// The place in the file in which `extent` lies.
+    shard: Lease,
     arena: Arena,
-    /// The file in which `extent` lies, and its number in the arena.
-    shard: Arc<Shard>,
-    number: usize,
     extent: Extent,
     /// Pushed bytes that belong to the file from `extent.pos` on.
     ///
@@ -71,12 +68,10 @@ pub struct ArenaWriter {
 }
 
 impl ArenaWriter {
-    /// Starts in a shard whose count of writers includes this one already.
-    pub(crate) fn new(arena: Arena, shard: Arc<Shard>, number: usize) -> Self {
+    pub(crate) fn new(arena: Arena, shard: Lease) -> Self {
         Self {
-            arena,
             shard,
-            number,
+            arena,
             extent: Extent::EMPTY,
             buffer: Vec::new(),
             limit: 0,
@@ -221,13 +216,12 @@ impl ArenaWriter {
         }
         // The item goes elsewhere as a whole, since an item is in one piece.
         self.flush()?;
-        let (number, shard, extent) = self.arena.inner.take_extent(self.number, len)?;
+        let here = self.shard.number();
+        let (number, shard, extent) = self.arena.inner.take_extent(here, len)?;
         self.shard
             .give_back(std::mem::replace(&mut self.extent, extent));
-        if number != self.number {
-            self.shard.writers.fetch_sub(1, Relaxed);
-            shard.writers.fetch_add(1, Relaxed);
-            (self.number, self.shard) = (number, shard);
+        if number != here {
+            self.shard.move_to(&shard, number);
         }
         self.set_limit();
         Ok(())
@@ -252,7 +246,7 @@ impl ArenaWriter {
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         Location::new(
             self.arena.inner.tag.get(),
-            position(self.number, start),
+            position(self.shard.number(), start),
             len,
         )
     }
@@ -321,7 +315,7 @@ impl ArenaWriter {
         let end = start.saturating_add(len);
         let pushed = pos.saturating_add(self.buffer.len() as u64);
         let ours = location.tag() == self.arena.inner.tag.get();
-        let here = ours && location.file() == self.number;
+        let here = ours && location.file() == self.shard.number();
         if !here || end <= pos || end > pushed {
             return self.arena.get_into(location, target);
         }
@@ -330,7 +324,7 @@ impl ArenaWriter {
         let in_file = pos.saturating_sub(start).min(len);
         let front = Location::new(
             location.tag(),
-            position(self.number, start),
+            position(self.shard.number(), start),
             u32::try_from(in_file).unwrap_or(u32::MAX),
         );
         self.arena.get_into(front, target)?;
@@ -382,9 +376,6 @@ impl Drop for ArenaWriter {
         } else {
             self.shard
                 .give_back_unflushed(self.extent, self.buffer.len() as u64);
-        }
-        if self.shard.writers.fetch_sub(1, Relaxed) == 1 {
-            self.shard.trim();
         }
     }
 }
