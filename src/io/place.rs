@@ -20,6 +20,18 @@ pub(crate) struct Place {
     name: OsString,
 }
 
+/// What came of giving a file a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Linked {
+    /// The file has the name.
+    Done,
+    /// Something else had it already, and keeps it.
+    Taken,
+    /// The name was given to another file, or may have been. It is left alone, and the file may have
+    /// another name.
+    Astray,
+}
+
 /// How a file is made, in errors.
 const CREATE: &str = "create";
 
@@ -88,15 +100,23 @@ impl Place {
         }
     }
 
-    /// Gives a file of [`create_linkable`](Self::create_linkable) the name. Returns `false` where
-    /// somebody has it.
-    pub(crate) fn link(&self, file: &OwnedFile) -> Result<bool> {
+    /// Gives a file of [`create_linkable`](Self::create_linkable) the name, if nothing has it.
+    pub(crate) fn link(&self, file: &OwnedFile) -> Result<Linked> {
         match sys::retry(|| self.dir.link(file.sys(), &self.name)) {
-            Err(answer) if answer.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            answer => answer
-                .map(|()| true)
-                .map_err(|answer| failed(PUBLISH, answer, &self.path)),
+            Ok(true) => Ok(Linked::Done),
+            Ok(false) => Ok(Linked::Astray),
+            Err(answer) if answer.kind() == io::ErrorKind::AlreadyExists => Ok(Linked::Taken),
+            Err(answer) => Err(failed(PUBLISH, answer, &self.path)),
         }
+    }
+
+    /// Returns the error for a name that was given to another file.
+    #[cold]
+    pub(crate) fn astray(&self) -> Error {
+        stats::failed();
+        let reason =
+            "the name was given to another file, which is left there: /proc leads elsewhere";
+        Error::refused(ErrorKind::Io, PUBLISH, reason).at(&self.path)
     }
 
     /// Gives such a file another name in the directory, which has to be [moved](Self::replace) or
@@ -109,17 +129,24 @@ impl Place {
         let link = |name: &OsStr| sys::retry(|| self.dir.link(file.sys(), name));
         if sys::retry(|| self.dir.try_lock()).is_ok() {
             let usual = self.usual_aside();
-            if self.clear(&usual).and_then(|()| link(&usual)).is_ok() {
-                return Ok(usual);
+            match self.clear(&usual).and_then(|()| link(&usual)) {
+                Ok(true) => return Ok(usual),
+                Ok(false) => {
+                    self.unlock();
+                    return Err(self.astray());
+                }
+                Err(_refused) => {}
             }
             // What is there cannot be removed: it is a directory, or in a directory for everybody,
             // and somebody else's. He must not keep us from our own name.
             self.unlock();
         }
         let name = self.retry(PUBLISH, sys::unguessable_name)?;
-        let linked = link(&name);
-        linked.map_err(|answer| failed(PUBLISH, answer, &self.path))?;
-        Ok(name)
+        match link(&name) {
+            Ok(true) => Ok(name),
+            Ok(false) => Err(self.astray()),
+            Err(answer) => Err(failed(PUBLISH, answer, &self.path)),
+        }
     }
 
     /// Moves the file of the name `aside` here, in place of what has the name.

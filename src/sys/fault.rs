@@ -70,9 +70,20 @@ impl Dir {
         self.inner.open_named(name).map(File::new)
     }
 
-    pub(crate) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
-        check()?;
-        self.inner.link(&file.inner, name)
+    pub(crate) fn link(&self, file: &File, name: &OsStr) -> io::Result<bool> {
+        match next(false) {
+            Some(Outcome::Errno(errno) | Outcome::HalfThenErrno(errno)) => {
+                Err(io::Error::from_raw_os_error(errno))
+            }
+            Some(Outcome::Astray) => {
+                let stranger = self.inner.create_linkable()?;
+                self.inner.link(&stranger, name)?;
+                Ok(false)
+            }
+            Some(Outcome::Short | Outcome::Zero | Outcome::Lie) | None => {
+                self.inner.link(&file.inner, name)
+            }
+        }
     }
 
     pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
@@ -184,7 +195,7 @@ impl File {
                 self.inner.allocate(offset, (len / 2).max(1))?;
                 Err(io::Error::from_raw_os_error(errno))
             }
-            Some(Outcome::Short | Outcome::Zero | Outcome::Lie) | None => {
+            Some(Outcome::Short | Outcome::Zero | Outcome::Astray | Outcome::Lie) | None => {
                 self.inner.allocate(offset, len)
             }
         }

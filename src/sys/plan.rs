@@ -21,6 +21,8 @@ pub(crate) enum Outcome {
     Short,
     /// A transfer moves no byte and reports that; other calls work.
     Zero,
+    /// A name is given to another file, and the call says so; other calls work.
+    Astray,
     /// A canary: the call does nothing and says that it worked, as if its failure had been
     /// overlooked. Only for calls where that harms no memory: transfers from and into bytes that
     /// have a value, and holes. Other calls are not even counted.
@@ -163,7 +165,7 @@ pub(super) fn whole(can_lie: bool) -> io::Result<bool> {
             Err(io::Error::from_raw_os_error(errno))
         }
         Some(Outcome::Lie) => Ok(false),
-        Some(Outcome::Short | Outcome::Zero) | None => Ok(true),
+        Some(Outcome::Short | Outcome::Zero | Outcome::Astray) | None => Ok(true),
     }
 }
 
@@ -185,7 +187,7 @@ pub(super) fn transfer(len: usize, can_lie: bool) -> io::Result<Transfer> {
         }
         Some(Outcome::Zero) => Ok(Transfer::Say(0)),
         Some(Outcome::Lie) => Ok(Transfer::Say(len)),
-        None => Ok(Transfer::Do(len)),
+        Some(Outcome::Astray) | None => Ok(Transfer::Do(len)),
     }
 }
 

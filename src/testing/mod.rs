@@ -165,7 +165,7 @@ fn explains(outcome: Outcome, error: &Error) -> bool {
     let answer = error.io_error().and_then(std::io::Error::raw_os_error);
     match outcome {
         // These are finished, or made again.
-        Outcome::Errno(EINTR) | Outcome::Short | Outcome::Lie => false,
+        Outcome::Errno(EINTR) | Outcome::Short | Outcome::Astray | Outcome::Lie => false,
         Outcome::Errno(errno) | Outcome::HalfThenErrno(errno) => {
             let kind = match errno {
                 ENOSPC | EDQUOT => ErrorKind::StorageFull,

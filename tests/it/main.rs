@@ -21,6 +21,8 @@ mod arena_threads;
 #[cfg(not(any(miri, memory_backend)))]
 mod examples;
 mod ranged;
+#[cfg(not(any(miri, memory_backend)))]
+mod ranged_descriptors;
 mod ranged_model;
 #[cfg(not(any(miri, memory_backend)))]
 mod ranged_named;

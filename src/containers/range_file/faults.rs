@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::containers::range_file::{ALIGNMENT, FileRangeMut, PublishError, RangeFile};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::io::place::Place;
 use crate::sys::fault::{Fault, Outcome, arm, disarm};
 use crate::testing::{Campaign, ENOSPC, EOPNOTSUPP, Life};
@@ -330,4 +330,47 @@ fn a_growth_that_cannot_be_undone_is_not_published() {
             break;
         }
     }
+}
+
+/// The name was given to the file of somebody else, and publishing said that all was well. Now that is
+/// an error, what has the name keeps it, and since others may find the file, nothing of it is lent.
+#[test]
+fn a_name_that_went_to_another_file_is_an_error_and_stays_there() {
+    let path = path("astray");
+    let mut errors = 0;
+    for after in 0.. {
+        let file = RangeFile::create(&path, 5).unwrap();
+        file.claim(0..5).unwrap().copy_from_slice(b"bytes");
+        let fault = Fault {
+            after,
+            sticky: false,
+            outcome: Outcome::Astray,
+        };
+        arm(fault);
+        let published = file.publish();
+        let (_calls, met) = disarm();
+        let place = Place::new("open", &path).unwrap();
+        if let Err(refused) = published {
+            errors += 1;
+            assert!(
+                refused.error().to_string().contains("another file"),
+                "{refused}"
+            );
+            let file = refused.into_file();
+            assert_eq!(
+                place.open().unwrap().1,
+                0,
+                "the name of the stranger is gone"
+            );
+            assert_eq!(file.claim(0..5).unwrap_err().kind(), ErrorKind::RangesInUse);
+            // To try again takes the place of the stranger.
+            file.publish().unwrap();
+        }
+        assert_eq!(place.open().unwrap().1, 5);
+        place.remove(None).unwrap();
+        if met == 0 {
+            break;
+        }
+    }
+    assert_eq!(errors, 1);
 }

@@ -6,7 +6,7 @@ use std::io;
 use crate::containers::range_file::RangeFile;
 use crate::containers::range_file::body::Body;
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::place::PUBLISH;
+use crate::io::place::{Linked, PUBLISH};
 
 impl RangeFile {
     /// Makes the file visible under its path, in place of whatever was there, and closes it.
@@ -32,6 +32,10 @@ impl RangeFile {
     ///   the directory that could not be synced: then the file is there, and only a power cut may
     ///   take its name again. A few file systems, mostly in user space, can never sync a directory,
     ///   and say [`InvalidInput`](io::ErrorKind::InvalidInput) each time.
+    ///
+    ///   Where `/proc` is not what it should be, the name may be given to another file (the kernel is
+    ///   asked to go through it before Linux 6.10, without `CAP_DAC_READ_SEARCH`). That is noticed,
+    ///   the name is left alone, and no ranges are given out any more.
     ///
     ///   Whether the name can be had shows only here: one that is too long, that a directory has, or
     ///   that is in a directory which was removed or may not be written to.
@@ -95,21 +99,30 @@ impl Body {
     fn name(&mut self, replaces: bool) -> Result<()> {
         // With a second name, to take the place of what has the name is all that is left to do.
         if self.aside.is_none() || !replaces {
-            if self.place.link(&self.file)? {
-                self.has_name();
-                self.remove_aside();
-                return Ok(());
-            }
-            if !replaces {
-                let taken = io::ErrorKind::AlreadyExists;
-                return Err(Error::io(PUBLISH, taken.into()));
+            match self.place.link(&self.file)? {
+                Linked::Done => {
+                    self.has_name();
+                    self.remove_aside();
+                    return Ok(());
+                }
+                Linked::Astray => {
+                    // The file may have a name that others can find.
+                    self.allot.seal();
+                    return Err(self.place.astray());
+                }
+                Linked::Taken if !replaces => {
+                    let taken = io::ErrorKind::AlreadyExists;
+                    return Err(Error::io(PUBLISH, taken.into()));
+                }
+                Linked::Taken => {}
             }
         }
+        // From here on it has a name that others can find, also where that fails.
+        self.allot.seal();
         let aside = match self.aside.take() {
             Some(aside) => aside,
             None => self.place.link_aside(&self.file)?,
         };
-        self.allot.seal();
         if let Err(refused) = self.place.replace(&aside) {
             self.aside = Some(aside);
             return Err(refused);

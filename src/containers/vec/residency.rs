@@ -77,7 +77,7 @@ impl<T> DiskVec<T> {
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io): `/proc/self/pagemap` cannot be read.
+    /// [`Io`](crate::ErrorKind::Io): `/proc/thread-self/pagemap` cannot be read.
     ///
     /// # Cost
     ///

@@ -11,7 +11,7 @@ use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::sys::FileSystem;
-use crate::sys::linux::file::File;
+use crate::sys::linux::file::{File, is_same};
 
 /// An open directory.
 #[derive(Debug)]
@@ -100,20 +100,29 @@ impl Dir {
         )?))
     }
 
-    /// Gives a file of [`create_linkable`](Self::create_linkable) a name that nobody has.
+    /// Gives a file of [`create_linkable`](Self::create_linkable) a name that nothing has. Returns
+    /// `false` where the name was made and leads to another file, or may: then it is left alone.
     ///
-    /// The usual way goes through `/proc`. Without it, the kernel asks for a privilege (since Linux
-    /// 6.10, only for having opened the file oneself).
-    pub(crate) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
-        let path = format!("/proc/self/fd/{}", file.number());
-        let flags = AtFlags::SYMLINK_FOLLOW;
-        match fs::linkat(fs::CWD, path.as_str(), &self.fd, name, flags) {
-            Err(Errno::NOENT) => {
-                let flags = AtFlags::EMPTY_PATH;
-                Ok(fs::linkat(file.as_fd(), c"", &self.fd, name, flags)?)
-            }
-            answer => Ok(answer?),
+    /// The first way passes the descriptor itself, so nothing can come between. Before Linux 6.10 it
+    /// takes a privilege, and without it the kernel answers `ENOENT`. The second way goes through
+    /// `/proc`, which may be missing, or may show something else.
+    pub(crate) fn link(&self, file: &File, name: &OsStr) -> io::Result<bool> {
+        match fs::linkat(file.as_fd(), c"", &self.fd, name, AtFlags::EMPTY_PATH) {
+            Err(Errno::NOENT) => self.link_by(&file.own_path(), file, name),
+            answer => Ok(answer.map(|()| true)?),
         }
+    }
+
+    /// Gives a file a name by a path that should lead to it. Compares what the path leads to before,
+    /// and what the name leads to after.
+    fn link_by(&self, path: &str, file: &File, name: &OsStr) -> io::Result<bool> {
+        let ours = fs::fstat(file.as_fd())?;
+        if !is_same(&ours, &fs::stat(path)?) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        fs::linkat(fs::CWD, path, &self.fd, name, AtFlags::SYMLINK_FOLLOW)?;
+        let named = fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        Ok(named.is_ok_and(|named| is_same(&ours, &named)))
     }
 
     /// Gives the file of one name another, in place of whatever has that, in one step.
@@ -252,6 +261,28 @@ mod tests {
         assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
         assert_eq!(file.write_at(b"kept", 0).unwrap(), 4);
         std::fs::remove_dir(&path).unwrap();
+    }
+
+    /// A file was named by its path in `/proc` without a look at what that led to: in a thread with
+    /// descriptors of its own, and wherever something else is mounted there, the name could lead to
+    /// the file of a stranger.
+    #[test]
+    fn a_file_is_not_named_by_a_path_that_leads_elsewhere() {
+        let name = format!("target/outcore-linked-{}", std::process::id());
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        let dir = Dir::open(&path).unwrap();
+        let [ours, theirs] = [(); 2].map(|()| dir.create_linkable().unwrap());
+        let name = OsStr::new("name");
+        let refused = dir.link_by(&theirs.own_path(), &ours, name).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::Unsupported);
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+        ours.write_at(b"ours", 0).unwrap();
+        assert!(dir.link_by(&ours.own_path(), &ours, name).unwrap());
+        assert_eq!(std::fs::read(path.join(name)).unwrap(), b"ours");
+        let taken = dir.link_by(&theirs.own_path(), &theirs, name).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        std::fs::remove_dir_all(&path).unwrap();
     }
 
     #[test]

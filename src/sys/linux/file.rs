@@ -81,9 +81,12 @@ impl File {
         self.fd.as_fd()
     }
 
-    /// Returns the number by which the process knows the open file.
-    pub(super) fn number(&self) -> i32 {
-        self.fd.as_fd().as_raw_fd()
+    /// Returns a path that leads to the open file, where `/proc` shows what it should.
+    ///
+    /// `/proc/self` would be wrong: it shows the descriptors of the first thread of the process, and
+    /// a thread can have others, or outlive that one (linux-facts O4).
+    pub(super) fn own_path(&self) -> String {
+        format!("/proc/thread-self/fd/{}", self.fd.as_fd().as_raw_fd())
     }
 
     /// Reads once and returns how many bytes of `buffer` are now filled; 0 at the end of the file.
@@ -108,8 +111,7 @@ impl File {
     /// Opens the file again, for reads that go past the page cache.
     pub(crate) fn open_direct(&self) -> io::Result<(Self, Alignment)> {
         let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
-        let path = format!("/proc/self/fd/{}", self.fd.as_fd().as_raw_fd());
-        let file = self.opened_again(&path, flags)?;
+        let file = self.opened_again(&self.own_path(), flags)?;
         let asked = StatxFlags::DIOALIGN;
         let facts = fs::statx(&file.fd, c"", AtFlags::EMPTY_PATH, asked);
         let Some(facts) = facts
@@ -134,8 +136,7 @@ impl File {
     /// `/proc` may be something else.
     fn opened_again(&self, path: &str, flags: OFlags) -> io::Result<Self> {
         let again = Self::from_fd(fs::open(path, flags, Mode::empty())?);
-        let (ours, theirs) = (fs::fstat(&self.fd)?, fs::fstat(&again.fd)?);
-        if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino) {
+        if is_same(&fs::fstat(&self.fd)?, &fs::fstat(&again.fd)?) {
             return Ok(again);
         }
         Err(io::ErrorKind::Unsupported.into())
@@ -233,6 +234,11 @@ impl File {
         let blocks = u64::try_from(fs::fstat(&self.fd)?.st_blocks).unwrap_or(0);
         Ok(blocks.saturating_mul(512))
     }
+}
+
+/// Returns whether two answers are about one file.
+pub(super) fn is_same(one: &fs::Stat, other: &fs::Stat) -> bool {
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }
 
 #[cfg(test)]

@@ -38,7 +38,8 @@ pub(crate) fn address_limit() -> Option<u64> {
 /// Reads the process's file of variables, since std's functions allocate and take a lock.
 pub(crate) fn initial_variable<'a>(name: &[u8], value: &'a mut [u8]) -> Option<&'a [u8]> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = fs::open(c"/proc/self/environ", flags, Mode::empty()).ok()?;
+    // Not of `/proc/self`, which is empty once the first thread has ended.
+    let file = fs::open(c"/proc/thread-self/environ", flags, Mode::empty()).ok()?;
     let mut bytes = [0_u8; 512];
     // How many bytes of `name` and `=` this entry has matched, and of its value taken.
     let (mut matched, mut taken, mut found) = (Some(0_usize), 0_usize, false);

@@ -323,13 +323,15 @@ impl Space {
 
     /// Returns how many bytes of `range` are in memory and mapped.
     ///
-    /// Reads eight bytes for each page from `/proc/self/pagemap`.
+    /// Reads eight bytes for each page from `/proc/thread-self/pagemap`: that of `/proc/self` is that
+    /// of the first thread, which has none any more once it has ended.
     pub(crate) fn resident_bytes(&self, range: Range<usize>) -> io::Result<u64> {
         const PRESENT: u64 = 1 << 63;
         let page = page_size();
         let (at, len) = self.part(&range);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let pagemap = retry_on_intr(|| fs::open("/proc/self/pagemap", flags, Mode::empty()))?;
+        let pagemap =
+            retry_on_intr(|| fs::open("/proc/thread-self/pagemap", flags, Mode::empty()))?;
         let page_number = at.addr().checked_div(page).unwrap_or(0);
         let mut offset = page_number.saturating_mul(8) as u64;
         let mut pages_left = len.checked_div(page).unwrap_or(0);

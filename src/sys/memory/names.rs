@@ -75,14 +75,14 @@ impl Dir {
         Ok(File::of(found.ok_or(io::ErrorKind::NotFound)?))
     }
 
-    pub(crate) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
+    pub(crate) fn link(&self, file: &File, name: &OsStr) -> io::Result<bool> {
         let mut names = names();
         let path = self.path.join(name);
         if names.contains_key(&path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         names.insert(path, Arc::clone(file.shared_content()));
-        Ok(())
+        Ok(true)
     }
 
     pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
