@@ -81,7 +81,11 @@
 //!   [`DiskVec`], an [`ArenaMap`], ranges of a [`RangeFile`] and blocks of a [`DiskAlloc`] are mapped. [`Arena::get`] and its
 //!   kin read by system calls, so there it is an error.
 //! * The same signal on file systems where claimed space need not be there later: those that copy
-//!   on write (btrfs, ZFS), when they are full.
+//!   on write (btrfs, ZFS, bcachefs), when they are full. On btrfs, files in a directory with
+//!   `chattr +C` are written in place, and a claim holds. On XFS it holds always.
+//! * The same signal after something else has made a copy of a file with a name that shares its
+//!   blocks (`cp --reflink`, which is what `cp` and `fs::copy` do on XFS and btrfs), on a disk that is
+//!   full: see [`RangeFile::open`]. Files without a name cannot be copied so.
 //! * The kernel, when the memory that is not in files does not fit.
 //!
 //! # Fork

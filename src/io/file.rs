@@ -6,6 +6,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -19,8 +20,8 @@ use crate::sys::Hint;
 /// The bytes that are written at once where space cannot be claimed otherwise.
 const ZEROS: &[u8] = &[0; 1 << 20];
 
-/// The most that the kernel is asked to copy at once, so that a signal does not wait long.
-const COPY_BYTES_MAX: u64 = 64 << 20;
+/// The bytes that are copied at once.
+pub(crate) const COPY_BYTES: usize = 1 << 20;
 
 /// An open file, and what it is called in errors.
 ///
@@ -92,10 +93,35 @@ impl OwnedFile {
         }
     }
 
-    /// Claims space for what is missing of the first `len` bytes of a file that has them, and changes
-    /// none. Refused where the file system cannot: to write zeros would be no way round.
-    pub(crate) fn claim_holes(&self, len: u64) -> Result<()> {
-        self.retry(GROW, || self.file.allocate(0, len))
+    /// Makes the space of the first `len` bytes, of a file that has them, its own, and changes no byte:
+    /// claims what is missing, and separates what other files share. Refused where the file system
+    /// cannot claim: to write zeros would be no way round.
+    pub(crate) fn claim_existing(&self, len: u64) -> Result<()> {
+        self.retry(GROW, || self.file.allocate(0, len))?;
+        match sys::retry(|| self.file.unshare(0, len)) {
+            Err(answer) if is_unknown(&answer) => self.rewrite_shared(len),
+            unshared => unshared.map_err(|answer| self.error(GROW, answer)),
+        }
+    }
+
+    /// Writes what is in shared blocks of the first `len` bytes once more, which puts it into others.
+    /// On btrfs there is no other way (linux-facts G5).
+    fn rewrite_shared(&self, len: u64) -> Result<()> {
+        let (mut at, mut wrote) = (0, false);
+        while at < len {
+            let answer = match sys::retry(|| self.file.find_shared(at..len)) {
+                // A file system that does not tell does not share either.
+                Err(answer) if is_unknown(&answer) => break,
+                answer => answer.map_err(|answer| self.error(GROW, answer))?,
+            };
+            if let Some(shared) = answer.shared {
+                self.copy_from(self, shared, COPY_BYTES)?;
+                wrote = true;
+            }
+            at = answer.asked;
+        }
+        // The blocks are given when the pages are written.
+        if wrote { self.sync_data() } else { Ok(()) }
     }
 
     /// Writes zeros, with the same reservations.
@@ -132,39 +158,22 @@ impl OwnedFile {
         Ok(())
     }
 
-    /// Copies `len` bytes from `offset` of `source` to the same place of this file, where space has
-    /// been claimed.
-    pub(crate) fn copy_from(&self, source: &Self, mut offset: u64, len: u64) -> Result<()> {
-        const ACTION: &str = "copy to a file in";
-        self.check_owner(ACTION)?;
-        let end = offset.saturating_add(len);
-        while offset < end {
-            let left = end.saturating_sub(offset).min(COPY_BYTES_MAX);
-            let left = usize::try_from(left).unwrap_or(usize::MAX);
-            let copied = sys::retry(|| self.file.copy_from(&source.file, offset, left));
-            let copied = match copied {
-                Err(answer) if cannot_copy(&answer) => {
-                    return self.copy_through(source, offset, end);
-                }
-                copied => copied.map_err(|answer| self.error(ACTION, answer))?,
-            };
-            if copied == 0 {
-                return Err(self.error(ACTION, io::ErrorKind::UnexpectedEof.into()));
-            }
-            offset = offset.saturating_add(copied as u64);
-        }
-        Ok(())
-    }
-
-    /// Copies `offset..end` of `source` through memory.
-    fn copy_through(&self, source: &Self, mut offset: u64, end: u64) -> Result<()> {
+    /// Copies `range` of `source` to the same place of this file, where space has been claimed, in
+    /// writes of `piece` bytes.
+    ///
+    /// Through memory: a copy that the kernel makes (`copy_file_range`) shares the blocks of both files
+    /// where the file system can, and then neither owns the space of its bytes (linux-facts G4).
+    pub(crate) fn copy_from(&self, source: &Self, range: Range<u64>, piece: usize) -> Result<()> {
         let mut buffer = Vec::new();
-        while offset < end {
-            let left = end.saturating_sub(offset).min(ZEROS.len() as u64);
+        let mut at = range.start;
+        while at < range.end {
+            let left = range.end.saturating_sub(at).min(COPY_BYTES as u64);
             buffer.clear();
-            source.read_to_end_of(&mut buffer, usize::try_from(left).unwrap_or(0), offset)?;
-            self.write_all_at(&buffer, offset)?;
-            offset = offset.saturating_add(left);
+            source.read_to_end_of(&mut buffer, usize::try_from(left).unwrap_or(0), at)?;
+            for bytes in buffer.chunks(piece.max(1)) {
+                self.write_all_at(bytes, at)?;
+                at = at.saturating_add(bytes.len() as u64);
+            }
         }
         Ok(())
     }
@@ -318,10 +327,10 @@ pub(crate) fn limit_below(len: u64) -> Option<u64> {
     sys::file_size_limit().filter(|limit| len > *limit)
 }
 
-/// Returns whether an answer to `copy_file_range` says that this file system does not do it.
-fn cannot_copy(answer: &io::Error) -> bool {
-    use io::ErrorKind::{CrossesDevices, InvalidInput, Unsupported};
-    matches!(answer.kind(), Unsupported | InvalidInput | CrossesDevices)
+/// Returns whether an answer says that this kernel or file system does not know the call.
+fn is_unknown(answer: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, Unsupported};
+    matches!(answer.kind(), Unsupported | InvalidInput)
 }
 
 /// How a read is named in errors.

@@ -17,7 +17,7 @@ use crate::sys::backend;
 use crate::sys::plan::{Counted, Transfer, check, next, transfer, whole};
 pub(crate) use crate::sys::plan::{Fault, Outcome, arm, disarm};
 use crate::sys::ring;
-use crate::sys::{Access, Alignment, FileSystem, Finished, Hint, Read};
+use crate::sys::{Access, Alignment, FileSystem, Finished, Hint, Read, Shared};
 
 /// A directory whose calls can fail.
 #[derive(Debug)]
@@ -181,13 +181,6 @@ impl File {
         }
     }
 
-    pub(crate) fn copy_from(&self, source: &Self, offset: u64, len: usize) -> io::Result<usize> {
-        match transfer(len, true)? {
-            Transfer::Do(len) => self.inner.copy_from(&source.inner, offset, len),
-            Transfer::Say(len) => Ok(len),
-        }
-    }
-
     pub(crate) fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         match next(false) {
             Some(Outcome::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),
@@ -198,6 +191,25 @@ impl File {
             Some(Outcome::Short | Outcome::Zero | Outcome::Astray | Outcome::Lie) | None => {
                 self.inner.allocate(offset, len)
             }
+        }
+    }
+
+    pub(crate) fn unshare(&self, offset: u64, len: u64) -> io::Result<()> {
+        check()?;
+        self.inner.unshare(offset, len)
+    }
+
+    /// Says of the first half that it is shared where a transfer would be short.
+    pub(crate) fn find_shared(&self, range: Range<u64>) -> io::Result<Shared> {
+        let len = range.end.saturating_sub(range.start);
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        match transfer(len, false)? {
+            Transfer::Do(half) if half < len => {
+                let end = range.start.saturating_add(half as u64);
+                let shared = Some(range.start..end);
+                Ok(Shared { shared, asked: end })
+            }
+            Transfer::Do(_) | Transfer::Say(_) => self.inner.find_shared(range),
         }
     }
 

@@ -14,7 +14,8 @@
 //!   a name, of which `link` can give some a name later, and opens those that have one.
 //! * [`File`]: a file of ours. `read_at` and `write_at` may transfer less than asked, and fail
 //!   with `EINTR`. `allocate` claims space, so that neither a write nor a store into a mapping can
-//!   meet a full disk later; when it fails, part of the space may have been claimed.
+//!   meet a full disk later; when it fails, part of the space may have been claimed. It leaves blocks
+//!   that other files share: those are made the file's own by `unshare`, or found by `find_shared`.
 //!   `read_cached` reads only what needs no device. `open_direct` opens it again, past the cache.
 //! * [`Ring`]: reads that the kernel does meanwhile, into memory that the ring owns until they are
 //!   complete. `new` may be refused at any time, and then there is none.
@@ -25,6 +26,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::ops::Range;
 
 #[cfg(not(any(target_os = "linux", miri, memory_backend)))]
 compile_error!(
@@ -87,6 +89,15 @@ pub(crate) struct FileSystem {
     pub(crate) network: bool,
     pub(crate) free_bytes: u64,
     pub(crate) total_bytes: u64,
+}
+
+/// Which bytes of a range are in blocks that other files share.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    /// The first of them.
+    pub(crate) shared: Option<Range<u64>>,
+    /// Up to where the answer goes: past the start of the range, unless that is empty.
+    pub(crate) asked: u64,
 }
 
 /// A read that is done while its owner does something else.

@@ -28,6 +28,8 @@ mod ranged_model;
 mod ranged_named;
 #[cfg(not(any(miri, memory_backend)))]
 mod ranged_process;
+#[cfg(not(any(miri, memory_backend)))]
+mod ranged_shared;
 mod reads;
 mod reads_denied;
 mod spill_fork;

@@ -75,7 +75,7 @@ impl Body {
     pub(super) unsafe fn of_existing(place: Place, file: OwnedFile, len: u64) -> Result<Self> {
         let claimed = check_len(&file, len).and_then(|()| match len {
             0 => Ok(()),
-            len => file.claim_holes(len),
+            len => file.claim_existing(len),
         });
         claimed.map_err(|refused| refused.about(CLAIM, place.path()))?;
         let space = show(&place, &file, len)?;

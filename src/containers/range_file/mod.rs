@@ -84,6 +84,12 @@ use crate::io::place::Place;
 /// out again. Bytes that were in the file when it was opened are never allocated, only
 /// [claimed](Self::claim) by who names them.
 ///
+/// # Space
+///
+/// The file owns its space from the start, and on file systems that write in place it keeps it, until
+/// something else makes a copy of a file with a name that shares its blocks: see
+/// [`open`](Self::open).
+///
 /// # Forked children
 ///
 /// The file belongs to the process that opened it. A child must not touch ranges, which are not

@@ -55,8 +55,18 @@ impl RangeFile {
     ///
     /// What is in it belongs to nobody: none of it is [allocated](Self::allocate), so none is
     /// overwritten by surprise. [`claim`](Self::claim) gives out what is named;
-    /// [`grow`](Self::grow) makes room that can be allocated. Holes are filled, so that no store can
-    /// meet a full disk.
+    /// [`grow`](Self::grow) makes room that can be allocated.
+    ///
+    /// All of its space becomes its own, so that no store can meet a full disk: holes are filled, and
+    /// blocks that it shares with other files are copied. `cp` and `fs::copy` make files share blocks
+    /// on XFS and btrfs, and so does an overlayfs that copies a file up. What is promised then:
+    ///
+    /// * XFS, ext4, tmpfs and all others that write in place: no store is a signal.
+    /// * btrfs: the same for files that are not copied on write (`chattr +C`); for others nothing,
+    ///   whether they share blocks or not. ZFS, bcachefs: nothing.
+    /// * Copies of the file that others make while it is open, or of one made by
+    ///   [`create_in_place`](Self::create_in_place), share its blocks again where the file system can:
+    ///   then nothing, on a full disk. `cp --reflink=never` makes copies that do not.
     ///
     /// The file has an exclusive lock (`flock`) as long as it is open.
     ///
@@ -85,7 +95,8 @@ impl RangeFile {
     ///
     /// * [`AlreadyOpen`](crate::ErrorKind::AlreadyOpen): it is open as a range file, here or in
     ///   another process, or somebody else has locked it.
-    /// * [`StorageFull`](crate::ErrorKind::StorageFull): there is no space for its holes.
+    /// * [`StorageFull`](crate::ErrorKind::StorageFull): there is no space for its holes, or for copies
+    ///   of the blocks that it shares.
     /// * [`FileTooLarge`](crate::ErrorKind::FileTooLarge): this process may not write files as long.
     /// * [`Io`](crate::ErrorKind::Io): it is no regular file or cannot be opened for writing, or its
     ///   file system cannot claim space.
@@ -98,7 +109,8 @@ impl RangeFile {
     ///
     /// # Cost
     ///
-    /// Nine system calls; more where holes have to be filled.
+    /// Eleven system calls; more where holes have to be filled. Shared blocks are read and written, and
+    /// waited for.
     pub unsafe fn open(path: impl AsRef<Path>) -> Result<Self> {
         let place = Place::new("open", path.as_ref())?;
         let (file, len) = place.open()?;

@@ -204,9 +204,9 @@ impl<T> DiskVec<T> {
     ///
     /// # Cost
     ///
-    /// One `copy_file_range` for each 64 MiB in the file: the kernel copies, or on file systems
-    /// such as XFS and btrfs shares the blocks until one of the two vectors changes. Only the
-    /// window at the end is copied in this process.
+    /// One `pread` and one `pwrite` for each MiB in the file, and a buffer of 1 MiB. Blocks are not
+    /// shared, also where the file system could: a vector that shares them would not own the space of
+    /// its elements.
     pub fn try_copy(&self) -> Result<Self>
     where
         T: Copy,

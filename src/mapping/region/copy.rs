@@ -7,6 +7,8 @@
 use std::ptr;
 
 use crate::error::Result;
+use crate::io::file::COPY_BYTES;
+use crate::mapping::advice::Advice;
 use crate::mapping::growth::page_up;
 use crate::mapping::region::{Region, addressable};
 use crate::sys;
@@ -14,8 +16,7 @@ use crate::sys;
 impl Region {
     /// Makes a region of the same kind with the same first `used` bytes, all claimed.
     ///
-    /// What is in the file is copied by the kernel, or shared until one of the two changes, where
-    /// the file system can do that; what is in the window is copied here.
+    /// What is in the file is read and written, and not shared, so that both own their space.
     pub(crate) fn try_copy(&self, used: usize) -> Result<Self> {
         let mut copy = self.empty_like();
         let in_file = used.min(self.filed);
@@ -32,11 +33,12 @@ impl Region {
             return Ok(copy);
         };
         let padded = page_up(in_file, sys::page_size()).unwrap_or(in_file);
-        target.copy_from(
-            source,
-            self.front as u64,
-            padded.saturating_sub(self.front) as u64,
-        )?;
+        let piece = match self.advice {
+            // As in `write_window`.
+            Advice::Random => sys::page_size(),
+            _ => COPY_BYTES,
+        };
+        target.copy_from(source, self.front as u64..padded as u64, piece)?;
         // SAFETY: the copy's addresses are in use by nobody, and its file is its own.
         unsafe { copy.show(0..padded) }?;
         (copy.filed, copy.end) = (padded, padded);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use rustix::fs::{
 };
 use rustix::io::ReadWriteFlags;
 
-use crate::sys::{Alignment, Hint};
+use crate::sys::linux::extents;
+use crate::sys::{Alignment, Hint, Shared};
 
 /// What direct reads are aligned to where the kernel does not say: no device asks for more.
 const DIRECT_ALIGNMENT: Alignment = Alignment {
@@ -147,14 +149,6 @@ impl File {
         Ok(rustix::io::pwrite(&self.fd, bytes, offset)?)
     }
 
-    /// Copies once up to `len` bytes from `offset` of `source` to the same place of this file, and
-    /// returns how many were copied; 0 at the end of the source.
-    pub(crate) fn copy_from(&self, source: &Self, offset: u64, len: usize) -> io::Result<usize> {
-        let (mut from, mut to) = (offset, offset);
-        let copied = fs::copy_file_range(&source.fd, Some(&mut from), &self.fd, Some(&mut to), len);
-        Ok(copied?)
-    }
-
     /// Claims zeroed space on disk for `len` bytes from `offset`, growing the file if need be.
     pub(crate) fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         Ok(fs::fallocate(
@@ -163,6 +157,19 @@ impl File {
             offset,
             len,
         )?)
+    }
+
+    /// Gives the file blocks of its own for those of `len` bytes from `offset` that other files share,
+    /// and waits until its bytes are in them. Changes no byte. When it fails, some may still be shared.
+    pub(crate) fn unshare(&self, offset: u64, len: u64) -> io::Result<()> {
+        let flags = FallocateFlags::UNSHARE_RANGE;
+        Ok(fs::fallocate(&self.fd, flags, offset, len)?)
+    }
+
+    /// Asks which bytes of a range are in blocks that other files share. `Unsupported` where the file
+    /// system does not tell.
+    pub(crate) fn find_shared(&self, range: Range<u64>) -> io::Result<Shared> {
+        extents::shared(self.fd.as_fd(), range)
     }
 
     /// Cuts the file off at `len`, or extends it by a hole.

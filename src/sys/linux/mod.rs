@@ -1,6 +1,7 @@
 //! The contract of [`super`], answered by a Linux kernel.
 
 mod dir;
+mod extents;
 mod file;
 mod fork;
 mod process;

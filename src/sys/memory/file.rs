@@ -11,7 +11,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::sys::{Alignment, Hint};
+use crate::sys::{Alignment, Hint, Shared};
 
 /// Stands in for a file.
 #[derive(Debug)]
@@ -235,14 +235,6 @@ impl File {
         Ok(bytes.len())
     }
 
-    pub(crate) fn copy_from(&self, source: &Self, offset: u64, len: usize) -> io::Result<usize> {
-        let mut bytes = vec![MaybeUninit::uninit(); len];
-        let read = source.read_at(&mut bytes, offset)?;
-        // SAFETY: `read_at` filled as many bytes as it says.
-        let bytes = unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast::<u8>(), read) };
-        self.write_at(bytes, offset)
-    }
-
     pub(crate) fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         let end = offset.checked_add(len).ok_or(io::ErrorKind::FileTooLarge)?;
         let old = self.content().bytes.len();
@@ -250,6 +242,19 @@ impl File {
             self.set_len(end)?;
         }
         Ok(())
+    }
+
+    /// As on most file systems, on which files share nothing.
+    pub(crate) fn unshare(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn find_shared(&self, range: Range<u64>) -> io::Result<Shared> {
+        let asked = range.end;
+        Ok(Shared {
+            shared: None,
+            asked,
+        })
     }
 
     pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {

@@ -91,24 +91,47 @@ pub(crate) fn free_bytes(path: &Path) -> u64 {
 
 /// Runs `work` with an empty ext4 of `bytes` in a file; skipped where that cannot be had.
 pub(crate) fn on_ext4(test: &str, bytes: u64, work: impl FnOnce(&Path) + Send) {
+    on_image(test, &["mkfs.ext4", "-q", "-F", "-b", "4096"], bytes, work);
+}
+
+/// The smallest XFS has 300 MiB; the image takes as many as are written.
+const COPY_ON_WRITE_BYTES: u64 = 320 << 20;
+
+/// Runs `work` with an empty XFS in a file, on which files can share blocks.
+pub(crate) fn on_xfs(test: &str, work: impl FnOnce(&Path) + Send) {
+    on_image(
+        test,
+        &["mkfs.xfs", "-q", "-m", "reflink=1"],
+        COPY_ON_WRITE_BYTES,
+        work,
+    );
+}
+
+/// Runs `work` with an empty btrfs in a file.
+pub(crate) fn on_btrfs(test: &str, work: impl FnOnce(&Path) + Send) {
+    on_image(test, &["mkfs.btrfs", "-q"], COPY_ON_WRITE_BYTES, work);
+}
+
+/// Runs `work` where a file system that `make` made in a file is mounted.
+fn on_image(test: &str, make: &[&str], bytes: u64, work: impl FnOnce(&Path) + Send) {
     with_private_mounts(test, || {
         let path = new_dir();
         let image = path.with_extension("img");
         let file = OpenOptions::new().write(true).create_new(true).open(&image);
         file.unwrap().set_len(bytes).unwrap();
-        let mut make = Command::new("mkfs.ext4");
-        make.args(["-q", "-F", "-b", "4096"]).arg(&image);
-        let mut mount = Command::new("mount");
-        mount.args(["-o", "loop"]).args([&image, &path]);
-        let run = |mut command: Command| {
-            let done = command.stderr(Stdio::null()).status();
+        let run = |command: &mut Command| {
+            let done = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
             done.is_ok_and(|status| status.success())
         };
-        if run(make) && run(mount) {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop"]).args([&image, &path]);
+        if !run(Command::new(make[0]).args(&make[1..]).arg(&image)) {
+            skipped(test, format_args!("no {}", make[0]));
+        } else if run(&mut mount) {
             work(&path);
             unmount(&path);
         } else {
-            skipped(test, "no mkfs.ext4, or no loop device for this user");
+            skipped(test, "no such file system, or no loop device for this user");
         }
         fs::remove_dir(&path).unwrap();
         fs::remove_file(&image).unwrap();
