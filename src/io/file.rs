@@ -59,7 +59,7 @@ impl OwnedFile {
             return Ok(());
         };
         stats::failed();
-        let reason = format!("{len} bytes would pass the limit of {limit} (RLIMIT_FSIZE)");
+        let reason = format!("{len} bytes would pass the {}", limit_text(limit));
         Err(Error::refused(ErrorKind::FileTooLarge, GROW, reason).at(&self.path))
     }
 
@@ -313,13 +313,32 @@ impl OwnedFile {
     #[cold]
     pub(crate) fn error(&self, action: &'static str, answer: io::Error) -> Error {
         stats::failed();
-        if self.path.as_os_str().is_empty() {
-            // Files of the user's, and those of a global allocator, which cannot keep a path.
-            let action = action.strip_suffix(" in").unwrap_or(action);
-            return Error::io(action, answer);
+        let nameless = self.path.as_os_str().is_empty();
+        // Files of the user's, and those of a global allocator, which cannot keep a path.
+        let action = if nameless {
+            action.strip_suffix(" in").unwrap_or(action)
+        } else {
+            action
+        };
+        let limit = sys::file_size_limit();
+        let refused = match limit.filter(|_| answer.kind() == io::ErrorKind::FileTooLarge) {
+            Some(limit) => {
+                let reason = format!("it would pass the {}", limit_text(limit));
+                Error::refused(ErrorKind::FileTooLarge, action, reason)
+            }
+            None => Error::io(action, answer),
+        };
+        if nameless {
+            refused
+        } else {
+            refused.at(&self.path)
         }
-        Error::io(action, answer).at(&self.path)
     }
+}
+
+/// Names the limit in errors, and what raises it.
+fn limit_text(limit: u64) -> String {
+    format!("limit of {limit} bytes (RLIMIT_FSIZE; `ulimit -f` raises it)")
 }
 
 /// Returns `RLIMIT_FSIZE` if it does not allow a file of this length.

@@ -13,7 +13,8 @@
 //! * [`Dir`]: a directory that stays the same one whatever happens to its path. It makes files without
 //!   a name, of which `link` can give some a name later, and opens those that have one.
 //! * [`File`]: a file of ours. `read_at` and `write_at` may transfer less than asked, and fail
-//!   with `EINTR`. `allocate` claims space, so that neither a write nor a store into a mapping can
+//!   with `EINTR`. A call that would pass `RLIMIT_FSIZE` fails with `EFBIG`; no function raises a
+//!   signal. `allocate` claims space, so that neither a write nor a store into a mapping can
 //!   meet a full disk later; when it fails, part of the space may have been claimed. It leaves blocks
 //!   that other files share: those are made the file's own by `unshare`, or found by `find_shared`.
 //!   `read_cached` reads only what needs no device. `open_direct` opens it again, past the cache.

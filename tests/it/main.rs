@@ -57,6 +57,8 @@ mod full_disk;
 #[cfg(all(not(any(miri, memory_backend)), target_pointer_width = "64"))]
 mod heavy;
 #[cfg(not(any(miri, memory_backend)))]
+mod limit_lowered;
+#[cfg(not(any(miri, memory_backend)))]
 mod scratch;
 #[cfg(not(any(miri, memory_backend)))]
 mod scratch_limits;

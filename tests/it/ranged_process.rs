@@ -13,7 +13,7 @@ use std::thread;
 use outcore::range_file::ALIGNMENT;
 use outcore::{ErrorKind, RangeFile};
 
-use crate::support::libc::{Resource, ignore_file_size_signal, in_forked_child, set_limit};
+use crate::support::libc::{Resource, in_forked_child, set_limit};
 use crate::support::process::{child, tell};
 use crate::support::random::{Random, seeds};
 use crate::support::tmpfs::{free_bytes, on_ext4, on_tmpfs};
@@ -272,7 +272,6 @@ fn a_limit_that_is_lowered_later_concerns_writes_and_no_stores() {
     let path = ranged_path();
     let file = RangeFile::create(&path, 2 * MIB).unwrap();
     let mut range = file.allocate(2 * MIB).unwrap();
-    ignore_file_size_signal();
     set_limit(Resource::FileSize, MIB);
     for offset in [MIB - 10, MIB, 2 * MIB - 20] {
         let refused = range.write_all_at(&[7; 20], offset).unwrap_err();

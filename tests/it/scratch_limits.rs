@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use outcore::{Arena, ArenaWriter, ErrorKind, Location};
 
 use crate::support::items::{BUFFER, assert_item, item};
-use crate::support::libc::{Resource, ignore_file_size_signal, in_forked_child, set_limit};
+use crate::support::libc::{Resource, in_forked_child, set_limit};
 use crate::support::process::{child, tell};
 use crate::support::tmpfs::{free_bytes, on_tmpfs, ram};
 use crate::support::{arena, disk, test_name};
@@ -73,7 +73,6 @@ fn a_finish_that_fails_gives_the_writer_back() {
     let arena = arena();
     let mut writer = arena.writer().unwrap();
     let first = writer.push(item(0, 10_000)).unwrap();
-    ignore_file_size_signal();
     set_limit(Resource::FileSize, 4096);
     for _ in 0..2 {
         let refused = writer.finish().unwrap_err();
@@ -106,7 +105,6 @@ fn what_a_dropped_writer_could_not_flush_stays_an_error() {
     let kept = writer.push(item(0, 10_000)).unwrap();
     writer.flush().unwrap();
     let lost = [1, 2].map(|id| writer.push(item(id, 10_000)).unwrap());
-    ignore_file_size_signal();
     set_limit(Resource::FileSize, 4096);
     drop(writer);
     set_limit(Resource::FileSize, u64::MAX);

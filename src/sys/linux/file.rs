@@ -12,6 +12,7 @@ use rustix::fs::{
 use rustix::io::ReadWriteFlags;
 
 use crate::sys::linux::extents;
+use crate::sys::linux::signal::without_file_size_signal;
 use crate::sys::{Alignment, Hint, Shared};
 
 /// What direct reads are aligned to where the kernel does not say: no device asks for more.
@@ -146,17 +147,13 @@ impl File {
 
     /// Writes once and returns how many bytes of `bytes` were taken.
     pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        Ok(rustix::io::pwrite(&self.fd, bytes, offset)?)
+        without_file_size_signal(|| Ok(rustix::io::pwrite(&self.fd, bytes, offset)?))
     }
 
     /// Claims zeroed space on disk for `len` bytes from `offset`, growing the file if need be.
     pub(crate) fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        Ok(fs::fallocate(
-            &self.fd,
-            FallocateFlags::empty(),
-            offset,
-            len,
-        )?)
+        let flags = FallocateFlags::empty();
+        without_file_size_signal(|| Ok(fs::fallocate(&self.fd, flags, offset, len)?))
     }
 
     /// Gives the file blocks of its own for those of `len` bytes from `offset` that other files share,
@@ -174,7 +171,7 @@ impl File {
 
     /// Cuts the file off at `len`, or extends it by a hole.
     pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
-        Ok(fs::ftruncate(&self.fd, len)?)
+        without_file_size_signal(|| Ok(fs::ftruncate(&self.fd, len)?))
     }
 
     /// Gives the space of `len` bytes from `offset` back to the disk; they read as zero.

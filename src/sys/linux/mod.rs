@@ -7,6 +7,7 @@ mod fork;
 mod process;
 #[cfg(feature = "io-uring")]
 pub(super) mod ring;
+mod signal;
 mod space;
 
 pub(crate) use self::dir::{Dir, unguessable_name};
@@ -24,7 +25,8 @@ pub(crate) fn page_size() -> usize {
 
 /// Returns `RLIMIT_FSIZE` in bytes, or `None` where files may be of any length.
 ///
-/// To pass it raises `SIGXFSZ`, which kills the process unless it is ignored: ask first.
+/// The answer may be wrong a moment later: the limit can be changed by any thread, and from outside.
+/// Functions that would pass it fail with `EFBIG` and raise no signal.
 pub(crate) fn file_size_limit() -> Option<u64> {
     getrlimit(Resource::Fsize).current
 }

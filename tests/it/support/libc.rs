@@ -34,7 +34,8 @@ unsafe extern "C" {
     ) -> c_int;
     fn umount2(target: *const c_char, flags: c_int) -> c_int;
     fn prctl(option: c_int, ...) -> c_int;
-    fn signal(number: c_int, handler: usize) -> usize;
+    fn pthread_sigmask(how: c_int, set: *const SignalSet, old: *mut SignalSet) -> c_int;
+    fn sigpending(set: *mut SignalSet) -> c_int;
     safe fn unshare(flags: c_int) -> c_int;
     safe fn umask(mask: c_uint) -> c_uint;
     safe fn geteuid() -> c_uint;
@@ -78,13 +79,32 @@ pub(crate) fn set_limit(resource: Resource, value: u64) {
     checked(unsafe { setrlimit(resource as c_int, &raw const limit) }).unwrap();
 }
 
-/// Ignores `SIGXFSZ`, so that a write past the limit is an error instead of the end.
-pub(crate) fn ignore_file_size_signal() {
-    const SIGXFSZ: c_int = 25;
-    const SIG_IGN: usize = 1;
-    // SAFETY: no code of ours is installed as a handler.
-    let before = unsafe { signal(SIGXFSZ, SIG_IGN) };
-    assert_ne!(before, usize::MAX, "{}", io::Error::last_os_error());
+/// A set of signals, as large as that of any C library.
+#[repr(C)]
+struct SignalSet([u64; 16]);
+
+/// The set of `SIGXFSZ` alone.
+static FILE_SIZE_SIGNAL: SignalSet = {
+    let mut words = [0; 16];
+    words[0] = 1 << 24;
+    SignalSet(words)
+};
+
+/// Keeps `SIGXFSZ` pending in this thread.
+pub(crate) fn block_file_size_signal() {
+    const SIG_BLOCK: c_int = 0;
+    // SAFETY: the pointer leads to a live set, and the other may be null.
+    let refused =
+        unsafe { pthread_sigmask(SIG_BLOCK, &raw const FILE_SIZE_SIGNAL, std::ptr::null_mut()) };
+    assert_eq!(refused, 0);
+}
+
+/// Returns whether `SIGXFSZ` is pending.
+pub(crate) fn file_size_signal_is_pending() -> bool {
+    let mut pending = SignalSet([0; 16]);
+    // SAFETY: the pointer leads to a live set.
+    checked(unsafe { sigpending(&raw mut pending) }).unwrap();
+    pending.0[0] & FILE_SIZE_SIGNAL.0[0] != 0
 }
 
 /// Sets which permissions new files do not get.
