@@ -3,11 +3,12 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::budget::{Budget, Charge, Denial};
 use crate::io::stats;
 use crate::sys;
 
@@ -38,10 +39,7 @@ pub struct ScratchDir {
 struct Inner {
     path: PathBuf,
     dir: sys::Dir,
-    quota_bytes: u64,
-    free_bytes_min: u64,
-    /// Bytes claimed by all files of this directory; at most `quota_bytes`.
-    used_bytes: AtomicU64,
+    budget: Budget,
 }
 
 /// What a [`ScratchDir`] is about to be: made by [`ScratchDir::builder`].
@@ -168,7 +166,7 @@ impl ScratchDir {
 
     /// Returns how many bytes on disk everything made in this directory has claimed.
     pub fn used_bytes(&self) -> u64 {
-        self.inner.used_bytes.load(Relaxed)
+        self.inner.budget.used_bytes()
     }
 
     /// Describes the directory as it is now.
@@ -199,7 +197,7 @@ impl ScratchDir {
             free_bytes: facts.free_bytes,
             total_bytes: facts.total_bytes,
             used_bytes: self.used_bytes(),
-            quota_bytes: self.inner.quota_bytes,
+            quota_bytes: self.inner.budget.quota_bytes,
         })
     }
 
@@ -217,57 +215,37 @@ impl ScratchDir {
         })
     }
 
-    /// Enters `bytes` into the budget; [`release`](Self::release) takes them out again.
-    pub(crate) fn charge(&self, bytes: u64) -> Result<()> {
-        let full = |reason: String| {
-            Err(Error::refused(ErrorKind::StorageFull, GROW, reason).at(&self.inner.path))
-        };
-        let quota = self.inner.quota_bytes;
-        let within = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= quota);
-        let used = &self.inner.used_bytes;
-        if let Err(used) = used.fetch_update(Relaxed, Relaxed, within) {
-            return full(format!(
-                "its quota of {quota} bytes does not allow {bytes} more than the {used} in use"
-            ));
-        }
-        if self.inner.free_bytes_min > 0 {
-            let floor = self.inner.free_bytes_min;
-            let free = self.file_system().map(|facts| facts.free_bytes);
-            let free = free.inspect_err(|_refused| self.release(bytes))?;
-            if free.saturating_sub(bytes) < floor {
-                self.release(bytes);
-                return full(format!(
-                    "{bytes} bytes more would leave less than {floor} bytes free"
-                ));
+    /// Enters `bytes` into the budget until they are preallocated or dropped. Allocates nothing.
+    pub(crate) fn charge(&self, bytes: u64) -> Result<Charge<'_>, Denial> {
+        let free = || Ok(sys::retry(|| self.inner.dir.file_system())?.free_bytes);
+        self.inner.budget.charge(bytes, free)
+    }
+
+    /// Says in words why the budget does not allow `bytes` more.
+    #[cold]
+    pub(crate) fn denied(&self, bytes: u64, denial: Denial) -> Error {
+        let budget = &self.inner.budget;
+        let reason = match denial {
+            Denial::Quota { used_bytes } => format!(
+                "its quota of {} bytes does not allow {bytes} more than the {used_bytes} in use",
+                budget.quota_bytes
+            ),
+            Denial::Floor => format!(
+                "{bytes} bytes more would leave less than {} bytes free",
+                budget.free_bytes_min
+            ),
+            Denial::Unknown(errno) => {
+                let other = || io::ErrorKind::Other.into();
+                let answer = errno.map_or_else(other, io::Error::from_raw_os_error);
+                return Error::io("examine", answer).at(&self.inner.path);
             }
-        }
-        Ok(())
-    }
-
-    /// Enters `bytes` into the budget if they are allowed. Allocates nothing.
-    pub(crate) fn try_charge(&self, bytes: u64) -> bool {
-        let quota = self.inner.quota_bytes;
-        let within = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= quota);
-        let used = &self.inner.used_bytes;
-        if used.fetch_update(Relaxed, Relaxed, within).is_err() {
-            return false;
-        }
-        let floor = self.inner.free_bytes_min;
-        let enough = || {
-            let facts = sys::retry(|| self.inner.dir.file_system());
-            facts.is_ok_and(|facts| facts.free_bytes.saturating_sub(bytes) >= floor)
         };
-        if floor > 0 && !enough() {
-            self.release(bytes);
-            return false;
-        }
-        true
+        Error::refused(ErrorKind::StorageFull, GROW, reason).at(&self.inner.path)
     }
 
-    /// Takes `bytes` out of the budget.
+    /// Takes `bytes` that were preallocated out of the budget.
     pub(crate) fn release(&self, bytes: u64) {
-        let before = self.inner.used_bytes.fetch_sub(bytes, Relaxed);
-        debug_assert!(before >= bytes, "more was released than was charged");
+        self.inner.budget.release(bytes);
     }
 }
 
@@ -290,6 +268,10 @@ impl ScratchDirBuilder {
 
     /// Keeps this many bytes of the file system free: what would go below is refused as if the
     /// disk were full.
+    ///
+    /// It holds for all threads of the process together. Where it depends on what other threads are
+    /// just taking, a growth waits until they have it, for about a second at most. Other processes can
+    /// take what is free at any time.
     pub fn min_free_bytes(mut self, bytes: u64) -> Self {
         self.free_bytes_min = bytes;
         self
@@ -305,7 +287,7 @@ impl ScratchDirBuilder {
     ///
     /// # Cost
     ///
-    /// Four system calls: the directory is opened and examined, a file in it created and closed.
+    /// Five system calls: the directory is opened and examined, a file in it created and closed.
     pub fn build(self) -> Result<ScratchDir> {
         let refused = |answer| Error::io("use", answer).at(&self.path);
         let dir = sys::retry(|| sys::Dir::open(&self.path)).map_err(refused)?;
@@ -317,14 +299,13 @@ impl ScratchDirBuilder {
             );
             return Err(Error::refused(ErrorKind::RamBacked, "use", reason).at(&self.path));
         }
+        let device = sys::retry(|| dir.device()).map_err(refused)?;
         drop(sys::retry(|| dir.create_unnamed()).map_err(refused)?);
         Ok(ScratchDir {
             inner: Arc::new(Inner {
                 path: self.path,
                 dir,
-                quota_bytes: self.quota_bytes,
-                free_bytes_min: self.free_bytes_min,
-                used_bytes: AtomicU64::new(0),
+                budget: Budget::new(self.quota_bytes, self.free_bytes_min, device),
             }),
         })
     }
@@ -357,25 +338,15 @@ mod tests {
             .quota_bytes(100)
             .build()
             .unwrap();
-        dir.clone().charge(60).unwrap();
-        let error = dir.charge(60).unwrap_err();
+        dir.clone().charge(60).unwrap().keep();
+        let denial = dir.charge(60).unwrap_err();
+        let error = dir.denied(60, denial);
         assert_eq!(error.kind(), ErrorKind::StorageFull);
         assert!(error.to_string().contains("quota of 100"), "{error}");
         assert_eq!(dir.used_bytes(), 60, "a refused charge must not count");
         dir.release(60);
-        dir.charge(100).unwrap();
+        dir.charge(100).unwrap().keep();
         dir.release(100);
-    }
-
-    #[test]
-    fn a_charge_that_overflows_is_refused() {
-        let dir = ScratchDir::new(here()).unwrap();
-        dir.charge(10).unwrap();
-        assert_eq!(
-            dir.charge(u64::MAX).unwrap_err().kind(),
-            ErrorKind::StorageFull
-        );
-        dir.release(10);
     }
 
     #[test]
@@ -384,8 +355,8 @@ mod tests {
             .min_free_bytes(u64::MAX)
             .build()
             .unwrap();
-        let error = dir.charge(1).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::StorageFull);
+        let denial = dir.charge(1).unwrap_err();
+        assert_eq!(dir.denied(1, denial).kind(), ErrorKind::StorageFull);
         assert_eq!(dir.used_bytes(), 0);
     }
 

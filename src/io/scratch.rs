@@ -107,14 +107,20 @@ impl ScratchFile {
         self.file.check_owner(GROW)?;
         self.file.check_len(to)?;
         let added = to.saturating_sub(from);
-        if let Some(dir) = &self.dir {
-            dir.charge(added).inspect_err(|_refused| stats::failed())?;
-        }
+        let charge = match &self.dir {
+            Some(dir) => Some(dir.charge(added).map_err(|denial| {
+                stats::failed();
+                dir.denied(added, denial)
+            })?),
+            None => None,
+        };
         if let Err(refused) = self.file.claim(from, to) {
             // ext4 leaves the file half grown when the disk is full (linux-facts G3).
             let _undone = self.file.set_len(GROW, from);
-            self.release(added);
             return Err(refused);
+        }
+        if let Some(charge) = charge {
+            charge.keep();
         }
         self.charged_bytes.fetch_add(added, Relaxed);
         stats::claimed(added);
@@ -175,17 +181,23 @@ impl ScratchFile {
         if !self.file.is_owner() {
             return false;
         }
-        if self.dir.as_ref().is_some_and(|dir| !dir.try_charge(len)) {
-            stats::failed();
-            return false;
-        }
+        let charge = match self.dir.as_ref().map(|dir| dir.charge(len)) {
+            Some(Err(_denial)) => {
+                stats::failed();
+                return false;
+            }
+            Some(Ok(charge)) => Some(charge),
+            None => None,
+        };
         let end = offset.saturating_add(len);
         if self.file.claim_quietly(offset, end).is_err() {
             stats::failed();
             // Part of the space may have been claimed.
             let _undone = self.file.punch(offset, len);
-            self.release(len);
             return false;
+        }
+        if let Some(charge) = charge {
+            charge.keep();
         }
         self.charged_bytes.fetch_add(len, Relaxed);
         stats::claimed(len);

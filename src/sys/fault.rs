@@ -45,6 +45,11 @@ impl Dir {
         self.inner.is_ram_backed()
     }
 
+    pub(crate) fn device(&self) -> io::Result<u64> {
+        check()?;
+        self.inner.device()
+    }
+
     pub(crate) fn file_system(&self) -> io::Result<FileSystem> {
         check()?;
         self.inner.file_system()

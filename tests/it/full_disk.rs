@@ -4,8 +4,10 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Barrier;
+use std::thread;
 
-use outcore::{Arena, ArenaWriter, Error, ErrorKind, Location, ScratchDir};
+use outcore::{Arena, ArenaWriter, DiskVec, Error, ErrorKind, Location, ScratchDir};
 
 use crate::support::items::{BUFFER, assert_item, item};
 use crate::support::libc::resize_tmpfs;
@@ -14,6 +16,39 @@ use crate::support::test_name;
 use crate::support::tmpfs::{free_bytes, on_ext4, on_tmpfs, ram};
 
 const MIB: u64 = 1 << 20;
+
+/// The floor was looked at by each thread for itself. Of 32 threads on a disk with room for 8 above
+/// the floor, all were told that there was room, before the first had taken its own; and what was
+/// left was 6 MB less than what the user had asked to keep free.
+#[test]
+fn the_free_floor_is_kept_by_all_threads_together() {
+    const THREADS: usize = 32;
+    const EACH: u64 = 4 * MIB;
+    on_ext4(test_name!(), 256 * MIB, |path| {
+        for round in 0..20 {
+            let floor = free_bytes(path) - 8 * EACH - EACH / 2;
+            let dir = ScratchDir::builder(path).allow_ram(true);
+            let dir = dir.min_free_bytes(floor).build().unwrap();
+            let start = Barrier::new(THREADS);
+            let grow = || {
+                let mut vec = DiskVec::<u8>::new_in(&dir);
+                start.wait();
+                let grown = vec.reserve_exact(usize::try_from(EACH).unwrap());
+                if let Err(refused) = &grown {
+                    assert_eq!(refused.kind(), ErrorKind::StorageFull);
+                }
+                grown.is_ok().then_some(vec)
+            };
+            let held: Vec<_> = thread::scope(|scope| {
+                let threads = [(); THREADS].map(|()| scope.spawn(grow));
+                threads.map(|thread| thread.join().unwrap()).into()
+            });
+            let kept = held.iter().flatten().count();
+            assert!(free_bytes(path) >= floor, "{kept} were accepted");
+            assert_eq!(kept, 8, "in round {round}: there is room for 8");
+        }
+    });
+}
 
 /// Items that were pushed: number, length, place.
 type Pushed = Vec<(u64, usize, Location)>;

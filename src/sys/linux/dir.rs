@@ -41,6 +41,11 @@ impl Dir {
         Ok(ram_backed)
     }
 
+    /// Returns the number of the device that the directory is on.
+    pub(crate) fn device(&self) -> io::Result<u64> {
+        Ok(fs::fstat(&self.fd)?.st_dev)
+    }
+
     /// Says what file system the directory is on, and how full that is.
     pub(crate) fn file_system(&self) -> io::Result<FileSystem> {
         let facts = fs::fstatfs(&self.fd)?;

@@ -46,6 +46,10 @@ impl Dir {
         Ok(false)
     }
 
+    pub(crate) fn device(&self) -> io::Result<u64> {
+        Ok(0)
+    }
+
     pub(crate) fn file_system(&self) -> io::Result<FileSystem> {
         Ok(FileSystem {
             name: "heap".into(),
