@@ -1,0 +1,274 @@
+//! Data larger than memory: the obvious way and the right way, to be timed under a memory limit.
+//!
+//! Run each mode in a memory group of its own; docs/records/past-memory-2026-11.md has the
+//! commands and what they printed.
+//!
+//! ```sh
+//! cargo run --release --example past_memory -- get-one 20000000
+//! ```
+#![expect(
+    clippy::print_stdout,
+    reason = "a program that prints what it measured"
+)]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::panic_in_result_fn,
+    reason = "a panic in a measurement is a failed one, and counts are small"
+)]
+
+use hashbrown::HashMap;
+use outcore::{Advice, Arena, DiskAlloc, DiskVec, Location};
+use std::cmp::Reverse;
+use std::collections::binary_heap::{BinaryHeap, PeekMut};
+use std::error::Error;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+use std::time::Instant;
+
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+const MODES: &str = "get-one, get-advised, get-many, sort-whole, sort-runs, map-whole, map-parts";
+
+fn main() -> Outcome {
+    let mut args = std::env::args().skip(1);
+    let mode = args.next().unwrap_or_default();
+    let count = args.next().map_or(Ok(100_000), |count| count.parse())?;
+    run(&mode, count)
+}
+
+fn run(mode: &str, count: usize) -> Outcome {
+    match mode {
+        "get-one" => get_one(count, None),
+        "get-advised" => get_one(count, Some(Advice::Random)),
+        "get-many" => get_many(count),
+        "sort-whole" => sort_whole(count),
+        "sort-runs" => sort_runs(count),
+        "map-whole" => map_whole(count),
+        "map-parts" => map_parts(count),
+        _ => Err(format!("past_memory MODE [COUNT], where MODE is one of {MODES}").into()),
+    }
+}
+
+/// Makes an arena of `count` short strings, and a vector with the location of each.
+fn strings(count: usize) -> outcore::Result<(Arena, DiskVec<Location>)> {
+    let arena = Arena::new()?;
+    let mut writer = arena.writer()?;
+    let mut index = DiskVec::new();
+    for n in 0..count {
+        index.push(writer.push(format!("a string with the number {n:024}"))?)?;
+    }
+    writer.finish()?;
+    Ok((arena, index))
+}
+
+/// Reads strings at random one by one: each waits for the device, once for its location and once
+/// for itself.
+fn get_one(count: usize, advice: Option<Advice>) -> Outcome {
+    let (arena, mut index) = strings(count)?;
+    if let Some(advice) = advice {
+        index.advise(advice)?;
+    }
+    let mut random = Random(1);
+    let mut text = String::new();
+    let gets = count.min(5_000);
+    let started = Instant::now();
+    for _ in 0..gets {
+        let n = random.below(count);
+        text.clear();
+        arena.get_str_into(index[n], &mut text)?;
+        assert_eq!(text[25..].parse(), Ok(n));
+    }
+    report(started, gets, "gets");
+    Ok(())
+}
+
+/// Reads strings at random in batches: many reads are under way at a time, neighbours are one read.
+fn get_many(count: usize) -> Outcome {
+    let (arena, index) = strings(count)?;
+    let mut random = Random(1);
+    let wanted: Vec<usize> = (0..count.min(1_000_000))
+        .map(|_| random.below(count))
+        .collect();
+    let started = Instant::now();
+    let locations = index.gather(&wanted)?;
+    let mut right = 0;
+    arena.get_many(&locations, |at, text| {
+        let number = std::str::from_utf8(&text[25..]).map(str::parse);
+        right += usize::from(number == Ok(Ok(wanted[at])));
+    })?;
+    report(started, wanted.len(), "gets");
+    assert_eq!(right, wanted.len());
+    Ok(())
+}
+
+/// Sorts numbers in place: every pass of the sort goes through the whole file.
+fn sort_whole(count: usize) -> Outcome {
+    let mut random = Random(2);
+    let mut numbers = DiskVec::new();
+    numbers.try_extend((0..count).map(|_| random.next()))?;
+    let started = Instant::now();
+    numbers.sort_unstable();
+    report(started, count, "numbers sorted");
+    assert!(numbers.is_sorted());
+    Ok(())
+}
+
+/// Sorts numbers in runs that fit into memory, and merges these by pieces that are read at once: the
+/// numbers are read and written twice.
+fn sort_runs(count: usize) -> Outcome {
+    /// Numbers of a run: 32 MiB.
+    const RUN: usize = 4 << 20;
+    let mut random = Random(2);
+    let mut numbers = DiskVec::new();
+    numbers.try_extend((0..count).map(|_| random.next()))?;
+
+    let started = Instant::now();
+    let mut runs = DiskVec::new();
+    let mut run = Vec::with_capacity(RUN);
+    let mut chunks = numbers.scan().peekable();
+    let mut ends = Vec::new();
+    while let Some(chunk) = chunks.next() {
+        run.extend_from_slice(chunk);
+        if chunks
+            .peek()
+            .is_none_or(|next| run.len() + next.len() > RUN)
+        {
+            run.sort_unstable();
+            runs.extend_from_slice(&run)?;
+            ends.push(runs.len());
+            run.clear();
+        }
+    }
+    drop((chunks, run));
+    drop(numbers);
+
+    // Read-ahead for each run would be more than fits into memory: read what is asked for.
+    runs.advise(Advice::Random)?;
+    let starts = [0].into_iter().chain(ends.iter().copied());
+    let mut cursors: Vec<_> = starts
+        .zip(&ends)
+        .map(|(start, end)| Cursor {
+            runs: &runs,
+            rest: start..*end,
+            piece: Vec::new(),
+        })
+        .collect();
+    let mut heap = BinaryHeap::new();
+    for (at, cursor) in cursors.iter_mut().enumerate() {
+        heap.extend(cursor.next()?.map(|number| Reverse((number, at))));
+    }
+    let mut sorted = DiskVec::new();
+    while let Some(mut least) = heap.peek_mut() {
+        let Reverse((number, at)) = *least;
+        sorted.push(number)?;
+        match cursors[at].next()? {
+            Some(next) => *least = Reverse((next, at)),
+            None => drop(PeekMut::pop(least)),
+        }
+    }
+    report(started, count, "numbers sorted");
+    assert!(sorted.len() == count && sorted.is_sorted());
+    Ok(())
+}
+
+/// Reads a run in order, 1 MiB at a time.
+struct Cursor<'a> {
+    runs: &'a DiskVec<u64>,
+    rest: Range<usize>,
+    /// The piece that was read last, its first number last.
+    piece: Vec<u64>,
+}
+
+impl Cursor<'_> {
+    fn next(&mut self) -> outcore::Result<Option<u64>> {
+        if self.piece.is_empty() {
+            let end = self.rest.end.min(self.rest.start + (128 << 10));
+            self.runs.prefetch(self.rest.start..end)?;
+            self.piece
+                .extend(self.runs[self.rest.start..end].iter().rev());
+            self.rest.start = end;
+        }
+        Ok(self.piece.pop())
+    }
+}
+
+/// Counts `count` numbers, half of them different, in one map on disk: nearly every number is a
+/// page that is not in memory.
+fn map_whole(count: usize) -> Outcome {
+    let mut random = Random(3);
+    let mut counts = HashMap::new_in(DiskAlloc::new()?);
+    let started = Instant::now();
+    for done in 1..=count {
+        *counts.entry(random.below(count / 2)).or_insert(0_u64) += 1;
+        if done % 1_000_000 == 0 {
+            report(started, done, "numbers counted so far");
+        }
+    }
+    report(started, count, "numbers counted");
+    assert_eq!(counts.values().sum::<u64>(), count as u64);
+    Ok(())
+}
+
+/// Splits the numbers by their hash, so that equal ones meet, into parts of which each fits into
+/// memory, and counts one part after the other.
+fn map_parts(count: usize) -> Outcome {
+    const PARTS: usize = 16;
+    let mut random = Random(3);
+    let hasher = RandomState::new();
+    let started = Instant::now();
+    let mut parts: Vec<DiskVec<usize>> = (0..PARTS).map(|_| DiskVec::new()).collect();
+    for _ in 0..count {
+        let number = random.below(count / 2);
+        // The map uses other bits of another hash.
+        parts[hasher.hash_one(number) as usize % PARTS].push(number)?;
+    }
+    let mut total = 0;
+    for part in parts {
+        let mut counts: HashMap<usize, u64> = HashMap::new();
+        for number in part.scan().flatten() {
+            *counts.entry(*number).or_insert(0) += 1;
+        }
+        total += counts.values().sum::<u64>();
+    }
+    report(started, count, "numbers counted");
+    assert_eq!(total, count as u64);
+    Ok(())
+}
+
+fn report(started: Instant, count: usize, what: &str) {
+    let taken = started.elapsed();
+    let each = taken.as_secs_f64() * 1e6 / count as f64;
+    println!(
+        "{count} {what} in {:.1} s, {each:.2} us each",
+        taken.as_secs_f64()
+    );
+}
+
+/// Numbers at random, the same in each run: SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        ((u128::from(self.next()) * limit as u128) >> 64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// Each mode checks what it computes.
+    #[test]
+    fn both_ways_of_each_job_come_to_the_right_result() {
+        for mode in super::MODES.split(", ") {
+            super::run(mode, 300_000).unwrap();
+        }
+    }
+}
