@@ -1,41 +1,55 @@
 //! Containers for data that is larger than RAM.
 //!
-//! What they hold is in files, and the process stays small. For programs that hold one collection
-//! too many to fit into memory: loaders, indexers, sorters, graph and text processing. Nothing here
-//! outlives the process but what a [`RangeFile`] publishes, so this is no database; and what fits
-//! into memory is faster in std.
+//! Their contents are in files, and the process stays small. For programs that run out of memory:
+//! loaders, indexers, graph and text processing. Only what a [`RangeFile`] publishes outlives the
+//! process, so this is no database. Data that fit into memory are faster in std.
 //!
-//! | what you have | what to reach for |
+//! | what you have | what to use |
 //! |---|---|
 //! | many byte strings, read back by a small handle | [`Arena`], [`ArenaWriter`], [`Location`] |
 //! | a `Vec<T>` that no longer fits | [`DiskVec`] |
 //! | collections that take an allocator: `hashbrown`, `allocator_api2` | [`DiskAlloc`] |
-//! | a program whose large blocks should leave memory by themselves | [`SpillAlloc`] |
+//! | a program with a few huge std collections, but not trees of small nodes | [`SpillAlloc`] |
 //! | one file that many threads write at once | [`RangeFile`], [`FileRangeMut`], [`FileRange`] |
-//! | a say in where the bytes live, and in how many | [`ScratchDir`] |
+//! | control over location and quota | [`ScratchDir`] |
 //!
 //! # Examples
 //!
-//! A list of texts on disk, and an index on disk that sorts them by their length:
+//! Texts on disk, an index of them on disk, and a look-up of many in two calls:
 //!
 //! ```
-//! use outcore::{Arena, DiskVec, Location};
+//! use outcore::{Arena, DiskVec};
 //!
 //! let arena = Arena::new()?;
 //! let mut writer = arena.writer()?;
-//! let mut index: DiskVec<Location> = DiskVec::new();
-//! for n in 0..10_000_u32 {
-//!     let text = "ab".repeat((n % 100) as usize);
-//!     index.push(writer.push(format!("{n}: {text}"))?)?;
+//! let mut index = DiskVec::new();
+//! for n in 0..10_000 {
+//!     index.push(writer.push(format!("text {n}"))?)?;
 //! }
 //! writer.finish()?;
 //!
-//! index.sort_unstable_by_key(|location| location.len());
-//! let mut text = String::new();
-//! arena.get_str_into(index[0], &mut text)?;
-//! assert_eq!(text, "0: ");
+//! let wanted = [9_999, 5, 4_711];
+//! let locations = index.gather(&wanted)?;
+//! arena.get_many(&locations, |at, text| {
+//!     assert_eq!(text, format!("text {}", wanted[at]).as_bytes());
+//! })?;
 //! # Ok::<(), outcore::Error>(())
 //! ```
+//!
+//! # Larger than memory
+//!
+//! A page that is not in memory costs a read of the device. Ask for many at once, and go through data
+//! in order:
+//!
+//! | job, memory limit | do | don't |
+//! |---|---|---|
+//! | read at random, 20 M strings in 128 MiB | [`DiskVec::gather`], then [`Arena::get_many`]: 1.6 us each | `arena.get_into(vec[i])` in a loop: 4.3 ms each |
+//! | index at random all the same | [`DiskVec::advise`] with [`Advice::Random`] first: 69 us each | leave the read-ahead on |
+//! | sort 1 GiB of `u64` in 128 MiB | sort runs that fit, merge them: 16 s | `sort_unstable`: 30 s |
+//! | count 20 M numbers in 64 MiB | split by hash into several [`DiskVec`]s, then a map for each: 0.1 us each | one map over [`DiskAlloc`]: 16 us each |
+//!
+//! Both ways of each are in `examples/past_memory.rs`, the figures and how they were measured in
+//! `docs/records/past-memory-2026-11.md`. The pages of the types say more.
 //!
 //! # Where the bytes live
 //!
@@ -46,8 +60,8 @@
 //! and how much of the disk has to stay free; a [report](ScratchDir::report) says what the
 //! directory is on.
 //!
-//! Since files have no name, nothing is seen in the directory, and nothing is left behind by
-//! `SIGKILL` or a power cut. The bytes are not encrypted, and giving them back does not erase them.
+//! The files have no name: the directory looks empty, and `SIGKILL` or a power cut leaves nothing
+//! behind. The bytes are not encrypted, and freeing them does not erase them.
 //! Other processes of the same user can open the files under `/proc`, as they could read the memory
 //! of this one.
 //!
@@ -57,46 +71,46 @@
 //!   and 4 KiB for each file at least. A [`Location`]: 12 bytes, wherever it is kept.
 //! * [`Arena::get_many`], while it runs: up to 16 MiB, or the longest item.
 //! * A [`DiskVec`]: its last elements, an eighth of it, but 64 KiB at least and 1 MiB at most.
-//! * A [`RangeFile`]: a few words for each stretch of it that was given back or is written.
+//! * A [`RangeFile`]: a few words for each contiguous part that was given back or is written.
 //! * A [`DiskAlloc`]: 8 KiB, 24 bytes for each 64 KiB of blocks up to 1 MiB, and up to 4 KiB for
 //!   each larger one.
-//! * Pages of files that are in use, as long as the kernel has room for them. They are the
-//!   kernel's, so it drops them when memory gets short; where memory is limited by a control group,
-//!   they count there until then. [`DiskVec::evict`] and [`DiskVec::scan`] let go of them earlier.
+//! * Pages of files that are in use, as long as the kernel has room for them. They belong to the
+//!   kernel, which drops them when memory runs short. Under a memory limit of a control group they
+//!   count until then. [`DiskVec::evict`] and [`DiskVec::scan`] release them earlier.
 //!
 //! Addresses are reserved by the TiB and take no memory. Tools show them as virtual size.
 //!
 //! # What can fail
 //!
-//! Space on disk is claimed before it is used. So a full disk, a quota or a limit of file size is
-//! an [`Error`], of the [kind](ErrorKind) [`StorageFull`](ErrorKind::StorageFull) or
-//! [`FileTooLarge`](ErrorKind::FileTooLarge), and not a signal. The container holds what it held
-//! before, and goes on when there is space again. Every method says in which state its errors leave
-//! things. Collections in a [`DiskAlloc`] report it by their `try_reserve` only; other methods call
-//! the handler for failed allocations, which ends the process.
+//! Space on disk is preallocated before it is used. So a full disk, a quota or a limit of file size
+//! is an [`Error`] of the [kind](ErrorKind) [`StorageFull`](ErrorKind::StorageFull) or
+//! [`FileTooLarge`](ErrorKind::FileTooLarge), and not a signal. The container is unchanged, and works
+//! again when there is space. Every method documents the state after its errors. Collections in a
+//! [`DiskAlloc`] report a full disk by `try_reserve` only; their other methods call the handler for
+//! failed allocations, which ends the process.
 //!
 //! What can still kill a process that uses this crate:
 //!
 //! * A device that cannot deliver a page of a mapped file, by `SIGBUS` when the page is touched. A
-//!   [`DiskVec`], an [`ArenaMap`], ranges of a [`RangeFile`] and blocks of a [`DiskAlloc`] are mapped. [`Arena::get`] and its
-//!   kin read by system calls, so there it is an error.
-//! * The same signal on file systems where claimed space need not be there later: those that copy
+//!   [`DiskVec`], an [`ArenaMap`], ranges of a [`RangeFile`] and blocks of a [`DiskAlloc`] are mapped.
+//!   [`Arena::get`] and its variants read by system calls, so there it is an error.
+//! * The same signal on file systems where preallocated space may be missing later: those that copy
 //!   on write (btrfs, ZFS, bcachefs), when they are full. On btrfs, files in a directory with
-//!   `chattr +C` are written in place, and a claim holds. On XFS it holds always.
-//! * The same signal after something else has made a copy of a file with a name that shares its
-//!   blocks (`cp --reflink`, which is what `cp` and `fs::copy` do on XFS and btrfs), on a disk that is
-//!   full: see [`RangeFile::open`]. Files without a name cannot be copied so.
+//!   `chattr +C` are written in place, and preallocated space stays. On XFS it always stays.
+//! * The same signal after another program has made a copy of a named file that shares its blocks
+//!   (`cp --reflink`, which is what `cp` and `fs::copy` do on XFS and btrfs), on a full disk: see
+//!   [`RangeFile::open`]. Files without a name cannot be copied in this way.
 //! * The kernel, when the memory that is not in files does not fit.
 //!
 //! # Fork
 //!
-//! What is made before a `fork` belongs to the parent. In the child, calls that would change a file
-//! return [`Forked`](ErrorKind::Forked), and what is mapped is not inherited: the child must not
-//! touch elements of a [`DiskVec`], ranges of a [`RangeFile`] or blocks of an allocator, or it is
-//! killed by `SIGSEGV` or finds there what it has mapped itself. [`Arena::get`] and
-//! [`ArenaMap::get`] work. A child that calls `exec`, as [`Command`](std::process::Command) does,
-//! notices nothing. Of big blocks of a [`SpillAlloc`] a child finds
-//! nothing, and goes on with the inner allocator.
+//! Objects that are made before a `fork` belong to the parent. In the child, calls that would change
+//! a file return [`Forked`](ErrorKind::Forked), and mappings are not inherited: the child must not
+//! touch elements of a [`DiskVec`], ranges of a [`RangeFile`] or blocks of an allocator. If it does,
+//! `SIGSEGV` kills it, or it finds there what it has mapped itself. [`Arena::get`] and
+//! [`ArenaMap::get`] work. A child that calls `exec`, as [`Command`](std::process::Command) does, is
+//! not affected. A child cannot access its parent's large blocks of a [`SpillAlloc`], and goes on
+//! with the inner allocator.
 //!
 //! # Network file systems
 //!
@@ -118,6 +132,7 @@
 //!
 //! Linux; on other systems the crate does not compile. Rust 1.85 or newer.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(feature = "nightly", feature(allocator_api))]
 #![cfg_attr(all(test, feature = "nightly"), feature(btreemap_alloc))]
 #![cfg_attr(

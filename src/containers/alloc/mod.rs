@@ -45,6 +45,21 @@ use crate::mapping::advice::Advice;
 /// # Ok::<(), outcore::Error>(())
 /// ```
 ///
+/// # Larger than memory
+///
+/// Collections do not know that their memory is a file. Those that touch one page for each access,
+/// such as hash maps and trees, wait for the device at each of them once they are larger than
+/// memory:
+///
+/// | to | do | don't |
+/// |---|---|---|
+/// | count or group by more keys than fit | split by the hash of the key into a [`DiskVec`](crate::DiskVec) for each part, then a map in memory for one part after the other: 20 M numbers in 64 MiB take 0.1 us each | one map over a `DiskAlloc`: 16 us each |
+/// | look up keys at random all the same | [`advise(Advice::Random)`](Self::advise) first | leave the read-ahead on |
+/// | keep long vectors | append to them, and go through them in order | index them at random: a `DiskVec` has [`gather`](crate::DiskVec::gather) |
+///
+/// Both ways of the first are in `examples/past_memory.rs`, the figures and how they were measured in
+/// `docs/records/past-memory-2026-11.md`.
+///
 /// # Other versions of the trait
 ///
 /// On a nightly compiler, the feature `nightly` brings std's trait, for `std::vec::Vec<T,

@@ -29,16 +29,21 @@ use crate::io::quiet;
 use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, thread_local};
 use crate::sys;
 
-/// A global allocator whose big blocks live in a file of the scratch directory.
+/// A global allocator whose large blocks live in a file of the scratch directory.
 ///
-/// Two lines in a program, and its large vectors and maps no longer count against the memory
-/// limit: the kernel writes them to disk when memory gets short. Blocks of at least `threshold`
-/// bytes go to the file, all others to an inner allocator, std's [`System`] unless another is
-/// named. The variable `$OUTCORE_SPILL` replaces the threshold: a number of bytes, with `KiB`,
-/// `MiB` or `GiB` behind it, or `off`. The file is made with the first big block, in the directory
-/// that [`ScratchDir::from_env`](crate::ScratchDir::from_env) finds with the environment that the
-/// process was started with. Nothing here allocates memory, reads the environment through std, or
-/// needs more of a thread than a byte, so it works before `main` and in destructors of
+/// For programs with a few huge vectors, strings or hash tables. **It does not help trees of small
+/// nodes**, such as `serde_json::Value` or `BTreeMap<String, _>`: their blocks are below every
+/// useful threshold and stay in memory. A JSON text of 244 MB, read into a `serde_json::Value`, was
+/// killed in 512 MiB at every threshold (`docs/records/past-memory-2026-11.md`).
+///
+/// It takes two lines in a program. The large blocks no longer count against the memory limit, since
+/// the kernel writes them to disk when memory runs short. Blocks of at least `threshold` bytes go to
+/// the file, all others to an inner allocator, std's [`System`] unless another is named. The variable
+/// `$OUTCORE_SPILL` replaces the threshold: a number of bytes, with `KiB`, `MiB` or `GiB` behind it,
+/// or `off`. The first large block makes the file, in the directory that
+/// [`ScratchDir::from_env`](crate::ScratchDir::from_env) finds with the environment that the process
+/// was started with. The allocator allocates no memory for itself, does not read the environment
+/// through std, and needs one byte of each thread, so it works before `main` and in destructors of
 /// thread-locals.
 ///
 /// # Examples

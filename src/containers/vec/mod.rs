@@ -34,11 +34,12 @@ use crate::read::idle::Idle;
 
 /// A `Vec<T>` whose elements live on disk.
 ///
-/// It is a slice like `Vec`: index, iterate, sort, search, lend it. What may need space returns a
-/// [`Result`], and a full disk is an error and never a signal. Appending takes memory for a window
-/// of at most 1 MiB however long the vector is, and elements keep their address while the vector
-/// grows, until the addresses reserved for it are used up: 1 TiB as a rule, less with hundreds of
-/// vectors or under `RLIMIT_AS`.
+/// It dereferences to a slice, as `Vec` does: index it, iterate over it, pass it on. Past memory, use
+/// [`gather`](Self::gather) and [`scan`](Self::scan) instead: see [below](#larger-than-memory).
+/// Methods that may need space return a [`Result`]; a full disk is an error, never a signal.
+/// Appending takes a window of at most 1 MiB of memory, however long the vector is. Elements keep
+/// their addresses while the vector grows, until its reserved addresses are used up: usually 1 TiB,
+/// less with hundreds of vectors or under `RLIMIT_AS`.
 ///
 /// # Examples
 ///
@@ -53,9 +54,25 @@ use crate::read::idle::Idle;
 /// # Ok::<(), outcore::Error>(())
 /// ```
 ///
+/// # Larger than memory
+///
+/// An element whose page is not in memory costs a read of the device, and without advice each such
+/// read brings the device's whole read-ahead. So what is fast on a `Vec` can be slow here:
+///
+/// | to | do | don't |
+/// |---|---|---|
+/// | read many elements at random | [`gather`](Self::gather), or [`prefetch_many`](Self::prefetch_many) before the loop: 1.6 us each, with the items of an [`Arena`](crate::Arena) | `vec[i]` in a loop: 4.3 ms each |
+/// | index at random all the same | [`advise(Advice::Random)`](Self::advise) first: 69 us each | leave the read-ahead on |
+/// | read everything | [`scan`](Self::scan), or iterate | go through it many times |
+/// | sort | sort runs that fit into memory, merge them: 1 GiB of `u64` in 128 MiB takes 16 s | `sort_unstable`: 30 s |
+/// | group or join | split into a `DiskVec` for each part of the keys, take one part after the other | jump between elements |
+///
+/// Both ways of each are in `examples/past_memory.rs`, the figures and how they were measured in
+/// `docs/records/past-memory-2026-11.md`.
+///
 /// # Memory layout
 ///
-/// Up to 64 KiB stay in memory. Longer vectors have one unnamed file, and three mappings: the part
+/// Up to 64 KiB stay in memory. A longer vector has one unnamed file and three mappings: the part
 /// that is in the file, the window behind it, and the addresses reserved behind that. Elements are
 /// stored as in memory, so what they own on the heap stays on the heap: a `DiskVec<String>` keeps
 /// only the headers of its strings on disk.
