@@ -20,6 +20,8 @@ mod arena_text;
 mod arena_threads;
 #[cfg(not(any(miri, memory_backend)))]
 mod examples;
+#[cfg(not(miri))]
+mod front_page;
 mod ranged;
 #[cfg(not(any(miri, memory_backend)))]
 mod ranged_descriptors;

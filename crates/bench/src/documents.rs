@@ -18,6 +18,9 @@ use crate::workload::Workload;
 /// The folder of pictures that documents show, from the root of the repository.
 const PICTURES: &str = "docs/pictures";
 
+/// Where pictures are shown from: other sites show README.md too, without the files beside it.
+const ORIGIN: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/HEAD/");
+
 /// The documents, and the way from each of them to the root.
 const DOCUMENTS: [(&str, &str); 2] = [("README.md", ""), ("docs/performance.md", "../")];
 
@@ -233,7 +236,7 @@ impl Documents<'_> {
                 let title = picture.title;
                 let link = goals::link(&kept.file(), up);
                 text.extend([format!(
-                    "![{title}]({up}{PICTURES}/{name}.svg)\n\n{title} {link}\n\n"
+                    "![{title}]({ORIGIN}{PICTURES}/{name}.svg)\n\n{title} {link}\n\n"
                 )]);
             }
         }
