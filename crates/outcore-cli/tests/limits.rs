@@ -8,6 +8,7 @@
 mod support;
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -21,8 +22,18 @@ fn limited(kib: u32, arguments: &[&str], file: &PathBuf) -> Output {
     command.arg(file).output().unwrap()
 }
 
+/// So many lines, each twice.
+fn numbers(count: u32) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for number in 0..count {
+        writeln!(lines, "{number}").unwrap();
+    }
+    lines.repeat(2)
+}
+
 /// The index reserved all addresses that there were, and the program panicked (exit code 101) since
-/// no thread could be started.
+/// no thread could be started. Had it started, threads would have taken what the index had left, so
+/// that an allocation failed and ended the process (exit code 134).
 #[test]
 fn a_limit_on_addresses_is_no_panic() {
     let dir = TestDir::new("addresses");
@@ -35,6 +46,19 @@ fn a_limit_on_addresses_is_no_panic() {
             let text = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{kib}: {options:?}: {text}");
             assert!(output.stdout == expected, "{kib}: {options:?}");
+        }
+    }
+    // What does not fit is written to disk and looked at again.
+    if !dir.is_in_memory() {
+        let tmp = dir.0.to_str().unwrap();
+        let file = dir.write("many", numbers(400_000));
+        for kib in [80_000, 150_000, 300_000] {
+            let arguments = ["dedup", "-q", "--count", "--tmp", tmp];
+            let output = limited(kib, &arguments, &file);
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{kib}: {text}");
+            let lines = output.stdout.split_inclusive(|&byte| byte == b'\n');
+            assert_eq!(lines.count(), 400_000, "{kib}");
         }
     }
     // Less than it takes is a line of text.

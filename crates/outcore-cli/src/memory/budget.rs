@@ -37,7 +37,7 @@ impl Budget {
         if limit_bytes < least {
             let mib = least.div_ceil(1 << 20);
             let limited = match memory::mappable_bytes() {
-                Some(_) => "; this process has a limit (ulimit -v, ulimit -d)",
+                Some(_) => "; it is at most a quarter of what ulimit -v and -d leave",
                 None => "",
             };
             return Err(Failure::new(format!(

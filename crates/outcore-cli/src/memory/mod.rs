@@ -41,21 +41,34 @@ pub(crate) fn machine_bytes() -> Option<u64> {
 /// or the memory cgroup has; and in any case no more than the limits of the process leave room for.
 pub(crate) fn limit_bytes(asked: Option<u64>) -> u64 {
     let limit = asked.unwrap_or_else(|| half_of(machine_bytes(), cgroup::limit()));
-    // The other half is for the stacks of threads, and for what is reserved and not resident.
+    // The rest is for threads, and for what is reserved and not resident.
     let resident = resident_bytes().unwrap_or(0);
-    mappable_bytes().map_or(limit, |bytes| limit.min(resident + bytes / 2))
+    mappable_bytes().map_or(limit, |bytes| limit.min(resident + bytes / 4))
+}
+
+/// Addresses that a thread may take before it does anything: its stack, and 64 MiB from which its
+/// allocations come, which glibc finds by mapping twice as much.
+const THREAD_BYTES: u64 = 128 << 20;
+
+/// Returns how many threads the limits of the process leave room for, this one included.
+pub(crate) fn threads_max() -> u64 {
+    mappable_bytes().map_or(u64::MAX, |bytes| 1 + bytes / 2 / THREAD_BYTES)
 }
 
 /// Returns how many more bytes of memory this process may map, where it has a limit on addresses or
 /// on private memory (`ulimit -v`, `ulimit -d`).
 pub(crate) fn mappable_bytes() -> Option<u64> {
+    let limits = [(Resource::As, "VmSize"), (Resource::Data, "VmData")];
+    let limits = limits.map(|(resource, used)| (getrlimit(resource).current, used));
+    if limits.iter().all(|(limit, _)| limit.is_none()) {
+        return None;
+    }
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let free = |resource, used| {
-        let limit = getrlimit(resource).current?;
-        Some(limit.saturating_sub(kilobytes_of(&status, used).unwrap_or(0)))
-    };
-    let bounds = [free(Resource::As, "VmSize"), free(Resource::Data, "VmData")];
-    bounds.into_iter().flatten().min()
+    let free = limits.into_iter().filter_map(|(limit, used)| {
+        let used = kilobytes_of(&status, used).unwrap_or(0);
+        Some(limit?.saturating_sub(used))
+    });
+    free.min()
 }
 
 fn half_of(machine_bytes: Option<u64>, cgroup: Option<Limit>) -> u64 {

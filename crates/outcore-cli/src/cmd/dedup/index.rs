@@ -17,6 +17,7 @@
 
 use std::hint::black_box;
 
+use crate::memory;
 use crate::memory::budget::Budget;
 use crate::record::key::Key;
 
@@ -269,9 +270,12 @@ impl<V: Copy + Default> Index<V> {
 }
 
 /// Reserves address space for `len_max` slots, or for half as many as often as the system
-/// refuses; at least for `len`.
+/// refuses; at least for `len`. Where the process has a limit on addresses, half of what is left
+/// stays for others: an allocation of theirs that fails ends the process.
 fn reserve<T>(len: usize, len_max: usize) -> Option<Vec<T>> {
-    let mut capacity = len_max;
+    let left = memory::mappable_bytes().map_or(u64::MAX, |bytes| bytes / 2);
+    let left = usize::try_from(left).unwrap_or(usize::MAX) / size_of::<T>();
+    let mut capacity = len_max.min(left.max(len));
     while capacity >= len {
         let mut slots = Vec::new();
         if slots.try_reserve_exact(capacity).is_ok() {

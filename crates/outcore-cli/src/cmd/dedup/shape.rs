@@ -5,6 +5,7 @@ use crate::cmd::dedup::index::{Full, Index};
 use crate::cmd::dedup::known::{CHUNK_RECORDS_MAX, Known};
 use crate::cmd::dedup::shard::{Entry, Shard};
 use crate::failure::{Failure, Result};
+use crate::memory;
 use crate::memory::budget::Budget;
 use crate::scratch::APPENDER_BYTES;
 use crate::size::format_bytes;
@@ -70,7 +71,10 @@ impl Shape {
         let available = budget.available_bytes();
         let part = available / DIVISOR;
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-        let wanted = args.threads.map_or(cores, u64::from);
+        let wanted = args
+            .threads
+            .map_or(cores, u64::from)
+            .min(memory::threads_max());
         // Rather fewer threads than tiny chunks.
         let least = CELL_LEN_MIN * 2 * CHUNK_FACTOR + THREAD_BYTES;
         let threads = wanted.min(part / least).max(1);
