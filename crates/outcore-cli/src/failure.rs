@@ -10,9 +10,9 @@ pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 /// Why a command ends early.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Whoever read our output has enough. Nobody wants to hear about it.
+    /// The reader of our output has closed it, as `head` does. That is no failure to report.
     BrokenPipe,
-    /// Another thread has failed, and says why.
+    /// Another thread has failed, and reports why.
     Stopped,
     /// Anything else, in one line without a full stop.
     Message(String),

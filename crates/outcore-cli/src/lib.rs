@@ -51,7 +51,7 @@ pub fn main() -> ExitCode {
     match Args::parse().command.run() {
         Ok(()) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
         Err(failure) => {
-            // A closed standard error leaves nobody to tell; the exit code stays.
+            // If standard error is closed, the exit code still tells.
             writeln!(io::stderr(), "outcore: {failure}").ok();
             ExitCode::FAILURE
         }

@@ -1,12 +1,12 @@
-//! The progress bar, for people who watch.
+//! The progress bar, on terminals.
 
 use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Makes a bar on standard error that counts bytes, up to `total_bytes` if that is
-/// known; one that draws nothing if not `wanted` or where nobody watches. Before it stands what is
-/// `done` meanwhile.
+/// known; one that draws nothing if not `wanted` or if that is no terminal. `done` is the label
+/// before it.
 ///
 /// It draws when it is moved, from no thread of its own, and leaves nothing behind.
 pub(crate) fn bar(done: &'static str, total_bytes: Option<u64>, wanted: bool) -> ProgressBar {

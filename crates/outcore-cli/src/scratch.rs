@@ -8,7 +8,7 @@ use outcore::{Arena, DiskVec, Location, ScratchDir};
 use crate::failure::Result;
 
 /// What `--help` says about the option that names the directory.
-pub(crate) const HELP: &str = "Where scratch files go [default: $OUTCORE_DIR or else $TMPDIR; if \
+pub(crate) const HELP: &str = "Put scratch files into DIR [default: $OUTCORE_DIR or else $TMPDIR; if \
 neither is set, the first that is not in RAM and can be written to of /var/tmp, $XDG_CACHE_HOME or \
 else $HOME/.cache, and the current directory]";
 

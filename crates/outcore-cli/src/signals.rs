@@ -1,4 +1,4 @@
-//! Ctrl-C and its kin: one line, the right exit code, and nothing left behind.
+//! SIGINT, SIGTERM and SIGHUP: one line, the exit code of shells, and nothing left behind.
 //!
 //! Scratch files and outputs have no name until they are complete, so a process can end
 //! at any moment. The exception is a file that is taking its name, or had to have one.
@@ -32,7 +32,7 @@ pub(crate) fn watch() -> Result<()> {
     let watcher = std::thread::Builder::new().name("signals".to_owned());
     let watcher = watcher.spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            // Nobody gets a name from now on.
+            // The lock is kept: no file gets a name from now on.
             let names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
             for name in names.iter() {
                 std::fs::remove_file(name).ok();

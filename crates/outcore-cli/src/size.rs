@@ -6,7 +6,7 @@ const FRACTION_DIGITS_MAX: usize = 20;
 /// Reads a size such as `64MiB`, `1.5G`, `2g` or `1048576`, in bytes.
 ///
 /// Units are binary whatever their spelling: `K` and `KiB` are 1024 bytes. `KB` and
-/// its kin are refused, because half of the world reads 1000 in them.
+/// the like are refused, because many read them as powers of 1000.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let (digits, rest) = text.split_at(digits_len(text));

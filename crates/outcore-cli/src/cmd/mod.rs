@@ -22,7 +22,7 @@ use crate::failure::Result;
     name = "outcore",
     version,
     arg_required_else_help = true,
-    after_help = "Exit status: 0 done, or whoever read the output has enough; 1 failed, with one line \
+    after_help = "Exit status: 0 done, or the reader closed the output; 1 failed, with one line \
                   on standard error; 2 wrong usage; 129, 130 or 143 stopped by a signal."
 )]
 pub(crate) struct Args {

@@ -66,7 +66,7 @@ pub(crate) enum Kind {
     /// A regular file without bytes.
     Empty,
     /// A pipe or a device by its path: read once, from begin to end. So are regular files
-    /// of which nobody says how long they are: those under /proc have no length, and have bytes.
+    /// whose length the system does not tell: those under /proc have a length of 0, and have bytes.
     Pipe,
     /// Standard input, or bytes that we make.
     Stream,
@@ -254,7 +254,7 @@ impl Inputs {
             base: self.list.last().map_or(0, Input::end),
             kind,
         };
-        // While a list grows, the old one is there beside the new one.
+        // While a list grows, the old and the new allocation exist at the same time.
         let before = self.names.capacity() + self.list.capacity() * size_of::<Input>();
         self.names.extend_from_slice(name);
         self.list.push(input);

@@ -6,7 +6,7 @@ use crate::failure::{Failure, Result};
 use crate::memory;
 use crate::size::format_bytes;
 
-/// Kept free for what no one charges: pages of the program that are not touched yet,
+/// Kept free for what is not charged: pages of the program that are not touched yet,
 /// the allocator's own needs, a huge page that the system rounds up to, and counters
 /// of the system that lag behind.
 const SLACK_BYTES: u64 = 4 << 20;
@@ -16,7 +16,7 @@ const PROGRAM_BYTES_ASSUMED: u64 = 8 << 20;
 
 /// How many bytes may be resident, and how many are.
 ///
-/// Whoever allocates in proportion to the input charges first, with the bytes of the
+/// Code that allocates in proportion to the input charges first, with the bytes of the
 /// allocation, and releases when it gives them back. All threads share one account.
 #[derive(Debug)]
 pub(crate) struct Budget {

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 /// Names that are tried before giving up. A second one is hardly ever needed.
 const NAMES_MAX: u32 = 8;
 
-/// Permission bits of a file, without those that change who runs it.
+/// Permission bits of a file, without set-user-ID, set-group-ID and sticky.
 const MODE_MASK: u32 = 0o777;
 
 /// A file on its way to a name.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::failure::Result;
 use crate::output::Output;
 
-/// An output, and how much of it is spoken for.
+/// An output, and how much of it is reserved.
 #[derive(Debug)]
 pub(crate) struct Sequence {
     output: Output,

@@ -47,7 +47,7 @@ pub(crate) struct Rules {
 #[derive(Clone, Debug)]
 pub(crate) struct Keyer {
     rules: Rules,
-    /// Unknown to whoever wrote the input, so that no file is slow or wrong on purpose.
+    /// Random, so that no input can be written to be slow or wrong on purpose.
     seed: u64,
     plain: bool,
 }
@@ -212,7 +212,7 @@ fn text(value: Field, name: &str) -> Result<String, Bad> {
     }
 }
 
-/// A key in the making. It is that of the same bytes in one piece, but for what
+/// Computes a key from pieces. It is that of the same bytes in one piece, but for what
 /// [`Keyer::trims`] takes off.
 pub(crate) struct KeyStream {
     hash: Xxh3,

@@ -76,7 +76,7 @@ impl Turn {
     /// Lets the next one come.
     pub(crate) fn pass(&self) {
         self.next.fetch_add(1, SeqCst);
-        // Who goes to sleep after this has seen the new number.
+        // A thread that goes to sleep after this has seen the new number.
         if self.sleepers.load(SeqCst) > 0 {
             self.wake();
         }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_pass_in_order_whoever_has_them() {
+    fn numbers_pass_in_order_in_whichever_threads() {
         let turn = Turn::default();
         let stop = Stop::default();
         let passed = Mutex::new(Vec::new());
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_what_will_not_come_is_told() {
+    fn a_wait_for_what_will_not_come_ends() {
         let turn = Turn::default();
         let stop = Stop::default();
         std::thread::scope(|scope| {

@@ -7,10 +7,10 @@ use clap::{ValueEnum, ValueHint};
 use crate::scratch;
 use crate::size::parse_bytes;
 
-/// What is compared as a whole.
+/// What is compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Unit {
-    /// What ends with a newline, or with NUL after -0
+    /// Bytes up to a newline, or to NUL with -0
     #[default]
     Line,
     /// Whole files; the paths of those that are kept are written
@@ -54,12 +54,12 @@ SIZE is a number of bytes, or one with a binary unit: 512K, 64MiB, 1.5G, 1TiB. A
 files and is read a second time, as are the inputs; inputs that come only once, such as pipes, are \
 copied there.
 
---output FILE is written under no name and takes FILE's place once it is complete; FILE may be one \
-of the inputs. Devices and pipes are written directly. Inputs must not change meanwhile: if one \
+--output FILE has no name while it is written, and replaces FILE when it is complete; FILE may be \
+one of the inputs. Devices and pipes are written directly. Inputs must not change meanwhile: if one \
 does, the run fails, and FILE stays as it was. No two outputs may be one file, and --duplicates may \
 not be an input.
 
-Exit status: 0 done, or whoever read the output has enough; 1 failed, with one line on standard \
+Exit status: 0 done, or the reader closed the output; 1 failed, with one line on standard \
 error; 2 wrong usage; 129, 130 or 143 stopped by a signal.")]
 pub(crate) struct DedupArgs {
     /// Files to read as one sequence; patterns are resolved; - is standard input [default: a
@@ -67,64 +67,63 @@ pub(crate) struct DedupArgs {
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
-    /// Where the lines go; - is standard output
+    /// Write the kept lines to FILE; - is standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Where the lines go that are not kept
+    /// Write the removed lines to FILE
     #[arg(short, long, value_name = "FILE")]
     pub(crate) duplicates: Option<PathBuf>,
 
-    /// Most memory to have resident at any time [default: half of what the machine or the memory
-    /// cgroup has]
+    /// Limit resident memory to SIZE [default: half of what the machine or the memory cgroup has]
     #[arg(short, long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) memory: Option<u64>,
 
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help = scratch::HELP)]
     pub(crate) tmp: Option<PathBuf>,
 
-    /// Read the files in directories, too, and in those below
+    /// Read the files in directories and below them
     #[arg(short, long, requires = "files")]
     pub(crate) recursive: bool,
 
-    /// Lines end with NUL, not with a newline
+    /// End lines with NUL instead of newline
     #[arg(short = '0', long)]
     pub(crate) null: bool,
 
-    /// What is compared as a whole
+    /// What to compare: lines, or whole files
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) unit: Unit,
 
-    /// Lines are JSON objects, and this field of text decides
+    /// Read lines as JSON objects, and compare this field, which has to be text
     #[arg(short, long, value_name = "NAME", conflicts_with_all = ["unit", "null"])]
     pub(crate) field: Option<String>,
 
-    /// Leave out lines that have no such field, and count them
+    /// Leave out lines that have no such field, and count them in the summary
     #[arg(long, requires = "field")]
     pub(crate) skip_bad: bool,
 
-    /// Capital letters are equal to small ones
+    /// Ignore case, of all letters in Unicode
     #[arg(short, long, conflicts_with = "unit")]
     pub(crate) ignore_case: bool,
 
-    /// Space at both ends of a line does not count
+    /// Ignore leading and trailing white space
     #[arg(short, long, conflicts_with = "unit")]
     pub(crate) trim: bool,
 
-    /// Put before each line how often it is there
+    /// Put the number of its occurrences before each line
     #[arg(short, long)]
     pub(crate) count: bool,
 
     /// Compare the bytes of lines that have the same hash; reads the first of them again for each
-    /// repeat, so all inputs have to be regular files
+    /// repeat, so all inputs must be regular files
     #[arg(long)]
     pub(crate) verify: bool,
 
-    /// How many threads work [default: as many as there are cores]
+    /// Use N threads [default: the number of cores]
     #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
 
-    /// How the closing summary is written
+    /// Write the summary in this format, also with --quiet
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) report: Option<Report>,
 
@@ -132,12 +131,12 @@ pub(crate) struct DedupArgs {
     #[arg(long)]
     pub(crate) no_space_check: bool,
 
-    /// How large a sample to make when no FILE is given
+    /// Size of the sample that is made when no FILE is given
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes, default_value = "1GiB",
           conflicts_with = "files")]
     pub(crate) sample_size: u64,
 
-    /// Say nothing on standard error but failures
+    /// Write nothing but failures to standard error
     #[arg(short, long)]
     pub(crate) quiet: bool,
 

@@ -379,7 +379,7 @@ impl Sieve {
     }
 }
 
-/// Returns the shard of a key by bits that nobody else uses.
+/// Returns the shard of a key, by bits that nothing else uses.
 #[expect(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
 fn shard_of(low: u64, mask: usize) -> usize {
     low as usize & mask

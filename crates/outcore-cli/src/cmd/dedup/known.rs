@@ -1,5 +1,4 @@
-//! What is remembered of a record beside its key: nothing, or what counts and checks
-//! need.
+//! What is stored of a record with its key: nothing, or what counts and checks need.
 
 /// Where a record is: its chunk, and its number in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +36,7 @@ impl Place {
     }
 }
 
-/// What an index holds beside each key. The plain kind holds nothing, and costs nothing.
+/// What an index stores with each key. The plain kind stores nothing, and costs nothing.
 pub(crate) trait Known: Copy + Default + Send + std::fmt::Debug + 'static {
     /// Whether there is more than the key.
     const RICH: bool;

@@ -314,7 +314,7 @@ fn note(args: &DedupArgs, text: &str) {
     }
 }
 
-/// Tells the user, who may have closed standard error.
+/// Writes to standard error, if it is open.
 fn tell(text: &str) {
     io::stderr().write_all(text.as_bytes()).ok();
 }

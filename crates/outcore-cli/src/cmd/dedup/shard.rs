@@ -130,7 +130,7 @@ pub(crate) struct Pair {
     pub(crate) later: u64,
 }
 
-/// Keys of which nobody else has any.
+/// A part of the keys that no other shard has.
 #[derive(Debug)]
 pub(crate) struct Shard<V> {
     index: Index<V>,
