@@ -43,6 +43,11 @@ deny=(-D warnings)
 
 step cargo fmt --all --check
 step diff ci/dependencies.txt <(dependencies)
+if cargo deny --version >/dev/null 2>&1; then
+  step cargo deny --offline --workspace check licenses bans sources
+else
+  skip "licences and sources of all crates: cargo install cargo-deny"
+fi
 step cargo clippy --locked --workspace --all-targets --features outcore/${features//,/,outcore/} -- "${deny[@]}"
 step cargo clippy --locked -p outcore --all-targets --no-default-features -- "${deny[@]}"
 # The command that the README names.
