@@ -1,4 +1,5 @@
-//! Downloads a file in parallel, is interrupted, and goes on where it stopped.
+//! Downloads a file in parallel. Connections are reset now and then, and a process can be killed at
+//! any moment: the next attempt goes on where this one stopped.
 //!
 //! `cargo run --example download`: the server is in this program, on the loopback interface.
 #![expect(clippy::print_stdout, reason = "a program that says what it does")]
@@ -6,11 +7,16 @@
 
 use std::io::{BufRead, BufReader, Error, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::{fs, io, ops::Range, path::Path, process, sync::Mutex, thread};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::{fs, io, ops::Range, path::Path, process, thread};
 
 use outcore::{RangeFile, Result, ScratchDir, Written};
 
-const PIECE: usize = 64 << 10;
+pub(crate) const PIECE: usize = 64 << 10;
+/// So many pieces come before the record is saved again: what an attempt can lose.
+pub(crate) const BATCH: usize = 8;
+
 pub(crate) fn main() -> Result<()> {
     let content: Vec<u8> = (0..1_000_001_u32).flat_map(u32::to_le_bytes).collect();
     let address = serve(content.clone())?;
@@ -19,9 +25,12 @@ pub(crate) fn main() -> Result<()> {
         .join(format!("download-{}", process::id()));
     fs::create_dir_all(&dir)?;
     let target = dir.join("numbers.bin");
-    // The first attempt ends after 20 pieces, as if the process had been killed.
-    for pieces_max in [20, usize::MAX] {
-        println!("{} bytes came", download(address, &target, pieces_max)?);
+    for attempt in 1..=10 {
+        let Err(refused) = download(address, &target) else {
+            println!("attempt {attempt}: all is there");
+            break;
+        };
+        println!("attempt {attempt}: {refused}");
     }
     let same = fs::read(&target)? == content;
     fs::remove_dir_all(&dir)?;
@@ -29,61 +38,80 @@ pub(crate) fn main() -> Result<()> {
     Ok(answer.ok_or_else(|| Error::other("other bytes"))?)
 }
 
-/// Gets what is missing of `target`, so many pieces at most; returns how many bytes that were.
-fn download(address: SocketAddr, target: &Path, pieces_max: usize) -> Result<u64> {
+/// Gets what is missing of `target`.
+pub(crate) fn download(address: SocketAddr, target: &Path) -> Result<()> {
     let [part, record] = ["part", "record"].map(|end| target.with_extension(end));
     let (len, _) = request(address, &(0..1))?;
-    // SAFETY: the directory is ours, and nobody else changes files in it.
-    let open = || unsafe { RangeFile::open(&part) };
-    // SAFETY: as above.
-    let create = || unsafe { RangeFile::create_in_place(&part, len) };
-    let file = if fs::exists(&part)? { open() } else { create() }?;
-    let mut done = load(&record);
-    let pieces = done.gaps(len).flat_map(in_pieces).take(pieces_max);
-    let pieces = Mutex::new(pieces.collect::<Vec<_>>());
-    let next = || pieces.lock().ok()?.pop();
+    // A record without its file is of another download.
+    let (file, done) = if fs::exists(&part)? {
+        // SAFETY: the directory is ours, and nobody else changes files in it.
+        (unsafe { RangeFile::open(&part) }?, load(&record)?)
+    } else {
+        // SAFETY: as above.
+        (
+            unsafe { RangeFile::create_in_place(&part, len) }?,
+            Written::new(),
+        )
+    };
+    if file.len() != len {
+        return Err(Error::other("it has another length now").into());
+    }
+    let pieces = Mutex::new(done.gaps(len).flat_map(in_pieces).collect::<Vec<_>>());
+    let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let (done, came) = (Mutex::new(done), AtomicUsize::new(0));
+    let save = || -> Result<()> {
+        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+        // First what is written, then the sync, then the record: what it names is on the device.
+        done.merge(&file.written());
+        file.sync_all()?;
+        save(&record, &done)
+    };
     let work = || -> Result<()> {
         while let Some(piece) = next() {
             let mut range = file.claim(piece.clone())?;
             let (_, mut body) = request(address, &piece)?;
             body.read_exact(&mut range)?; // from the socket into the file
             range.freeze();
+            let number = came.fetch_add(1, Relaxed).wrapping_add(1);
+            if number.checked_rem(BATCH) == Some(0) {
+                save()?;
+            }
         }
         Ok(())
     };
-    thread::scope(|scope| -> Result<()> {
-        for worker in [(); 4].map(|()| scope.spawn(work)) {
-            worker
-                .join()
-                .map_err(|_died| Error::other("a thread panicked"))??;
-        }
-        Ok(())
-    })?;
-    // First what is written, then the sync, then the record: what it names is on the device.
-    let new = file.written();
-    file.sync_all()?;
-    done.merge(&new);
-    let line = |span: Range<u64>| format!("{} {}\n", span.start, span.end);
-    fs::write(&record, done.spans().map(line).collect::<String>())?;
-    if done.contains(&(0..len)) {
-        file.publish()?;
-        fs::rename(&part, target)?;
-        fs::remove_file(&record)?;
+    let ended = thread::scope(|scope| {
+        let workers = [(); 4].map(|()| scope.spawn(work));
+        let died = |_panic| Err(Error::other("a thread panicked").into());
+        workers.map(|worker| worker.join().unwrap_or_else(died))
+    });
+    // Also what came before an error is kept.
+    save()?;
+    ended.into_iter().collect::<Result<()>>()?;
+    file.publish()?;
+    fs::rename(&part, target)?;
+    Ok(fs::remove_file(&record)?)
+}
+
+/// Saves a record in one step: after a crash the file is the old one or the new one.
+fn save(record: &Path, done: &Written) -> Result<()> {
+    let text = done.to_string();
+    let file = RangeFile::create(record, text.len() as u64)?;
+    file.claim(0..text.len() as u64)?
+        .copy_from_slice(text.as_bytes());
+    Ok(file.publish()?)
+}
+
+/// Reads the record of an earlier attempt, if it got as far as one.
+fn load(record: &Path) -> Result<Written> {
+    match fs::read_to_string(record) {
+        Err(refused) if refused.kind() == io::ErrorKind::NotFound => Ok(Written::new()),
+        text => text?.parse(),
     }
-    Ok(new.bytes())
 }
 
 fn in_pieces(gap: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     let starts = (gap.start..gap.end).step_by(PIECE);
     starts.map(move |start| start..gap.end.min(start.saturating_add(PIECE as u64)))
-}
-
-/// Reads the record of an earlier attempt.
-fn load(record: &Path) -> Written {
-    let text = fs::read_to_string(record).unwrap_or_default();
-    let spans = text.lines().filter_map(|line| line.split_once(' '));
-    let span = |(start, end): (&str, &str)| Some(start.parse().ok()?..end.parse().ok()?);
-    spans.filter_map(span).collect()
 }
 
 /// Asks for some bytes; returns the length of the whole, and a stream of them.
@@ -92,26 +120,60 @@ fn request(address: SocketAddr, Range { start, end }: &Range<u64>) -> Result<(u6
     let range = format!("bytes={start}-{}", end.saturating_sub(1));
     write!(stream, "GET / HTTP/1.1\r\nRange: {range}\r\n\r\n")?;
     let mut answer = BufReader::new(stream);
-    let lines = answer.by_ref().lines().map_while(io::Result::ok);
-    let headers: String = lines.take_while(|line| !line.is_empty()).collect();
+    let mut headers = String::new();
+    for line in answer.by_ref().lines() {
+        let line = line?;
+        if line.is_empty() {
+            break;
+        }
+        headers.push_str(&line);
+    }
     let len = headers.rsplit('/').next().and_then(|len| len.parse().ok());
     Ok((len.ok_or_else(|| Error::other("no length"))?, answer))
 }
 
+/// Serves the content; each 25th connection is reset.
 fn serve(content: Vec<u8>) -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    let answer = move |stream| answer(stream, &content);
-    thread::spawn(move || listener.incoming().flatten().filter_map(answer).count());
+    thread::spawn(move || {
+        for (number, stream) in (1_usize..).zip(listener.incoming().flatten()) {
+            let served = match number.checked_rem(25) {
+                Some(0) => reset(stream),
+                _ => answer(stream, &content),
+            };
+            // A client that went away is none of the server's business.
+            drop(served);
+        }
+    });
     Ok(address)
 }
 
-fn answer(mut stream: TcpStream, content: &[u8]) -> Option<()> {
-    let mut lines = BufReader::new(&stream).lines().map_while(io::Result::ok);
-    let range = lines.find_map(|line| Some(line.strip_prefix("Range: bytes=")?.to_owned()))?;
-    let (start, last) = range.split_once('-')?;
-    let bytes = content.get(start.parse().ok()?..=last.parse().ok()?)?;
+/// Closes a connection on which something waits to be read, which resets it.
+pub(crate) fn reset(mut stream: TcpStream) -> io::Result<()> {
+    stream.read_exact(&mut [0])
+}
+
+/// Sends the bytes that a request asks for.
+pub(crate) fn answer(mut stream: TcpStream, content: &[u8]) -> io::Result<()> {
+    let mut range = String::new();
+    for line in BufReader::new(&stream).lines() {
+        let line = line?;
+        if line.is_empty() {
+            break;
+        }
+        if let Some(asked) = line.strip_prefix("Range: bytes=") {
+            asked.clone_into(&mut range);
+        }
+    }
+    let ends = range
+        .split_once('-')
+        .map(|(start, last)| (start.parse(), last.parse()));
+    let Some((Ok(start), Ok(last))) = ends else {
+        return Err(Error::other("no range"));
+    };
+    let bytes = content.get::<std::ops::RangeInclusive<usize>>(start..=last);
     let header = format!("Content-Range: bytes {range}/{}", content.len());
-    write!(stream, "HTTP/1.1 206 Partial\r\n{header}\r\n\r\n").ok()?;
-    stream.write_all(bytes).ok()
+    write!(stream, "HTTP/1.1 206 Partial\r\n{header}\r\n\r\n")?;
+    stream.write_all(bytes.unwrap_or_default())
 }

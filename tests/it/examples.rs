@@ -1,5 +1,17 @@
 //! The examples run.
 
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+use crate::support::process::child;
+use crate::support::{new_dir, test_name};
+
 #[cfg(not(miri))]
 #[path = "../../examples/async_reads.rs"]
 mod async_reads;
@@ -15,4 +27,127 @@ fn a_download_goes_on_where_it_stopped() {
 #[cfg(not(miri))]
 fn tasks_go_on_while_items_are_read() {
     async_reads::main().unwrap();
+}
+
+/// What a server of a test does with the connections after the first ones.
+#[derive(Clone, Copy)]
+enum After {
+    Reset,
+    /// Answers none of them.
+    Silence,
+}
+
+/// A server that answers so many connections as it should.
+struct Server {
+    address: SocketAddr,
+    answered: Arc<AtomicUsize>,
+}
+
+/// The workers of the example.
+const WORKERS: usize = 4;
+
+impl Server {
+    /// Starts a server. The sender is told of each connection after those that are answered.
+    fn start(content: Vec<u8>, answers: usize, after: After, late: Sender<()>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let answered = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&answered);
+        thread::spawn(move || {
+            let mut silent: Vec<TcpStream> = Vec::new();
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                if count.load(Relaxed) < answers {
+                    download::answer(stream, &content).unwrap();
+                    count.fetch_add(1, Relaxed);
+                    continue;
+                }
+                match after {
+                    After::Reset => download::reset(stream).unwrap(),
+                    After::Silence => silent.push(stream),
+                }
+                if late.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { address, answered }
+    }
+
+    fn answered(&self) -> usize {
+        self.answered.load(Relaxed)
+    }
+}
+
+/// More than a few batches, and not a multiple of anything.
+fn content() -> Vec<u8> {
+    let words = (0..).flat_map(|word: u32| word.wrapping_mul(0x9E37_79B9).to_le_bytes());
+    words.take(100 * download::PIECE + 7).collect()
+}
+
+const PIECES: usize = 101;
+
+/// Gets the rest from a server that answers all; returns how many pieces that were.
+fn finish(target: &Path) -> usize {
+    let (late, _nobody) = channel();
+    let server = Server::start(content(), usize::MAX, After::Reset, late);
+    download::download(server.address, target).unwrap();
+    assert!(fs::read(target).unwrap() == content(), "other bytes");
+    let names = fs::read_dir(target.parent().unwrap()).unwrap().count();
+    assert_eq!(names, 1, "the part and the record are gone");
+    // The first one asked for the length.
+    server.answered() - 1
+}
+
+/// The record was saved when all workers had succeeded, and never where one had not: one connection
+/// that was reset after 20 pieces, and all of them were fetched again.
+#[test]
+fn a_connection_that_is_reset_costs_its_own_piece_only() {
+    for answers in [1, 2, 9, 21, 100] {
+        let target = new_dir().join("target");
+        let (late, lates) = channel();
+        let server = Server::start(content(), answers, After::Reset, late);
+        let refused = download::download(server.address, &target).unwrap_err();
+        // Each worker meets it once, if there is a piece left for it.
+        let met = WORKERS.min(PIECES + 1 - answers);
+        let lates = lates.iter().take(met).count();
+        assert_eq!(lates, met, "{refused}");
+        let rest = finish(&target);
+        assert_eq!(rest + answers - 1, PIECES, "reset after {answers}");
+        fs::remove_dir_all(target.parent().unwrap()).unwrap();
+    }
+}
+
+const TARGET: &str = "OUTCORE_TEST_TARGET";
+const ADDRESS: &str = "OUTCORE_TEST_ADDRESS";
+
+/// A process that is killed has saved every whole batch, since the record was only saved at the end.
+#[test]
+fn a_download_that_is_killed_loses_less_than_a_batch() {
+    let Some(_) = child(test_name!()) else {
+        let [target, address] = [TARGET, ADDRESS].map(|name| std::env::var(name).unwrap());
+        return download::download(address.parse().unwrap(), &PathBuf::from(target)).unwrap();
+    };
+    for pieces in [1, 20, 5 * download::BATCH, 90] {
+        let target = new_dir().join("target");
+        let (late, lates) = channel();
+        let server = Server::start(content(), pieces + 1, After::Silence, late);
+        let process = child(test_name!()).unwrap();
+        let process = process
+            .env(TARGET, &target)
+            .env(ADDRESS, server.address.to_string());
+        let mut process = process.spawn();
+        // Each worker waits for an answer, so none is about to save.
+        for _worker in 0..WORKERS {
+            lates.recv().unwrap();
+        }
+        process.kill().unwrap();
+        assert_eq!(process.wait().unwrap().signal(), Some(9));
+        // A batch may have been saved together with what came while that began.
+        let saved = pieces / download::BATCH * download::BATCH;
+        let rest = finish(&target);
+        let expected = PIECES - pieces..=PIECES - saved;
+        assert!(expected.contains(&rest), "killed after {pieces}: {rest}");
+        fs::remove_dir_all(target.parent().unwrap()).unwrap();
+    }
 }

@@ -190,6 +190,18 @@ fn texts(text: &[u8]) {
     if let (Ok(record), Some(pairs)) = (record, sound) {
         let expected: Written = pairs.into_iter().map(|(start, end)| start..end).collect();
         assert_eq!(record, expected);
+        assert_eq!(record.to_string().parse::<Written>().unwrap(), record);
+    }
+    lines(text);
+}
+
+/// A line is that of a record, or an error; so is a line with one byte changed.
+fn lines(text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    for line in [text.to_string(), format!("{{{text}}}")] {
+        if let Ok(record) = line.parse::<Written>() {
+            assert_eq!(record.to_string(), line.trim_ascii());
+        }
     }
 }
 
@@ -217,6 +229,11 @@ fn lists(bytes: &mut Bytes<'_>) {
     }
     texts(&serde_json::to_vec(&pairs).unwrap());
     texts(&serde_json::to_vec(&record).unwrap());
+    let mut line = record.to_string().into_bytes();
+    lines(&line);
+    let at = bytes.below(line.len());
+    line[at] = b"0123456789.,{ }"[bytes.below(15)];
+    lines(&line);
     let flat: Vec<u64> = pairs
         .iter()
         .flat_map(|(start, end)| [*start, *end])

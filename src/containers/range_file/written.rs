@@ -1,16 +1,26 @@
 //! The record of what is written: data, and no key to anything.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
+use std::str::FromStr;
 
 use crate::containers::range_file::spans::Spans;
+use crate::error::{Error, Result};
 
 /// A record of ranges that are written: made by [`RangeFile::written`](crate::RangeFile::written),
 /// kept by the program, and asked after a restart for what is missing.
 ///
-/// It is plain data. Whoever makes one up, by hand or by deserializing it, gets no range by that:
-/// only [`RangeFile::claim`](crate::RangeFile::claim) gives them out. With the feature `serde` it is
-/// a sequence of pairs, start and end.
+/// It is plain data, and gives no access to a file: only
+/// [`RangeFile::claim`](crate::RangeFile::claim) gives out ranges.
+///
+/// # Text
+///
+/// `to_string` writes a record as one line, such as `{0..100, 8192..9000}`, and `parse` reads that,
+/// with or without white space around it. All else is an error: a text that was cut off, ranges that
+/// are empty, out of order or touch each other, numbers with a sign or with zeros in front. So each
+/// record has one text, and each text one record. With the feature `serde` it is a sequence of pairs,
+/// start and end.
 ///
 /// # Examples
 ///
@@ -23,10 +33,12 @@ use crate::containers::range_file::spans::Spans;
 /// let file = unsafe { RangeFile::create_in_place(&path, 4 * ALIGNMENT) }?;
 /// file.claim(0..100)?.freeze();
 /// file.claim(8192..9000)?.freeze();
-/// let mut done: Written = file.written();
+/// let done: Written = file.written();
 /// file.sync_all()?; // now all that `done` names is on the device
+/// let text = done.to_string(); // to be kept in a file of its own
 /// drop(file); // and the process may die here
 ///
+/// let mut done: Written = text.parse()?;
 /// // SAFETY: as above.
 /// let file = unsafe { RangeFile::open(&path) }?;
 /// for missing in done.gaps(file.len()) {
@@ -118,6 +130,69 @@ impl fmt::Debug for Written {
     }
 }
 
+impl fmt::Display for Written {
+    /// Writes the record as one line without an end, for [`from_str`](Self::from_str).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (number, span) in self.spans().enumerate() {
+            let separator = if number == 0 { "" } else { SEPARATOR };
+            write!(f, "{separator}{}..{}", span.start, span.end)?;
+        }
+        f.write_str("}")
+    }
+}
+
+impl FromStr for Written {
+    type Err = Error;
+
+    /// Reads what [`to_string`](ToString::to_string) has written.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::ErrorKind::Io) with [`InvalidData`](io::ErrorKind::InvalidData): the text is not
+    /// what a record is written as.
+    fn from_str(text: &str) -> Result<Self> {
+        let text = text.trim_ascii();
+        let inner = text
+            .strip_prefix('{')
+            .and_then(|text| text.strip_suffix('}'));
+        let inner = inner.ok_or_else(|| malformed("it is not between braces".to_owned()))?;
+        let mut written = Self::new();
+        let mut least = 0;
+        let spans = inner.split(SEPARATOR).filter(|_span| !inner.is_empty());
+        for (number, span) in spans.enumerate() {
+            let ends = span.split_once("..");
+            let range = ends.and_then(|(start, end)| Some(parse(start)?..parse(end)?));
+            let range = range.filter(|range| least <= range.start && !range.is_empty());
+            let range = range.ok_or_else(|| {
+                malformed(format!(
+                    "range {number} is none, or not behind the one before"
+                ))
+            })?;
+            // Between two ranges there is at least one byte. Behind the last number is none.
+            least = range.end.saturating_add(1);
+            written.insert(range);
+        }
+        Ok(written)
+    }
+}
+
+/// What stands between two ranges.
+const SEPARATOR: &str = ", ";
+
+/// Reads a number as it is written: digits, and no zero in front.
+fn parse(text: &str) -> Option<u64> {
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_padded = text.len() > 1 && text.starts_with('0');
+    text.parse().ok().filter(|_number| is_digits && !is_padded)
+}
+
+#[cold]
+fn malformed(reason: String) -> Error {
+    let answer = io::Error::new(io::ErrorKind::InvalidData, reason);
+    Error::io("read a record of ranges", answer)
+}
+
 #[cfg(feature = "serde")]
 mod serde {
     //! A record as a sequence of pairs.
@@ -161,5 +236,102 @@ mod serde {
             }
             Ok(written)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_from_its_text_exactly() {
+        let far = u64::MAX - 7..u64::MAX;
+        let records: [&[Range<u64>]; 4] = [&[], &[0..1], &[0..100, 8192..9000], &[5..6, far]];
+        for spans in records {
+            let record: Written = spans.iter().cloned().collect();
+            let text = record.to_string();
+            assert_eq!(text, format!("{record:?}"));
+            assert_eq!(text.parse::<Written>().unwrap(), record);
+            assert_eq!(format!(" {text}\n").parse::<Written>().unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn a_text_that_no_record_has_is_an_error() {
+        let texts = [
+            "",
+            "{",
+            "}",
+            "0..1",
+            "{ }",
+            "{,}",
+            "{, }",
+            "{0..1, }",
+            "{, 0..1}",
+            "{0..1,2..3}",
+            "{0..1 2..3}",
+            "{0..1, 1..2}",
+            "{0..1, 0..1}",
+            "{4..5, 0..1}",
+            "{1..1}",
+            "{2..1}",
+            "{..}",
+            "{0..}",
+            "{..1}",
+            "{0...1}",
+            "{0..=1}",
+            "{+0..1}",
+            "{-1..1}",
+            "{00..1}",
+            "{0..01}",
+            "{0x0..1}",
+            "{0..1}}",
+            "{{0..1}",
+            "{0..1}{}",
+            "{ 0..1}",
+            "{0..1 }",
+            "{0..18446744073709551616}",
+            "{0..1, 18446744073709551615..18446744073709551615}",
+            "{\u{662}..\u{663}}",
+            "{0..1\0}",
+            "[[0,1]]",
+        ];
+        for text in texts {
+            let refused = text.parse::<Written>().unwrap_err();
+            let kind = refused.io_error().map(io::Error::kind);
+            assert_eq!(kind, Some(io::ErrorKind::InvalidData), "{text}");
+        }
+    }
+
+    /// A record that a crash has cut off names less than was written, or more: `{0..81` of
+    /// `{0..8192, ..` is not taken for one.
+    #[test]
+    fn no_part_of_a_text_is_a_record() {
+        let record: Written = [0..8192, 10_000..20_000, 30_000..u64::MAX]
+            .into_iter()
+            .collect();
+        let text = record.to_string();
+        for end in 0..text.len() {
+            assert!(text[..end].parse::<Written>().is_err(), "{}", &text[..end]);
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_is_an_error_or_the_text_of_another_record() {
+        let record: Written = [0..40, 50..600, 7000..80_000].into_iter().collect();
+        let text = record.to_string();
+        let mut read = 0;
+        for at in 0..text.len() {
+            for byte in 0..0x80 {
+                let mut bytes = text.clone().into_bytes();
+                bytes[at] = byte;
+                let changed = String::from_utf8(bytes).unwrap();
+                if let Ok(other) = changed.parse::<Written>() {
+                    read += 1;
+                    assert_eq!(other.to_string(), changed);
+                }
+            }
+        }
+        assert!(read > text.len(), "changed digits are other records");
     }
 }
