@@ -93,19 +93,29 @@ impl Room {
 
     /// Makes an ext4 of so many bytes in a file, and mounts it.
     pub(crate) fn ext4(&self, bytes: u64) -> Result<Mounted, String> {
-        let target = self.path.join(format!("ext4-{bytes}"));
-        let image = self.path.join(format!("ext4-{bytes}.img"));
-        let no = |why: &str| format!("no ext4 in a file: {why}");
+        self.in_file("ext4", &["-q", "-F", "-b", "4096", "-m", "0"], bytes)
+    }
+
+    /// Makes an XFS of so many bytes in a file, on which files can share blocks, and mounts it.
+    pub(crate) fn xfs(&self, bytes: u64) -> Result<Mounted, String> {
+        self.in_file("xfs", &["-q", "-f", "-m", "reflink=1"], bytes)
+    }
+
+    fn in_file(&self, kind: &str, options: &[&str], bytes: u64) -> Result<Mounted, String> {
+        let target = self.path.join(format!("{kind}-{bytes}"));
+        let image = self.path.join(format!("{kind}-{bytes}.img"));
+        let no = |why: &str| format!("no {kind} in a file: {why}");
         #[expect(clippy::disallowed_methods, reason = "not a file of the library")]
         let file = File::create(&image).map_err(|refused| no(&refused.to_string()))?;
         file.set_len(bytes)
             .map_err(|refused| no(&refused.to_string()))?;
-        let mut make = Command::new("mkfs.ext4");
-        make.args(["-q", "-F", "-b", "4096", "-m", "0"]).arg(&image);
+        let program = format!("mkfs.{kind}");
+        let mut make = Command::new(&program);
+        make.args(options).arg(&image);
         let mut mount = Command::new("mount");
         mount.args(["-o", "loop"]).args([&image, &target]);
         if !succeeds(make) {
-            return Err(no("no mkfs.ext4"));
+            return Err(no(&format!("no {program}")));
         }
         Mounted::by(mount, target, Some(image)).ok_or_else(|| no("this user may not mount one"))
     }

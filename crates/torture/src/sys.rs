@@ -40,6 +40,19 @@ pub(crate) fn in_forked_child(work: impl FnOnce()) -> ExitStatus {
     ExitStatus::from_raw(status)
 }
 
+/// Gives this thread a table of descriptors of its own.
+pub(crate) fn make_descriptors_private() {
+    // SAFETY: the thread closes nothing that it did not open itself, and what others open it does not
+    // use.
+    let answer = unsafe { libc::unshare(libc::CLONE_FILES) };
+    assert_eq!(answer, 0, "unshare: {}", io::Error::last_os_error());
+}
+
+/// Returns the flag that makes a file without a name.
+pub(crate) fn tmpfile_flag() -> i32 {
+    libc::O_TMPFILE
+}
+
 /// Makes std fork, instead of asking the C library for a new process.
 pub(crate) fn let_std_fork(command: &mut Command) {
     use std::os::unix::process::CommandExt;

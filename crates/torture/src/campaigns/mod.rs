@@ -8,7 +8,9 @@ mod leaks;
 pub(crate) mod limits;
 mod names;
 mod ops;
+mod shared;
 mod soak;
+mod tables;
 
 use crate::job::{Job, SECONDS_MAX};
 use crate::runner::Campaign;
@@ -18,10 +20,12 @@ use crate::{sys, work};
 pub(crate) const ALL: &[Campaign] = &[
     ops::CAMPAIGN,
     full::CAMPAIGN,
+    shared::CAMPAIGN,
     limits::CAMPAIGN,
     inject::CAMPAIGN,
     kill::CAMPAIGN,
     fork::CAMPAIGN,
+    tables::CAMPAIGN,
     names::CAMPAIGN,
     leaks::CAMPAIGN,
     soak::CAMPAIGN,
@@ -43,6 +47,10 @@ pub(crate) fn child(job: &Job) {
         "names" => names::child(job),
         "names-bytes" => names::bytes_child(job),
         "leaks" => leaks::child(job),
+        "shared" => shared::child(job),
+        "bug-shared" => shared::bug(job),
+        "tables" => tables::child(job),
+        "bug-tables" => tables::bug(job),
         "soak" => soak::child(job),
         other => panic!("{other}: no such job"),
     }

@@ -206,15 +206,7 @@ pub(crate) fn run(job: &Job) {
     }
     limits::set(job);
     mark();
-    match job.text("container") {
-        "arena" => arena::run(&mut work),
-        "vec" => vec::run(&mut work),
-        "alloc" => alloc::run(&mut work),
-        "ranged" => ranged::run(&mut work),
-        "spill" => spill::run(&mut work),
-        "stress" => stress::run(&mut work),
-        other => panic!("{other}: no such container"),
-    }
+    on_container(job, &mut work);
     mark();
     drop(work.neighbour.take());
     counted("operations", work.operations);
@@ -231,6 +223,25 @@ pub(crate) fn run(job: &Job) {
         }
     }
     tell("done");
+}
+
+/// Does the work of a job in this thread, while others do theirs.
+pub(crate) fn run_beside_others(job: &Job) {
+    let mut work = Work::new(job);
+    on_container(job, &mut work);
+    counted("operations", work.operations);
+}
+
+fn on_container(job: &Job, work: &mut Work) {
+    match job.text("container") {
+        "arena" => arena::run(work),
+        "vec" => vec::run(work),
+        "alloc" => alloc::run(work),
+        "ranged" => ranged::run(work),
+        "spill" => spill::run(work),
+        "stress" => stress::run(work),
+        other => panic!("{other}: no such container"),
+    }
 }
 
 /// Makes a system call that nothing else makes, so that a trace shows where the work starts and
