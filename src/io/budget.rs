@@ -39,6 +39,7 @@ pub(crate) struct Budget {
 pub(crate) struct Charge<'budget> {
     budget: &'budget Budget,
     bytes: u64,
+    is_kept: bool,
 }
 
 impl Budget {
@@ -75,6 +76,7 @@ impl Budget {
                 return Ok(Charge {
                     budget: self,
                     bytes,
+                    is_kept: false,
                 });
             }
             Err(denied) => denied,
@@ -123,16 +125,17 @@ impl Budget {
 impl Charge<'_> {
     /// Notes that the space is preallocated: the bytes stay in the budget until they are
     /// [released](Budget::release).
-    pub(crate) fn keep(self) {
-        self.budget.promises.settle(self.bytes);
-        std::mem::forget(self);
+    pub(crate) fn keep(mut self) {
+        self.is_kept = true;
     }
 }
 
 impl Drop for Charge<'_> {
     fn drop(&mut self) {
         self.budget.promises.settle(self.bytes);
-        self.budget.release(self.bytes);
+        if !self.is_kept {
+            self.budget.release(self.bytes);
+        }
     }
 }
 
