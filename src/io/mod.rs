@@ -4,6 +4,8 @@
 pub(crate) mod budget;
 pub(crate) mod dir;
 pub(crate) mod file;
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+pub(crate) mod lent;
 pub(crate) mod place;
 pub(crate) mod quiet;
 pub(crate) mod scratch;

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::error::Result;
-#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-use crate::error::{Error, ErrorKind};
 use crate::io::dir::{GROW, ScratchDir};
 use crate::io::file::{OwnedFile, limit_below};
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+use crate::io::lent::Loan;
 use crate::io::stats;
 use crate::sys;
 
@@ -22,8 +22,9 @@ pub(crate) struct ScratchFile {
     dir: Option<ScratchDir>,
     /// Bytes claimed for this file, and entered into the budget.
     charged_bytes: AtomicU64,
-    /// Whether the file stays when this is gone: then it is emptied and unlocked.
-    lent: bool,
+    /// Of a file that stays when this is gone: then it is emptied and unlocked.
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    loan: Option<Loan>,
 }
 
 impl Deref for ScratchFile {
@@ -41,7 +42,8 @@ impl ScratchFile {
             file: OwnedFile::new(file.shared(), dir.path()),
             dir: Some(dir.clone()),
             charged_bytes: AtomicU64::new(0),
-            lent: false,
+            #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+            loan: None,
         })
     }
 
@@ -51,43 +53,19 @@ impl ScratchFile {
             file: OwnedFile::new(file, Path::new("")),
             dir: None,
             charged_bytes: AtomicU64::new(0),
-            lent: false,
+            #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+            loan: None,
         }
     }
 
-    /// Takes a file of the user's, which nobody else may have locked, and locks it.
+    /// Takes a file of the user's, which has to be empty and nobody else's, and locks it.
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     pub(crate) fn lent(file: std::fs::File) -> Result<Self> {
-        const ACTION: &str = "use the given file";
-        let failed = |answer| Error::io(ACTION, answer);
-        let file = sys::File::from_std(file);
-        match sys::retry(|| file.try_lock()) {
-            Err(answer) if answer.kind() == io::ErrorKind::WouldBlock => {
-                let reason = "it is locked by somebody else";
-                return Err(Error::refused(ErrorKind::Io, ACTION, reason));
-            }
-            locked => locked.map_err(failed)?,
-        }
-        let len = sys::retry(|| file.regular_len());
-        let facts = len.and_then(|len| Ok((len, sys::retry(|| file.appends())?)));
-        let reason = match &facts {
-            Ok((None, _)) => "it is no regular file",
-            Ok((Some(1..), _)) => "it is not empty",
-            Ok((_, true)) => "it is open for appending",
-            Ok(_) => {
-                // From here on, drop empties and unlocks it.
-                let mut lent = Self::without_dir(file);
-                lent.lent = true;
-                return Ok(lent);
-            }
-            Err(_) => "",
-        };
-        // A duplicate of the caller's would keep the lock.
-        let _unlocked = sys::retry(|| file.unlock());
-        Err(match facts {
-            Ok(_) => Error::refused(ErrorKind::Io, ACTION, reason),
-            Err(answer) => failed(answer),
-        })
+        let (file, loan) = Loan::of(file)?;
+        // From here on, drop empties and unlocks it.
+        let mut lent = Self::without_dir(file);
+        lent.loan = Some(loan);
+        Ok(lent)
     }
 
     /// Extends the file from `from` bytes, its length now, to `to`, claiming space on disk.
@@ -232,7 +210,8 @@ impl ScratchFile {
 impl Drop for ScratchFile {
     fn drop(&mut self) {
         self.give_back(self.claimed_bytes());
-        if self.lent && self.file.is_owner() {
+        #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+        if self.loan.is_some() && self.file.is_owner() {
             // Nobody is left to hear of a refusal.
             let _emptied = sys::retry(|| self.file.sys().set_len(0));
             let _unlocked = sys::retry(|| self.file.sys().unlock());
@@ -243,7 +222,6 @@ impl Drop for ScratchFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    #[cfg(not(any(feature = "allocator-api2", feature = "nightly")))]
     use crate::error::ErrorKind;
     use crate::sys::fault::{Fault, Outcome, arm, disarm};
 
@@ -373,18 +351,51 @@ mod tests {
     fn a_lent_file_is_locked_and_comes_back_empty() {
         let file = empty_file();
         let kept = file.try_clone().unwrap();
-        let lent = ScratchFile::lent(file).unwrap();
         // Another open description of the same file.
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&kept));
         let again = || std::fs::File::options().read(true).write(true).open(&path);
+        let other = sys::File::from_std(again().unwrap());
+        other.try_lock().unwrap();
         let error = ScratchFile::lent(again().unwrap()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io);
         assert!(error.to_string().contains("locked"), "{error}");
+        other.unlock().unwrap();
+        let lent = ScratchFile::lent(file).unwrap();
+        let locked = other.try_lock().unwrap_err();
+        assert_eq!(locked.kind(), io::ErrorKind::WouldBlock);
         lent.set_sparse_len(1 << 20).unwrap();
         assert!(lent.claim_part(0, 8192) && lent.claimed_bytes() == 8192);
         drop(lent);
         assert_eq!(kept.metadata().unwrap().len(), 0);
         drop(ScratchFile::lent(again().unwrap()).unwrap());
+    }
+
+    /// A duplicate of a file that an allocator had was refused, and unlocked: the lock belongs to what
+    /// was opened, which both share. Others could take it then, and empty it under the allocator. And as
+    /// long as the first had not made it longer, the duplicate was taken, by a second allocator.
+    #[cfg(all(
+        any(feature = "allocator-api2", feature = "nightly"),
+        not(any(miri, memory_backend))
+    ))]
+    #[test]
+    fn a_duplicate_of_a_lent_file_is_refused_and_the_lock_stays() {
+        let file = empty_file();
+        let kept = file.try_clone().unwrap();
+        let lent = ScratchFile::lent(file).unwrap();
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&kept));
+        let other = std::fs::File::options().read(true).write(true).open(path);
+        let other = sys::File::from_std(other.unwrap());
+        for len in [0, 1 << 20] {
+            lent.set_sparse_len(len).unwrap();
+            let error = ScratchFile::lent(kept.try_clone().unwrap()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Io);
+            let message = error.to_string();
+            assert!(message.contains("another allocator"), "{message}");
+            let locked = other.try_lock().unwrap_err();
+            assert_eq!(locked.kind(), io::ErrorKind::WouldBlock, "at {len}");
+        }
+        drop(lent);
+        drop(ScratchFile::lent(kept).unwrap());
     }
 
     /// What is refused must neither be emptied nor stay locked.

@@ -146,6 +146,12 @@ impl File {
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
+        check()?;
+        self.inner.identity()
+    }
+
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     pub(crate) fn appends(&self) -> io::Result<bool> {
         check()?;
         self.inner.appends()

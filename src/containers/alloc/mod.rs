@@ -195,8 +195,9 @@ impl DiskAlloc {
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io): the file is locked by somebody else, not empty, no regular
-    /// file, not open for both reading and writing, or open for appending.
+    /// [`Io`](crate::ErrorKind::Io): the file is locked by somebody else, in use by another allocator of
+    /// this process (also by a duplicate of this `File`), not empty, no regular file, not open for both
+    /// reading and writing, or open for appending.
     /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory): hardly any addresses are left.
     /// [`FileTooLarge`](crate::ErrorKind::FileTooLarge): the process or the file system allows no
     /// file of 16 MiB. The file is unlocked again.

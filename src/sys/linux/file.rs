@@ -74,6 +74,13 @@ impl File {
         Self::from_fd(file.into())
     }
 
+    /// Returns device and number of the file, which no other file has at the same time.
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
+        let facts = fs::fstat(&self.fd)?;
+        Ok((facts.st_dev, facts.st_ino))
+    }
+
     /// Returns whether all writes go to the end of the file.
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     pub(crate) fn appends(&self) -> io::Result<bool> {

@@ -182,6 +182,11 @@ impl File {
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
+        Ok((0, Arc::as_ptr(&self.content).addr() as u64))
+    }
+
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     pub(crate) fn appends(&self) -> io::Result<bool> {
         Ok(false)
     }
