@@ -86,7 +86,8 @@ impl ScratchDir {
     /// It is the first of these that can be written to and is on a real disk: `$OUTCORE_DIR`,
     /// `$TMPDIR`, `/var/tmp`, the user's cache directory (`$XDG_CACHE_HOME` or `$HOME/.cache`),
     /// the current directory. A variable that is empty counts as not set. As long as both
-    /// variables stay the same, every call returns the same directory, with one budget.
+    /// variables stay the same, every call returns the same directory, with one budget; unless it
+    /// was removed, when it is looked for again.
     ///
     /// # Errors
     ///
@@ -97,13 +98,14 @@ impl ScratchDir {
     ///
     /// # Cost
     ///
-    /// A few system calls for each candidate the first time, two looks at the environment later.
+    /// A few system calls for each candidate the first time, two looks at the environment and one
+    /// system call later.
     pub fn from_env() -> Result<Self> {
         let variables = VARIABLES.map(|(variable, _)| env::var_os(variable));
         let lock = || FROM_ENV.lock().unwrap_or_else(PoisonError::into_inner);
         let known = lock().clone();
         if let Some((asked, dir)) = known {
-            if asked == variables {
+            if asked == variables && !dir.is_removed() {
                 return Ok(dir);
             }
         }
@@ -118,7 +120,7 @@ impl ScratchDir {
         };
         // Who was quicker has opened the same directory, and its budget is the one to share.
         let mut known = lock();
-        let current = known.take_if(|(asked, _)| *asked == variables);
+        let current = known.take_if(|(asked, dir)| *asked == variables && !dir.is_removed());
         let (_, dir) = known.insert(current.unwrap_or((variables, dir)));
         Ok(dir.clone())
     }
@@ -208,11 +210,24 @@ impl ScratchDir {
 
     /// Creates an empty file without a name.
     pub(crate) fn create_unnamed(&self) -> Result<sys::File> {
+        const ACTION: &str = "create a file in";
         let created = sys::retry(|| self.inner.dir.create_unnamed());
         created.map_err(|answer| {
             stats::failed();
-            Error::io("create a file in", answer).at(&self.inner.path)
+            let refused = if self.is_removed() {
+                let reason = "the directory was removed after it was opened; make it again, and a \
+                              new ScratchDir with what shall live in it";
+                Error::refused(ErrorKind::Io, ACTION, reason)
+            } else {
+                Error::io(ACTION, answer)
+            };
+            refused.at(&self.inner.path)
         })
+    }
+
+    /// Returns whether the directory was removed, as far as the system says.
+    fn is_removed(&self) -> bool {
+        sys::retry(|| self.inner.dir.is_removed()).unwrap_or(false)
     }
 
     /// Enters `bytes` into the budget until they are preallocated or dropped. Allocates nothing.

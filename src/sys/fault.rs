@@ -45,6 +45,11 @@ impl Dir {
         self.inner.is_ram_backed()
     }
 
+    pub(crate) fn is_removed(&self) -> io::Result<bool> {
+        check()?;
+        self.inner.is_removed()
+    }
+
     pub(crate) fn device(&self) -> io::Result<u64> {
         check()?;
         self.inner.device()

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use outcore::{Arena, ErrorKind, ScratchDir};
+use outcore::{Arena, DiskVec, ErrorKind, ScratchDir};
 
 use crate::support::items::{BUFFER, assert_item, item};
 use crate::support::libc::{is_root, mount_tmpfs, set_umask, unmount};
@@ -136,6 +136,39 @@ fn the_cache_and_the_current_directory_come_last() {
 }
 
 /// As long as nothing changes, all that is made without a directory shares one budget.
+/// A cleaner of temporary files took the directory away, and a service made it again. The process kept
+/// the one that was gone: from then on every growth in it failed, with a message that named the new
+/// one, in which nothing was wrong.
+#[test]
+fn a_directory_that_was_removed_and_made_again_is_found_again() {
+    let Some(child) = child(test_name!()) else {
+        let path = PathBuf::from(std::env::var_os("OUTCORE_DIR").unwrap());
+        let arena = Arena::new().unwrap();
+        fs::remove_dir(&path).unwrap();
+        let refused = ScratchDir::from_env().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Io);
+        assert_eq!(refused.path(), Some(path.as_path()));
+        fs::create_dir(&path).unwrap();
+
+        let dir = ScratchDir::from_env().unwrap();
+        let mut vec = DiskVec::new();
+        vec.resize(1 << 20, 7_u8).unwrap();
+        assert!(dir.used_bytes() >= 1 << 20, "another budget");
+        let mut writer = Arena::new().unwrap().writer().unwrap();
+        writer.push(vec![1; 1 << 20]).unwrap();
+        // What was made in the old one stays there, and says what is wrong.
+        let refused = arena.writer().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Io);
+        let message = refused.to_string();
+        assert!(message.contains("was removed"), "{message}");
+        assert!(message.contains("ScratchDir"), "no remedy: {message}");
+        return;
+    };
+    let path = new_dir();
+    child.env("OUTCORE_DIR", &path).run();
+    fs::remove_dir(&path).unwrap();
+}
+
 #[test]
 fn from_env_returns_one_directory_with_one_budget() {
     let dir = ScratchDir::from_env();

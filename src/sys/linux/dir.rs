@@ -41,6 +41,11 @@ impl Dir {
         Ok(ram_backed)
     }
 
+    /// Returns whether the directory was removed: what has its path now is another one.
+    pub(crate) fn is_removed(&self) -> io::Result<bool> {
+        Ok(fs::fstat(&self.fd)?.st_nlink == 0)
+    }
+
     /// Returns the number of the device that the directory is on.
     pub(crate) fn device(&self) -> io::Result<u64> {
         Ok(fs::fstat(&self.fd)?.st_dev)

@@ -46,6 +46,10 @@ impl Dir {
         Ok(false)
     }
 
+    pub(crate) fn is_removed(&self) -> io::Result<bool> {
+        Ok(!cfg!(miri) && !self.path.is_dir())
+    }
+
     pub(crate) fn device(&self) -> io::Result<u64> {
         Ok(0)
     }
