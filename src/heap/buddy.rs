@@ -32,6 +32,11 @@ impl Buddy {
         }
     }
 
+    /// Returns how many units have been opened, from the first one on.
+    pub(crate) fn opened(&self) -> usize {
+        self.opened
+    }
+
     /// Takes a block of `1 << order` units and returns the number of its first.
     pub(crate) fn take(&mut self, table: &Table<Unit>, order: u32) -> io::Result<usize> {
         let wanted = index(order);

@@ -7,12 +7,14 @@
 //!  |  units of 64 KiB                    |  it can grow where it is               |
 //! ```
 //!
-//! One mapping shows one file over all of the addresses. The file is as long as the addresses from
-//! the start, with a hole wherever no block is. So there is one open file however many blocks there
-//! are, and one mapping at first; the space of a block is claimed on disk when it is handed out,
-//! and given back when it is freed. At first the file is shown byte for byte; when a large block
-//! meets its neighbour, it goes elsewhere among the slots and shows the same part of the file
-//! there, so that it is not copied. That makes a few mappings more, at most one for each slot.
+//! All of the addresses show one file. The file is as long as the addresses from the start, with a
+//! hole wherever no block is, and addresses that no block has had, or of a large block that is gone,
+//! allow no access: the kernel keeps them as mappings of their own. So there is one open file however
+//! many blocks there are, one mapping for all of zone A that is in use, and two for each large block.
+//! The space of a block is claimed on disk when it is handed out, and given back when it is freed.
+//! At first the file is shown byte for byte; when a large block meets its neighbour, it goes elsewhere
+//! among the slots and shows the same part of the file there, so that it is not copied. That makes a
+//! few mappings more, at most one for each slot.
 //!
 //! Small blocks belong to heaps, of which each thread uses one: to hand one out or to take it back
 //! takes the lock of its heap, and no system call as long as the heap has room. Units are given out
@@ -25,6 +27,7 @@
 )]
 
 mod buddy;
+mod claims;
 mod classes;
 #[cfg(test)]
 mod faults;
@@ -39,7 +42,6 @@ mod table;
 use std::alloc::Layout;
 use std::fmt;
 use std::io;
-use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -78,10 +80,11 @@ const LEN_MIN: usize = 16 << 20;
 pub(crate) struct Blocks {
     /// # Invariants
     ///
-    /// 1. All of `space` shows `file`, for reading and writing: zone A byte for byte, zone B slot
-    ///    by slot as the slots say. The file is as long as the space, each byte of it is shown
-    ///    once, but for slots that were given up, and nothing else shows or changes it.
-    /// 2. Every block that is handed out lies in units that `buddy` gave to it alone, or in a run
+    /// 1. All of `space` shows `file`: zone A byte for byte, zone B slot by slot as the slots say. The
+    ///    file is as long as the space, each byte of it is shown once, but for slots that were given
+    ///    up, and nothing else shows or changes it. The addresses of every block, and of every unit
+    ///    below `Units::usable`, can be read and written; others need not be.
+    /// 2. Every block that is handed out lies in units that `units` gave to it alone, or in a run
     ///    whose heap gave its place to it alone, or in slots that `slots` gave to it alone; and
     ///    all of its bytes are claimed in the file. What its unit or slot has as claimed is at
     ///    least as long, and is what the file's books count; of a torn block, what is behind the
@@ -99,8 +102,7 @@ pub(crate) struct Blocks {
     zone_b: usize,
     table: Table<Unit>,
     heaps: Heaps,
-    /// Which units are taken.
-    buddy: Mutex<Buddy>,
+    units: Mutex<Units>,
     slots: Slots,
     /// Whether blocks that grow are folded.
     folds: AtomicBool,
@@ -110,6 +112,16 @@ pub(crate) struct Blocks {
 
 // What the documentation of the crate says, without the first pages of the tables.
 const _: () = assert!(size_of::<Blocks>() <= 4 << 10 && size_of::<Unit>() == 24);
+
+/// The units of zone A.
+#[derive(Debug)]
+struct Units {
+    /// Which units are taken.
+    buddy: Buddy,
+    /// How many units, from the first one on, can be read and written: those that the buddy system
+    /// has opened.
+    usable: usize,
+}
 
 /// Where a block is.
 #[derive(Clone, Copy, Debug)]
@@ -144,7 +156,7 @@ impl Blocks {
     /// is a power of two.
     fn shown_in(space: Addresses, file: ScratchFile) -> io::Result<Self> {
         // SAFETY: nobody knows the addresses yet, and the file is ours alone.
-        sys::retry(|| unsafe { space.show_all(file.sys(), Access::ReadWrite) })?;
+        sys::retry(|| unsafe { space.show_all(file.sys(), Access::Nothing) })?;
         sys::retry(|| space.advise(0..space.len(), Hint::Random))?;
         let zone_b = space.len() / 2;
         let units_max = zone_b / UNIT_BYTES;
@@ -154,7 +166,10 @@ impl Blocks {
             zone_b,
             table: Table::reserve(units_max)?,
             heaps: Heaps::new(),
-            buddy: Mutex::new(Buddy::new(units_max)),
+            units: Mutex::new(Units {
+                buddy: Buddy::new(units_max),
+                usable: 0,
+            }),
             slots: Slots::over(zone_b)?,
             folds: AtomicBool::new(false),
             folds_new: AtomicBool::new(false),
@@ -230,10 +245,16 @@ impl Blocks {
     /// Takes `1 << order` units, of which the first `bytes` are claimed, and returns the number of
     /// the first.
     fn take_units(&self, order: u32, bytes: usize) -> Option<usize> {
-        let number = self.lock().take(&self.table, order).ok()?;
+        let mut units = self.lock();
+        let number = units.buddy.take(&self.table, order).ok()?;
+        if !self.open_units(&mut units) {
+            units.buddy.give_back(&self.table, number, order);
+            return None;
+        }
+        drop(units);
         let start = number.saturating_mul(UNIT_BYTES);
         if !self.claim(start..start.saturating_add(bytes)) {
-            self.lock().give_back(&self.table, number, order);
+            self.lock().buddy.give_back(&self.table, number, order);
             return None;
         }
         Some(number)
@@ -283,74 +304,8 @@ impl Blocks {
     fn give_back_units(&self, number: usize, bytes: usize, order: u32) {
         let start = number.saturating_mul(UNIT_BYTES);
         if self.unclaim(start..start.saturating_add(bytes)) {
-            self.lock().give_back(&self.table, number, order);
+            self.lock().buddy.give_back(&self.table, number, order);
         }
-    }
-
-    /// Claims space for a range of the addresses that the caller has.
-    fn claim(&self, range: Range<usize>) -> bool {
-        let mut at = range.start;
-        while at < range.end {
-            let (offset, len) = self.shown(at..range.end);
-            if !self.file.claim_part(offset, len as u64) {
-                self.take_claim_back(range.start..at);
-                return false;
-            }
-            at = at.saturating_add(len);
-        }
-        true
-    }
-
-    /// Takes the claim of a range back that nobody has stored to. What the disk does not take back
-    /// is out of the books all the same, and zero: the next claim of it enters it again.
-    fn take_claim_back(&self, range: Range<usize>) {
-        let _done = self.each_part(range.clone(), |offset, len| {
-            let _undone = self.file.punch(offset, len);
-            true
-        });
-        self.file.give_back(range.len() as u64);
-    }
-
-    /// Gives space back, after which it reads as zero. Where that fails, all of it stays in the
-    /// books, and some of it may be missing: before it is used again, it has to be
-    /// [mended](Self::mend).
-    fn unclaim(&self, range: Range<usize>) -> bool {
-        let emptied = self.each_part(range.clone(), |offset, len| {
-            self.file.empty_part(offset, len)
-        });
-        if emptied {
-            self.file.give_back(range.len() as u64);
-        }
-        emptied
-    }
-
-    /// Claims what is missing of a range that is in the books; its bytes may be any.
-    fn mend(&self, range: Range<usize>) -> bool {
-        self.each_part(range, |offset, len| self.file.claim_again(offset, len))
-    }
-
-    /// Does something with each part of the file that a range shows, until it says no; says whether
-    /// it never did.
-    fn each_part(&self, range: Range<usize>, part: impl Fn(u64, u64) -> bool) -> bool {
-        let mut at = range.start;
-        while at < range.end {
-            let (offset, len) = self.shown(at..range.end);
-            if !part(offset, len as u64) {
-                return false;
-            }
-            at = at.saturating_add(len);
-        }
-        true
-    }
-
-    /// Returns which byte of the file is shown at the start of a range that is not empty, and for
-    /// how many bytes of it that goes on.
-    fn shown(&self, range: Range<usize>) -> (u64, usize) {
-        let Some(at) = range.start.checked_sub(self.zone_b) else {
-            return (range.start as u64, range.len());
-        };
-        let (from, len) = self.slots.shown(at, range.len());
-        (self.zone_b.saturating_add(from) as u64, len)
     }
 
     /// Returns where the block is that starts at `offset`.
@@ -383,8 +338,8 @@ impl Blocks {
         offset
     }
 
-    fn lock(&self) -> MutexGuard<'_, Buddy> {
-        self.buddy.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Units> {
+        self.units.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns whether this is the process that made the blocks.

@@ -54,10 +54,10 @@ impl Blocks {
             return Moved::Refused;
         }
         // SAFETY: the new slots were taken for this block, and nobody knows of them yet.
-        if !unsafe { self.show_row(old_row.clone(), new) } {
+        if !unsafe { self.show_row(old_row.clone(), new, Access::ReadWrite) } {
             self.unclaim_end(at, inside);
             // SAFETY: as above.
-            let as_before = unsafe { self.show_row(new_row, new) };
+            let as_before = unsafe { self.show_row(new_row, new, Access::Nothing) };
             // What cannot be put in order is given up: nobody has these slots ever again.
             if self.unclaim(behind) && as_before {
                 self.slots.give_back(to);
@@ -67,7 +67,7 @@ impl Blocks {
         self.slots.exchange(at, to);
         // SAFETY: the block is at its new addresses, and nobody uses the old ones, as the caller
         // says.
-        if unsafe { self.show_row(old_row, old) } {
+        if unsafe { self.show_row(old_row, old, Access::Nothing) } {
             self.slots.give_back(at);
         }
         Moved::To(to)
@@ -87,13 +87,13 @@ impl Blocks {
     /// # Safety
     ///
     /// Nobody uses as many bytes from `to` on as the row has, and they are slots of the caller's.
-    unsafe fn show_row(&self, row: Range<usize>, to: usize) -> bool {
+    unsafe fn show_row(&self, row: Range<usize>, to: usize, access: Access) -> bool {
         let mut at = row.start;
         while at < row.end {
             let (offset, len) = self.shown(at..row.end);
             let start = to.saturating_add(at.saturating_sub(row.start));
             let target = start..start.saturating_add(len);
-            let (file, access) = (self.file.sys(), Access::ReadWrite);
+            let file = self.file.sys();
             let shown = sys::retry(|| {
                 // SAFETY: nobody uses the target, as the caller says; the file stays as long as the
                 // space.

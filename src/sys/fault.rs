@@ -427,6 +427,15 @@ impl Space {
         self.inner.keep_from_children(range)
     }
 
+    /// # Safety
+    ///
+    /// That of the callee.
+    pub(crate) unsafe fn allow(&self, range: Range<usize>, allowed: bool) -> io::Result<()> {
+        check()?;
+        // SAFETY: the caller keeps the callee's contract.
+        unsafe { self.inner.allow(range, allowed) }
+    }
+
     pub(crate) fn advise(&self, range: Range<usize>, hint: Hint) -> io::Result<()> {
         check()?;
         self.inner.advise(range, hint)

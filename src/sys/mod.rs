@@ -22,8 +22,9 @@
 //!   complete. `new` may be refused at any time, and then there is none.
 //! * [`Space`]: a range of addresses that is ours until the value is dropped. At first no byte of
 //!   it may be touched. `open` lets reserved pages be used as zeroed memory, `commit` turns any into it, `show` into a window
-//!   on a file, `slide` moves memory forward and leaves zeroed memory behind, `release` takes
-//!   pages away again. No call leaves a hole into which a mapping of someone else could fall.
+//!   on a file, whose pages `allow` lets be used, `slide` moves memory forward and leaves zeroed memory behind, `release` takes
+//!   pages away again. None of them reads a file into memory, also where the process has all new
+//!   mappings locked. No call leaves a hole into which a mapping of someone else could fall.
 
 use std::borrow::Cow;
 use std::io;
@@ -149,6 +150,8 @@ pub(crate) const FOLD_BYTES: usize = 2 << 20;
 /// What a mapping of a file may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
+    /// For nothing, until [`Space::allow`](self::backend::Space::allow).
+    Nothing,
     Read,
     ReadWrite,
 }

@@ -298,9 +298,10 @@ fn hundreds_of_thousands_of_blocks_take_few_mappings_and_one_file() {
     assert_eq!(blocks.len(), 200_000);
     let (files_now, mappings_now) = held();
     assert_eq!(files_now, files);
-    // The list of blocks itself, and the tables behind the allocator.
+    // The list of blocks itself, the tables behind the allocator, and two for each large block.
+    let large = blocks.iter().filter(|block| block.capacity() > MIB).count();
     assert!(
-        mappings_now <= mappings + 16,
+        large > 100 && mappings_now <= mappings + 16 + 2 * large,
         "{mappings_now}, and {mappings} before"
     );
     drop(blocks);
@@ -408,7 +409,7 @@ fn random_traces_with_few_addresses_leave_every_block_as_it_was() {
         drop(alloc);
         assert_eq!(dir.used_bytes(), 0, "seed {seed}");
     }
-    assert!(mappings_most >= 4, "nothing was moved");
+    assert!(mappings_most >= 4, "no large blocks were alive");
 }
 
 #[test]

@@ -60,6 +60,12 @@ mod full_disk;
 mod heavy;
 #[cfg(not(any(miri, memory_backend)))]
 mod limit_lowered;
+#[cfg(all(
+    not(any(miri, memory_backend)),
+    target_pointer_width = "64",
+    feature = "allocator-api2"
+))]
+mod memory_locked;
 #[cfg(not(any(miri, memory_backend)))]
 mod scratch;
 #[cfg(not(any(miri, memory_backend)))]

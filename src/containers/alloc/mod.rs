@@ -136,10 +136,11 @@ use crate::mapping::advice::Advice;
 /// meets its neighbour gets other addresses for the same part of the file, and is not copied; a
 /// block is copied when it grows up to 1 MiB, or past it. (Where more than 4096 larger ones are
 /// alive, blocks up to 32 MiB are treated like the others.) Freed pages go back to the disk. All
-/// blocks together are one mapping, and a few more where large ones have grown: at most three for
-/// each of those, and they are no more than 8192. Eight heaps serve small blocks, so that threads
-/// seldom wait for each other; each keeps up to twelve empty runs, so that 6 MiB at most stay
-/// claimed when all is freed.
+/// blocks up to 1 MiB together are one mapping. Each larger one is one, and the addresses behind it
+/// another, with at most two more where it has grown; and they are no more than 8192. In a process
+/// that locks its memory by `mlockall(MCL_FUTURE)`, blocks are not locked. Eight heaps serve small
+/// blocks, so that threads seldom wait for each other; each keeps up to twelve empty runs, so that
+/// 6 MiB at most stay claimed when all is freed.
 #[derive(Clone)]
 pub struct DiskAlloc {
     blocks: Arc<Blocks>,

@@ -58,6 +58,8 @@ impl Space {
         // SAFETY: the kernel picks a free range, so no existing mapping changes.
         let start =
             unsafe { mm::mmap_anonymous(ptr::null_mut(), asked, ProtFlags::empty(), flags) }?;
+        // SAFETY: it was mapped above.
+        unsafe { unlock(start, asked) };
         let start = start.cast::<u8>();
         let skipped = start.align_offset(align.max(page));
         debug_assert!(skipped <= slack);
@@ -114,6 +116,8 @@ impl Space {
         // Made elsewhere first: in place, some kernels unmap the range before they refuse.
         // SAFETY: the kernel picks a free range, so no existing mapping changes.
         let made = unsafe { mm::mmap_anonymous(ptr::null_mut(), len, access, flags) }?;
+        // SAFETY: it was mapped above.
+        unsafe { unlock(made, len) };
         // SAFETY: the mapping was made above, and nobody knows its address; the caller lets go of
         // the range's content.
         unsafe { put(made, len, at) }
@@ -144,7 +148,12 @@ impl Space {
     /// whoever does later.
     pub(crate) unsafe fn show_all(&self, file: &File, access: Access) -> io::Result<()> {
         let (at, len) = self.part(&(0..self.len));
-        let (page, access_to) = (page_size(), protection(access));
+        let page = page_size();
+        let may_be = if access == Access::Read {
+            ProtFlags::READ
+        } else {
+            ProtFlags::READ | ProtFlags::WRITE
+        };
         if self.is_lost.load(Relaxed) {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
@@ -153,19 +162,21 @@ impl Space {
         // they are asked elsewhere first.
         let flags = MapFlags::SHARED | MapFlags::NORESERVE;
         // SAFETY: the kernel picks a free range, so no existing mapping changes.
-        let probe = unsafe { mm::mmap(ptr::null_mut(), page, access_to, flags, file.as_fd(), 0) }?;
+        let probe = unsafe { mm::mmap(ptr::null_mut(), page, may_be, flags, file.as_fd(), 0) }?;
         // SAFETY: the page was mapped above, and nobody knows its address.
         unsafe { mm::munmap(probe, page) }?;
         let flags = flags | MapFlags::FIXED;
         // SAFETY: the range is ours alone (invariant 1), and nobody uses it; MAP_FIXED replaces it
         // in one step, so it is never unmapped.
-        let shown = unsafe { mm::mmap(at, len, access_to, flags, file.as_fd(), 0) };
+        let shown = unsafe { mm::mmap(at, len, ProtFlags::empty(), flags, file.as_fd(), 0) };
         if let Err(refused) = shown {
             // There may be a hole all the same, and what another thread maps may be in it by now:
             // to unmap that, or to map over it, would be to take it away.
             self.is_lost.store(true, Relaxed);
             return Err(refused.into());
         }
+        // SAFETY: as above.
+        unsafe { unlock_and_allow(at, len, access) }?;
         if access == Access::Read {
             // A child that reads does no harm.
             return Ok(());
@@ -192,21 +203,16 @@ impl Space {
     ) -> io::Result<()> {
         let (at, len) = self.part(&range);
         let flags = MapFlags::SHARED | MapFlags::NORESERVE;
-        // Made elsewhere first, since two calls are needed: were it made in place and the second
+        let (anywhere, nothing) = (ptr::null_mut(), ProtFlags::empty());
+        // Made elsewhere first, since several calls are needed: were it made in place and a later one
         // refused, the range would show a file that its owner takes for memory.
         // SAFETY: the kernel picks a free range, so no existing mapping changes.
-        let made = unsafe {
-            mm::mmap(
-                ptr::null_mut(),
-                len,
-                protection(access),
-                flags,
-                file.as_fd(),
-                offset,
-            )
-        }?;
+        let made = unsafe { mm::mmap(anywhere, len, nothing, flags, file.as_fd(), offset) }?;
         // SAFETY: the mapping was made above, and nobody knows its address.
-        if let Err(refused) = unsafe { keep_from_children(made, len) } {
+        let allowed = unsafe { unlock_and_allow(made, len, access) };
+        // SAFETY: as above.
+        let kept = allowed.and_then(|()| unsafe { keep_from_children(made, len) });
+        if let Err(refused) = kept {
             // SAFETY: as above.
             let _unmapped = unsafe { mm::munmap(made, len) };
             return Err(refused);
@@ -253,6 +259,26 @@ impl Space {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
         // SAFETY: as in `commit`.
         unsafe { mm::mmap_anonymous(at, len, ProtFlags::empty(), flags) }?;
+        // SAFETY: it was mapped above.
+        unsafe { unlock(at, len) };
+        Ok(())
+    }
+
+    /// Lets the pages of `range`, which show a file for writing, be used, or no more.
+    ///
+    /// # Safety
+    ///
+    /// All of the range shows a file for writing. Where it is not allowed any more, nobody uses it.
+    pub(crate) unsafe fn allow(&self, range: Range<usize>, allowed: bool) -> io::Result<()> {
+        let (at, len) = self.part(&range);
+        let access = if allowed {
+            MprotectFlags::READ | MprotectFlags::WRITE
+        } else {
+            MprotectFlags::empty()
+        };
+        // SAFETY: the range is ours alone (invariant 1), and no byte of it changes; nobody uses what
+        // is taken away, as the caller says.
+        unsafe { mm::mprotect(at, len, access) }?;
         Ok(())
     }
 
@@ -432,11 +458,34 @@ unsafe fn keep_from_children(at: *mut c_void, len: usize) -> io::Result<()> {
     unsafe { mm::madvise(at, len, Advice::LinuxDontFork) }.map_err(io::Error::from)
 }
 
-fn protection(access: Access) -> ProtFlags {
-    match access {
-        Access::Read => ProtFlags::READ,
-        Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
-    }
+/// Takes a mapping out of `mlockall(MCL_FUTURE)`: what shows files that are larger than memory cannot
+/// be kept there, nor addresses that stand for nothing.
+///
+/// # Safety
+///
+/// The range is a mapping of the caller's.
+unsafe fn unlock(at: *mut c_void, len: usize) {
+    // A refusal leaves it locked, which changes no byte.
+    // SAFETY: the range is mapped, and no byte of it changes.
+    let _unlocked = unsafe { mm::munlock(at, len) };
+}
+
+/// The same for one that was made for no access, and then allows what it is for. In this order, since
+/// the kernel reads what is mapped for access and locked into memory at once (linux-facts L4).
+///
+/// # Safety
+///
+/// The range is a mapping of a file, which nobody uses yet.
+unsafe fn unlock_and_allow(at: *mut c_void, len: usize, access: Access) -> io::Result<()> {
+    // SAFETY: the range is the caller's.
+    unsafe { unlock(at, len) };
+    let access = match access {
+        Access::Nothing => return Ok(()),
+        Access::Read => MprotectFlags::READ,
+        Access::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
+    };
+    // SAFETY: nobody uses the range, and no byte of it changes.
+    unsafe { mm::mprotect(at, len, access) }.map_err(io::Error::from)
 }
 
 /// `MREMAP_DONTUNMAP` of Linux 5.7, by number, since rustix names it for one of its back ends only.

@@ -123,7 +123,7 @@ impl Space {
         content
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .add_window(at, len, offset, access == Access::ReadWrite);
+            .add_window(at, len, offset, access != Access::Read);
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if !shown.iter().any(|known| Arc::ptr_eq(known, content)) {
             shown.push(Arc::clone(content));
@@ -153,6 +153,15 @@ impl Space {
     pub(crate) unsafe fn release(&self, range: Range<usize>) -> io::Result<()> {
         // SAFETY: the caller lets go of the range.
         unsafe { self.commit(range) }
+    }
+
+    /// # Safety
+    ///
+    /// As in the contract: all of the range shows a file for writing, and where it is not allowed any
+    /// more, nobody uses it.
+    pub(crate) unsafe fn allow(&self, range: Range<usize>, _allowed: bool) -> io::Result<()> {
+        let _checked = self.part(&range);
+        Ok(())
     }
 
     pub(crate) fn advise(&self, _range: Range<usize>, _hint: Hint) -> io::Result<()> {

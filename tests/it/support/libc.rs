@@ -36,6 +36,7 @@ unsafe extern "C" {
     fn prctl(option: c_int, ...) -> c_int;
     fn pthread_sigmask(how: c_int, set: *const SignalSet, old: *mut SignalSet) -> c_int;
     fn sigpending(set: *mut SignalSet) -> c_int;
+    safe fn mlockall(flags: c_int) -> c_int;
     safe fn unshare(flags: c_int) -> c_int;
     safe fn umask(mask: c_uint) -> c_uint;
     safe fn geteuid() -> c_uint;
@@ -105,6 +106,20 @@ pub(crate) fn file_size_signal_is_pending() -> bool {
     // SAFETY: the pointer leads to a live set.
     checked(unsafe { sigpending(&raw mut pending) }).unwrap();
     pending.0[0] & FILE_SIZE_SIGNAL.0[0] != 0
+}
+
+/// Which memory is locked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lock {
+    /// All that is mapped now.
+    Current = 1,
+    /// All that is mapped later.
+    Future = 2,
+}
+
+/// Locks memory of the process.
+pub(crate) fn lock_memory(which: Lock) {
+    checked(mlockall(which as c_int)).unwrap();
 }
 
 /// Sets which permissions new files do not get.
