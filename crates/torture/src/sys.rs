@@ -72,6 +72,19 @@ pub(crate) fn create_ranged_in_place(path: &Path, len: u64) -> outcore::Result<R
     unsafe { RangeFile::create_in_place(path, len) }
 }
 
+/// Has all memory locked that is mapped from now on.
+pub(crate) fn lock_future_memory() {
+    // SAFETY: takes a number.
+    let locked = unsafe { libc::mlockall(libc::MCL_FUTURE) };
+    assert_eq!(locked, 0, "mlockall: {}", io::Error::last_os_error());
+}
+
+/// Returns whether this process may lock as much memory as it likes.
+pub(crate) fn can_lock_memory() -> bool {
+    // SAFETY: takes nothing.
+    unsafe { libc::geteuid() == 0 }
+}
+
 /// Maps a file for writing as programs do that think of nothing: no claim, and shared with children.
 pub(crate) fn naive_map(file: &File, len: usize) -> io::Result<&'static mut [u8]> {
     // SAFETY: a new mapping, which changes no other.

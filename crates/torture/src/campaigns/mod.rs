@@ -1,5 +1,6 @@
 //! The campaigns, and what their children do.
 
+mod floor;
 mod fork;
 mod full;
 mod inject;
@@ -22,6 +23,7 @@ pub(crate) const ALL: &[Campaign] = &[
     full::CAMPAIGN,
     shared::CAMPAIGN,
     limits::CAMPAIGN,
+    floor::CAMPAIGN,
     inject::CAMPAIGN,
     kill::CAMPAIGN,
     fork::CAMPAIGN,
@@ -40,6 +42,7 @@ pub(crate) fn child(job: &Job) {
         "work" => work::run(job),
         "bug-full" => full::bug(job),
         "bug-limits" => limits::bug(job),
+        "floor" => floor::child(job),
         "kill-scratch" => kill::scratch_child(job),
         "kill-publish" => kill::publish_child(job),
         "kill-hold" => kill::hold_child(job),

@@ -38,6 +38,8 @@ pub(crate) struct Work {
     io: Vec<String>,
     bug: String,
     neighbour: Option<Neighbour>,
+    /// Whether the limit of file size changes with the steps.
+    is_lowered: bool,
     pub(crate) operations: u64,
     pub(crate) refusals: u64,
 }
@@ -55,6 +57,7 @@ impl Work {
             io: kinds("io"),
             bug: job.text("bug").to_owned(),
             neighbour: None,
+            is_lowered: job.text("limit") == "lowered",
             operations: 0,
             refusals: 0,
         };
@@ -121,13 +124,19 @@ impl Work {
 
     /// Returns whether there are other reasons for a refusal than space on disk.
     pub(crate) fn can_fail_in_reserved_space(&self) -> bool {
+        if self.is_lowered {
+            return true;
+        }
         let space = ["", "StorageFull", "FileTooLarge"];
         let mut all = self.grow.iter().chain(&self.io);
         all.any(|kind| !space.contains(&kind.as_str()))
     }
 
-    /// Lets the neighbour on the same disk take and give.
+    /// Lets the neighbour on the same disk take and give, and the limit of file size change.
     pub(crate) fn step(&mut self) {
+        if self.is_lowered && self.random.once_in(4) {
+            limits::change_file_size(&mut self.random);
+        }
         if let Some(neighbour) = &self.neighbour {
             neighbour.step(&mut self.random);
         }
@@ -208,6 +217,7 @@ pub(crate) fn run(job: &Job) {
     mark();
     on_container(job, &mut work);
     mark();
+    limits::check(job);
     drop(work.neighbour.take());
     counted("operations", work.operations);
     counted("refusals", work.refusals);
