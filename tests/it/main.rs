@@ -20,6 +20,8 @@ mod arena_text;
 mod arena_threads;
 #[cfg(not(any(miri, memory_backend)))]
 mod examples;
+#[cfg(all(not(any(miri, memory_backend)), feature = "allocator-api2"))]
+mod fork_drops;
 #[cfg(not(miri))]
 mod front_page;
 mod ranged;

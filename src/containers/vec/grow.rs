@@ -132,6 +132,9 @@ impl<T> DiskVec<T> {
             index <= len,
             "insertion index {index} is past the length {len}"
         );
+        if index < self.missing() {
+            self.region.check_owner()?;
+        }
         if len == self.limit {
             self.make_accessible(1)?;
         }
@@ -152,6 +155,7 @@ impl<T> DiskVec<T> {
     /// Those of [`reserve`](DiskVec::reserve); both vectors are unchanged.
     pub fn append(&mut self, other: &mut Self) -> Result<()> {
         let count = other.len;
+        other.check_inherited()?;
         self.reserve(count)?;
         let start = self.len;
         if start.wrapping_add(count) > self.limit {
@@ -179,6 +183,7 @@ impl<T> DiskVec<T> {
     where
         T: Clone,
     {
+        self.check_inherited()?;
         let mut clone = self.empty_beside();
         clone.reserve_exact(self.len)?;
         clone.try_extend(self.iter().cloned())?;

@@ -4,7 +4,6 @@
 use std::fmt;
 use std::iter::FusedIterator;
 use std::ops::Range;
-use std::ptr;
 use std::slice;
 
 use crate::containers::vec::DiskVec;
@@ -58,13 +57,9 @@ impl<T> FusedIterator for IntoIter<T> {}
 
 impl<T> Drop for IntoIter<T> {
     fn drop(&mut self) {
-        if std::mem::needs_drop::<T>() {
-            let left = std::mem::take(&mut self.left);
-            let first = self.vec.as_mut_ptr().wrapping_add(left.start);
-            let left = ptr::slice_from_raw_parts_mut(first, left.len());
-            // SAFETY: the elements are initialized, and nobody owns them any more (invariant 1).
-            unsafe { ptr::drop_in_place(left) };
-        }
+        let left = std::mem::take(&mut self.left);
+        // SAFETY: the elements are initialized, and nothing owns them any more (invariant 1).
+        unsafe { self.vec.drop_elements(left) };
     }
 }
 

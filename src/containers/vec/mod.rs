@@ -22,7 +22,7 @@ pub use self::remove::Drain;
 pub use self::residency::Scan;
 
 use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::Arc;
@@ -76,6 +76,14 @@ use crate::read::idle::Idle;
 /// that is in the file, the window behind it, and the addresses reserved behind that. Elements are
 /// stored as in memory, so what they own on the heap stays on the heap: a `DiskVec<String>` keeps
 /// only the headers of its strings on disk.
+///
+/// # In a forked child
+///
+/// The elements in the file are the parent's: a child does not have them, and is killed by
+/// `SIGSEGV` where it reads or writes one. It has its own copy of those in memory, and it can drop,
+/// clear and shorten each vector, also while it is iterated or drained. Elements in the file are not
+/// dropped there: what they own leaks, in the child alone. What would change the file is
+/// [`Forked`](ErrorKind::Forked), and so is a push onto a vector that became that short.
 ///
 /// # When the device fails
 ///
@@ -314,6 +322,9 @@ impl<T> DiskVec<T> {
     #[cold]
     #[inline(never)]
     fn make_accessible(&mut self, additional: usize) -> Result<()> {
+        if self.len < self.missing() {
+            self.region.check_owner()?;
+        }
         let need = self.bytes_for(additional)?;
         self.grow_with(|region| region.advance(need))
     }
@@ -351,6 +362,48 @@ impl<T> DiskVec<T> {
         // SAFETY: the elements that were skipped lie in the region, and the region starts at a
         // multiple of the element's alignment.
         self.ptr = unsafe { base.cast::<T>().add(self.skipped) };
+        self.end_before_missing();
+    }
+
+    /// Returns how many elements at the front this process does not have: in a forked child, those
+    /// that are in the file, if only by a part.
+    fn missing(&self) -> usize {
+        if Self::ZERO_SIZED {
+            return 0;
+        }
+        let elements = self.region.missing().div_ceil(size_of::<T>());
+        elements.saturating_sub(self.skipped)
+    }
+
+    /// Refuses to work with elements in a forked child that does not have all of them.
+    fn check_inherited(&self) -> Result<()> {
+        if self.len.min(self.missing()) > 0 {
+            self.region.check_owner()?;
+        }
+        Ok(())
+    }
+
+    /// In a forked child, lets nothing be appended where elements were that it does not have. To be
+    /// called where the length has become less.
+    fn end_before_missing(&mut self) {
+        if self.len < self.missing() {
+            self.limit = self.len;
+        }
+    }
+
+    /// Drops elements, in a forked child those that it has. The others leak there.
+    ///
+    /// # Safety
+    ///
+    /// The elements are initialized, and no longer owned by anything.
+    unsafe fn drop_elements(&mut self, range: Range<usize>) {
+        if std::mem::needs_drop::<T>() {
+            let start = range.start.max(self.missing()).min(range.end);
+            let first = self.as_mut_ptr().wrapping_add(start);
+            let len = range.end.wrapping_sub(start);
+            // SAFETY: the caller hands the elements over, and this process has them.
+            unsafe { ptr::drop_in_place(ptr::slice_from_raw_parts_mut(first, len)) };
+        }
     }
 
     /// Returns a pointer to the first element, dangling while there is none.
@@ -383,12 +436,10 @@ impl<T> DiskVec<T> {
 
 impl<T> Drop for DiskVec<T> {
     fn drop(&mut self) {
-        if std::mem::needs_drop::<T>() {
-            let elements = ptr::from_mut(self.as_mut_slice());
-            self.len = 0;
-            // SAFETY: the elements are initialized and nothing can reach them any more.
-            unsafe { ptr::drop_in_place(elements) };
-        }
+        let elements = 0..self.len;
+        self.len = 0;
+        // SAFETY: the elements are initialized and nothing can reach them any more.
+        unsafe { self.drop_elements(elements) };
     }
 }
 

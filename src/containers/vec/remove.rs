@@ -16,10 +16,11 @@ impl<T> DiskVec<T> {
     /// The space stays claimed; [`shrink_to_fit`](DiskVec::shrink_to_fit) gives it back.
     pub fn truncate(&mut self, len: usize) {
         if len < self.len {
-            let tail = ptr::from_mut(&mut self[len..]);
+            let tail = len..self.len;
             self.len = len;
+            self.end_before_missing();
             // SAFETY: the elements are initialized, and the shorter length disowned them.
-            unsafe { ptr::drop_in_place(tail) };
+            unsafe { self.drop_elements(tail) };
         }
     }
 
@@ -43,13 +44,15 @@ impl<T> DiskVec<T> {
     /// only after the vector was empty, so a queue that never is runs out of them some day.
     pub fn truncate_front(&mut self, count: usize) {
         let count = count.min(self.len);
-        let front = ptr::from_mut(&mut self[..count]);
+        let missing = self.missing().min(count);
+        let front = ptr::from_mut(&mut self[missing..count]);
         self.len = self.len.wrapping_sub(count);
         if !Self::ZERO_SIZED {
             self.skipped = self.skipped.wrapping_add(count);
             self.limit = self.limit.wrapping_sub(count);
             // SAFETY: `count` elements lie between the old first element and the new one.
             self.ptr = unsafe { self.ptr.add(count) };
+            self.end_before_missing();
         }
         // SAFETY: the elements are initialized, and the changes above disowned them.
         unsafe { ptr::drop_in_place(front) };
@@ -158,7 +161,8 @@ impl<T> DiskVec<T> {
     /// Removes a range of elements and returns an iterator over them.
     ///
     /// When the iterator is dropped, the rest of the range is dropped and the elements behind it
-    /// move up. When it is leaked, the vector loses the range and what is behind it.
+    /// move up. When it is leaked, the vector loses the range and what is behind it; and so it does
+    /// where it is dropped in a forked child that does not have those elements.
     ///
     /// To drop a range at the front, [`truncate_front`](DiskVec::truncate_front) moves nothing.
     ///
@@ -329,11 +333,16 @@ impl<T> FusedIterator for Drain<'_, T> {}
 
 impl<T> Drop for Drain<'_, T> {
     fn drop(&mut self) {
-        /// Moves the tail up, also when dropping what was left panics.
+        /// Moves the tail up, also when dropping what was left panics. A forked child that does not
+        /// have all of it loses it instead.
         struct Close<'a, T>(&'a mut DiskVec<T>, Range<usize>);
         impl<T> Drop for Close<'_, T> {
             fn drop(&mut self) {
                 let (from, to) = (self.1.start, self.0.len);
+                if to < self.0.missing() && from != to {
+                    self.0.end_before_missing();
+                    return;
+                }
                 let base = self.0.as_mut_ptr();
                 let (source, target) = (base.wrapping_add(from), base.wrapping_add(to));
                 // SAFETY: the tail is initialized and moves down over elements that were moved
@@ -344,12 +353,8 @@ impl<T> Drop for Drain<'_, T> {
         }
         let left = std::mem::take(&mut self.left);
         let close = Close(self.vec, self.tail.clone());
-        if std::mem::needs_drop::<T>() {
-            let first = close.0.as_mut_ptr().wrapping_add(left.start);
-            let left = ptr::slice_from_raw_parts_mut(first, left.len());
-            // SAFETY: the elements are initialized, and nobody owns them any more (invariant 1).
-            unsafe { ptr::drop_in_place(left) };
-        }
+        // SAFETY: the elements are initialized, and nothing owns them any more (invariant 1).
+        unsafe { close.0.drop_elements(left) };
     }
 }
 

@@ -380,9 +380,20 @@ impl Region {
         }
     }
 
+    /// Returns how many bytes from the base this process does not have: in a forked child, those in
+    /// the file.
+    pub(crate) fn missing(&self) -> usize {
+        let is_inherited = |file: &ScratchFile| !file.is_owner();
+        if self.file.as_ref().is_some_and(is_inherited) {
+            self.filed
+        } else {
+            0
+        }
+    }
+
     /// Refuses to work in a forked child, in which what showed the file is not mapped, and the file
     /// is the parent's. A region without a file is the child's own copy.
-    fn check_owner(&self) -> Result<()> {
+    pub(crate) fn check_owner(&self) -> Result<()> {
         self.file
             .as_ref()
             .map_or(Ok(()), |file| file.check_owner(GROW))

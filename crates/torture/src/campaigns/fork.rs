@@ -20,7 +20,7 @@ pub(crate) const CAMPAIGN: Campaign = Campaign {
     short: 200,
     long: 10_000,
     alone: false,
-    canaries: &[("shared", 10)],
+    canaries: &[("shared", 10), ("touched", 10)],
     case,
 };
 
@@ -39,11 +39,14 @@ fn case(case: &Case<'_>) -> Verdict {
 pub(crate) fn child(job: &Job) {
     let dir = ScratchDir::new(job.dir()).unwrap();
     let mut random = Random::new(job.number("seed"));
-    if job.text("bug") == "shared" {
-        return shared(job);
+    match job.text("bug") {
+        "shared" => return shared(job),
+        "touched" => return owners(&dir, &mut random, true),
+        _ => {}
     }
     match job.text("container") {
         "arena" => arena(&dir, &mut random),
+        "vec" if random.once_in(2) => owners(&dir, &mut random, false),
         "vec" => vec(&dir, &mut random),
         "alloc" => alloc(&dir, &mut random),
         "ranged" => ranged(&dir, &mut random),
@@ -160,6 +163,40 @@ fn vec(dir: &ScratchDir, random: &mut Random) {
         numbers.iter().copied().eq(0..count + 200_000),
         "in the parent"
     );
+}
+
+/// Elements that own memory: a child drops them, and has only some of them.
+fn owners(dir: &ScratchDir, random: &mut Random, touches: bool) {
+    let count = 10_000 + random.len(100_000) as u64;
+    let texts = |numbers: std::ops::Range<u64>| numbers.map(|number| number.to_string());
+    let mut strings = DiskVec::new_in(dir);
+    strings.try_extend(texts(0..count)).unwrap();
+    if !starts_program(random) {
+        let index = random.below(strings.len());
+        let choice = random.below(7);
+        let mut owned = Some(strings);
+        let ended = in_forked_child(|| {
+            let mut strings = owned.take().unwrap();
+            if touches {
+                assert_eq!(strings[0], "0");
+            }
+            match choice {
+                0 => strings.truncate(index),
+                1 => strings.truncate_front(index),
+                2 => strings.clear(),
+                3 => drop(strings.drain(index..)),
+                4 => drop(strings.drain(index / 2..index)),
+                5 => drop(std::mem::take(&mut strings).into_iter()),
+                _ => return,
+            }
+            // Its own copy of the window may have room, for itself.
+            drop(strings.push("the child's".to_owned()));
+        });
+        check(ended, false);
+        strings = owned.take().unwrap();
+    }
+    strings.try_extend(texts(count..count + 20_000)).unwrap();
+    assert!(strings.into_iter().eq(texts(0..count + 20_000)));
 }
 
 fn alloc(dir: &ScratchDir, random: &mut Random) {

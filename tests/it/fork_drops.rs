@@ -1,0 +1,242 @@
+//! A forked child drops what it has inherited: each container, whole, half used or while it is lent.
+//!
+//! Each test runs in a process of its own, where no other thread holds a lock while it forks.
+
+use std::sync::Arc;
+
+use allocator_api2::vec::Vec as AllocVec;
+use outcore::range_file::ALIGNMENT;
+use outcore::{Arena, DiskAlloc, DiskVec, ErrorKind, RangeFile};
+
+use crate::support::libc::in_forked_child;
+use crate::support::process::child;
+use crate::support::{disk, ranged_path, test_name};
+
+/// As many elements as fill several windows, so that all but the last ones are in the file.
+const COUNT: usize = 100_000;
+
+fn strings() -> DiskVec<String> {
+    let mut strings = DiskVec::new_in(&disk());
+    strings
+        .try_extend((0..COUNT).map(|number| number.to_string()))
+        .unwrap();
+    assert!(strings.disk_bytes() > 0);
+    strings
+}
+
+fn assert_whole(strings: &DiskVec<String>) {
+    assert_eq!(strings.len(), COUNT);
+    for (number, found) in strings.iter().enumerate() {
+        assert_eq!(*found, number.to_string());
+    }
+}
+
+/// Lets a child do something with a vector, and looks at the parent's.
+#[track_caller]
+fn in_child(what: &str, work: impl FnOnce(DiskVec<String>)) {
+    let mut strings = Some(strings());
+    let ended = in_forked_child(|| work(strings.take().unwrap()));
+    assert!(ended.success(), "{what}: {ended}");
+    assert_whole(strings.as_ref().unwrap());
+}
+
+/// The elements in the file are not mapped in a child. A child that ended by dropping a
+/// `DiskVec<String>` went to each of them all the same, and was killed by `SIGSEGV`.
+#[test]
+fn a_child_drops_a_vector_whose_elements_it_does_not_have() {
+    let Some(child) = child(test_name!()) else {
+        in_child("drop", drop);
+        in_child("into_iter", |strings| drop(strings.into_iter()));
+        in_child("overwrite", |mut strings| {
+            let taken = std::mem::take(&mut strings);
+            drop(taken);
+            strings.push("new".to_owned()).unwrap();
+        });
+        let mut elements = strings().into_iter();
+        let taken: Vec<String> = elements.by_ref().take(COUNT / 2).collect();
+        let mut elements = Some(elements);
+        let ended = in_forked_child(|| drop(elements.take()));
+        assert!(ended.success(), "half of into_iter: {ended}");
+        let rest = elements.take().unwrap();
+        assert!(
+            taken
+                .into_iter()
+                .chain(rest)
+                .eq((0..COUNT).map(|number| number.to_string()))
+        );
+        return;
+    };
+    child.run();
+}
+
+/// As above, for what makes a vector shorter. What is appended to it then was written to where
+/// elements had been that the child does not have: `SIGSEGV`, or over memory of the child's own.
+#[test]
+fn a_child_shortens_a_vector_whose_elements_it_does_not_have() {
+    let Some(child) = child(test_name!()) else {
+        let refuses = |strings: &mut DiskVec<String>| {
+            let refused = strings.push("more".to_owned()).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Forked, "{refused}");
+            assert_eq!(
+                strings.push_within_capacity(String::new()),
+                Err(String::new())
+            );
+            assert_eq!(
+                strings.insert(0, String::new()).unwrap_err().kind(),
+                ErrorKind::Forked
+            );
+            let mut other = DiskVec::try_from([String::new()]).unwrap();
+            assert_eq!(
+                strings.append(&mut other).unwrap_err().kind(),
+                ErrorKind::Forked
+            );
+            assert_eq!(other.len(), 1);
+        };
+        in_child("clear", |mut strings| {
+            strings.clear();
+            assert!(strings.is_empty());
+            refuses(&mut strings);
+        });
+        in_child("truncate", |mut strings| {
+            strings.truncate(COUNT / 3);
+            assert_eq!(strings.len(), COUNT / 3);
+            let more = strings.try_extend([String::new()]).unwrap_err();
+            assert_eq!(more.kind(), ErrorKind::Forked);
+        });
+        in_child("truncate_front", |mut strings| {
+            strings.truncate_front(COUNT / 3);
+            assert_eq!(strings.len(), COUNT - COUNT / 3);
+        });
+        in_child("truncate_front of all but one", |mut strings| {
+            strings.truncate_front(COUNT - 1);
+            // The window is the child's own copy.
+            assert_eq!(strings, [(COUNT - 1).to_string()]);
+            strings.push("more".to_owned()).unwrap();
+        });
+        in_child("truncate_front of all", |mut strings| {
+            strings.truncate_front(COUNT);
+            strings.push("the child's own".to_owned()).unwrap();
+            assert_eq!(strings, ["the child's own"]);
+        });
+        in_child("resize", |mut strings| {
+            strings.resize(3, String::new()).unwrap();
+            drop(strings);
+        });
+        in_child("clear and shrink", |mut strings| {
+            strings.clear();
+            strings.shrink_to_fit().unwrap();
+            strings.push("the child's own".to_owned()).unwrap();
+        });
+        return;
+    };
+    child.run();
+}
+
+/// The elements behind a drained range move up when the `Drain` is dropped. In a child neither
+/// they nor their place may be there.
+#[test]
+fn a_child_drops_a_drain_of_a_vector_whose_elements_it_does_not_have() {
+    let Some(child) = child(test_name!()) else {
+        in_child("drain", |mut strings| {
+            drop(strings.drain(10..20));
+            assert_eq!(
+                strings.len(),
+                10,
+                "what is behind the range is lost to the child"
+            );
+            assert_eq!(
+                strings.push(String::new()).unwrap_err().kind(),
+                ErrorKind::Forked
+            );
+        });
+        in_child("drain all", |mut strings| drop(strings.drain(..)));
+        in_child("drain the window", |mut strings| {
+            drop(strings.drain(COUNT - 20..COUNT - 10));
+            assert_eq!(strings.len(), COUNT - 10);
+            assert_eq!(strings[COUNT - 11], (COUNT - 1).to_string());
+        });
+        let mut vec = strings();
+        let mut drain = vec.drain(10..COUNT - 10);
+        assert_eq!(drain.next().as_deref(), Some("10"));
+        let mut drain = Some(drain);
+        let ended = in_forked_child(|| drop(drain.take()));
+        assert!(ended.success(), "a drain of the parent's: {ended}");
+        drop(drain);
+        assert_eq!(vec.len(), 20);
+        assert_eq!(vec[10], (COUNT - 10).to_string());
+        return;
+    };
+    child.run();
+}
+
+/// What is in memory is the child's own copy, and is dropped; what is in the file leaks there.
+#[test]
+fn a_child_drops_the_elements_that_it_has() {
+    let Some(child) = child(test_name!()) else {
+        let counted = Arc::new(());
+        let mut short = DiskVec::new_in(&disk());
+        short.resize(10, Arc::clone(&counted)).unwrap();
+        let mut short = Some(short);
+        let ended = in_forked_child(|| {
+            let mut vec = short.take().unwrap();
+            vec.resize(COUNT, Arc::clone(&counted)).unwrap();
+            vec.truncate(50);
+            assert_eq!(Arc::strong_count(&counted), 51, "it is all the child's");
+            drop(vec);
+            assert_eq!(Arc::strong_count(&counted), 1);
+        });
+        assert!(ended.success(), "a short one: {ended}");
+        drop(short);
+        let mut long = DiskVec::new_in(&disk());
+        long.resize(COUNT, Arc::clone(&counted)).unwrap();
+        let mut long = Some(long);
+        let ended = in_forked_child(|| {
+            drop(long.take());
+            let left = Arc::strong_count(&counted) - 1;
+            assert!(0 < left && left < COUNT, "{left} are left");
+        });
+        assert!(ended.success(), "a long one: {ended}");
+        drop(long);
+        assert_eq!(Arc::strong_count(&counted), 1);
+        return;
+    };
+    child.run();
+}
+
+/// Those that hold no elements.
+#[test]
+fn a_child_drops_every_other_container() {
+    let Some(child) = child(test_name!()) else {
+        let arena = Arena::new_in(&disk()).unwrap();
+        let mut writer = arena.writer().unwrap();
+        let location = writer.push(vec![7; 1 << 20]).unwrap();
+        writer.push("not flushed").unwrap();
+        let stream = arena.stream([location]);
+        let map = arena.map().unwrap();
+        let path = ranged_path();
+        let file = RangeFile::create(&path, 64 * ALIGNMENT).unwrap();
+        let range = file.allocate(ALIGNMENT).unwrap();
+        let frozen = file.allocate(ALIGNMENT).unwrap().freeze();
+        let alloc = DiskAlloc::new_in(&disk()).unwrap();
+        let mut block = AllocVec::new_in(alloc.clone());
+        block.resize(1 << 20, 9_u8);
+        let mut owned = Some((
+            arena, writer, stream, map, file, range, frozen, alloc, block,
+        ));
+        let ended = in_forked_child(|| drop(owned.take()));
+        assert!(ended.success(), "{ended}");
+        let (arena, mut writer, stream, _map, file, range, frozen, _alloc, mut block) =
+            owned.take().unwrap();
+        writer.push(vec![8; 1 << 20]).unwrap();
+        writer.finish().unwrap();
+        drop(stream);
+        assert_eq!(arena.get(location).unwrap(), vec![7; 1 << 20]);
+        drop((range, frozen));
+        file.publish().unwrap();
+        std::fs::remove_file(path).unwrap();
+        block.resize(4 << 20, 9);
+        assert!(block.iter().all(|byte| *byte == 9));
+        return;
+    };
+    child.run();
+}
