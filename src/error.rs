@@ -37,6 +37,8 @@ struct Inner {
     /// Who chose the path, such as an environment variable.
     origin: Option<&'static str>,
     cause: Cause,
+    /// Which limit it was, and what to do.
+    remedy: Option<String>,
 }
 
 #[derive(Debug)]
@@ -111,6 +113,7 @@ impl Error {
             path: None,
             origin: None,
             cause,
+            remedy: None,
         }))
     }
 
@@ -129,6 +132,12 @@ impl Error {
     /// Adds who chose the path, such as an environment variable.
     pub(crate) fn named_by(mut self, origin: &'static str) -> Self {
         self.0.origin = Some(origin);
+        self
+    }
+
+    /// Adds which limit was reached, and what to do.
+    pub(crate) fn with_remedy(mut self, remedy: String) -> Self {
+        self.0.remedy = Some(remedy);
         self
     }
 
@@ -170,7 +179,11 @@ impl fmt::Display for Error {
         if let Some(origin) = self.0.origin {
             write!(f, " (named by {origin})")?;
         }
-        write!(f, ": {}", self.0.cause)
+        write!(f, ": {}", self.0.cause)?;
+        if let Some(remedy) = &self.0.remedy {
+            write!(f, "; {remedy}")?;
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::io::stats;
-use crate::mapping::growth::{ADDRESSES_MIN, address_share};
+use crate::mapping::growth::{ADDRESSES_MIN, PLENTY_SHARES, address_share};
 use crate::sys;
 
 /// Shares that are taken now.
@@ -39,6 +39,21 @@ impl Addresses {
         stats::mapped(space.len());
         Ok(Self { space, shares })
     }
+}
+
+/// Returns whether what may stay small can take addresses all the same, so that it never moves.
+pub(crate) fn are_plentiful() -> bool {
+    #[cfg(test)]
+    if let Some(answer) = PLENTIFUL.get() {
+        return answer;
+    }
+    TAKEN.load(Relaxed) < PLENTY_SHARES && sys::address_limit().is_none()
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What a test wants to be so.
+    pub(crate) static PLENTIFUL: std::cell::Cell<Option<bool>> = const { std::cell::Cell::new(None) };
 }
 
 /// Returns how many addresses `shares` are worth now.

@@ -30,6 +30,14 @@ const ADDRESSES_MAX: usize = if cfg!(any(miri, memory_backend)) {
     1_usize.wrapping_shl(40)
 };
 
+/// While fewer shares are taken, a region takes addresses with its first byte: two mappings and four
+/// pages, of memory and of tables.
+pub(crate) const PLENTY_SHARES: usize = if cfg!(any(miri, memory_backend)) || usize::BITS < 64 {
+    0
+} else {
+    256
+};
+
 /// One share however many are taken.
 pub(crate) const ADDRESSES_MIN: usize = 1 << 17;
 

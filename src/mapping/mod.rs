@@ -4,5 +4,6 @@
 pub(crate) mod addresses;
 pub(crate) mod advice;
 pub(crate) mod growth;
+pub(crate) mod limits;
 pub(crate) mod region;
 pub(crate) mod view;

@@ -63,7 +63,8 @@ pub(crate) mod plan;
 #[cfg(not(test))]
 pub(crate) use self::backend::{Dir, File, Space};
 pub(crate) use self::backend::{
-    address_limit, file_size_limit, initial_variable, page_size, process, unguessable_name,
+    address_limit, file_size_limit, initial_variable, is_out_of_files, open_file_limit, page_size,
+    process, reached_mapping_limit, unguessable_name,
 };
 #[cfg(test)]
 pub(crate) use self::fault::{Dir, File, Ring, Space};

@@ -51,6 +51,7 @@ mod vec_items;
 #[cfg(not(any(miri, memory_backend)))]
 mod vec_many;
 mod vec_model;
+mod vec_queue;
 mod vec_unwind;
 
 // What asks the real system for its limits, its disks and its memory.

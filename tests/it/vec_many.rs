@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use outcore::{Advice, DiskVec};
 
-use crate::support::libc::{Resource, set_limit};
+use crate::support::libc::{Resource, set_limit, use_up_mappings};
 use crate::support::process::child;
 use crate::support::{disk, skipped, test_name};
 
@@ -92,6 +92,105 @@ fn ten_thousand_short_vectors_have_no_file() {
         left.mappings <= base.mappings + 10,
         "{base:?}, {held:?}, {left:?}"
     );
+}
+
+/// Each vector of one element took two mappings, so 32,749 of them were all that a process could
+/// have (`vm.max_map_count`), and 4 KiB of memory.
+#[test]
+fn a_million_vectors_of_one_element_live_at_once() {
+    const COUNT: usize = 1_000_000;
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    let dir = disk();
+    let (base, before) = (Held::now(), status_bytes("VmRSS:"));
+    let mut vectors = Vec::with_capacity(COUNT);
+    for number in 0..COUNT {
+        let mut vec = DiskVec::new_in(&dir);
+        if let Err(refused) = vec.push(number) {
+            panic!("vector {number}: {refused}, {base:?}, {:?}", Held::now());
+        }
+        vectors.push(vec);
+    }
+    let (held, bytes) = (Held::now(), status_bytes("VmRSS:") - before);
+    assert_eq!(held.files, base.files, "{base:?}, {held:?}");
+    assert!(held.mappings - base.mappings <= 1_000, "{base:?}, {held:?}");
+    // A `Vec<Vec<usize>>` of as many takes 72 bytes for each.
+    assert!(bytes <= 150 * COUNT, "{bytes} bytes of memory");
+    assert!(
+        vectors
+            .iter()
+            .zip(0..)
+            .all(|(vec, number)| *vec == [number])
+    );
+    // Each of them can still become a long one.
+    let last = vectors.last_mut().unwrap();
+    last.try_extend(0..MIB).unwrap();
+    assert_eq!((last[0], last[MIB]), (COUNT - 1, MIB - 1));
+    drop(vectors);
+    assert_eq!(dir.used_bytes(), 0);
+}
+
+/// The message was "cannot create a file in ...: Too many open files", and for mappings "cannot map
+/// memory: Cannot allocate memory": neither what had been reached, nor what to do.
+#[test]
+fn an_error_names_the_limit_that_was_reached() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    let dir = disk();
+    let fill = || {
+        let mut vectors = Vec::new();
+        loop {
+            let mut vec = DiskVec::<u64>::new_in(&dir);
+            match vec.resize(10_000, 1) {
+                Ok(()) => vectors.push(vec),
+                Err(refused) => {
+                    for vec in &mut vectors {
+                        vec.push(2).unwrap();
+                    }
+                    return refused.to_string();
+                }
+            }
+        }
+    };
+    set_limit(Resource::OpenFiles, 100);
+    let refused = fill();
+    assert!(
+        refused.contains("RLIMIT_NOFILE")
+            && refused.contains("100")
+            && refused.contains("ulimit -n"),
+        "{refused}"
+    );
+    set_limit(Resource::OpenFiles, u64::MAX);
+    let pages = fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
+    set_limit(Resource::AddressSpace, pages * 4096 + (8 << 20));
+    let refused = fill();
+    assert!(
+        refused.contains("RLIMIT_AS") && refused.contains("ulimit -v"),
+        "{refused}"
+    );
+}
+
+/// As above, for the limit of the kernel.
+#[test]
+fn an_error_names_the_limit_of_mappings() {
+    if let Some(child) = child(test_name!()) {
+        child.run();
+        return;
+    }
+    let dir = disk();
+    let mut vec = DiskVec::<u64>::new_in(&dir);
+    vec.resize(10_000, 1).unwrap();
+    use_up_mappings();
+    let refused = vec.resize(100_000_000, 1).unwrap_err();
+    assert_eq!(refused.kind(), outcore::ErrorKind::OutOfMemory);
+    let refused = refused.to_string();
+    assert!(refused.contains("vm.max_map_count"), "{refused}");
+    assert_eq!(vec.len(), 10_000);
 }
 
 /// 10,000 vectors with three mappings each stay below the kernel's 65,530.

@@ -12,13 +12,14 @@ use std::ops::Range;
 use crate::containers::vec::DiskVec;
 use crate::error::Result;
 use crate::io::dir::ScratchDir;
+use crate::mapping::addresses::PLENTIFUL;
 use crate::mapping::advice::Advice;
 use crate::mapping::growth::WINDOW_BYTES_MIN as WINDOW;
 use crate::testing::{Campaign, Life};
 
 #[test]
 fn elements_that_own_memory_live_once_whatever_call_fails() {
-    Campaign::new("vec, owners", 120, live::<Owner>)
+    Campaign::new("vec, owners", 120, live::<Owner, true>)
         .without_lies()
         .plants("another element", "at pop, the elements differ")
         .plants("a leaked element", "elements are alive")
@@ -27,14 +28,28 @@ fn elements_that_own_memory_live_once_whatever_call_fails() {
 
 #[test]
 fn numbers_stay_what_they_are_whatever_call_fails() {
-    Campaign::new("vec, numbers", 40, live::<u64>)
+    Campaign::new("vec, numbers", 40, live::<u64, true>)
+        .plants("another element", "at pop, the elements differ")
+        .run();
+}
+
+/// Vectors that begin in plain memory, as all do where addresses are scarce.
+#[test]
+fn vectors_that_were_in_memory_stay_what_they_are_whatever_call_fails() {
+    Campaign::new("vec, owners from memory", 80, live::<Owner, false>)
+        .without_lies()
+        .plants("another element", "at pop, the elements differ")
+        .plants("a leaked element", "elements are alive")
+        .run();
+    Campaign::new("vec, numbers from memory", 40, live::<u64, false>)
         .plants("another element", "at pop, the elements differ")
         .run();
 }
 
 /// Lives the life of a vector, and looks at its end.
-fn live<T: Element>(life: &mut Life) {
+fn live<T: Element, const PLENTY: bool>(life: &mut Life) {
     OWNERS.set(0);
+    PLENTIFUL.set(Some(PLENTY));
     let dir = life.scratch_dir();
     let mut run = Run::<T> {
         name: format!("{}, {}", std::any::type_name::<T>(), life.name()),
@@ -206,6 +221,7 @@ impl<T: Element> Run<'_, T> {
         self.shrink_to_fit();
         self.push();
         self.truncate_front(usize::MAX);
+        self.queue();
         let len = elements::<T>(WINDOW * 2);
         self.attempt("resize", |run| run.vec.resize(len, T::make(4)));
         self.model.resize(len, T::make(4));
@@ -213,6 +229,41 @@ impl<T: Element> Run<'_, T> {
         self.shrink_to_fit();
         self.grow(elements::<T>(3 * WINDOW));
         self.check("the end");
+    }
+
+    /// Appends at the end and cuts off at the front, in memory and then in a file, for longer than the
+    /// addresses last and where the file can get no longer.
+    fn queue(&mut self) {
+        self.truncate(0);
+        self.shrink_to_fit();
+        for _ in 0..4 {
+            self.grow(elements::<T>(WINDOW / 4));
+            self.truncate_front(elements::<T>(WINDOW / 4) - 3);
+        }
+        self.grow(elements::<T>(2 * WINDOW));
+        self.truncate_front(elements::<T>(WINDOW));
+        self.grow(elements::<T>(2 * WINDOW));
+        self.truncate_front(elements::<T>(2 * WINDOW));
+        // As where the addresses end.
+        self.vec.region.use_up_addresses(true);
+        self.vec.refresh();
+        self.check("use up addresses");
+        self.fill_window();
+        self.push();
+        self.grow(elements::<T>(2 * WINDOW));
+        self.truncate_front(self.model.len() - elements::<T>(WINDOW / 2));
+        self.vec.region.use_up_addresses(false);
+        self.vec.refresh();
+        self.attempt_growth("reserve", |run| run.vec.reserve(elements::<T>(WINDOW)));
+        self.fill_window();
+        self.push();
+        // As where the file ends.
+        self.vec.region.use_up_file();
+        self.fill_window();
+        self.push();
+        self.grow(elements::<T>(2 * WINDOW));
+        self.read();
+        self.truncate_front(usize::MAX);
     }
 
     /// Does what a caller does: tries again when an operation failed, which changed no element.

@@ -5,13 +5,12 @@
 )]
 
 use std::mem::MaybeUninit;
-use std::ops::Range;
 use std::ptr;
 
 use crate::bug::bug;
 use crate::containers::vec::DiskVec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::file::OwnedFile;
+use crate::mapping::region::Filed;
 use crate::read::ReadOptions;
 use crate::read::batch::{Piece, prefetch, read_batch};
 use crate::read::idle::Idle;
@@ -51,39 +50,13 @@ impl<T> DiskVec<T> {
     pub fn prefetch_many(&self, indices: &[usize]) -> Result<()> {
         check(indices, self.len());
         match self.region.filed()? {
-            Some((file, filed)) if !Self::ZERO_SIZED => {
+            Some(filed) if !Self::ZERO_SIZED => {
                 let order = in_order(indices)?;
                 let pieces = order.iter();
-                prefetch(pieces.filter_map(|element| self.piece(element, file, &filed)))
+                prefetch(pieces.filter_map(|element| piece::<T>(element, filed)))
             }
             _ => Ok(()),
         }
-    }
-
-    /// Returns where an element is that is wholly in the file.
-    fn piece<'f>(
-        &self,
-        &(index, place): &(usize, usize),
-        file: &'f OwnedFile,
-        filed: &Range<usize>,
-    ) -> Option<Piece<'f>> {
-        let bytes = self.place_in_region(index);
-        is_inside(&bytes, filed).then_some(Piece {
-            file,
-            span: Span::new(bytes.start as u64, size_of::<T>()),
-            index: place,
-        })
-    }
-
-    /// Returns the bytes of the region that an element takes.
-    fn place_in_region(&self, index: usize) -> Range<usize> {
-        let element = self.skipped.checked_add(index);
-        let start = element.and_then(|element| element.checked_mul(size_of::<T>()));
-        let end = start.and_then(|start| start.checked_add(size_of::<T>()));
-        let (Some(start), Some(end)) = (start, end) else {
-            bug!("element {index} behind {} others", self.skipped);
-        };
-        start..end
     }
 }
 
@@ -124,10 +97,10 @@ impl<T: Copy> DiskVec<T> {
         let reserved = copies.try_reserve_exact(indices.len());
         reserved.map_err(|_full| no_memory())?;
         let filed = match self.region.filed()? {
-            Some((file, filed)) if !Self::ZERO_SIZED => Some((file, filed)),
+            Some(filed) if !Self::ZERO_SIZED => Some(filed),
             _ => None,
         };
-        let Some((file, filed)) = filed else {
+        let Some(filed) = filed else {
             copies.extend(indices.iter().filter_map(|index| self.get(*index)));
             return Ok(copies);
         };
@@ -135,7 +108,7 @@ impl<T: Copy> DiskVec<T> {
         let places = copies.spare_capacity_mut();
         let mut count = 0_usize;
         order.retain(|&(index, place)| {
-            let is_filed = is_inside(&self.place_in_region(index), &filed);
+            let is_filed = end_of::<T>(index) <= filed.len;
             // Those behind are in memory, and so is a part of the one at the border.
             if !is_filed {
                 if let (Some(target), Some(element)) = (places.get_mut(place), self.get(index)) {
@@ -145,7 +118,7 @@ impl<T: Copy> DiskVec<T> {
             }
             is_filed
         });
-        let piece = |number| self.piece(order.get(number)?, file, &filed);
+        let piece = |number| piece::<T>(order.get(number)?, filed);
         let idle = self.idle.clone().unwrap_or_else(Idle::shared);
         read_batch(&ReadOptions::new(), &idle, &piece, &mut |place, bytes| {
             if let Some(target) = places.get_mut(place) {
@@ -164,8 +137,19 @@ impl<T: Copy> DiskVec<T> {
     }
 }
 
-fn is_inside(element: &Range<usize>, filed: &Range<usize>) -> bool {
-    filed.start <= element.start && element.end <= filed.end
+/// Returns where an element is that is wholly in the file.
+fn piece<'f, T>(&(index, place): &(usize, usize), filed: Filed<'f>) -> Option<Piece<'f>> {
+    let start = index.saturating_mul(size_of::<T>());
+    (end_of::<T>(index) <= filed.len).then_some(Piece {
+        file: filed.file,
+        span: Span::new(filed.offset.saturating_add(start) as u64, size_of::<T>()),
+        index: place,
+    })
+}
+
+/// Returns the place behind an element.
+fn end_of<T>(index: usize) -> usize {
+    index.saturating_add(1).saturating_mul(size_of::<T>())
 }
 
 /// Makes an element of its bytes.

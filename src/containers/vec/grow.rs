@@ -219,10 +219,7 @@ impl<T> DiskVec<T> {
         let mut copy = self.empty_beside();
         if !Self::ZERO_SIZED && self.len > 0 {
             copy.region = self.region.try_copy(self.bytes_for(0)?)?;
-            copy.skipped = self.skipped;
             copy.refresh();
-            let unused = copy.skipped.wrapping_mul(size_of::<T>());
-            copy.region.discard_front(unused);
         }
         copy.len = self.len;
         Ok(copy)

@@ -37,9 +37,9 @@ use crate::read::idle::Idle;
 /// It dereferences to a slice, as `Vec` does: index it, iterate over it, pass it on. Past memory, use
 /// [`gather`](Self::gather) and [`scan`](Self::scan) instead: see [below](#larger-than-memory).
 /// Methods that may need space return a [`Result`]; a full disk is an error, never a signal.
-/// Appending takes a window of at most 1 MiB of memory, however long the vector is. Elements keep
-/// their addresses while the vector grows, until its reserved addresses are used up: usually 1 TiB,
-/// less with hundreds of vectors or under `RLIMIT_AS`.
+/// Appending takes a window of at most 1 MiB of memory, however long the vector is. A million vectors
+/// of a few elements take as much memory as the same number of `Vec`s. A queue that is appended to at
+/// the end and truncated at the front can go on for ever.
 ///
 /// # Examples
 ///
@@ -73,8 +73,19 @@ use crate::read::idle::Idle;
 /// # Memory layout
 ///
 /// Up to 64 KiB stay in memory. A longer vector has one unnamed file and three mappings: the part
-/// that is in the file, the window behind it, and the addresses reserved behind that. Elements are
-/// stored as in memory, so what they own on the heap stays on the heap: a `DiskVec<String>` keeps
+/// that is in the file, the window behind it, and the addresses reserved behind that. So a process
+/// can have as many long vectors as `RLIMIT_NOFILE` allows open files (usually 1024; `ulimit -n`
+/// raises it), and a third of `vm.max_map_count` (usually 65,530). The error names the limit.
+///
+/// Elements keep their addresses while the vector grows, until its reserved addresses are used up:
+/// usually 1 TiB, less with hundreds of vectors. This holds from the first element on while fewer than
+/// 256 vectors and other containers have addresses and there is no `RLIMIT_AS`. Otherwise the elements
+/// move, as those of a `Vec` do, until the vector outgrows 64 KiB. A vector made with a
+/// [capacity](Self::with_capacity) of more than that has its addresses from the start.
+/// [`shrink_to_fit`](Self::shrink_to_fit) may move the elements.
+///
+/// Elements are stored as in memory, so what they own on the heap stays on the heap: a
+/// `DiskVec<String>` keeps
 /// only the headers of its strings on disk.
 ///
 /// # In a forked child
@@ -94,16 +105,14 @@ pub struct DiskVec<T> {
     ///
     /// # Invariants
     ///
-    /// 1. `ptr` is `region.base()` plus `skipped` elements, or dangling and aligned while the
-    ///    region has no base or elements have no size.
+    /// 1. `ptr` is `region.first()`, or dangling and aligned while the region has no such place or
+    ///    elements have no size.
     /// 2. The first `len` elements from `ptr` are initialized and accessible, and `limit >= len`
     ///    of them are accessible; for elements without size, `limit` is `usize::MAX`.
     /// 3. No other value reads or writes the region's bytes.
     ptr: NonNull<T>,
     len: usize,
     limit: usize,
-    /// Elements removed at the front whose addresses are not used again.
-    skipped: usize,
     region: Region,
     /// Where reads of many elements leave their engine, while there is a file.
     idle: Option<Arc<Idle>>,
@@ -141,7 +150,6 @@ impl<T> DiskVec<T> {
             ptr: NonNull::dangling(),
             len: 0,
             limit: if Self::ZERO_SIZED { usize::MAX } else { 0 },
-            skipped: 0,
             region,
             idle: None,
             owned: PhantomData,
@@ -197,7 +205,7 @@ impl<T> DiskVec<T> {
     /// # Cost
     ///
     /// That of `Vec::push`, and one `pwrite`, `mremap` and `mmap` for each window: an eighth of the
-    /// vector, from 64 KiB to 1 MiB. No element is copied to grow.
+    /// vector, from 64 KiB to 1 MiB. Above 64 KiB, no element is copied to grow.
     #[inline]
     pub fn push(&mut self, value: T) -> Result<()> {
         if self.len == self.limit {
@@ -252,7 +260,7 @@ impl<T> DiskVec<T> {
     /// Returns how many elements can be appended without claiming more space, plus those there are.
     pub fn capacity(&self) -> usize {
         let elements = self.region.capacity().checked_div(size_of::<T>());
-        elements.map_or(usize::MAX, |count| count.saturating_sub(self.skipped))
+        elements.unwrap_or(usize::MAX)
     }
 
     /// Claims space for at least `additional` more elements, with some to spare.
@@ -270,7 +278,7 @@ impl<T> DiskVec<T> {
     /// far do not suffice.
     pub fn reserve(&mut self, additional: usize) -> Result<()> {
         let need = self.bytes_for(additional)?;
-        self.grow_with(|region| region.reserve(need, false))
+        self.grow_with(|region, used| region.reserve(used, need, false))
     }
 
     /// Claims space for just `additional` more elements, up to whole pages.
@@ -280,7 +288,7 @@ impl<T> DiskVec<T> {
     /// Those of [`reserve`](Self::reserve).
     pub fn reserve_exact(&mut self, additional: usize) -> Result<()> {
         let need = self.bytes_for(additional)?;
-        self.grow_with(|region| region.reserve(need, true))
+        self.grow_with(|region, used| region.reserve(used, need, true))
     }
 
     /// Gives space that is not used back to the disk, up to whole pages. A vector of at most
@@ -296,8 +304,7 @@ impl<T> DiskVec<T> {
             self.start_anew();
             return Ok(());
         }
-        let used = self.bytes_for(0)?;
-        self.grow_with(|region| region.shrink(used))
+        self.grow_with(Region::shrink)
     }
 
     /// Returns how many bytes the vector has claimed on disk.
@@ -305,10 +312,9 @@ impl<T> DiskVec<T> {
         self.region.claimed_bytes()
     }
 
-    /// Returns the bytes from the region's base to the end of `additional` more elements.
+    /// Returns the bytes of all elements and `additional` more.
     fn bytes_for(&self, additional: usize) -> Result<usize> {
         let elements = self.len.checked_add(additional);
-        let elements = elements.and_then(|count| count.checked_add(self.skipped));
         elements
             .and_then(|count| count.checked_mul(size_of::<T>()))
             .filter(|bytes| isize::try_from(*bytes).is_ok())
@@ -326,15 +332,17 @@ impl<T> DiskVec<T> {
             self.region.check_owner()?;
         }
         let need = self.bytes_for(additional)?;
-        self.grow_with(|region| region.advance(need))
+        self.grow_with(|region, used| region.advance(used, need))
     }
 
-    /// Changes the region and takes notice of what became of it, also when it failed.
-    fn grow_with(&mut self, change: impl FnOnce(&mut Region) -> Result<()>) -> Result<()> {
+    /// Changes the region, whose first bytes as many as it is told are in use, and takes notice of
+    /// what became of it, also when it failed.
+    fn grow_with(&mut self, change: impl FnOnce(&mut Region, usize) -> Result<()>) -> Result<()> {
         if Self::ZERO_SIZED {
             return Ok(());
         }
-        let changed = change(&mut self.region);
+        let used = self.bytes_for(0)?;
+        let changed = change(&mut self.region, used);
         self.refresh();
         changed
     }
@@ -343,13 +351,12 @@ impl<T> DiskVec<T> {
     fn start_anew(&mut self) {
         debug_assert!(self.len == 0);
         self.region = self.region.empty_like();
-        self.skipped = 0;
         self.refresh();
     }
 
     /// Makes `ptr` and `limit` follow the region.
     fn refresh(&mut self) {
-        let Some(base) = self.region.base() else {
+        let Some(first) = self.region.first() else {
             (self.ptr, self.limit, self.idle) = (NonNull::dangling(), 0, None);
             return;
         };
@@ -357,11 +364,12 @@ impl<T> DiskVec<T> {
             self.idle = Some(Idle::shared());
         }
         let accessible = self.region.accessible().checked_div(size_of::<T>());
-        self.limit = accessible.unwrap_or(0).saturating_sub(self.skipped);
+        self.limit = accessible.unwrap_or(0);
         debug_assert!(self.limit >= self.len);
-        // SAFETY: the elements that were skipped lie in the region, and the region starts at a
-        // multiple of the element's alignment.
-        self.ptr = unsafe { base.cast::<T>().add(self.skipped) };
+        // The region starts at a multiple of the element's alignment, and what is skipped of it is
+        // whole elements.
+        self.ptr = first.cast::<T>();
+        debug_assert!(self.ptr.is_aligned());
         self.end_before_missing();
     }
 
@@ -371,8 +379,7 @@ impl<T> DiskVec<T> {
         if Self::ZERO_SIZED {
             return 0;
         }
-        let elements = self.region.missing().div_ceil(size_of::<T>());
-        elements.saturating_sub(self.skipped)
+        self.region.missing().div_ceil(size_of::<T>())
     }
 
     /// Refuses to work with elements in a forked child that does not have all of them.
@@ -408,7 +415,8 @@ impl<T> DiskVec<T> {
 
     /// Returns a pointer to the first element, dangling while there is none.
     ///
-    /// It stays valid while the vector grows, until the addresses reserved for it are used up.
+    /// It stays valid while the vector grows as far as elements keep their address, which the
+    /// [type](DiskVec#memory-layout) says.
     pub fn as_ptr(&self) -> *const T {
         self.ptr.as_ptr()
     }

@@ -40,15 +40,18 @@ impl<T> DiskVec<T> {
     ///
     /// Linear in the dropped elements if they need dropping; constant in the kept ones. Whole pages
     /// in front of them leave the memory with one `mmap`, and whole pieces of 2 MiB (of what one
-    /// page table shows) go back to the disk with one `fallocate`. Their addresses are used again
-    /// only after the vector was empty, so a queue that never is runs out of them some day.
+    /// page table shows) go back to the disk with one `fallocate`.
+    ///
+    /// A queue goes on for ever: where its addresses end, a push moves the elements to the start of
+    /// others, without copying those in the file. Where the file can get no longer (16 TiB on ext4,
+    /// or `RLIMIT_FSIZE`), and more was cut off than is left, it copies what is left to a new file.
     pub fn truncate_front(&mut self, count: usize) {
         let count = count.min(self.len);
         let missing = self.missing().min(count);
         let front = ptr::from_mut(&mut self[missing..count]);
         self.len = self.len.wrapping_sub(count);
         if !Self::ZERO_SIZED {
-            self.skipped = self.skipped.wrapping_add(count);
+            self.region.skip(count.wrapping_mul(size_of::<T>()));
             self.limit = self.limit.wrapping_sub(count);
             // SAFETY: `count` elements lie between the old first element and the new one.
             self.ptr = unsafe { self.ptr.add(count) };
@@ -56,10 +59,13 @@ impl<T> DiskVec<T> {
         }
         // SAFETY: the elements are initialized, and the changes above disowned them.
         unsafe { ptr::drop_in_place(front) };
-        let unused = self.skipped.wrapping_mul(size_of::<T>());
-        self.region.discard_front(unused);
-        if self.len == 0 && self.region.has_lost_front() {
-            self.start_anew();
+        self.region.discard_front();
+        if self.len == 0 && !Self::ZERO_SIZED {
+            if self.region.has_lost_front() {
+                return self.start_anew();
+            }
+            self.region.rewind();
+            self.refresh();
         }
     }
 

@@ -119,10 +119,7 @@ impl<T> DiskVec<T> {
     #[track_caller]
     fn bytes_of(&self, range: impl RangeBounds<usize>) -> Range<usize> {
         let range = checked_range(range, self.len);
-        let byte = |index: usize| {
-            let element = self.skipped.saturating_add(index);
-            element.saturating_mul(size_of::<T>())
-        };
+        let byte = |index: usize| index.saturating_mul(size_of::<T>());
         byte(range.start)..byte(range.end)
     }
 }

@@ -1,59 +1,62 @@
-//! A second region with the same bytes.
+//! A second mapped region with the same bytes.
 #![expect(
     unsafe_code,
     reason = "copies bytes of one region to another; see docs/safety.md"
 )]
 
+use std::ops::Range;
 use std::ptr;
 
 use crate::error::Result;
 use crate::io::file::COPY_BYTES;
 use crate::mapping::advice::Advice;
-use crate::mapping::growth::page_up;
-use crate::mapping::region::{Region, addressable};
+use crate::mapping::growth::{cache_piece, page_down, page_up};
+use crate::mapping::region::mapped::{Mapped, lost};
 use crate::sys;
 
-impl Region {
-    /// Makes a region of the same kind with the same first `used` bytes, all claimed.
+impl Mapped {
+    /// Makes one of the same kind with the bytes `used` at the same offsets, all claimed, of which
+    /// some are in the file.
     ///
-    /// What is in the file is read and written, and not shared, so that both own their space.
-    pub(crate) fn try_copy(&self, used: usize) -> Result<Self> {
-        let mut copy = self.empty_like();
-        let in_file = used.min(self.filed);
-        let (Some(source), true) = (&self.file, self.front < in_file) else {
-            copy.advance(used)?;
-            self.copy_memory(&copy, self.front.min(used), used)?;
-            return Ok(copy);
-        };
+    /// They are read and written, and not shared, so that both own their space; what is in the window
+    /// is copied here.
+    pub(super) fn try_copy(&self, used: Range<usize>) -> Result<Self> {
         self.check_owner()?;
-        let len = addressable(used)?;
+        let page = sys::page_size();
+        let source = self.file.as_ref().ok_or_else(lost)?;
+        let front = page_down(used.start, page).max(self.front);
+        let shown_end = page_up(used.end, page).unwrap_or(used.end).min(self.filed);
+        let mut copy = Self::new(self.kind.clone());
+        // The file has a hole in front, where nothing is shown, as that of this one has.
+        copy.holes = page_down(front, cache_piece(page));
+        copy.file_len = copy.holes;
+        (copy.origin, copy.front) = (copy.origin_of(front), front);
+        (copy.filed, copy.end) = (front, front);
+        let len = copy.addressable(used.end)?;
         copy.claim(len, len as u64)?;
         copy.ensure_addresses(len)?;
-        let Some(target) = &copy.file else {
-            return Ok(copy);
-        };
-        let padded = page_up(in_file, sys::page_size()).unwrap_or(in_file);
-        let piece = match self.advice {
+        let target = copy.file.as_ref().ok_or_else(lost)?;
+        let piece = match self.kind.advice {
             // As in `write_window`.
-            Advice::Random => sys::page_size(),
+            Advice::Random => page,
             _ => COPY_BYTES,
         };
-        target.copy_from(source, self.front as u64..padded as u64, piece)?;
-        // SAFETY: the copy's addresses are in use by nobody, and its file is its own.
-        unsafe { copy.show(0..padded) }?;
-        (copy.filed, copy.end) = (padded, padded);
-        copy.advance(used)?;
-        self.copy_memory(&copy, padded.min(used), used)?;
+        target.copy_from(source, front as u64..shown_end as u64, piece)?;
+        // SAFETY: the copy's addresses are in use by nothing, and its file is its own.
+        unsafe { copy.show(front..shown_end) }?;
+        (copy.filed, copy.end) = (shown_end, shown_end);
+        copy.advance(used.end)?;
+        self.copy_memory(&copy, shown_end..used.end)?;
         Ok(copy)
     }
 
-    /// Copies the bytes `from..to` to where they are in `copy`.
-    fn copy_memory(&self, copy: &Self, from: usize, to: usize) -> Result<()> {
-        if from < to {
-            let source = self.space()?.base().as_ptr().wrapping_add(from);
-            let target = copy.space()?.base().as_ptr().wrapping_add(from);
-            // SAFETY: both regions have accessible bytes there, and lie apart.
-            unsafe { ptr::copy_nonoverlapping(source, target, to.saturating_sub(from)) };
+    /// Copies the bytes `range` to where they are in `copy`.
+    fn copy_memory(&self, copy: &Self, range: Range<usize>) -> Result<()> {
+        if !range.is_empty() {
+            let source = self.address(range.start).ok_or_else(lost)?;
+            let target = copy.address(range.start).ok_or_else(lost)?;
+            // SAFETY: both have accessible bytes there, and lie apart.
+            unsafe { ptr::copy_nonoverlapping(source.as_ptr(), target.as_ptr(), range.len()) };
         }
         Ok(())
     }

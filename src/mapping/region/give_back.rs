@@ -1,32 +1,24 @@
-//! What a region gives back: at its end, and at its front.
+//! What a mapped region gives back: at its end, and at its front.
 #![expect(
     unsafe_code,
     reason = "takes pages away that are not in use; see docs/safety.md"
 )]
 
-use std::io;
-use std::mem::MaybeUninit;
-use std::ptr;
-use std::slice;
-
 use crate::error::Result;
-use crate::mapping::growth::{WINDOW_BYTES_MIN, cache_piece, page_down, page_up};
-use crate::mapping::region::{Region, out_of_memory, too_large};
+use crate::mapping::growth::{cache_piece, page_down, page_up};
+use crate::mapping::region::mapped::Mapped;
+use crate::mapping::region::{out_of_memory, too_large};
 use crate::sys;
 
-impl Region {
-    /// Gives back disk space, memory and claims behind the first `used` bytes. The bytes do not
-    /// move.
+impl Mapped {
+    /// Gives back disk space, memory and claims behind the offset `used`. The bytes do not move.
     ///
-    /// On failure the first `used` bytes are as before, and the region stays usable.
-    pub(crate) fn shrink(&mut self, used: usize) -> Result<()> {
+    /// On failure the bytes before are as they were, and it stays usable.
+    pub(super) fn shrink(&mut self, used: usize) -> Result<()> {
         self.check_owner()?;
         let page = sys::page_size();
         let keep = page_up(used, page).ok_or_else(too_large)?.max(self.front);
         self.close_behind(keep)?;
-        if self.front == 0 && keep <= WINDOW_BYTES_MIN {
-            return self.shrink_into_memory(used, keep);
-        }
         if let Some(file) = &self.file {
             let len = self.end;
             if len < self.file_len {
@@ -42,7 +34,7 @@ impl Region {
         if keep < self.end {
             let space = self.space()?;
             // SAFETY: nothing is in use there, as the caller says.
-            let released = sys::retry(|| unsafe { space.release(keep..self.end) });
+            let released = sys::retry(|| unsafe { space.release(self.part(keep..self.end)) });
             released.map_err(out_of_memory)?;
             self.end = keep;
             self.filed = self.filed.min(keep);
@@ -50,37 +42,12 @@ impl Region {
         Ok(())
     }
 
-    /// Puts the few bytes that are left, and nothing behind them, into memory and lets go of the
-    /// file.
-    fn shrink_into_memory(&mut self, used: usize, keep: usize) -> Result<()> {
-        if self.filed > 0 {
-            let base = self.space()?.base().as_ptr();
-            // SAFETY: the first `used` bytes are accessible, and `&mut self` excludes writers.
-            // Some may have no defined value, which is none to `MaybeUninit`.
-            let kept = unsafe { slice::from_raw_parts(base.cast::<MaybeUninit<u8>>(), used) };
-            let mut bytes = Vec::new();
-            let reserved = bytes.try_reserve_exact(used);
-            reserved.map_err(|_full| out_of_memory(io::ErrorKind::OutOfMemory.into()))?;
-            bytes.extend_from_slice(kept);
-            let space = self.space()?;
-            // SAFETY: the caller has `&mut self`, so no reference leads into the range, and its
-            // bytes are kept above.
-            let committed = sys::retry(|| unsafe { space.commit(0..keep) });
-            committed.map_err(out_of_memory)?;
-            // SAFETY: `used <= keep`, and both are ours alone.
-            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), base.cast(), used) };
-            self.filed = 0;
-        }
-        (self.file, self.file_len) = (None, 0);
-        Ok(())
-    }
-
-    /// Gives back the whole pages of the first `unused` bytes, as far as they are in the file:
-    /// they may not be touched again. The disk gets them back in whole pieces of the page cache.
+    /// Gives back the whole pages before the offset `unused`, as far as they are in the file: they
+    /// may not be touched again. The disk gets them back in whole pieces of the page cache.
     ///
     /// A refusal is not reported: what could not be given back is given back later, or with the
     /// region.
-    pub(crate) fn discard_front(&mut self, unused: usize) {
+    pub(super) fn discard_front(&mut self, unused: usize) {
         let page = sys::page_size();
         let to = page_down(unused, page).min(self.filed);
         let range = self.front..to;
@@ -91,7 +58,7 @@ impl Region {
             return;
         }
         // SAFETY: nothing is in use in the range, as the caller says.
-        if unsafe { space.release(range) }.is_ok() {
+        if unsafe { space.release(self.part(range)) }.is_ok() {
             self.front = to;
             let holes = page_down(to, cache_piece(page));
             let more = holes.saturating_sub(self.holes) as u64;

@@ -1,470 +1,448 @@
-//! Growable bytes at an address: a file, and a window of plain memory at its end.
+//! Growable bytes at an address: a few in plain memory, more in a file.
 //!
 //! ```text
-//!  base      front              filed            end           space.len()
-//!   |  given  |   file, shown     |  window:       |  reserved,    |
-//!   |  back   |   by the kernel   |  plain memory  |  no page      |
-//!   |---------|-------------------|----------------|---------------|
-//!             <------- claimed on disk: file_len >= end ---> ... >
+//!            used + need > a window              no room left in the file
+//!   Plain  ------------------------->  Mapped  ------------------------->  Mapped, another file
+//!          <-------------------------
+//!            shrunk to a window
 //! ```
 //!
-//! Bytes are appended to the window, at the speed of memory. When it is full, one `pwrite` puts it
-//! into the file, its pages move ahead, and the file is mapped where they were. So every byte keeps
-//! its address, and no more than a window is resident however much is appended (linux-facts A4).
-//! A region of at most one small window has no file at all.
+//! A region begins in plain memory, as `Vec` does, and takes neither a mapping nor a descriptor.
+//! When it gets longer than a window, its bytes go to a file that is mapped. Each way is one
+//! function: [`Region::file`] makes a mapped region of the bytes, wherever they are, and
+//! [`Region::shrink`] goes back. The bytes move then, and on the way to it, as those of a `Vec`.
+//!
+//! As long as addresses are plentiful, a region takes some with its first byte, and does not move.
 #![expect(
     unsafe_code,
-    reason = "changes what is mapped at addresses of its own; see docs/safety.md"
+    reason = "makes slices of a region's bytes; see docs/safety.md"
 )]
 
 mod copy;
 mod give_back;
+mod mapped;
+mod moves;
+mod plain;
 mod residency;
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::slice;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::dir::{GROW, ScratchDir};
-use crate::io::scratch::ScratchFile;
+use crate::io::file::OwnedFile;
 use crate::io::stats;
-use crate::mapping::addresses::Addresses;
+use crate::mapping::addresses;
 use crate::mapping::advice::Advice;
-use crate::mapping::growth::{
-    ADDRESSABLE_BYTES, WINDOW_BYTES_MIN, ample_len, page_down, page_up, window_bytes,
-};
-use crate::sys;
-use crate::sys::{Access, Hint};
+use crate::mapping::growth::{ADDRESSABLE_BYTES, WINDOW_BYTES_MIN};
+use crate::mapping::limits;
+use crate::mapping::region::mapped::Mapped;
+use crate::mapping::region::plain::Plain;
 
-/// Bytes in a file, with a window of memory at the end. Who owns a region owns its bytes: only
-/// methods with `&mut self` change what is mapped where.
+/// Bytes that grow at the end and become fewer at the front. The owner of a region owns its bytes:
+/// only methods with `&mut self` change where they are.
+///
+/// Lengths and places are counted from the first byte in use.
 #[derive(Debug)]
 pub(crate) struct Region {
-    /// Addresses, once the first byte is asked for.
+    state: State,
+    /// Where the first byte in use is: in the block of a plain region, in the file of a mapped one.
     ///
     /// # Invariants
     ///
-    /// 1. With `space`: `front <= filed <= end <= space.len()`, all multiples of the page size.
-    ///    Pages `front..filed` show `file` for reading and writing, each at its own offset;
-    ///    `filed..end` is memory; the others may not be touched. Without `space` all are 0.
-    /// 2. With `file`: it is `file_len >= end` bytes long, all but `..holes` claimed on disk, and
-    ///    nothing else shows or changes it. Without `file`: `file_len == filed == 0`.
-    /// 3. `holes <= front`, and no piece of the page cache has pages on both sides of it: a store
-    ///    into one asks for space for all of it (linux-facts F5), so on a full disk a store beside
-    ///    a hole was a `SIGBUS`.
-    space: Option<Addresses>,
-    file: Option<ScratchFile>,
-    front: usize,
-    holes: usize,
-    filed: usize,
-    end: usize,
-    file_len: usize,
+    /// 1. In a plain region, it is at most the length of the block; in a mapped one,
+    ///    `front <= head <= end`.
+    head: usize,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+enum State {
+    Plain(Plain),
+    Mapped(Box<Mapped>),
+}
+
+/// What stays the same wherever the bytes are.
+#[derive(Clone, Debug)]
+struct Kind {
     /// Where the file will be; `None` until it is asked of the environment.
     dir: Option<ScratchDir>,
+    align_log2: u32,
     advice: Advice,
-    align: usize,
+}
+
+impl Kind {
+    fn align(&self) -> usize {
+        1 << self.align_log2
+    }
+}
+
+/// What more bytes are needed for.
+#[derive(Clone, Copy, Debug)]
+enum Need {
+    /// To be stored to at once.
+    Now,
+    /// To be there later without claiming space, with some to spare unless exactly as many.
+    Later { exact: bool },
+}
+
+/// The part of a region that is in its file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filed<'a> {
+    pub(crate) file: &'a OwnedFile,
+    /// How many bytes, from the first in use, are in the file.
+    pub(crate) len: usize,
+    /// Where in the file the first one is.
+    pub(crate) offset: usize,
 }
 
 impl Region {
-    /// Makes a region without addresses, memory or a file. Its first byte will be at a multiple of
-    /// `align`, a power of two.
+    /// Makes a region without bytes. Its first byte will be at a multiple of `align`, a power of two.
     pub(crate) const fn new(dir: Option<ScratchDir>, align: usize) -> Self {
-        Self {
-            space: None,
-            file: None,
-            front: 0,
-            holes: 0,
-            filed: 0,
-            end: 0,
-            file_len: 0,
+        let kind = Kind {
             dir,
+            align_log2: align.ilog2(),
             advice: Advice::Normal,
-            align,
+        };
+        Self {
+            state: State::Plain(Plain::new(kind)),
+            head: 0,
         }
-    }
-
-    /// Returns the address of the first byte, or `None` while there is none.
-    pub(crate) fn base(&self) -> Option<NonNull<u8>> {
-        self.space.as_ref().map(|space| space.base())
-    }
-
-    /// Returns how many bytes from the base may be touched, without those given back at the front.
-    pub(crate) fn accessible(&self) -> usize {
-        self.end
-    }
-
-    /// Returns how many bytes can become accessible without claiming space.
-    pub(crate) fn capacity(&self) -> usize {
-        let addresses = self.space.as_ref().map_or(0, |space| space.len());
-        self.end.max(self.file_len).min(addresses)
-    }
-
-    /// Returns the bytes claimed on disk.
-    pub(crate) fn claimed_bytes(&self) -> u64 {
-        self.file.as_ref().map_or(0, ScratchFile::claimed_bytes)
-    }
-
-    pub(crate) fn advice(&self) -> Advice {
-        self.advice
     }
 
     /// Makes an empty region of the same kind.
     pub(crate) fn empty_like(&self) -> Self {
-        let mut region = Self::new(self.dir.clone(), self.align);
-        region.advice = self.advice;
-        region
-    }
-
-    /// Returns whether any space at the front was given back.
-    pub(crate) fn has_lost_front(&self) -> bool {
-        self.front > 0
-    }
-
-    /// Returns the directory that the region is in, or will be.
-    pub(crate) fn dir(&self) -> Option<&ScratchDir> {
-        self.dir.as_ref()
-    }
-
-    /// Claims addresses and disk space for `need` bytes in all, so that [`advance`](Self::advance)
-    /// finds them. The bytes move only if the addresses do not suffice.
-    ///
-    /// On failure, nothing has changed.
-    pub(crate) fn reserve(&mut self, need: usize, exact: bool) -> Result<()> {
-        if need <= self.capacity() {
-            return Ok(());
+        Self {
+            state: State::Plain(Plain::new(self.kind().clone())),
+            head: 0,
         }
-        self.check_owner()?;
-        let need = addressable(need)?;
-        if need <= WINDOW_BYTES_MIN && self.file.is_none() {
-            return self.advance(need);
+    }
+
+    fn kind(&self) -> &Kind {
+        match &self.state {
+            State::Plain(plain) => &plain.kind,
+            State::Mapped(mapped) => &mapped.kind,
         }
-        let target = if exact {
-            need as u64
-        } else {
-            ample_len(self.file_len as u64, need as u64)
+    }
+
+    /// Returns the address of the first byte in use, or of the one that will be; `None` while there
+    /// is no place for it.
+    pub(crate) fn first(&self) -> Option<NonNull<u8>> {
+        match &self.state {
+            // SAFETY: the byte is in the block, or at its end (invariant 1).
+            State::Plain(plain) => plain.start().map(|start| unsafe { start.add(self.head) }),
+            State::Mapped(mapped) => mapped.address(self.head),
+        }
+    }
+
+    /// Returns how many bytes may be touched.
+    pub(crate) fn accessible(&self) -> usize {
+        let end = match &self.state {
+            State::Plain(plain) => plain.len(),
+            State::Mapped(mapped) => mapped.end,
         };
-        let file_len = self.file_len;
-        self.claim(need, target)?;
-        let room = self.ensure_addresses(need);
-        room.inspect_err(|_refused| self.unclaim(file_len))
+        end.saturating_sub(self.head)
     }
 
-    /// Makes the first `need` bytes accessible. What is new reads as zero or as bytes that this
-    /// region held before.
-    ///
-    /// On failure the bytes are as before; they may have moved to other addresses, if those that
-    /// were reserved did not suffice.
-    pub(crate) fn advance(&mut self, need: usize) -> Result<()> {
-        if need <= self.end {
-            return Ok(());
-        }
-        self.check_owner()?;
-        let padded = addressable(need)?;
-        while padded > self.end {
-            if self.file.is_none() && padded <= WINDOW_BYTES_MIN {
-                self.ensure_addresses(padded)?;
-                let addresses = self.space()?.len().min(WINDOW_BYTES_MIN);
-                self.open_window(addresses.saturating_sub(self.end))?;
-            } else if padded.saturating_sub(self.end) > window_bytes(self.end) {
-                self.leap(padded)?;
-            } else {
-                self.step(padded)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts the window into the file and opens the next one behind it, on the way to `padded`
-    /// accessible bytes.
-    fn step(&mut self, padded: usize) -> Result<()> {
-        let file_len = self.file_len;
-        let next = self.claim_window(padded)?;
-        let room = self.ensure_addresses(self.end.saturating_add(next));
-        let window = self.filed..self.end;
-        let stepped = room.and_then(|()| {
-            if window.is_empty() {
-                self.open_window(next)
-            } else if next == window.len() {
-                self.write_window().and_then(|()| self.slide_window())
-            } else {
-                self.write_window().and_then(|()| self.replace_window(next))
-            }
-        });
-        stepped.inspect_err(|_refused| self.unclaim(file_len))
-    }
-
-    /// Claims the space of the next window and returns the window's length: less than usual where
-    /// less is claimed already, or where the disk has no more.
-    fn claim_window(&mut self, padded: usize) -> Result<usize> {
-        let next = window_bytes(self.end);
-        let claimed = self.file_len.saturating_sub(self.end);
-        if claimed > 0 {
-            return Ok(next.min(claimed));
-        }
-        let new_end = self.end.saturating_add(next);
-        let least = padded.min(new_end);
-        // Whole windows, so that the next ones have the length of this one and can slide.
-        let ample = ample_len(self.end as u64, new_end as u64);
-        let past_whole = ample
-            .saturating_sub(self.end as u64)
-            .checked_rem(next as u64);
-        let ample = ample.saturating_sub(past_whole.unwrap_or(0));
-        match self.claim(new_end, ample) {
-            Err(_full) if least < new_end => self.claim(least, least as u64)?,
-            claimed => claimed?,
-        }
-        Ok(self.file_len.saturating_sub(self.end).min(next))
-    }
-
-    /// Makes `..new_end` accessible at once, as part of the file: for what is longer than a window.
-    fn leap(&mut self, new_end: usize) -> Result<()> {
-        let file_len = self.file_len;
-        self.claim(new_end, new_end as u64)?;
-        let room = self.ensure_addresses(new_end);
-        let leapt = room.and_then(|()| self.write_window()).and_then(|()| {
-            // SAFETY: behind the window nothing is in use, and the window's bytes are in the file.
-            unsafe { self.show(self.filed..new_end) }
-        });
-        leapt.inspect_err(|_refused| self.unclaim(file_len))?;
-        (self.filed, self.end) = (new_end, new_end);
-        Ok(())
-    }
-
-    /// Writes the window's bytes to where they belong in the file.
-    fn write_window(&self) -> Result<()> {
-        let Some(file) = self.file.as_ref().filter(|_file| self.filed < self.end) else {
-            return Ok(());
+    /// Returns how many bytes can become accessible without claiming space.
+    pub(crate) fn capacity(&self) -> usize {
+        let end = match &self.state {
+            State::Plain(plain) => plain.len(),
+            State::Mapped(mapped) => mapped.capacity_end(),
         };
-        let start = self.space()?.base().as_ptr().wrapping_add(self.filed);
-        let len = self.end.saturating_sub(self.filed);
-        // SAFETY: these bytes are memory of ours (invariant 1), and `&self` of the caller's
-        // `&mut self` excludes writers. They were zeroed when the memory was made. An element
-        // with padding may have left bytes without a defined value since; nothing but the
-        // kernel, to which the slice goes, looks at them.
-        let bytes = unsafe { slice::from_raw_parts(start, len) };
-        if self.advice != Advice::Random {
-            return file.write_all_at(bytes, self.filed as u64);
-        }
-        // The page cache takes a large write into large folios, of which one byte stored later
-        // dirties all (linux-facts F1). Page by page, each gets a folio of its own.
-        let page = sys::page_size();
-        let mut pages = (self.filed as u64..).step_by(page).zip(bytes.chunks(page));
-        pages.try_for_each(|(offset, bytes)| file.write_all_at(bytes, offset))
+        end.saturating_sub(self.head)
     }
 
-    /// Moves the window's pages ahead by their length and shows the file, which holds their bytes,
-    /// where they were.
-    fn slide_window(&mut self) -> Result<()> {
-        let old = self.filed..self.end;
-        let new = self.end..self.end.saturating_add(old.len());
-        let space = self.space()?;
-        // SAFETY: the window is one piece of memory, nothing is in use behind it, and the caller
-        // has `&mut self`, so no reference leads into either.
-        let slid = unsafe { space.slide(old.clone(), old.len()) };
-        if slid.is_err() {
-            // A kernel before 5.7, or a window in two pieces: new pages do the same, slower.
-            return self.replace_window(old.len());
-        }
-        // SAFETY: the bytes of the range are in the file, and no reference leads to them.
-        if let Err(refused) = unsafe { self.show(old.clone()) } {
-            let base = self.space()?.base().as_ptr();
-            // SAFETY: both ranges are memory, or show the file in the case of `old`, and lie apart;
-            // the moved pages still hold the bytes.
-            unsafe {
-                ptr::copy_nonoverlapping(
-                    base.wrapping_add(new.start),
-                    base.wrapping_add(old.start),
-                    old.len(),
-                );
-            }
-            self.release(new);
-            return Err(refused);
-        }
-        (self.filed, self.end) = (new.start, new.end);
-        Ok(())
-    }
-
-    /// Opens a window of `len` bytes behind this one, whose bytes are in the file, and shows the
-    /// file in place of this one.
-    fn replace_window(&mut self, len: usize) -> Result<()> {
-        let old = self.filed..self.end;
-        let new = self.end..self.end.saturating_add(len);
-        let space = self.space()?;
-        // SAFETY: what is behind the window is reserved or was released.
-        let opened = sys::retry(|| unsafe { space.open(new.clone()) });
-        opened.map_err(out_of_memory)?;
-        // SAFETY: the bytes of the range are in the file, and no reference leads to them.
-        if let Err(refused) = unsafe { self.show(old) } {
-            self.release(new);
-            return Err(refused);
-        }
-        (self.filed, self.end) = (new.start, new.end);
-        Ok(())
-    }
-
-    /// Lengthens the window by `len` bytes of memory.
-    fn open_window(&mut self, len: usize) -> Result<()> {
-        let new = self.end..self.end.saturating_add(len);
-        let space = self.space()?;
-        // SAFETY: what is behind `end` is reserved or was released.
-        let opened = sys::retry(|| unsafe { space.open(new.clone()) });
-        opened.map_err(out_of_memory)?;
-        self.end = new.end;
-        Ok(())
-    }
-
-    /// Shows the file in `range`, with the advice that holds.
-    ///
-    /// # Safety
-    ///
-    /// As for [`sys::Space::show`]: the bytes of the range are in the file, or in use by nobody.
-    unsafe fn show(&self, range: Range<usize>) -> Result<()> {
-        let Some(file) = &self.file else {
-            return Err(lost());
-        };
-        let (space, offset) = (self.space()?, range.start as u64);
-        // SAFETY: the caller keeps this contract; the file is ours alone (invariant 2).
-        file.retry("map a file in", || unsafe {
-            space.show(range.clone(), file.sys(), offset, Access::ReadWrite)
-        })?;
-        if self.advice != Advice::Normal {
-            // A hint that is refused costs speed and no bytes.
-            let _hint = space.advise(range, Hint::from(self.advice));
-        }
-        Ok(())
-    }
-
-    /// Takes pages that are not in use away.
-    fn release(&self, range: Range<usize>) {
-        if let (false, Some(space)) = (range.is_empty(), &self.space) {
-            // SAFETY: the callers pass ranges that nothing is in use in.
-            let _released = unsafe { space.release(range) };
-        }
-    }
-
-    /// Claims `need` bytes of the file, or `ample` where there is room for that, making the file
-    /// if there is none.
-    fn claim(&mut self, need: usize, ample: u64) -> Result<()> {
-        if need <= self.file_len {
-            return Ok(());
-        }
-        let ample = usize::try_from(ample).unwrap_or(usize::MAX);
-        let ample = page_down(ample, sys::page_size()).max(need);
-        let made = self.file.is_none();
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => ScratchFile::create(self.known_dir()?)?,
-        };
-        let len = self.file_len as u64;
-        let mut claimed = file.extend(len, ample as u64).map(|()| ample);
-        if claimed.is_err() && ample > need {
-            claimed = file.extend(len, need as u64).map(|()| need);
-        }
-        if claimed.is_ok() || !made {
-            self.file = Some(file);
-        }
-        self.file_len = claimed?;
-        Ok(())
-    }
-
-    /// Gives back what was claimed past `file_len`, after a failure.
-    fn unclaim(&mut self, file_len: usize) {
-        let Some(file) = &self.file else { return };
-        if file_len < self.end {
-            // There was no file before, and nothing is shown from it.
-            debug_assert!(self.filed == 0 && file_len == 0);
-            (self.file, self.file_len) = (None, 0);
-        } else if file.shrink(self.file_len as u64, file_len as u64).is_ok() {
-            self.file_len = file_len;
-        }
-    }
-
-    /// Returns how many bytes from the base this process does not have: in a forked child, those in
+    /// Returns how many bytes from the first this process does not have: in a forked child, those in
     /// the file.
     pub(crate) fn missing(&self) -> usize {
-        let is_inherited = |file: &ScratchFile| !file.is_owner();
-        if self.file.as_ref().is_some_and(is_inherited) {
-            self.filed
-        } else {
-            0
+        match &self.state {
+            State::Plain(_) => 0,
+            State::Mapped(mapped) => mapped.missing_end().saturating_sub(self.head),
         }
     }
 
     /// Refuses to work in a forked child, in which what showed the file is not mapped, and the file
     /// is the parent's. A region without a file is the child's own copy.
     pub(crate) fn check_owner(&self) -> Result<()> {
-        self.file
-            .as_ref()
-            .map_or(Ok(()), |file| file.check_owner(GROW))
-    }
-
-    fn known_dir(&mut self) -> Result<&ScratchDir> {
-        match &mut self.dir {
-            Some(dir) => Ok(dir),
-            none => Ok(none.insert(ScratchDir::from_env()?)),
+        match &self.state {
+            State::Plain(_) => Ok(()),
+            State::Mapped(mapped) => mapped.check_owner(),
         }
     }
 
-    fn space(&self) -> Result<&sys::Space> {
-        self.space.as_deref().ok_or_else(lost)
+    /// Returns the bytes claimed on disk.
+    pub(crate) fn claimed_bytes(&self) -> u64 {
+        match &self.state {
+            State::Plain(_) => 0,
+            State::Mapped(mapped) => mapped.claimed_bytes(),
+        }
     }
 
-    /// Sees to it that there are addresses for `need` bytes, moving the bytes if there are not.
-    fn ensure_addresses(&mut self, need: usize) -> Result<()> {
-        if self.space.as_ref().is_some_and(|space| need <= space.len()) {
+    pub(crate) fn advice(&self) -> Advice {
+        self.kind().advice
+    }
+
+    /// Returns the directory that the region is in, or will be.
+    pub(crate) fn dir(&self) -> Option<&ScratchDir> {
+        self.kind().dir.as_ref()
+    }
+
+    /// Claims space for `need` bytes in all, of which `used` are in use, so that
+    /// [`advance`](Self::advance) finds it.
+    ///
+    /// On failure the bytes in use are as before, perhaps at another address.
+    pub(crate) fn reserve(&mut self, used: usize, need: usize, exact: bool) -> Result<()> {
+        if need <= self.capacity() {
             return Ok(());
         }
-        let space = self.reserve_addresses(need)?;
-        if self.end > 0 {
-            self.move_to(&space)?;
+        let grown = self.grow(used, need, Need::Later { exact });
+        grown.map_err(limits::explain)
+    }
+
+    /// Makes the first `need` bytes accessible, of which `used` are in use. What is new has any value
+    /// or none.
+    ///
+    /// On failure the bytes in use are as before, perhaps at another address.
+    pub(crate) fn advance(&mut self, used: usize, need: usize) -> Result<()> {
+        if need <= self.accessible() {
+            return Ok(());
         }
-        self.space = Some(space);
-        Ok(())
+        let grown = self.grow(used, need, Need::Now);
+        grown.map_err(limits::explain)
     }
 
-    /// Reserves addresses for `need` bytes and for more. Once a region had to move, it should not
-    /// have to soon again.
-    fn reserve_addresses(&self, need: usize) -> Result<Addresses> {
-        let ample = need.max(self.end.saturating_mul(4));
-        let reserved = Addresses::reserve(ample, 1, self.align);
-        let reserved = reserved.or_else(|_no_room| Addresses::reserve(need, 1, self.align));
-        reserved.map_err(out_of_memory)
-    }
-
-    /// Makes `space` look like the present one: the file shown again, the window copied.
-    fn move_to(&self, space: &sys::Space) -> Result<()> {
-        let old = self.space()?;
-        if let (true, Some(file)) = (self.front < self.filed, &self.file) {
-            let (range, offset) = (self.front..self.filed, self.front as u64);
-            // SAFETY: nobody knows the new addresses yet, and of the two windows on the file only
-            // one will be used: the caller drops this or the old space.
-            file.retry("map a file in", || unsafe {
-                space.show(range.clone(), file.sys(), offset, Access::ReadWrite)
-            })?;
-            if self.advice != Advice::Normal {
-                let _hint = space.advise(self.front..self.filed, Hint::from(self.advice));
+    fn grow(&mut self, used: usize, need: usize, kind: Need) -> Result<()> {
+        debug_assert!(used <= need && used <= self.accessible());
+        if need > ADDRESSABLE_BYTES {
+            return Err(too_large());
+        }
+        let mapped = match &mut self.state {
+            State::Plain(plain) => {
+                let is_first = plain.len() == 0;
+                let fits = need <= WINDOW_BYTES_MIN && plain.can_hold(self.head, used);
+                if !fits || (is_first && addresses::are_plentiful()) {
+                    return self.file(used, need, kind);
+                }
+                let head = std::mem::take(&mut self.head);
+                let exact = matches!(kind, Need::Later { exact: true });
+                return plain.grow(head, used, need, exact);
             }
+            State::Mapped(mapped) => mapped,
+        };
+        let grown = match self.head.checked_add(need) {
+            Some(end) => mapped.grow(end, kind),
+            None => Err(too_far()),
+        };
+        match grown {
+            // The file cannot get longer, but most of it is behind what is in use. By the time that
+            // this comes again, as many bytes will have been added as are copied now.
+            Err(refused) if refused.kind() == ErrorKind::FileTooLarge && used < self.head => {
+                self.check_owner()?;
+                self.file(used, need, kind)
+            }
+            grown => grown,
         }
-        let window = self.filed..self.end;
-        if !window.is_empty() {
-            // SAFETY: nobody knows the new addresses yet.
-            sys::retry(|| unsafe { space.open(window.clone()) }).map_err(out_of_memory)?;
-            let from = old.base().as_ptr().wrapping_add(window.start);
-            let to = space.base().as_ptr().wrapping_add(window.start);
-            // SAFETY: both are memory of that length, in different spaces.
-            unsafe { ptr::copy_nonoverlapping(from, to, window.len()) };
+    }
+
+    /// Makes the region a mapped one with a file of its own, from wherever its bytes are.
+    ///
+    /// On failure nothing has changed.
+    fn file(&mut self, used: usize, need: usize, kind: Need) -> Result<()> {
+        let mut mapped = match self.first() {
+            Some(first) if used > 0 => {
+                // SAFETY: the bytes are accessible, and `&mut self` excludes writers. An element with
+                // padding may have left bytes without a defined value; nothing but the kernel, to
+                // which the slice goes, looks at them.
+                let bytes = unsafe { slice::from_raw_parts(first.as_ptr(), used) };
+                Mapped::with_bytes(self.kind().clone(), bytes)?
+            }
+            _ => Mapped::new(self.kind().clone()),
+        };
+        mapped.grow(need, kind)?;
+        self.state = State::Mapped(Box::new(mapped));
+        self.head = 0;
+        Ok(())
+    }
+
+    /// Gives back disk space, memory and claims behind the first `used` bytes, which are not 0. They
+    /// may move, into plain memory if they are few.
+    ///
+    /// On failure the first `used` bytes are as before, and the region stays usable.
+    pub(crate) fn shrink(&mut self, used: usize) -> Result<()> {
+        self.check_owner()?;
+        if used <= WINDOW_BYTES_MIN {
+            if let Some(plain) = self.to_plain(used)? {
+                self.state = State::Plain(plain);
+                self.head = 0;
+            }
+            return Ok(());
+        }
+        match &mut self.state {
+            State::Plain(_) => Ok(()),
+            State::Mapped(mapped) => mapped.shrink(self.head.saturating_add(used)),
+        }
+    }
+
+    /// Copies the first `used` bytes, which this process has, into a block of plain memory; none if
+    /// there are no addresses.
+    fn to_plain(&self, used: usize) -> Result<Option<Plain>> {
+        let Some(first) = self.first() else {
+            return Ok(None);
+        };
+        // SAFETY: the first `used` bytes are accessible, and writers are excluded by the borrow. Some
+        // may have no defined value, which is none to `MaybeUninit`.
+        let bytes =
+            unsafe { slice::from_raw_parts(first.as_ptr().cast::<MaybeUninit<u8>>(), used) };
+        Plain::with_bytes(self.kind().clone(), bytes).map(Some)
+    }
+
+    /// Makes a region of the same kind with the same first `used` bytes, which are not 0.
+    pub(crate) fn try_copy(&self, used: usize) -> Result<Self> {
+        if self.missing() > 0 {
+            self.check_owner()?;
+        }
+        if used <= WINDOW_BYTES_MIN {
+            let plain = self.to_plain(used)?;
+            let plain = plain.unwrap_or_else(|| Plain::new(self.kind().clone()));
+            let state = State::Plain(plain);
+            return Ok(Self { state, head: 0 });
+        }
+        let mapped = match (&self.state, self.first()) {
+            (State::Mapped(mapped), _) if self.head < mapped.filed => {
+                let end = self.head.saturating_add(used);
+                let copy = mapped.try_copy(self.head..end)?;
+                return Ok(Self {
+                    state: State::Mapped(Box::new(copy)),
+                    head: self.head,
+                });
+            }
+            (_, Some(first)) => {
+                // SAFETY: as in `file`, and no writer has a reference while this borrow lasts.
+                let bytes = unsafe { slice::from_raw_parts(first.as_ptr(), used) };
+                Mapped::with_bytes(self.kind().clone(), bytes)?
+            }
+            (_, None) => Mapped::new(self.kind().clone()),
+        };
+        Ok(Self {
+            state: State::Mapped(Box::new(mapped)),
+            head: 0,
+        })
+    }
+
+    /// Lets go of the first `bytes` bytes, of which nothing is in use. They stay where they are until
+    /// [`discard_front`](Self::discard_front).
+    pub(crate) fn skip(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.accessible());
+        self.head = self.head.saturating_add(bytes);
+    }
+
+    /// Gives back what was skipped: the whole pages of it, as far as they are in a file.
+    pub(crate) fn discard_front(&mut self) {
+        if let State::Mapped(mapped) = &mut self.state {
+            mapped.discard_front(self.head);
+        }
+    }
+
+    /// Returns whether any space at the front was given back.
+    pub(crate) fn has_lost_front(&self) -> bool {
+        match &self.state {
+            State::Plain(_) => false,
+            State::Mapped(mapped) => mapped.front > 0,
+        }
+    }
+
+    /// Uses the bytes from the start again, where none is in use and none was given back.
+    pub(crate) fn rewind(&mut self) {
+        if !self.has_lost_front() && self.check_owner().is_ok() {
+            self.head = 0;
+        }
+    }
+
+    /// Lets the next byte that needs a call find no further addresses.
+    #[cfg(test)]
+    pub(crate) fn use_up_addresses(&mut self, with_front: bool) {
+        if let State::Mapped(mapped) = &mut self.state {
+            mapped.use_up_addresses(with_front);
+        }
+    }
+
+    /// Lets the file get no longer.
+    #[cfg(test)]
+    pub(crate) fn use_up_file(&mut self) {
+        if let State::Mapped(mapped) = &mut self.state {
+            mapped.is_at_limit = true;
+        }
+    }
+
+    /// Sets the advice for all bytes in the file, now and later.
+    pub(crate) fn advise(&mut self, advice: Advice) -> Result<()> {
+        match &mut self.state {
+            State::Plain(plain) => plain.kind.advice = advice,
+            State::Mapped(mapped) => return mapped.advise(advice),
         }
         Ok(())
     }
-}
 
-/// Rounds up to whole pages, and refuses what no process has addresses for.
-fn addressable(len: usize) -> Result<usize> {
-    let padded = page_up(len, sys::page_size());
-    padded
-        .filter(|padded| *padded <= ADDRESSABLE_BYTES)
-        .ok_or_else(too_large)
+    /// Tells the kernel that all bytes in the file will be read in order, or no more. Only a hint:
+    /// the advice stays what it is.
+    pub(crate) fn expect_scan(&self, expected: bool) {
+        if let State::Mapped(mapped) = &self.state {
+            mapped.expect_scan(expected);
+        }
+    }
+
+    /// Starts to read the pages of `range` that are in the file.
+    pub(crate) fn prefetch(&self, range: Range<usize>) -> Result<()> {
+        self.mapped_part(range)
+            .map_or(Ok(()), |(mapped, range)| mapped.prefetch(range))
+    }
+
+    /// Writes the pages of `range` that are in the file back and takes them out of memory.
+    pub(crate) fn evict(&self, range: Range<usize>) -> Result<()> {
+        self.mapped_part(range)
+            .map_or(Ok(()), |(mapped, range)| mapped.evict(range))
+    }
+
+    /// Takes the pages of `range` that are in the file out of the mapping, and leaves it to the
+    /// kernel how long they stay in the page cache.
+    pub(crate) fn let_go(&self, range: Range<usize>) -> Result<()> {
+        self.mapped_part(range)
+            .map_or(Ok(()), |(mapped, range)| mapped.let_go(range))
+    }
+
+    /// Returns what is mapped, and where a range is there.
+    fn mapped_part(&self, range: Range<usize>) -> Option<(&Mapped, Range<usize>)> {
+        let State::Mapped(mapped) = &self.state else {
+            return None;
+        };
+        let place = |byte: usize| self.head.saturating_add(byte);
+        Some((mapped, place(range.start)..place(range.end)))
+    }
+
+    /// Returns the part of the region that is in its file.
+    pub(crate) fn filed(&self) -> Result<Option<Filed<'_>>> {
+        self.check_owner()?;
+        let State::Mapped(mapped) = &self.state else {
+            return Ok(None);
+        };
+        Ok(mapped.file.as_deref().map(|file| Filed {
+            file,
+            len: mapped.filed.saturating_sub(self.head),
+            offset: self.head,
+        }))
+    }
+
+    /// Returns how many bytes of the region are in memory: all of plain memory, and what is mapped
+    /// of the others.
+    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+        match &self.state {
+            State::Plain(plain) => Ok(plain.len() as u64),
+            State::Mapped(mapped) => mapped.resident_bytes(),
+        }
+    }
 }
 
 #[cold]
@@ -473,18 +451,15 @@ fn too_large() -> Error {
     Error::refused(ErrorKind::CapacityOverflow, GROW, reason)
 }
 
+/// For a file whose offsets come to an end.
+#[cold]
+fn too_far() -> Error {
+    let reason = "the file would pass what can be addressed";
+    Error::refused(ErrorKind::FileTooLarge, GROW, reason)
+}
+
 #[cold]
 fn out_of_memory(answer: std::io::Error) -> Error {
     stats::failed();
     Error::io("map memory", answer)
-}
-
-/// For states that the invariants rule out.
-#[cold]
-fn lost() -> Error {
-    debug_assert!(
-        false,
-        "a region without addresses or file was asked for them"
-    );
-    Error::refused(ErrorKind::Io, GROW, "it has no addresses")
 }

@@ -1,4 +1,4 @@
-//! What of a region is in memory, and what the kernel is told about it.
+//! What of a mapped region is in memory, and what the kernel is told about it.
 #![expect(
     unsafe_code,
     reason = "takes pages out of a mapping; see docs/safety.md"
@@ -7,16 +7,15 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::io::file::OwnedFile;
 use crate::mapping::advice::Advice;
 use crate::mapping::growth::{page_down, page_up};
-use crate::mapping::region::Region;
+use crate::mapping::region::mapped::Mapped;
 use crate::sys;
 use crate::sys::Hint;
 
-impl Region {
+impl Mapped {
     /// Sets the advice for all bytes in the file, now and later.
-    pub(crate) fn advise(&mut self, advice: Advice) -> Result<()> {
+    pub(super) fn advise(&mut self, advice: Advice) -> Result<()> {
         self.check_owner()?;
         if let (Some(file), Some(space)) = (&self.file, &self.space) {
             let range = self.front..self.filed;
@@ -28,31 +27,31 @@ impl Region {
                     self.evict(range.clone())?;
                 }
                 file.retry("give advice on a file in", || {
-                    space.advise(range.clone(), Hint::from(advice))
+                    space.advise(self.part(range.clone()), Hint::from(advice))
                 })?;
             }
             let len = range.len() as u64;
             file.advise(range.start as u64, len, Hint::from(advice))?;
         }
-        self.advice = advice;
+        self.kind.advice = advice;
         Ok(())
     }
 
     /// Tells the kernel that all bytes in the file will be read in order, or no more. Only a hint:
     /// the advice stays what it is.
-    pub(crate) fn expect_scan(&self, expected: bool) {
+    pub(super) fn expect_scan(&self, expected: bool) {
         let hint = if expected {
             Hint::Sequential
         } else {
-            Hint::from(self.advice)
+            Hint::from(self.kind.advice)
         };
         if let (Some(range), Some(space)) = (self.in_file(self.front..self.filed), &self.space) {
-            let _refused = sys::retry(|| space.advise(range.clone(), hint));
+            let _refused = sys::retry(|| space.advise(self.part(range.clone()), hint));
         }
     }
 
     /// Starts to read the pages of `range` that are in the file.
-    pub(crate) fn prefetch(&self, range: Range<usize>) -> Result<()> {
+    pub(super) fn prefetch(&self, range: Range<usize>) -> Result<()> {
         match (self.in_file(range), &self.file) {
             (Some(range), Some(file)) => {
                 file.advise(range.start as u64, range.len() as u64, Hint::WillNeed)
@@ -61,15 +60,8 @@ impl Region {
         }
     }
 
-    /// Returns the file, and which bytes of the region are in it, at the same offsets.
-    pub(crate) fn filed(&self) -> Result<Option<(&OwnedFile, Range<usize>)>> {
-        self.check_owner()?;
-        let file = self.file.as_deref();
-        Ok(file.map(|file| (file, self.front..self.filed)))
-    }
-
     /// Writes the pages of `range` that are in the file back and takes them out of memory.
-    pub(crate) fn evict(&self, range: Range<usize>) -> Result<()> {
+    pub(super) fn evict(&self, range: Range<usize>) -> Result<()> {
         let (Some(range), Some(file)) = (self.in_file(range), &self.file) else {
             return Ok(());
         };
@@ -77,31 +69,31 @@ impl Region {
         file.sync_data()?;
         let space = self.space()?;
         file.retry("evict a file in", || {
-            space.advise(range.clone(), Hint::DontNeed)
+            space.advise(self.part(range.clone()), Hint::DontNeed)
         })?;
         file.advise(range.start as u64, range.len() as u64, Hint::DontNeed)
     }
 
     /// Takes the pages of `range` that are in the file out of the mapping, and leaves it to the
     /// kernel how long they stay in the page cache.
-    pub(crate) fn let_go(&self, range: Range<usize>) -> Result<()> {
+    pub(super) fn let_go(&self, range: Range<usize>) -> Result<()> {
         let (Some(range), Some(file)) = (self.in_file(range), &self.file) else {
             return Ok(());
         };
         let space = self.space()?;
         // SAFETY: all pages that `in_file` returns show the file (invariant 1).
         file.retry("let go of a file in", || unsafe {
-            space.unmap_pages(range.clone())
+            space.unmap_pages(self.part(range.clone()))
         })
     }
 
     /// Returns how many bytes of the region are in memory and mapped.
-    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+    pub(super) fn resident_bytes(&self) -> Result<u64> {
         self.check_owner()?;
         let Some(space) = self.space.as_ref().filter(|_space| self.front < self.end) else {
             return Ok(0);
         };
-        let resident = sys::retry(|| space.resident_bytes(self.front..self.end));
+        let resident = sys::retry(|| space.resident_bytes(self.part(self.front..self.end)));
         resident.map_err(|answer| Error::io("ask for the resident pages of a mapping", answer))
     }
 

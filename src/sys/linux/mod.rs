@@ -15,6 +15,8 @@ pub(crate) use self::file::File;
 pub(crate) use self::process::process;
 pub(crate) use self::space::Space;
 
+use std::io;
+
 use rustix::fs::{self, Mode, OFlags};
 use rustix::process::{Resource, getrlimit};
 
@@ -34,6 +36,37 @@ pub(crate) fn file_size_limit() -> Option<u64> {
 /// Returns `RLIMIT_AS` in bytes, or `None` where the process may have all addresses.
 pub(crate) fn address_limit() -> Option<u64> {
     getrlimit(Resource::As).current
+}
+
+/// Returns `RLIMIT_NOFILE`, or `None` where there may be any number of open files.
+pub(crate) fn open_file_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// Returns whether an answer says that this process has as many open files as it may have.
+pub(crate) fn is_out_of_files(answer: &io::Error) -> bool {
+    answer.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
+}
+
+/// Returns `vm.max_map_count` if this process has about as many mappings. Allocates nothing.
+pub(crate) fn reached_mapping_limit() -> Option<u64> {
+    const NEAR: u64 = 16;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let mut bytes = [0_u8; 4096];
+    let file = fs::open(c"/proc/sys/vm/max_map_count", flags, Mode::empty()).ok()?;
+    let read = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut bytes)).ok()?;
+    let text = std::str::from_utf8(bytes.get(..read)?).ok()?;
+    let limit: u64 = text.trim_end().parse().ok()?;
+    let file = fs::open(c"/proc/self/maps", flags, Mode::empty()).ok()?;
+    let mut count = 0_u64;
+    loop {
+        let read = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut bytes)).ok()?;
+        if read == 0 {
+            return (count.saturating_add(NEAR) >= limit).then_some(limit);
+        }
+        let lines = bytes.get(..read)?.iter().filter(|byte| **byte == b'\n');
+        count = count.saturating_add(lines.count() as u64);
+    }
 }
 
 /// Returns the value that a variable had when the process started, as far as `value` has room.

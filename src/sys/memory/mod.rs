@@ -29,6 +29,20 @@ pub(crate) fn initial_variable<'a>(name: &[u8], value: &'a mut [u8]) -> Option<&
     Some(value)
 }
 
+/// There is no such limit here.
+pub(crate) fn open_file_limit() -> Option<u64> {
+    None
+}
+
+pub(crate) fn is_out_of_files(_answer: &std::io::Error) -> bool {
+    false
+}
+
+/// There is no such limit here.
+pub(crate) fn reached_mapping_limit() -> Option<u64> {
+    None
+}
+
 /// Returns `None`: heap blocks may be anywhere.
 pub(crate) fn address_limit() -> Option<u64> {
     None

@@ -37,6 +37,14 @@ unsafe extern "C" {
     fn pthread_sigmask(how: c_int, set: *const SignalSet, old: *mut SignalSet) -> c_int;
     fn sigpending(set: *mut SignalSet) -> c_int;
     safe fn mlockall(flags: c_int) -> c_int;
+    fn mmap(
+        at: *mut c_void,
+        len: usize,
+        protection: c_int,
+        flags: c_int,
+        file: c_int,
+        offset: i64,
+    ) -> *mut c_void;
     safe fn unshare(flags: c_int) -> c_int;
     safe fn umask(mask: c_uint) -> c_uint;
     safe fn geteuid() -> c_uint;
@@ -261,4 +269,22 @@ fn mount_raw(kind: &CStr, target: &Path, flags: c_ulong, options: &CStr) -> io::
         )
     };
     checked(answer).map(|_zero| ())
+}
+
+/// Makes mappings until the kernel allows no more. They stay.
+pub(crate) fn use_up_mappings() {
+    const PAGE: usize = 4096;
+    const PROT_READ: c_int = 1;
+    const PRIVATE_ANONYMOUS: c_int = 0x22;
+    // Neighbours with different rights are never joined.
+    for number in 0.. {
+        // SAFETY: a new mapping, which changes no other.
+        let made = unsafe {
+            let rights = if number % 2 == 0 { PROT_READ } else { 0 };
+            mmap(std::ptr::null_mut(), PAGE, rights, PRIVATE_ANONYMOUS, -1, 0)
+        };
+        if made.addr() == usize::MAX {
+            return;
+        }
+    }
 }

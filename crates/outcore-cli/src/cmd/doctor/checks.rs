@@ -150,7 +150,8 @@ fn open_files(facts: &Facts) -> Option<Check> {
         shown(soft, format_count),
         shown(hard, format_count)
     );
-    let meaning = "A container keeps one or two files open, an arena one a writer and at most 16.";
+    let meaning =
+        "Each vector of more than 64 KiB keeps one open, an arena one a writer, at most 16.";
     Some(Check::new("open files", value, meaning).unless(
         soft.0.is_some_and(|soft| soft < OPEN_FILES_MIN),
         Verdict::Look,
@@ -161,7 +162,8 @@ fn open_files(facts: &Facts) -> Option<Check> {
 fn mappings(facts: &Facts) -> Option<Check> {
     let (used, max) = (facts.mappings?, facts.mappings_max?);
     let value = format!("{} of {}", format_count(used), format_count(max));
-    let meaning = "A mapped container takes a few; when they run out, even small allocations fail.";
+    let meaning =
+        "A vector of more than 64 KiB takes three; without any, small allocations fail too.";
     let few = max < MAPPINGS_DEFAULT || used > max / 4 * 3;
     Some(Check::new("mappings", value, meaning).unless(
         few,
