@@ -245,10 +245,11 @@ mod tests {
 
     #[test]
     fn a_record_is_read_from_its_text_exactly() {
-        let far = u64::MAX - 7..u64::MAX;
-        let records: [&[Range<u64>]; 4] = [&[], &[0..1], &[0..100, 8192..9000], &[5..6, far]];
-        for spans in records {
-            let record: Written = spans.iter().cloned().collect();
+        let far = (u64::MAX - 7, u64::MAX);
+        let records: [&[(u64, u64)]; 4] =
+            [&[], &[(0, 1)], &[(0, 100), (8192, 9000)], &[(5, 6), far]];
+        for pairs in records {
+            let record: Written = pairs.iter().map(|(start, end)| *start..*end).collect();
             let text = record.to_string();
             assert_eq!(text, format!("{record:?}"));
             assert_eq!(text.parse::<Written>().unwrap(), record);

@@ -80,7 +80,8 @@ fn publish(work: &mut Work, pair: Pair, path: &PathBuf) {
         frozen,
         unsure,
     } = pair;
-    if !ranges.is_empty() {
+    // Empty ranges hold nothing.
+    if ranges.iter().any(|range| !range.is_empty()) {
         let refused = file.publish().unwrap_err();
         assert_eq!(refused.error().kind(), ErrorKind::RangesInUse);
         file = refused.into_file();
