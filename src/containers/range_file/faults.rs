@@ -133,7 +133,7 @@ impl<'life> Run<'life> {
         self.life.disarm();
         let place = Place::new("open", &self.path).unwrap();
         place.open().ok()?;
-        // SAFETY: nobody but the test knows the file.
+        // SAFETY: only the test knows the file.
         let file = unsafe { RangeFile::open(&self.path) }.unwrap();
         let all = file.claim(0..file.len()).unwrap();
         Some(all.to_vec())
@@ -224,7 +224,7 @@ impl<'life> Run<'life> {
     fn create_and_open(&mut self) -> Option<()> {
         let path = self.path.clone();
         let file = loop {
-            // SAFETY: nobody but the test knows the file.
+            // SAFETY: only the test knows the file.
             match unsafe { RangeFile::create_in_place(&path, LEN) } {
                 Ok(file) => break file,
                 Err(refused) => self.life.refused("create in place", &refused),
@@ -287,7 +287,7 @@ fn a_file_that_exists_is_not_filled_with_zeros() {
             sticky: false,
             outcome: Outcome::Errno(EOPNOTSUPP),
         });
-        // SAFETY: nobody but the test knows the file.
+        // SAFETY: only the test knows the file.
         let opened = unsafe { RangeFile::open(&path) };
         let (_calls, met) = disarm();
         if let Ok(file) = &opened {

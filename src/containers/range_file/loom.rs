@@ -1,4 +1,4 @@
-//! The model checker on the books: every order in which threads can allocate, claim, give back and
+//! The model checker on the allocator: every order in which threads can allocate, claim, give back and
 //! let go. Run with `RUSTFLAGS="--cfg loom" cargo test --release --lib range_file::loom`.
 #![expect(unsafe_code, reason = "shares cells, which loom watches")]
 #![expect(
@@ -14,16 +14,16 @@ use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom::thread;
 
 use crate::containers::range_file::align::ALIGNMENT;
-use crate::containers::range_file::allot::Allot;
+use crate::containers::range_file::allocator::RangeAllocator;
 
 const BLOCKS: u64 = 4;
 
-/// Books, and a cell for each block that notices who touches it at the wrong time.
+/// An allocator, and a cell for each block that notices who touches it at the wrong time.
 struct World {
-    allot: Allot,
+    allocator: RangeAllocator,
     blocks: Vec<UnsafeCell<()>>,
     /// What is freed at the end.
-    body: UnsafeCell<()>,
+    file_state: UnsafeCell<()>,
     freed: AtomicU64,
 }
 
@@ -35,15 +35,15 @@ unsafe impl Send for World {}
 impl World {
     fn new(blocks: u64) -> Arc<Self> {
         Arc::new(Self {
-            allot: Allot::new(blocks * ALIGNMENT, 0),
+            allocator: RangeAllocator::new(blocks * ALIGNMENT, 0),
             blocks: (0..BLOCKS).map(|_| UnsafeCell::new(())).collect(),
-            body: UnsafeCell::new(()),
+            file_state: UnsafeCell::new(()),
             freed: AtomicU64::new(0),
         })
     }
 
     fn allocate(&self, blocks: u64) -> Option<Range<u64>> {
-        let range = self.allot.allocate(blocks * ALIGNMENT)?;
+        let range = self.allocator.allocate(blocks * ALIGNMENT)?;
         assert_eq!(range.end - range.start, blocks * ALIGNMENT);
         self.write(&range);
         Some(range)
@@ -51,15 +51,15 @@ impl World {
 
     fn claim(&self, block: u64) -> Option<Range<u64>> {
         let range = block * ALIGNMENT..(block + 1) * ALIGNMENT;
-        self.allot.claim(&range).ok()?;
+        self.allocator.claim(&range).ok()?;
         self.write(&range);
         Some(range)
     }
 
     /// Touches each block of a range, as its only owner would.
     fn write(&self, range: &Range<u64>) {
-        assert!(range.end <= self.allot.len());
-        self.body.with(|_| ());
+        assert!(range.end <= self.allocator.len());
+        self.file_state.with(|_| ());
         for block in range.start / ALIGNMENT..range.end / ALIGNMENT {
             self.blocks[usize::try_from(block).unwrap()].with_mut(|_| ());
         }
@@ -67,28 +67,28 @@ impl World {
 
     fn give_back(&self, range: Range<u64>) {
         self.write(&range);
-        self.allot.give_back(range);
-        if self.allot.back().release(1) {
+        self.allocator.give_back(range);
+        if self.allocator.returned().release(1) {
             self.free();
         }
     }
 
     fn release(&self, range: Range<u64>) {
         self.write(&range);
-        if self.allot.back().release(range.end - range.start) {
+        if self.allocator.returned().release(range.end - range.start) {
             self.free();
         }
     }
 
     fn close(&self) {
-        self.body.with(|_| ());
-        if self.allot.back().close(self.allot.fresh()) {
+        self.file_state.with(|_| ());
+        if self.allocator.returned().close(self.allocator.watermark()) {
             self.free();
         }
     }
 
     fn free(&self) {
-        self.body.with_mut(|_| ());
+        self.file_state.with_mut(|_| ());
         assert_eq!(self.freed.fetch_add(1, Relaxed), 0, "freed twice");
     }
 }
@@ -120,7 +120,7 @@ fn no_block_has_two_owners_at_the_end_of_the_file() {
             .iter()
             .map(|range| (range.end - range.start) / ALIGNMENT)
             .sum();
-        assert_eq!((blocks, world.allot.remaining()), (3, 0), "{owned:?}");
+        assert_eq!((blocks, world.allocator.remaining()), (3, 0), "{owned:?}");
         owned.sort_by_key(|range| range.start);
         assert!(owned.windows(2).all(|pair| pair[0].end <= pair[1].start));
     });
@@ -139,7 +139,7 @@ fn a_claim_and_an_allocation_never_get_the_same_block() {
         let claimed = [world.claim(0), claiming.join().unwrap()];
         let (first, second) = allocating.join().unwrap();
         let owned = claimed.iter().chain([&first, &second]).flatten().count();
-        assert_eq!(world.allot.remaining(), (3 - owned as u64) * ALIGNMENT);
+        assert_eq!(world.allocator.remaining(), (3 - owned as u64) * ALIGNMENT);
         let starts = claimed.iter().chain([&first, &second]).flatten();
         let mut starts: Vec<u64> = starts.map(|range| range.start).collect();
         starts.sort_unstable();
@@ -166,7 +166,7 @@ fn what_is_given_back_is_handed_over_whole() {
             thread.join().unwrap();
         }
         let left = u64::from(own.is_none());
-        assert_eq!(world.allot.remaining(), left * ALIGNMENT);
+        assert_eq!(world.allocator.remaining(), left * ALIGNMENT);
     });
 }
 
@@ -179,7 +179,7 @@ fn growth_loses_no_block_that_was_asked_for_in_vain() {
             thread::spawn(move || one.allocate(2)),
             thread::spawn(move || two.allocate(1)),
         ];
-        assert!(world.allot.grow(BLOCKS * ALIGNMENT));
+        assert!(world.allocator.grow(BLOCKS * ALIGNMENT));
         let owned = threads
             .into_iter()
             .filter_map(|thread| thread.join().unwrap());
@@ -221,14 +221,14 @@ fn a_file_is_all_back_only_after_the_last_use_of_its_ranges() {
             thread::spawn(move || one.release(first)),
             thread::spawn(move || two.give_back(second)),
         ];
-        if world.allot.is_all_back() {
-            // Publishing has the body alone here.
-            world.body.with_mut(|_| ());
+        if world.allocator.is_all_back() {
+            // Publishing has exclusive use of the state here.
+            world.file_state.with_mut(|_| ());
         }
         for thread in threads {
             thread.join().unwrap();
         }
-        assert!(world.allot.is_all_back());
+        assert!(world.allocator.is_all_back());
     });
 }
 
@@ -239,23 +239,23 @@ fn a_file_is_all_back_only_after_the_last_use_of_its_ranges() {
 #[should_panic(expected = "two owners")]
 fn an_allocator_that_subtracts_is_found_out() {
     const END: u64 = 3;
-    fn allocate(fresh: &AtomicU64, len: u64) -> Option<u64> {
-        let start = fresh.fetch_add(len, Relaxed);
+    fn allocate(watermark: &AtomicU64, len: u64) -> Option<u64> {
+        let start = watermark.fetch_add(len, Relaxed);
         if start + len <= END {
             return Some(start);
         }
-        fresh.fetch_sub(len, Relaxed);
+        watermark.fetch_sub(len, Relaxed);
         None
     }
     // In all orders: it takes more than three preemptions.
     loom::model(|| {
-        let fresh = Arc::new(AtomicU64::new(1));
-        let (one, two) = (Arc::clone(&fresh), Arc::clone(&fresh));
+        let watermark = Arc::new(AtomicU64::new(1));
+        let (one, two) = (Arc::clone(&watermark), Arc::clone(&watermark));
         let threads = [
             thread::spawn(move || allocate(&one, 3)),
             thread::spawn(move || allocate(&two, 1)),
         ];
-        let mut owned = vec![allocate(&fresh, 1), allocate(&fresh, 1)];
+        let mut owned = vec![allocate(&watermark, 1), allocate(&watermark, 1)];
         owned.extend(threads.into_iter().map(|thread| thread.join().unwrap()));
         let mut starts: Vec<u64> = owned.into_iter().flatten().collect();
         starts.sort_unstable();

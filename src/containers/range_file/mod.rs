@@ -1,25 +1,26 @@
 //! The range file: one preallocated file, written by many threads, each in ranges of its own.
 //!
-//! `allot` knows who has which bytes, and nothing else; `body` is the file itself; `part` is who
-//! keeps it, and lends its bytes; what users hold is in `range`.
+//! `allocator` gives out byte numbers, and knows nothing else; `file_state` is the file itself;
+//! `owned_range` has the handles that keep it, and the ranges that own bytes of it; `range` has the
+//! types of users, `FileRangeMut` and `FileRange`.
 
 mod align;
-mod allot;
-mod body;
+mod allocator;
 #[cfg(test)]
 #[cfg(not(any(loom, shuttle)))]
 mod faults;
+mod file_state;
 #[cfg(test)]
 #[cfg(loom)]
 mod loom;
-mod part;
+mod owned_range;
 mod publish;
 mod range;
+mod range_set;
 mod raw;
 #[cfg(test)]
 #[cfg(shuttle)]
 mod shuttle;
-mod spans;
 mod sync;
 mod written;
 
@@ -32,15 +33,15 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::containers::range_file::body::Body;
-use crate::containers::range_file::part::Handle;
+use crate::containers::range_file::file_state::FileState;
+use crate::containers::range_file::owned_range::Handle;
 use crate::error::Result;
 use crate::io::place::Place;
 
-/// A file of a given length that threads write at once, each in ranges that nobody else can touch.
+/// A file of a given length that threads write at once, each in ranges of its own.
 ///
 /// Its space is claimed when it is made, so a full disk is an error then and not later. Until
-/// [`publish`](Self::publish) it has no name: nobody sees half of it, and a crash leaves nothing.
+/// [`publish`](Self::publish) it has no name: half of it is never seen, and a crash leaves nothing.
 ///
 /// It is a handle: clones name the same file. Ranges hold the file too, so they can outlive all
 /// handles; what was not published is gone with the last of them.
@@ -82,7 +83,7 @@ use crate::io::place::Place;
 ///
 /// A byte is in one range at most, and a range that is [frozen](FileRangeMut::freeze) is never given
 /// out again. Bytes that were in the file when it was opened are never allocated, only
-/// [claimed](Self::claim) by who names them.
+/// [claimed](Self::claim) by their offsets.
 ///
 /// # Space
 ///
@@ -123,15 +124,15 @@ impl RangeFile {
     pub fn create(path: impl AsRef<Path>, len: u64) -> Result<Self> {
         let place = Place::new("create", path.as_ref())?;
         let file = place.create_linkable()?;
-        Ok(Self::of(Body::of_new(place, file, len, false)?))
+        Ok(Self::of(FileState::of_new(place, file, len, false)?))
     }
 
-    fn of(body: Body) -> Self {
-        let handle = Handle::new(body);
+    fn of(file_state: FileState) -> Self {
+        let handle = Handle::new(file_state);
         Self { handle }
     }
 
-    /// Gives out a range of `len` bytes, rounded up to [`ALIGNMENT`], that nobody has. It starts at a
+    /// Gives out a range of `len` bytes, rounded up to [`ALIGNMENT`], that is free. It starts at a
     /// multiple of that.
     ///
     /// Where the file ends before, the range does too, but it is never shorter than `len`. `None`
@@ -206,12 +207,12 @@ impl RangeFile {
     ///
     /// One `fallocate`.
     pub fn grow(&self, len: u64) -> Result<()> {
-        self.handle.body().grow(len)
+        self.handle.file_state().grow(len)
     }
 
     /// Returns the length of the file in bytes.
     pub fn len(&self) -> u64 {
-        self.handle.body().allot.len()
+        self.handle.file_state().allocator.len()
     }
 
     /// Returns whether the file has no bytes.
@@ -224,12 +225,12 @@ impl RangeFile {
     /// Bytes that were in the file when it was opened do not count. Pieces between two ranges that
     /// hold no whole block can be claimed, and not allocated.
     pub fn remaining(&self) -> u64 {
-        self.handle.body().allot.remaining()
+        self.handle.file_state().allocator.remaining()
     }
 
     /// Returns the path that the file has or will have, as it was given.
     pub fn path(&self) -> &Path {
-        self.handle.body().path()
+        self.handle.file_state().path()
     }
 
     /// Returns which ranges were [frozen](FileRangeMut::freeze) until now.
@@ -237,7 +238,7 @@ impl RangeFile {
     /// To go on after a crash, take the record first, then [`sync_all`](Self::sync_all), then keep
     /// the record: all that it names is on the device then. See [`Written`].
     pub fn written(&self) -> Written {
-        Written::of(self.handle.body().allot.written())
+        Written::of(self.handle.file_state().allocator.written())
     }
 
     /// Waits until everything that was written is on the device.
@@ -250,7 +251,7 @@ impl RangeFile {
     ///
     /// One `fsync`.
     pub fn sync_all(&self) -> Result<()> {
-        self.handle.body().sync_all()
+        self.handle.file_state().sync_all()
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::containers::range_file::RangeFile;
-use crate::containers::range_file::body::Body;
+use crate::containers::range_file::file_state::FileState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::place::{Linked, PUBLISH};
 
@@ -15,7 +15,7 @@ impl RangeFile {
     /// what was there before or to the whole file, also after a power cut.
     ///
     /// All ranges have to be back, frozen ones too, and all clones of the handle: what others can
-    /// reach by a name is not mapped here any more. Bytes that nobody has written are zero.
+    /// reach by a name is not mapped here any more. Bytes that were never written are zero.
     ///
     /// The file gets the permissions of any new file. A symbolic link at the path is replaced, not
     /// followed. Of a file that has its name since it was opened, this is just the last sync.
@@ -42,8 +42,7 @@ impl RangeFile {
     /// * [`Forked`](ErrorKind::Forked): the file belongs to the parent of this process.
     ///
     /// Once an attempt to replace another file has failed, no ranges are given out any more: the
-    /// file has a name for the time between, which others could find. Who deletes that name takes
-    /// the file: every attempt after that ends with [`NotFound`](io::ErrorKind::NotFound).
+    /// file has a name for the time between, which others could find. If that name is deleted, the file is gone: every attempt after that ends with [`NotFound`](io::ErrorKind::NotFound).
     ///
     /// # Cost
     ///
@@ -74,17 +73,18 @@ impl RangeFile {
     }
 
     fn try_publish(&mut self, replaces: bool) -> Result<()> {
-        let path = self.handle.body().path().to_owned();
-        let body = self
+        let path = self.handle.file_state().path().to_owned();
+        let file_state = self
             .handle
             .exclusive()
             .map_err(|reason| Error::refused(ErrorKind::RangesInUse, PUBLISH, reason).at(&path))?;
-        body.publish(replaces)
+        file_state
+            .publish(replaces)
             .map_err(|refused| refused.about(PUBLISH, &path))
     }
 }
 
-impl Body {
+impl FileState {
     fn publish(&mut self, replaces: bool) -> Result<()> {
         self.check_owner(PUBLISH)?;
         self.cut_off(PUBLISH)?;
@@ -107,7 +107,7 @@ impl Body {
                 }
                 Linked::Astray => {
                     // The file may have a name that others can find.
-                    self.allot.seal();
+                    self.allocator.seal();
                     return Err(self.place.astray());
                 }
                 Linked::Taken if !replaces => {
@@ -118,7 +118,7 @@ impl Body {
             }
         }
         // From here on it has a name that others can find, also where that fails.
-        self.allot.seal();
+        self.allocator.seal();
         let aside = match self.aside.take() {
             Some(aside) => aside,
             None => self.place.link_aside(&self.file)?,
@@ -132,7 +132,7 @@ impl Body {
     }
 
     fn has_name(&mut self) {
-        self.allot.seal();
+        self.allocator.seal();
         self.is_named = true;
     }
 }

@@ -6,10 +6,10 @@ use std::ops::{Bound, Deref, DerefMut, RangeBounds};
 use std::sync::Arc;
 
 use crate::containers::range_file::align::{align_down, align_up};
-use crate::containers::range_file::part::{Kept, Part};
+use crate::containers::range_file::owned_range::{FrozenRange, OwnedRange};
 use crate::error::Result;
 
-/// A range of a [`RangeFile`](crate::RangeFile) that nobody else can read or write.
+/// A range of a [`RangeFile`](crate::RangeFile) that no one else can read or write.
 ///
 /// It is a `&mut [u8]` into the file: what is stored there is in the file, with no copy and no
 /// system call. It belongs to its file, cannot be copied, and moves into threads and tasks.
@@ -65,26 +65,26 @@ use crate::error::Result;
 /// (docs/performance.md). Both ways see each other's bytes at once.
 #[must_use = "a range that is dropped is given back to its file"]
 pub struct FileRangeMut {
-    part: Part,
+    owned: OwnedRange,
     /// Where `io::Write` goes on, in the file.
     position: u64,
 }
 
 impl FileRangeMut {
     #[inline]
-    pub(super) fn of(part: Part) -> Self {
-        let position = part.start();
-        Self { part, position }
+    pub(super) fn of(owned: OwnedRange) -> Self {
+        let position = owned.start();
+        Self { owned, position }
     }
 
     /// Returns the offset of the first byte in the file.
     pub fn start(&self) -> u64 {
-        self.part.start()
+        self.owned.start()
     }
 
     /// Returns the offset in the file behind the last byte.
     pub fn end(&self) -> u64 {
-        self.part.end()
+        self.owned.end()
     }
 
     /// Writes all of `bytes` at `offset`, counted from the start of the range, by a system call.
@@ -106,7 +106,7 @@ impl FileRangeMut {
     /// One `pwrite`, as a rule.
     pub fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         let at = self.start().saturating_add(offset);
-        self.part.write_all_at(bytes, at)
+        self.owned.write_all_at(bytes, at)
     }
 
     /// Cuts the range in two, `middle` bytes behind its start. Any byte will do.
@@ -166,9 +166,9 @@ impl FileRangeMut {
 
     /// Cuts at an offset of the file that was checked.
     fn split_in_file(self, at: u64) -> (Self, Self) {
-        let Self { part, position } = self;
-        let (low, high) = part.split_at(at);
-        let range = |part, position| Self { part, position };
+        let Self { owned, position } = self;
+        let (low, high) = owned.split_at(at);
+        let range = |owned, position| Self { owned, position };
         (range(low, position.min(at)), range(high, position.max(at)))
     }
 
@@ -182,8 +182,8 @@ impl FileRangeMut {
     /// No system call; one small allocation.
     pub fn freeze(self) -> FileRange {
         let (start, end) = (self.start(), self.end());
-        let part = Arc::new(self.part.keep());
-        FileRange { part, start, end }
+        let frozen = Arc::new(self.owned.freeze());
+        FileRange { frozen, start, end }
     }
 }
 
@@ -192,14 +192,14 @@ impl Deref for FileRangeMut {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.part.bytes()
+        self.owned.bytes()
     }
 }
 
 impl DerefMut for FileRangeMut {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.part.bytes_mut()
+        self.owned.bytes_mut()
     }
 }
 
@@ -256,8 +256,8 @@ impl fmt::Debug for FileRangeMut {
 /// ```
 #[derive(Clone)]
 pub struct FileRange {
-    /// Its part, or one that it lies in.
-    part: Arc<Kept>,
+    /// The frozen range of the file that this one is, or is a part of.
+    frozen: Arc<FrozenRange>,
     start: u64,
     end: u64,
 }
@@ -297,7 +297,7 @@ impl FileRange {
             "{start}..{end} is no range of {len} bytes"
         );
         Self {
-            part: Arc::clone(&self.part),
+            frozen: Arc::clone(&self.frozen),
             start: self.start.saturating_add(start),
             end: self.start.saturating_add(end),
         }
@@ -318,7 +318,7 @@ impl FileRange {
     ///
     /// One `msync`, which writes the pages of the range that were changed, and waits.
     pub fn flush(&self) -> Result<()> {
-        self.part.sync(&(self.start..self.end))
+        self.frozen.sync(&(self.start..self.end))
     }
 }
 
@@ -327,9 +327,9 @@ impl Deref for FileRange {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        let first = self.part.start();
+        let first = self.frozen.start();
         let offset = |at: u64| usize::try_from(at.saturating_sub(first)).unwrap_or(0);
-        self.part
+        self.frozen
             .bytes()
             .get(offset(self.start)..offset(self.end))
             .unwrap_or_default()

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::slice;
 
 use crate::containers::range_file::RangeFile;
-use crate::containers::range_file::body::Body;
+use crate::containers::range_file::file_state::FileState;
 use crate::error::Result;
 use crate::io::place::Place;
 
@@ -24,7 +24,7 @@ impl RangeFile {
     /// use outcore::RangeFile;
     ///
     /// let path = std::env::temp_dir().join(format!("outcore-doc-{}", std::process::id()));
-    /// // SAFETY: nobody else knows the name.
+    /// // SAFETY: the name is known here only.
     /// let file = unsafe { RangeFile::create_in_place(&path, 4 * ALIGNMENT) }?;
     /// file.claim(10..15)?.copy_from_slice(b"hello");
     /// assert_eq!(std::fs::read(&path)?[10..15], *b"hello");
@@ -48,12 +48,12 @@ impl RangeFile {
     pub unsafe fn create_in_place(path: impl AsRef<Path>, len: u64) -> Result<Self> {
         let place = Place::new("create", path.as_ref())?;
         let file = place.create_named()?;
-        Ok(Self::of(Body::of_new(place, file, len, true)?))
+        Ok(Self::of(FileState::of_new(place, file, len, true)?))
     }
 
     /// Opens the file at `path` for writing.
     ///
-    /// What is in it belongs to nobody: none of it is [allocated](Self::allocate), so none is
+    /// Its bytes have no owner at first: none of it is [allocated](Self::allocate), so none is
     /// overwritten by surprise. [`claim`](Self::claim) gives out what is named;
     /// [`grow`](Self::grow) makes room that can be allocated.
     ///
@@ -77,7 +77,7 @@ impl RangeFile {
     ///
     /// let path = std::env::temp_dir().join(format!("outcore-doc-open-{}", std::process::id()));
     /// std::fs::write(&path, "hello world")?;
-    /// // SAFETY: nobody else knows the name.
+    /// // SAFETY: the name is known here only.
     /// let file = unsafe { RangeFile::open(&path) }?;
     /// assert_eq!((file.len(), file.remaining()), (11, 0));
     /// file.claim(0..5)?.copy_from_slice(b"HELLO");
@@ -103,7 +103,7 @@ impl RangeFile {
     ///
     /// # Safety
     ///
-    /// As long as a handle or a range of the file lives, nobody else, in this process or in another,
+    /// As long as a handle or a range of the file lives, nothing else, in this process or in another,
     /// makes the file shorter, punches holes into it, or changes bytes of it that are in a range.
     /// Others may read it, and see what is stored as it is stored.
     ///
@@ -115,13 +115,15 @@ impl RangeFile {
         let place = Place::new("open", path.as_ref())?;
         let (file, len) = place.open()?;
         // SAFETY: what the caller owes.
-        Ok(Self::of(unsafe { Body::of_existing(place, file, len) }?))
+        Ok(Self::of(unsafe {
+            FileState::of_existing(place, file, len)
+        }?))
     }
 
-    /// Returns bytes of the file for writing, whoever has them.
+    /// Returns bytes of the file for writing, whatever ranges they are in.
     ///
-    /// For programs that prove themselves that ranges do not overlap. It neither asks nor notes who
-    /// has which bytes.
+    /// For programs that prove themselves that ranges do not overlap. It neither checks nor changes
+    /// which bytes are given out.
     ///
     /// # Examples
     ///
@@ -129,7 +131,7 @@ impl RangeFile {
     /// # let path = std::env::temp_dir().join("outcore-doc-unchecked");
     /// let file = outcore::RangeFile::create(path, 1024)?;
     /// std::thread::scope(|scope| {
-    ///     // SAFETY: the halves do not overlap, and nobody has allocated any of them.
+    ///     // SAFETY: the halves do not overlap, and no range has any of them.
     ///     scope.spawn(|| unsafe { file.slice_mut_unchecked(0..512) }.fill(1));
     ///     // SAFETY: as above.
     ///     scope.spawn(|| unsafe { file.slice_mut_unchecked(512..1024) }.fill(2));
@@ -143,7 +145,7 @@ impl RangeFile {
     ///
     /// # Safety
     ///
-    /// As long as the slice lives, nobody else reads or writes these bytes, be it through a range,
+    /// As long as the slice lives, nothing else reads or writes these bytes, be it through a range,
     /// another slice or [a pointer](Self::as_mut_ptr). No call of [`publish`](Self::publish) has
     /// failed for this file.
     #[expect(
@@ -172,6 +174,6 @@ impl RangeFile {
     /// until the file is published. Whoever uses it owes what callers of
     /// [`slice_mut_unchecked`](Self::slice_mut_unchecked) owe.
     pub fn as_mut_ptr(&self) -> *mut u8 {
-        self.handle.body().base().as_ptr()
+        self.handle.file_state().base().as_ptr()
     }
 }

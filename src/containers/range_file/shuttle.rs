@@ -2,7 +2,7 @@
 //! and let go of it, in orders that a scheduler chooses. How to run them is in
 //! `testing::schedules`.
 //!
-//! loom goes through all orders of a few steps on the books (`loom.rs`). Here are more threads and
+//! loom goes through all orders of a few steps on the allocator (`loom.rs`). Here are more threads and
 //! longer lives, and the file itself.
 #![expect(
     clippy::arithmetic_side_effects,
@@ -20,7 +20,7 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 
 use crate::containers::range_file::align::ALIGNMENT;
-use crate::containers::range_file::allot::Allot;
+use crate::containers::range_file::allocator::RangeAllocator;
 use crate::containers::range_file::{FileRange, FileRangeMut, RangeFile};
 use crate::error::ErrorKind;
 use crate::sys::plan::{before_each_call, unwatch, watch};
@@ -52,9 +52,9 @@ fn pick<T>(some: &mut Vec<T>) -> Option<T> {
     (len > 0).then(|| some.swap_remove(usize::try_from(below(len)).unwrap()))
 }
 
-/// Books, and who has which units. What is of std here is never held where others can go on.
+/// An allocator, and the owners of its units. What is of std here is never held where others can go on.
 struct World {
-    allot: Allot,
+    allocator: RangeAllocator,
     /// As the file has one: growths come one after the other.
     growing: shuttle::sync::Mutex<()>,
     owned: Mutex<Vec<bool>>,
@@ -63,7 +63,7 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            allot: Allot::new(UNITS * UNIT, 0),
+            allocator: RangeAllocator::new(UNITS * UNIT, 0),
             growing: shuttle::sync::Mutex::new(()),
             owned: Mutex::new(vec![false; usize::try_from(UNITS_MAX).unwrap()]),
         }
@@ -71,7 +71,7 @@ impl World {
 
     fn mark(&self, range: &Range<u64>, owned: bool) {
         assert!(
-            range.end <= self.allot.len(),
+            range.end <= self.allocator.len(),
             "{range:?} is not in the file"
         );
         assert!(range.start < range.end && range.start % UNIT == 0 && range.end % UNIT == 0);
@@ -90,8 +90,8 @@ impl World {
 
     fn give_back(&self, range: Range<u64>) {
         self.mark(&range, false);
-        self.allot.give_back(range);
-        assert!(!self.allot.back().release(1), "the books are open");
+        self.allocator.give_back(range);
+        assert!(!self.allocator.returned().release(1), "the lists are open");
     }
 
     /// What one thread does; returns what it has in the end, and what it has finished.
@@ -101,17 +101,17 @@ impl World {
             match below(8) {
                 0..=2 => {
                     let len = (1 + below(2)) * ALIGNMENT;
-                    let Some(range) = self.allot.allocate(len) else {
+                    let Some(range) = self.allocator.allocate(len) else {
                         continue;
                     };
-                    assert!(range.end - range.start == len || range.end == self.allot.len());
+                    assert!(range.end - range.start == len || range.end == self.allocator.len());
                     self.mark(&range, true);
                     held.push(range);
                 }
                 3 => {
                     let start = below(UNITS_MAX) * UNIT;
                     let range = start..start + UNIT;
-                    if self.allot.claim(&range).is_ok() {
+                    if self.allocator.claim(&range).is_ok() {
                         self.mark(&range, true);
                         held.push(range);
                     }
@@ -133,14 +133,14 @@ impl World {
                 }
                 6 => {
                     if let Some(range) = pick(&mut held) {
-                        self.allot.finish(range.clone());
+                        self.allocator.finish(range.clone());
                         kept.push(range);
                     }
                 }
                 _ => {
                     let _growing = self.growing.lock().unwrap();
-                    let len = longer(self.allot.len());
-                    assert!(self.allot.grow(len));
+                    let len = longer(self.allocator.len());
+                    assert!(self.allocator.grow(len));
                 }
             }
         }
@@ -148,7 +148,7 @@ impl World {
     }
 }
 
-fn books() {
+fn lists() {
     let world = Arc::new(World::new());
     let start = |_| {
         let world = Arc::clone(&world);
@@ -156,43 +156,47 @@ fn books() {
     };
     let threads: Vec<_> = (0..THREADS).map(start).collect();
     let lives: Vec<_> = threads.into_iter().map(|one| one.join().unwrap()).collect();
-    let (allot, len) = (&world.allot, world.allot.len());
+    let (allocator, len) = (&world.allocator, world.allocator.len());
     let left = len - world.owned();
-    assert_eq!(allot.remaining(), left, "bytes are lost, or there twice");
+    assert_eq!(
+        allocator.remaining(),
+        left,
+        "bytes are lost, or there twice"
+    );
     for [held, _kept] in lives.clone() {
         for range in held {
             world.give_back(range);
         }
     }
     let left = len - world.owned();
-    assert_eq!(allot.remaining(), left, "bytes do not come back");
-    let written = allot.written();
+    assert_eq!(allocator.remaining(), left, "bytes do not come back");
+    let written = allocator.written();
     for [_held, kept] in lives {
         for range in kept {
             assert!(written.contains(&range), "{range:?} is not noted");
-            assert!(!allot.is_all_back(), "{range:?} is out");
-            assert!(!allot.back().release(range.end - range.start));
+            assert!(!allocator.is_all_back(), "{range:?} is out");
+            assert!(!allocator.returned().release(range.end - range.start));
         }
     }
     assert_eq!(written.count_below(len), world.owned());
-    assert!(allot.is_all_back(), "bytes do not come back");
+    assert!(allocator.is_all_back(), "bytes do not come back");
     // What is free can be had, all of it, and nothing else.
     for unit in 0..len / UNIT {
         let range = unit * UNIT..(unit + 1) * UNIT;
         let is_free = !written.contains(&range);
-        assert_eq!(allot.claim(&range).is_ok(), is_free, "unit {unit}");
+        assert_eq!(allocator.claim(&range).is_ok(), is_free, "unit {unit}");
     }
-    assert_eq!(allot.remaining(), 0);
+    assert_eq!(allocator.remaining(), 0);
 }
 
 #[test]
 fn no_bytes_have_two_owners_and_none_are_lost() {
-    check("books of a range file", 10_000, books);
+    check("lists of a range file", 10_000, lists);
 }
 
 #[test]
 fn a_counter_that_is_read_and_written_in_two_steps_is_found_out() {
-    finds_torn("two owners", books);
+    finds_torn("two owners", lists);
 }
 
 /// Returns a directory for the files of one test, in memory where that can be had.
@@ -312,7 +316,7 @@ fn live(file: RangeFile, shared: &Shared) {
     }
 }
 
-/// Gives a range back. The planted bug: somebody who does that for a moment, and believes that nobody
+/// Gives a range back. The planted bug: a thread gives it back for a moment, and assumes that nothing
 /// had it meanwhile.
 fn give_back(file: &RangeFile, held: Held, planted: bool) {
     let Held { range, byte } = held;

@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::str::FromStr;
 
-use crate::containers::range_file::spans::Spans;
+use crate::containers::range_file::range_set::RangeSet;
 use crate::error::{Error, Result};
 
 /// A record of ranges that are written: made by [`RangeFile::written`](crate::RangeFile::written),
@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 /// use outcore::{RangeFile, Written};
 ///
 /// let path = std::env::temp_dir().join(format!("outcore-doc-written-{}", std::process::id()));
-/// // SAFETY: nobody else knows the name.
+/// // SAFETY: the name is known here only.
 /// let file = unsafe { RangeFile::create_in_place(&path, 4 * ALIGNMENT) }?;
 /// file.claim(0..100)?.freeze();
 /// file.claim(8192..9000)?.freeze();
@@ -57,7 +57,7 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Written {
-    spans: Spans,
+    spans: RangeSet,
 }
 
 impl Written {
@@ -66,7 +66,7 @@ impl Written {
         Self::default()
     }
 
-    pub(super) fn of(spans: Spans) -> Self {
+    pub(super) fn of(spans: RangeSet) -> Self {
         Self { spans }
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::PoisonError;
 
-use crate::containers::range_file::allot::Allot;
+use crate::containers::range_file::allocator::RangeAllocator;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::file::OwnedFile;
 use crate::io::place::Place;
@@ -18,15 +18,15 @@ use crate::sync::Mutex;
 use crate::sys;
 use crate::sys::Access;
 
-/// A file, its addresses, and the books of who has which of its bytes.
+/// A file, its addresses, and the allocator of its bytes.
 #[derive(Debug)]
-pub(super) struct Body {
-    pub(super) allot: Allot,
+pub(super) struct FileState {
+    pub(super) allocator: RangeAllocator,
     /// # Invariants
     ///
     /// 1. All of `space` shows `file` from its first byte, for reading and writing, as long as the
-    ///    body lives.
-    /// 2. The file has at least as many bytes as `allot` says, all of them claimed, and at most as
+    ///    state lives.
+    /// 2. The file has at least as many bytes as `allocator` says, all of them claimed, and at most as
     ///    many as the space. It is cut off only behind them.
     /// 3. Others can reach the file by a name only if `is_named`, where a caller of an `unsafe`
     ///    function vouches for them, or if `aside` is set or `is_named` was set by publishing, when
@@ -38,12 +38,12 @@ pub(super) struct Body {
     pub(super) is_named: bool,
     /// The name that it has until then, while another file is replaced.
     pub(super) aside: Option<OsString>,
-    /// Held while the file grows: whether it may be longer than `allot` says, since a growth that
+    /// Held while the file grows: whether it may be longer than `allocator` says, since a growth that
     /// failed could not be undone.
     growing: Mutex<bool>,
 }
 
-impl Body {
+impl FileState {
     /// Claims space for `len` bytes of a new file and maps it.
     ///
     /// Where that fails, its name, if it has one, is taken away again.
@@ -71,7 +71,8 @@ impl Body {
     ///
     /// # Safety
     ///
-    /// As long as the body lives, nobody else changes bytes that are lent out, or cuts the file off.
+    /// As long as the state lives, nothing else changes bytes that are lent out, or makes the file
+    /// shorter.
     pub(super) unsafe fn of_existing(place: Place, file: OwnedFile, len: u64) -> Result<Self> {
         let claimed = check_len(&file, len).and_then(|()| match len {
             0 => Ok(()),
@@ -91,7 +92,7 @@ impl Body {
     ) -> Self {
         stats::claimed(len);
         Self {
-            allot: Allot::new(len, content),
+            allocator: RangeAllocator::new(len, content),
             space,
             file,
             place,
@@ -122,11 +123,11 @@ impl Body {
         self.check_owner(GROW)?;
         let growing = self.growing.lock();
         let mut is_longer = growing.unwrap_or_else(PoisonError::into_inner);
-        let old = self.allot.len();
+        let old = self.allocator.len();
         if len <= old {
             return Ok(());
         }
-        if self.allot.is_sealed() {
+        if self.allocator.is_sealed() {
             // Others can reach it by a name, and may have made it longer: it must not be cut off.
             return Err(self.cannot_grow());
         }
@@ -141,7 +142,7 @@ impl Body {
             claimed.inspect_err(|_refused| *is_longer = self.file.set_len(GROW, old).is_err())
         });
         grown.map_err(|refused| refused.about(CLAIM, self.path()))?;
-        if self.allot.grow(len) {
+        if self.allocator.grow(len) {
             stats::claimed(len.saturating_sub(old));
             return Ok(());
         }
@@ -157,7 +158,7 @@ impl Body {
 
     /// Cuts off what a growth has left that failed and could not be undone.
     pub(super) fn cut_off(&mut self, action: &'static str) -> Result<()> {
-        let len = self.allot.len();
+        let len = self.allocator.len();
         let is_longer = self.growing.get_mut();
         let is_longer = is_longer.unwrap_or_else(PoisonError::into_inner);
         if *is_longer {
@@ -203,9 +204,9 @@ impl Body {
     }
 }
 
-impl Drop for Body {
+impl Drop for FileState {
     fn drop(&mut self) {
-        stats::returned(self.allot.len());
+        stats::returned(self.allocator.len());
         if self.check_owner(SYNC).is_err() {
             return;
         }
@@ -220,7 +221,7 @@ fn show(place: &Place, file: &OwnedFile, len: u64) -> Result<Addresses> {
     let refused = |answer| file.error("map", answer).about("map", place.path());
     let need = usize::try_from(len).map_err(|_long| too_large(place.path()))?;
     let space = Addresses::reserve(need.max(1), SHARES, sys::page_size()).map_err(refused)?;
-    // SAFETY: nobody knows the addresses yet. The file has no name, or the caller of an `unsafe`
+    // SAFETY: no one knows the addresses yet. The file has no name, or the caller of an `unsafe`
     // function vouches for everybody else.
     sys::retry(|| unsafe { space.show_all(file.sys(), Access::ReadWrite) }).map_err(refused)?;
     Ok(space)

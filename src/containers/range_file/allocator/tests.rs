@@ -1,4 +1,4 @@
-//! Books beside a model of them, and what random lives do not meet.
+//! FreeLists beside a model of them, and what random lives do not meet.
 
 use super::*;
 use crate::containers::range_file::align::ALIGNMENT;
@@ -14,9 +14,9 @@ enum Block {
     Written,
 }
 
-/// Books, and what they should say of each block.
+/// FreeLists, and what they should say of each block.
 struct World {
-    allot: Allot,
+    allocator: RangeAllocator,
     blocks: Vec<Block>,
     content_end: u64,
     out: Vec<Range<u64>>,
@@ -26,7 +26,7 @@ struct World {
 impl World {
     fn new(blocks: u64, content: u64, seed: u64) -> Self {
         let mut world = Self {
-            allot: Allot::new(blocks * BLOCK, content * BLOCK),
+            allocator: RangeAllocator::new(blocks * BLOCK, content * BLOCK),
             blocks: vec![Block::Free; usize::try_from(blocks).unwrap()],
             content_end: content * BLOCK,
             out: Vec::new(),
@@ -56,7 +56,7 @@ impl World {
 
     fn allocate(&mut self, len: u64) {
         let name = self.name.clone();
-        let Some(range) = self.allot.allocate(len) else {
+        let Some(range) = self.allocator.allocate(len) else {
             let end = self.end();
             let mut starts = (0..end).step_by(usize::try_from(ALIGNMENT).unwrap());
             let fits = starts.find(|start| {
@@ -87,7 +87,7 @@ impl World {
                 Ok(())
             }
         };
-        let claimed = self.allot.claim(&range);
+        let claimed = self.allocator.claim(&range);
         assert_eq!(claimed, expected, "{}: {range:?}", self.name);
         if claimed.is_ok() && !range.is_empty() {
             self.take(range);
@@ -103,37 +103,41 @@ impl World {
     fn end_range(&mut self, range: Range<u64>, is_kept: bool) -> bool {
         if is_kept {
             self.of(range.clone()).fill(Block::Written);
-            self.allot.finish(range.clone());
-            return self.allot.back().release(range.end - range.start);
+            self.allocator.finish(range.clone());
+            return self.allocator.returned().release(range.end - range.start);
         }
         let middle = self.content_end.clamp(range.start, range.end);
         self.of(range.start..middle).fill(Block::Content);
         self.of(middle..range.end).fill(Block::Free);
-        self.allot.give_back(range);
-        assert!(!self.allot.is_all_back(), "{}: a byte is out", self.name);
-        self.allot.back().release(1)
+        self.allocator.give_back(range);
+        assert!(
+            !self.allocator.is_all_back(),
+            "{}: a byte is out",
+            self.name
+        );
+        self.allocator.returned().release(1)
     }
 
     fn grow(&mut self, blocks: u64) {
         let len = self.end() + blocks * BLOCK;
-        assert!(self.allot.grow(len), "{}", self.name);
+        assert!(self.allocator.grow(len), "{}", self.name);
         let blocks = usize::try_from(len / BLOCK).unwrap();
         self.blocks.resize(blocks, Block::Free);
     }
 
     fn check(&mut self) {
         let name = self.name.clone();
-        assert_eq!(self.allot.len(), self.end(), "{name}");
+        assert_eq!(self.allocator.len(), self.end(), "{name}");
         let free = self.blocks.iter().filter(|block| **block == Block::Free);
         let free = free.count() as u64 * BLOCK;
-        assert_eq!(self.allot.remaining(), free, "{name}");
-        assert_eq!(self.allot.is_all_back(), self.out.is_empty(), "{name}");
+        assert_eq!(self.allocator.remaining(), free, "{name}");
+        assert_eq!(self.allocator.is_all_back(), self.out.is_empty(), "{name}");
     }
 
     /// The record has what was finished, and nothing else.
     fn check_written(&self) {
         let name = &self.name;
-        let written = self.allot.written();
+        let written = self.allocator.written();
         for (block, number) in self.blocks.iter().zip(0..) {
             let at = number * BLOCK;
             let is_written = written.contains(&(at..at + BLOCK));
@@ -152,7 +156,7 @@ fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
     }
 }
 
-/// Lives of books of about `units` times the alignment.
+/// Scenarios of an allocator of about `units` times the alignment.
 fn live(seeds: Range<u64>, units: u64, steps: usize) {
     for seed in seeds {
         let mut next = numbers(seed);
@@ -194,18 +198,25 @@ fn live(seeds: Range<u64>, units: u64, steps: usize) {
     }
 }
 
-/// The last range, or who closes after it, has the books alone, and nobody before.
+/// The last range, or the close after it, is the last one, and nothing before is.
 fn end(mut world: World) {
     let name = world.name.clone();
     world.check_written();
-    assert!(!world.allot.is_sealed());
-    world.allot.seal();
-    assert!(world.allot.is_sealed() && world.allot.remaining() == 0);
-    assert_eq!(world.allot.allocate(1), None, "{name}");
-    assert_eq!(world.allot.claim(&(0..1)), Err(Refused::Sealed), "{name}");
-    assert!(!world.allot.grow(world.end() + BLOCK), "{name}");
-    assert_eq!(world.allot.len(), world.end(), "{name}");
-    let is_alone = world.allot.back().close(world.allot.fresh());
+    assert!(!world.allocator.is_sealed());
+    world.allocator.seal();
+    assert!(world.allocator.is_sealed() && world.allocator.remaining() == 0);
+    assert_eq!(world.allocator.allocate(1), None, "{name}");
+    assert_eq!(
+        world.allocator.claim(&(0..1)),
+        Err(Refused::Sealed),
+        "{name}"
+    );
+    assert!(!world.allocator.grow(world.end() + BLOCK), "{name}");
+    assert_eq!(world.allocator.len(), world.end(), "{name}");
+    let is_alone = world
+        .allocator
+        .returned()
+        .close(world.allocator.watermark());
     assert_eq!(is_alone, world.out.is_empty(), "{name}");
     while let Some(range) = world.out.pop() {
         let is_last = world.end_range(range, world.out.len() % 2 == 0);
@@ -214,38 +225,38 @@ fn end(mut world: World) {
 }
 
 #[test]
-fn the_books_say_of_every_byte_whose_it_is() {
+fn the_allocator_knows_the_state_of_every_byte() {
     live(0..200, 20, 150);
 }
 
 /// The counter has room for what threads add in vain, as long as none adds more than 1 MiB.
 #[test]
 fn what_cannot_fit_does_not_move_the_counter() {
-    let allot = Allot::new(ALIGNMENT, 0);
+    let allocator = RangeAllocator::new(ALIGNMENT, 0);
     for len in [FAST_MAX + 1, FAST_MAX * 2, 1 << 62, 1 << 63, u64::MAX] {
-        assert_eq!(allot.allocate(len), None);
-        assert_eq!(allot.fresh(), 0);
+        assert_eq!(allocator.allocate(len), None);
+        assert_eq!(allocator.watermark(), 0);
     }
-    assert_eq!(allot.allocate(FAST_MAX), None);
-    assert!(allot.grow(LEN_MAX));
-    assert_eq!(allot.remaining(), LEN_MAX);
-    assert_eq!(allot.allocate(LEN_MAX), Some(0..LEN_MAX));
+    assert_eq!(allocator.allocate(FAST_MAX), None);
+    assert!(allocator.grow(LEN_MAX));
+    assert_eq!(allocator.remaining(), LEN_MAX);
+    assert_eq!(allocator.allocate(LEN_MAX), Some(0..LEN_MAX));
 }
 
 /// Whether it got there by a claim, by allocations in vain, or by a range across the list: who
 /// comes next adds nothing.
 #[test]
 fn a_counter_that_is_at_the_end_stays_there() {
-    let stays = |allot: &Allot, len: u64, expected: Option<Range<u64>>| {
-        let fresh = allot.fresh();
-        assert_eq!(allot.allocate(len), expected);
-        assert_eq!(allot.fresh(), fresh);
+    let stays = |allocator: &RangeAllocator, len: u64, expected: Option<Range<u64>>| {
+        let watermark = allocator.watermark();
+        assert_eq!(allocator.allocate(len), expected);
+        assert_eq!(allocator.watermark(), watermark);
     };
-    let claimed = Allot::new(2 * FAST_MAX, 0);
+    let claimed = RangeAllocator::new(2 * FAST_MAX, 0);
     claimed.claim(&(0..2 * FAST_MAX)).unwrap();
     stays(&claimed, 1, None);
 
-    let asked_in_vain = Allot::new(ALIGNMENT, 0);
+    let asked_in_vain = RangeAllocator::new(ALIGNMENT, 0);
     assert_eq!(asked_in_vain.allocate(8 * ALIGNMENT), None);
     stays(&asked_in_vain, 8 * ALIGNMENT, None);
     assert!(asked_in_vain.grow(4 * ALIGNMENT));
@@ -254,13 +265,13 @@ fn a_counter_that_is_at_the_end_stays_there() {
     let behind = asked_in_vain.allocate(8 * ALIGNMENT);
     assert_eq!(behind, Some(8 * ALIGNMENT..16 * ALIGNMENT));
 
-    let across = Allot::new(2 * FAST_MAX, 0);
+    let across = RangeAllocator::new(2 * FAST_MAX, 0);
     let first = across.allocate(ALIGNMENT).unwrap();
     across.give_back(first);
     assert!(across.allocate(2 * FAST_MAX).is_some());
     stays(&across, 1, None);
 
-    let too_short = Allot::new(2 * FAST_MAX, 0);
+    let too_short = RangeAllocator::new(2 * FAST_MAX, 0);
     let [_out, second] = [(); 2].map(|()| too_short.allocate(ALIGNMENT).unwrap());
     too_short.give_back(second);
     stays(&too_short, 2 * FAST_MAX, None);
@@ -269,11 +280,11 @@ fn a_counter_that_is_at_the_end_stays_there() {
 /// A file whose counter threads have used up in vain does not grow.
 #[test]
 fn a_counter_without_room_refuses_to_grow() {
-    for (fresh, has_room) in [(0, true), (1 << 62, true), ((1 << 62) + ALIGNMENT, false)] {
-        let allot = Allot::new(ALIGNMENT, 0);
-        allot.advance(0, fresh).unwrap();
-        assert_eq!(allot.grow(2 * ALIGNMENT), has_room, "{fresh}");
-        assert_eq!(allot.len(), if has_room { 2 } else { 1 } * ALIGNMENT);
+    for (watermark, has_room) in [(0, true), (1 << 62, true), ((1 << 62) + ALIGNMENT, false)] {
+        let allocator = RangeAllocator::new(ALIGNMENT, 0);
+        allocator.advance(0, watermark).unwrap();
+        assert_eq!(allocator.grow(2 * ALIGNMENT), has_room, "{watermark}");
+        assert_eq!(allocator.len(), if has_room { 2 } else { 1 } * ALIGNMENT);
     }
 }
 
@@ -290,16 +301,20 @@ fn a_long_range_may_begin_in_what_was_given_back() {
     let len = 2 * FAST_MAX;
     for given_back in [2 * ALIGNMENT, FAST_MAX, len - ALIGNMENT] {
         for longer in [0, 1, ALIGNMENT - 1, ALIGNMENT] {
-            let allot = Allot::new(len + longer, 0);
-            let range = allot.allocate(given_back).unwrap();
-            allot.give_back(range);
-            assert!(!allot.back().release(1));
-            assert_eq!(allot.allocate(len + longer + 1), None);
-            assert_eq!(allot.allocate(len), Some(0..len), "{given_back}, {longer}");
-            assert_eq!(allot.remaining(), longer);
+            let allocator = RangeAllocator::new(len + longer, 0);
+            let range = allocator.allocate(given_back).unwrap();
+            allocator.give_back(range);
+            assert!(!allocator.returned().release(1));
+            assert_eq!(allocator.allocate(len + longer + 1), None);
+            assert_eq!(
+                allocator.allocate(len),
+                Some(0..len),
+                "{given_back}, {longer}"
+            );
+            assert_eq!(allocator.remaining(), longer);
             let rest = (longer > 0).then_some(len..len + longer);
-            assert_eq!(allot.allocate(longer), rest);
-            assert_eq!(allot.allocate(1), None);
+            assert_eq!(allocator.allocate(longer), rest);
+            assert_eq!(allocator.allocate(1), None);
         }
     }
 }

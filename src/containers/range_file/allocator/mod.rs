@@ -1,26 +1,28 @@
-//! Who has which bytes of a file: numbers only, no file and no memory.
+//! Which bytes of a file are free and which are given out: numbers only, no file and no memory.
 //!
-//! One counter, `fresh`, says from where on no byte was given out yet, and a range is allocated by
-//! adding to it: no lock, no retry. What comes back, what is left over, and what a claim passes by
-//! is in lists under a lock, which are asked when the counter has reached the end.
+//! No byte from the counter `watermark` on was given out yet, and a range is allocated by adding to
+//! it: no lock, no retry. Free lists under a lock hold what was given back, what is left over, and
+//! what a claim skipped. They are used when the watermark has reached the end of the file.
 //!
-//! The counter is never taken back. Who adds to it and finds the end passed owns numbers that no
-//! byte has, and lists them, as if they were given back: when the file grows, they are bytes. To
-//! subtract them again would be wrong: between the two steps others add, and would be given the
-//! same numbers twice.
+//! The watermark never goes back. A thread whose addition passes the end owns numbers that are no
+//! bytes, and puts them into the free lists: they are bytes once the file grows. To subtract them
+//! again would be wrong: another thread may add between the two steps, and the same numbers would be
+//! given out twice.
 //!
-//! The counter is also what keeps the file alive: it says how many bytes are out, `back` how many
-//! of them are back. So giving out a range costs one atomic operation, and no count of owners.
+//! The two counters also keep the file alive: `watermark` says how many bytes were given out, and
+//! `returned` how many of them are back. So giving out a range costs one atomic operation, and there
+//! is no count of owners.
 //!
-//! Who reports his last bytes to `back` may find the books freed before the call returns. So that is
-//! a method of the counter alone: no reference to the books may lead into it.
+//! After a thread returns its last bytes to `returned`, another thread may free the allocator before
+//! the call returns. So that is a method of the counter alone: no reference to the allocator may be
+//! passed to it.
 
 use std::ops::Range;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use crate::containers::range_file::align::align_up;
-use crate::containers::range_file::spans::Spans;
+use crate::containers::range_file::range_set::RangeSet;
 use crate::containers::range_file::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, fence};
 
 /// The longest range that is allocated by the counter alone. A longer one that does not fit would
@@ -30,28 +32,28 @@ const FAST_MAX: u64 = 1 << 20;
 /// The longest file: what leaves room in the counter for all that threads can add in vain.
 pub(super) const LEN_MAX: u64 = 1 << 60;
 
-/// In `back`: no more ranges are given out.
+/// In `returned`: no more ranges are given out.
 const CLOSED: u64 = 1 << 63;
 
 /// A value in cache lines of its own.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Alone<T>(T);
+struct CacheAligned<T>(T);
 
-/// The books of one file.
+/// The allocator of one file.
 ///
 /// # Invariants
 ///
-/// 1. Each number below `fresh` is in a range that is out, was in one that is finished, or is in
-///    one of the two lists; never in two of these. Numbers from `fresh` on are in none.
-/// 2. `back` is `fresh` less the bytes that are out and not reported back yet; once closed,
+/// 1. Each number below `watermark` is in a range that is given out, was in one that is finished, or
+///    is in one of the two lists; never in two of these. Numbers from `watermark` on are in none.
+/// 2. `returned` is `watermark` less the bytes that are given out and not returned yet; once closed,
 ///    [`CLOSED`] less those.
-/// 3. Ranges that are out end at `end` or before.
+/// 3. Ranges that are given out end at `end` or before.
 #[derive(Debug)]
-pub(super) struct Allot {
-    fresh: Alone<AtomicU64>,
-    back: Alone<Back>,
-    shared: Alone<Shared>,
+pub(super) struct RangeAllocator {
+    watermark: CacheAligned<AtomicU64>,
+    returned: CacheAligned<Returned>,
+    shared: CacheAligned<Shared>,
 }
 
 /// How many bytes are back.
@@ -60,31 +62,31 @@ pub(super) struct Allot {
 /// of its methods has yet to return, as a lock or a count of references may.
 #[derive(Debug)]
 #[repr(transparent)]
-pub(super) struct Back(AtomicU64);
+pub(super) struct Returned(AtomicU64);
 
 /// What is read often and changed seldom.
 #[derive(Debug)]
 struct Shared {
     /// The length of the file. Grows only.
     end: AtomicU64,
-    /// Whether `fresh` has reached `end`. Changed under the lock.
+    /// Whether `watermark` has reached `end`. Changed under the lock.
     is_full: AtomicBool,
-    books: Mutex<Books>,
+    lists: Mutex<FreeLists>,
 }
 
-/// The lists.
+/// What the lock guards.
 #[derive(Debug, Default)]
-struct Books {
-    /// What can be allocated and claimed.
-    free: Spans,
-    /// What can be claimed only: bytes that were in the file when it was opened.
-    content: Spans,
+struct FreeLists {
+    /// Bytes that can be allocated and claimed.
+    free: RangeSet,
+    /// Bytes that can only be claimed: those that were in the file when it was opened.
+    content: RangeSet,
     /// Where those end.
     content_end: u64,
-    /// Whether nothing is given out any more.
+    /// Whether no more ranges are given out.
     is_sealed: bool,
     /// What was finished.
-    written: Spans,
+    written: RangeSet,
 }
 
 /// Why a range cannot be claimed.
@@ -95,24 +97,24 @@ pub(super) enum Refused {
     Sealed,
 }
 
-impl Allot {
-    /// Makes the books of a file of `len` bytes, at most [`LEN_MAX`], of which the first `content`
+impl RangeAllocator {
+    /// Makes the allocator of a file of `len` bytes, at most [`LEN_MAX`], of which the first `content`
     /// can only be claimed.
     pub(super) fn new(len: u64, content: u64) -> Self {
         debug_assert!(content <= len && len <= LEN_MAX);
-        let mut books = Books {
+        let mut lists = FreeLists {
             content_end: content,
-            ..Books::default()
+            ..FreeLists::default()
         };
-        let fresh = align_up(content);
-        books.put_back(0..fresh);
+        let watermark = align_up(content);
+        lists.put_back(0..watermark);
         Self {
-            fresh: Alone(AtomicU64::new(fresh)),
-            back: Alone(Back(AtomicU64::new(fresh))),
-            shared: Alone(Shared {
+            watermark: CacheAligned(AtomicU64::new(watermark)),
+            returned: CacheAligned(Returned(AtomicU64::new(watermark))),
+            shared: CacheAligned(Shared {
                 end: AtomicU64::new(len),
-                is_full: AtomicBool::new(fresh >= len),
-                books: Mutex::new(books),
+                is_full: AtomicBool::new(watermark >= len),
+                lists: Mutex::new(lists),
             }),
         }
     }
@@ -126,11 +128,11 @@ impl Allot {
             return some(self.allocate_listed(len));
         }
         let need = align_up(len);
-        let start = self.fresh.0.fetch_add(need, Relaxed);
+        let start = self.watermark.0.fetch_add(need, Relaxed);
         // Cannot overflow: `grow` refuses from 2^62 on, a thread adds at most FAST_MAX before it
         // sees to it that `is_full` is set, and no system has 2^42 threads.
         let taken = start..start.saturating_add(need);
-        // Acquire: who sees the length sees the bytes.
+        // Acquire: a thread that sees the length sees the bytes.
         if taken.end <= shared.end.load(Acquire) {
             return Some(taken);
         }
@@ -142,13 +144,13 @@ impl Allot {
     /// would have to put its own.
     #[cold]
     fn allocate_past_end(&self, taken: Range<u64>, len: u64) -> Range<u64> {
-        let mut books = self.books();
+        let mut lists = self.lists();
         let shared = &self.shared.0;
-        if self.fresh.0.load(Relaxed) >= shared.end.load(Relaxed) {
+        if self.watermark.0.load(Relaxed) >= shared.end.load(Relaxed) {
             shared.is_full.store(true, Relaxed);
         }
-        self.list(&mut books, taken);
-        self.take(&mut books, len).unwrap_or_default()
+        self.list(&mut lists, taken);
+        self.take(&mut lists, len).unwrap_or_default()
     }
 
     /// Gives out a range under the lock; an empty one where there is none.
@@ -158,18 +160,18 @@ impl Allot {
         if len == 0 || len > end {
             return 0..0;
         }
-        self.take(&mut self.books(), len).unwrap_or_default()
+        self.take(&mut self.lists(), len).unwrap_or_default()
     }
 
     /// Gives out a range, from behind the counter if there is room, else from the list, or from both.
-    fn take(&self, books: &mut Books, len: u64) -> Option<Range<u64>> {
-        if books.is_sealed {
+    fn take(&self, lists: &mut FreeLists, len: u64) -> Option<Range<u64>> {
+        if lists.is_sealed {
             return None;
         }
         let shared = &self.shared.0;
         let end = shared.end.load(Relaxed);
         let need = align_up(len);
-        let mut start = self.fresh.0.load(Relaxed);
+        let mut start = self.watermark.0.load(Relaxed);
         while start.saturating_add(len) <= end {
             let taken = start..start.saturating_add(need);
             if let Err(now) = self.advance(start, taken.end) {
@@ -178,20 +180,20 @@ impl Allot {
             }
             if taken.end > end {
                 shared.is_full.store(true, Relaxed);
-                self.list(books, end..taken.end);
+                self.list(lists, end..taken.end);
             }
             return Some(taken.start..taken.end.min(end));
         }
-        let listed = books.find(len, end);
-        let found = listed.or_else(|| self.find_across(books, len, end))?;
-        self.unlist(books, &found);
+        let listed = lists.find(len, end);
+        let found = listed.or_else(|| self.find_across(lists, len, end))?;
+        self.unlist(lists, &found);
         Some(found)
     }
 
     /// Finds a range that begins in the list and ends behind the counter, where it lists what is
     /// missing. For when the list alone has none.
-    fn find_across(&self, books: &mut Books, len: u64, end: u64) -> Option<Range<u64>> {
-        let last = books.free.iter().next_back()?;
+    fn find_across(&self, lists: &mut FreeLists, len: u64, end: u64) -> Option<Range<u64>> {
+        let last = lists.free.iter().next_back()?;
         let start = align_up(last.start);
         let target = start.saturating_add(align_up(len));
         if target <= last.end || start.saturating_add(len) > end {
@@ -199,11 +201,11 @@ impl Allot {
         }
         // Only if the counter is where the list ends, so that the bytes are one piece.
         self.advance(last.end, target).ok()?;
-        self.list(books, last.end..target);
+        self.list(lists, last.end..target);
         if target >= end {
             self.shared.0.is_full.store(true, Relaxed);
         }
-        books.find(len, end)
+        lists.find(len, end)
     }
 
     /// Gives out just this range.
@@ -214,112 +216,114 @@ impl Allot {
         if range.is_empty() {
             return Ok(());
         }
-        let mut books = self.books();
-        if books.is_sealed {
+        let mut lists = self.lists();
+        if lists.is_sealed {
             return Err(Refused::Sealed);
         }
-        let mut fresh = self.fresh.0.load(Relaxed);
-        if !books.holds(&(range.start..range.end.min(fresh))) {
+        let mut watermark = self.watermark.0.load(Relaxed);
+        if !lists.holds(&(range.start..range.end.min(watermark))) {
             return Err(Refused::InUse);
         }
         // What lies between is listed, so that it can be allocated and claimed as before.
         let target = align_up(range.end);
-        while fresh < target {
-            match self.advance(fresh, target) {
+        while watermark < target {
+            match self.advance(watermark, target) {
                 Ok(()) => {
-                    self.list(&mut books, fresh..target);
+                    self.list(&mut lists, watermark..target);
                     break;
                 }
-                Err(now) => fresh = now,
+                Err(now) => watermark = now,
             }
         }
-        if self.fresh.0.load(Relaxed) >= self.len() {
+        if self.watermark.0.load(Relaxed) >= self.len() {
             self.shared.0.is_full.store(true, Relaxed);
         }
-        if !books.holds(range) {
+        if !lists.holds(range) {
             return Err(Refused::InUse);
         }
-        self.unlist(&mut books, range);
+        self.unlist(&mut lists, range);
         Ok(())
     }
 
     /// Moves the counter, if it still is where it was.
     fn advance(&self, from: u64, to: u64) -> Result<(), u64> {
-        let moved = self.fresh.0.compare_exchange(from, to, Relaxed, Relaxed);
+        let moved = self
+            .watermark
+            .0
+            .compare_exchange(from, to, Relaxed, Relaxed);
         moved.map(|_from| ())
     }
 
     /// Enters numbers that the caller has taken into the lists.
-    fn list(&self, books: &mut Books, range: Range<u64>) {
+    fn list(&self, lists: &mut FreeLists, range: Range<u64>) {
         let len = range.end.saturating_sub(range.start);
-        books.put_back(range);
-        self.back.0.0.fetch_add(len, Relaxed);
+        lists.put_back(range);
+        self.returned.0.0.fetch_add(len, Relaxed);
     }
 
     /// Takes numbers out of the lists, in order to give them out.
-    fn unlist(&self, books: &mut Books, range: &Range<u64>) {
-        books.free.remove(range);
-        books.content.remove(range);
+    fn unlist(&self, lists: &mut FreeLists, range: &Range<u64>) {
+        lists.free.remove(range);
+        lists.content.remove(range);
         let len = range.end.saturating_sub(range.start);
-        self.back.0.0.fetch_sub(len, Relaxed);
+        self.returned.0.0.fetch_sub(len, Relaxed);
     }
 
-    /// Enters a range that is out, and that nobody uses any more, into the lists, and reports its
-    /// bytes but for one, which the caller has to [release](Back::release).
+    /// Puts a range that was given out, and is not used any more, into the lists, and returns its
+    /// bytes but for one, which the caller has to [release](Returned::release).
     pub(super) fn give_back(&self, range: Range<u64>) {
         let len = range.end.saturating_sub(range.start);
         debug_assert!(len > 0);
-        let mut books = self.books();
-        books.put_back(range);
-        // The last byte keeps the books alive until the caller has left them. All others are
-        // reported under the lock, so that bytes that are given out again meanwhile are not counted
-        // twice.
-        self.back.0.0.fetch_add(len.saturating_sub(1), Release);
+        let mut lists = self.lists();
+        lists.put_back(range);
+        // The last byte keeps the allocator alive until the caller has left it. All others are counted
+        // under the lock, so that bytes which are given out again meanwhile are not counted twice.
+        self.returned.0.0.fetch_add(len.saturating_sub(1), Release);
     }
 
     /// Notes a range as written.
     pub(super) fn finish(&self, range: Range<u64>) {
-        self.books().written.insert(range);
+        self.lists().written.insert(range);
     }
 
-    /// Returns how many bytes were given out or listed: what [`close`](Back::close) has to know.
-    pub(super) fn fresh(&self) -> u64 {
-        self.fresh.0.load(Relaxed)
+    /// Returns how many bytes were given out or listed: what [`close`](Returned::close) has to know.
+    pub(super) fn watermark(&self) -> u64 {
+        self.watermark.0.load(Relaxed)
     }
 
     /// Returns the counter of what is back.
-    pub(super) fn back(&self) -> &Back {
-        &self.back.0
+    pub(super) fn returned(&self) -> &Returned {
+        &self.returned.0
     }
 
-    /// Returns whether no byte is out. Means something only to who keeps others from allocating.
+    /// Returns whether no byte is given out. The caller keeps others from allocating meanwhile.
     pub(super) fn is_all_back(&self) -> bool {
-        self.back.0.0.load(Acquire) == self.fresh.0.load(Relaxed)
+        self.returned.0.0.load(Acquire) == self.watermark.0.load(Relaxed)
     }
 
-    /// Gives out nothing any more. To be called while nobody else can.
+    /// Stops giving out ranges. To be called while no other thread can allocate.
     pub(super) fn seal(&self) {
-        self.books().is_sealed = true;
+        self.lists().is_sealed = true;
         self.shared.0.is_full.store(true, Relaxed);
     }
 
     /// Returns whether nothing is given out any more.
     pub(super) fn is_sealed(&self) -> bool {
-        self.books().is_sealed
+        self.lists().is_sealed
     }
 
     /// Makes the file `len` bytes long, at most [`LEN_MAX`] and no less than it is. `false` where
     /// the counter has no room, and nothing has changed.
     pub(super) fn grow(&self, len: u64) -> bool {
-        let books = self.books();
+        let lists = self.lists();
         debug_assert!(self.len() <= len && len <= LEN_MAX);
-        let fresh = self.fresh.0.load(Relaxed);
-        if books.is_sealed || fresh > 1 << 62 {
+        let watermark = self.watermark.0.load(Relaxed);
+        if lists.is_sealed || watermark > 1 << 62 {
             return false;
         }
         let shared = &self.shared.0;
         shared.end.store(len, Release);
-        shared.is_full.store(fresh >= len, Relaxed);
+        shared.is_full.store(watermark >= len, Relaxed);
         true
     }
 
@@ -330,23 +334,23 @@ impl Allot {
 
     /// Returns how many bytes can be allocated.
     pub(super) fn remaining(&self) -> u64 {
-        let books = self.books();
-        if books.is_sealed {
+        let lists = self.lists();
+        if lists.is_sealed {
             return 0;
         }
         let end = self.len();
-        let fresh = end.saturating_sub(self.fresh.0.load(Relaxed));
-        fresh.saturating_add(books.free.count_below(end))
+        let watermark = end.saturating_sub(self.watermark.0.load(Relaxed));
+        watermark.saturating_add(lists.free.count_below(end))
     }
 
     /// Returns what was written.
-    pub(super) fn written(&self) -> Spans {
-        self.books().written.clone()
+    pub(super) fn written(&self) -> RangeSet {
+        self.lists().written.clone()
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
-        let books = self.shared.0.books.lock();
-        books.unwrap_or_else(PoisonError::into_inner)
+    fn lists(&self) -> MutexGuard<'_, FreeLists> {
+        let lists = self.shared.0.lists.lock();
+        lists.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -356,11 +360,11 @@ fn some(range: Range<u64>) -> Option<Range<u64>> {
     (!range.is_empty()).then_some(range)
 }
 
-impl Back {
-    /// Reports that `len` bytes are out no more. Returns whether they were the last ones, after
-    /// [`close`](Self::close): then nobody but the caller has the books.
+impl Returned {
+    /// Returns `len` bytes. The answer is whether they were the last ones after
+    /// [`close`](Self::close): then only the caller has a pointer to the allocator.
     pub(super) fn release(&self, len: u64) -> bool {
-        // Release and the fence: who frees the file does so after everybody's last use of it.
+        // Release and the fence: the file is freed after the last use of it by any thread.
         let before = self.0.fetch_add(len, Release);
         let is_last = before.wrapping_add(len) == CLOSED;
         if is_last {
@@ -369,16 +373,16 @@ impl Back {
         is_last
     }
 
-    /// Ends the giving out: to be called once, by whoever was the last to be able to allocate, with
-    /// [`fresh`](Allot::fresh). Returns whether no byte is out: then nobody but the caller has the
-    /// books.
-    pub(super) fn close(&self, fresh: u64) -> bool {
-        let before = self.0.fetch_add(CLOSED.wrapping_sub(fresh), AcqRel);
-        before == fresh
+    /// Closes the allocator: called once, by the last one that could allocate, with
+    /// [`watermark`](RangeAllocator::watermark). Returns whether no byte is given out: then only the
+    /// caller has a pointer to the allocator.
+    pub(super) fn close(&self, watermark: u64) -> bool {
+        let before = self.0.fetch_add(CLOSED.wrapping_sub(watermark), AcqRel);
+        before == watermark
     }
 }
 
-impl Books {
+impl FreeLists {
     /// Enters numbers into the list that they belong to.
     fn put_back(&mut self, range: Range<u64>) {
         let middle = self.content_end.clamp(range.start, range.end);

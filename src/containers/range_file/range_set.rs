@@ -5,19 +5,19 @@ use std::ops::Range;
 
 /// A set of byte numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Spans {
+pub(super) struct RangeSet {
     /// The end of each span by its start. Between two spans there is at least one number.
     ends: BTreeMap<u64, u64>,
 }
 
-impl Spans {
+impl RangeSet {
     /// Adds all of `range`; what is in the set already stays.
     pub(super) fn insert(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
         let Range { mut start, mut end } = range;
-        // All spans that touch the new one become part of it, from the last to the first.
+        // All ranges that touch the new one are merged into it, from the last to the first.
         while let Some((before, its_end)) = self.last_from(end) {
             if its_end < start {
                 break;
@@ -95,7 +95,7 @@ mod tests {
     fn spans_are_the_set_that_they_stand_for() {
         for seed in 0..50 {
             let mut next = numbers(seed);
-            let mut spans = Spans::default();
+            let mut spans = RangeSet::default();
             let mut model = BTreeSet::new();
             for _ in 0..200 {
                 let start = next(60);

@@ -1,4 +1,4 @@
-//! Parts of a file: their bytes, their ends, and who keeps the file.
+//! Owned ranges: their bytes, their ends, and what keeps the file alive.
 
 use super::*;
 use crate::containers::range_file::{ALIGNMENT, RangeFile};
@@ -20,11 +20,11 @@ fn file(name: &str, blocks: u64) -> RangeFile {
     RangeFile::create(path(name), blocks * ALIGNMENT).unwrap()
 }
 
-/// Nothing that is asked of it goes through its link.
+/// No call on it uses its pointer.
 #[test]
 fn a_part_of_no_bytes_is_of_no_file() {
     let file = file("empty", 1);
-    let of = || [Part::empty(7), file.handle.claim(7..7).unwrap()];
+    let of = || [OwnedRange::empty(7), file.handle.claim(7..7).unwrap()];
     for mut part in of() {
         assert_eq!((part.start(), part.end()), (7, 7));
         assert_eq!((part.bytes().len(), part.bytes_mut().len()), (0, 0));
@@ -36,11 +36,11 @@ fn a_part_of_no_bytes_is_of_no_file() {
         let (low, high) = part.split_at(7);
         assert_eq!((low.start(), low.end()), (7, 7));
         assert_eq!((high.start(), high.end()), (7, 7));
-        let kept = high.keep();
+        let kept = high.freeze();
         assert_eq!((kept.start(), kept.bytes().len()), (7, 0));
         kept.sync(&(7..7)).unwrap();
     }
-    assert!(file.handle.body().allot.is_all_back());
+    assert!(file.handle.file_state().allocator.is_all_back());
     assert_eq!(file.remaining(), ALIGNMENT);
 }
 
@@ -84,7 +84,7 @@ fn the_halves_of_a_part_are_given_back_each_alone() {
         assert_eq!(file.remaining(), middle);
         drop(high);
         assert_eq!(file.remaining(), 2 * ALIGNMENT);
-        assert!(file.handle.body().allot.is_all_back());
+        assert!(file.handle.file_state().allocator.is_all_back());
     }
 }
 
@@ -93,7 +93,7 @@ fn what_is_kept_is_read_and_never_given_out_again() {
     let mut file = file("kept", 2);
     let mut part = file.handle.claim(10..20).unwrap();
     part.bytes_mut().copy_from_slice(b"0123456789");
-    let kept = part.keep();
+    let kept = part.freeze();
     assert_eq!((kept.start(), kept.bytes()), (10, &b"0123456789"[..]));
     assert_eq!(
         file.handle.exclusive().unwrap_err(),
@@ -110,11 +110,11 @@ fn what_is_kept_is_read_and_never_given_out_again() {
     assert!(file.handle.exclusive().is_ok());
 }
 
-/// A device that refuses is noticed, but by who has nothing to sync and does not ask it.
+/// A device that refuses is noticed, except by a range that has nothing to sync.
 #[test]
 fn a_sync_asks_the_device_unless_it_is_of_no_bytes() {
     let file = file("sync", 1);
-    let kept = file.handle.claim(0..100).unwrap().keep();
+    let kept = file.handle.claim(0..100).unwrap().freeze();
     arm(Fault {
         after: 0,
         sticky: true,
@@ -136,14 +136,14 @@ fn a_file_is_closed_by_the_last_who_has_it() {
         .unwrap()
         .publish()
         .unwrap();
-    // SAFETY: nobody but this test knows the file.
+    // SAFETY: only this test knows the file.
     let open = || unsafe { RangeFile::open(&path) };
     for last in ["handle", "part", "kept"] {
         let file = open().unwrap();
         let (part, kept) = match last {
             "handle" => (None, None),
             "part" => (Some(file.handle.claim(0..9).unwrap()), None),
-            _ => (None, Some(file.handle.claim(0..9).unwrap().keep())),
+            _ => (None, Some(file.handle.claim(0..9).unwrap().freeze())),
         };
         let copy = file.clone();
         drop(file);
