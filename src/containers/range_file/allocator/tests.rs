@@ -1,4 +1,4 @@
-//! FreeLists beside a model of them, and what random lives do not meet.
+//! The allocator beside a model, and what random operations do not meet.
 
 use super::*;
 use crate::containers::range_file::align::ALIGNMENT;
@@ -14,7 +14,7 @@ enum Block {
     Written,
 }
 
-/// FreeLists, and what they should say of each block.
+/// An allocator, and what it should say of each block.
 struct World {
     allocator: RangeAllocator,
     blocks: Vec<Block>,
