@@ -79,6 +79,10 @@ pub enum ErrorKind {
     RangesInUse,
     /// The file is open already, here or in another process.
     AlreadyOpen,
+    /// The [`MemoryBudget`](crate::MemoryBudget) has too few bytes left for the operation.
+    OverBudget,
+    /// The caller asked the operation to stop.
+    Cancelled,
     /// Any other refusal of the system; see [`Error::io_error`].
     Io,
 }
@@ -200,7 +204,9 @@ impl From<Error> for io::Error {
         let kind = match error.kind() {
             ErrorKind::StorageFull => io::ErrorKind::StorageFull,
             ErrorKind::FileTooLarge => io::ErrorKind::FileTooLarge,
-            ErrorKind::OutOfMemory | ErrorKind::CapacityOverflow => io::ErrorKind::OutOfMemory,
+            ErrorKind::OutOfMemory | ErrorKind::CapacityOverflow | ErrorKind::OverBudget => {
+                io::ErrorKind::OutOfMemory
+            }
             ErrorKind::InvalidUtf8 => io::ErrorKind::InvalidData,
             ErrorKind::OutOfBounds => io::ErrorKind::UnexpectedEof,
             ErrorKind::ForeignLocation | ErrorKind::NotFlushed | ErrorKind::ItemTooLarge => {
@@ -209,6 +215,7 @@ impl From<Error> for io::Error {
             ErrorKind::RamBacked => io::ErrorKind::Unsupported,
             ErrorKind::Forked => io::ErrorKind::PermissionDenied,
             ErrorKind::RangesInUse | ErrorKind::AlreadyOpen => io::ErrorKind::ResourceBusy,
+            ErrorKind::Cancelled => io::ErrorKind::Other,
             ErrorKind::Io => error.io_error().map_or(io::ErrorKind::Other, Self::kind),
         };
         Self::new(kind, error)

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | many byte strings, read back by a small handle | [`Arena`], [`ArenaWriter`], [`Location`] |
 //! | a `Vec<T>` that no longer fits | [`DiskVec`] |
+//! | data to be sorted, grouped or shuffled in little memory | [`external`], [`MemoryBudget`] |
 //! | collections that take an allocator: `hashbrown`, `allocator_api2` | [`DiskAlloc`] |
 //! | a program with a few huge std collections, but not trees of small nodes | [`SpillAlloc`] |
 //! | one file that many threads write at once | [`RangeFile`], [`FileRangeMut`], [`FileRange`] |
@@ -74,6 +75,7 @@
 //! * A [`RangeFile`]: a few words for each contiguous part that was given back or is written.
 //! * A [`DiskAlloc`]: 8 KiB, 24 bytes for each 64 KiB of blocks up to 1 MiB, and up to 4 KiB for
 //!   each larger one.
+//! * Work of [`external`]: what its [`MemoryBudget`] allows, and a few KiB for each thread.
 //! * Pages of files that are in use, as long as the kernel has room for them. They belong to the
 //!   kernel, which drops them when memory runs short. Under a memory limit of a control group they
 //!   count until then. [`DiskVec::evict`] and [`DiskVec::scan`] release them earlier.
@@ -143,9 +145,11 @@
     )
 )]
 
+mod budget;
 mod bug;
 mod containers;
 mod error;
+pub mod external;
 mod heap;
 mod io;
 mod mapping;
@@ -155,6 +159,7 @@ mod sys;
 #[cfg(test)]
 mod testing;
 
+pub use crate::budget::MemoryBudget;
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 pub use crate::containers::alloc::DiskAlloc;
 pub use crate::containers::arena::{

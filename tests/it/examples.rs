@@ -17,10 +17,24 @@ use crate::support::{new_dir, test_name};
 mod async_reads;
 #[path = "../../examples/download.rs"]
 mod download;
+#[path = "../../examples/group_by.rs"]
+mod group_by;
+#[path = "../../examples/word_count.rs"]
+mod word_count;
 
 #[test]
 fn a_download_goes_on_where_it_stopped() {
     download::main().unwrap();
+}
+
+#[test]
+fn groups_are_ranked() {
+    group_by::main().unwrap();
+}
+
+#[test]
+fn words_are_counted() {
+    word_count::main().unwrap();
 }
 
 #[test]

@@ -20,6 +20,11 @@ mod arena_text;
 mod arena_threads;
 #[cfg(not(any(miri, memory_backend)))]
 mod examples;
+mod external_groups;
+mod external_records;
+mod external_shuffle;
+mod external_unwind;
+mod external_vec;
 #[cfg(all(not(any(miri, memory_backend)), feature = "allocator-api2"))]
 mod fork_drops;
 #[cfg(not(miri))]

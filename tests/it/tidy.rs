@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Floors from the bottom up. A module may name lower floors, and no other module of its own floor.
 const FLOORS: &[&[&str]] = &[
     &["bug", "error"],
+    &["budget"],
     &["sync"],
     &["sys"],
     &["io"],
@@ -68,6 +69,11 @@ const PLANTED: &[(&str, &str, &str)] = &[
     (
         "src/sync/mod.rs",
         "use crate::sys::Hint;",
+        "names a higher floor",
+    ),
+    (
+        "src/budget/mod.rs",
+        "use crate::io::dir::ScratchDir;",
         "names a higher floor",
     ),
     (

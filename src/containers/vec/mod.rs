@@ -11,6 +11,7 @@ mod faults;
 mod gather;
 mod grow;
 mod iter;
+pub(crate) mod places;
 mod remove;
 mod residency;
 #[cfg(feature = "serde")]

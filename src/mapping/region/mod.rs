@@ -98,6 +98,13 @@ pub(crate) struct Filed<'a> {
     pub(crate) offset: usize,
 }
 
+impl Filed<'_> {
+    /// Returns where in the file a byte is, counted from the first in use.
+    pub(crate) fn offset_of(&self, byte: usize) -> u64 {
+        self.offset.saturating_add(byte) as u64
+    }
+}
+
 impl Region {
     /// Makes a region without bytes. Its first byte will be at a multiple of `align`, a power of two.
     pub(crate) const fn new(dir: Option<ScratchDir>, align: usize) -> Self {

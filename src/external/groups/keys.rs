@@ -1,0 +1,146 @@
+//! Groups of byte strings in memory: keys in chunks, and where they are in a table.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "sizes of memory, which the budget bounds"
+)]
+
+use crate::budget::Array;
+use crate::error::Result;
+use crate::external::groups::table::Table;
+use crate::external::groups::value::GroupValue;
+use crate::external::records::{Record, Run, Sorter};
+
+/// The most bytes of a value.
+pub(super) const VALUE_BYTES_MAX: usize = 1 << 10;
+
+/// A key in memory, and what was combined for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group<V> {
+    /// The first bytes of the key.
+    pub(super) prefix: u64,
+    pub(super) chunk: u32,
+    pub(super) at: u32,
+    pub(super) len: u32,
+    pub(super) value: V,
+}
+
+/// The bytes of keys.
+#[derive(Debug)]
+pub(super) struct Keys {
+    pub(super) chunks: Vec<Array<u8>>,
+    /// The chunk that is being filled, and how far it is.
+    chunk: usize,
+    fill: usize,
+    /// Bytes of all keys.
+    bytes: u64,
+}
+
+impl Keys {
+    pub(super) fn new(first: Array<u8>) -> Self {
+        Self {
+            chunks: vec![first],
+            chunk: 0,
+            fill: 0,
+            bytes: 0,
+        }
+    }
+
+    fn get(&self, chunk: u32, at: u32, len: u32) -> &[u8] {
+        let start = at as usize;
+        let chunk = self.chunks.get(chunk as usize);
+        chunk
+            .and_then(|chunk| chunk.get(start..start + len as usize))
+            .unwrap_or_default()
+    }
+
+    pub(super) fn of<V>(&self, group: &Group<V>) -> &[u8] {
+        self.get(group.chunk, group.at, group.len)
+    }
+
+    /// Adds a key, if there is room; returns where it is.
+    pub(super) fn push(&mut self, key: &[u8]) -> Option<(u32, u32, u32)> {
+        while let Some(chunk) = self.chunks.get_mut(self.chunk) {
+            if let Some(target) = chunk.get_mut(self.fill..self.fill + key.len()) {
+                target.copy_from_slice(key);
+                let place = (self.chunk, self.fill, key.len());
+                self.fill += key.len();
+                self.bytes += key.len() as u64;
+                let (chunk, at, len) = place;
+                return Some((
+                    u32::try_from(chunk).ok()?,
+                    u32::try_from(at).ok()?,
+                    u32::try_from(len).ok()?,
+                ));
+            }
+            if self.chunk + 1 == self.chunks.len() {
+                return None;
+            }
+            (self.chunk, self.fill) = (self.chunk + 1, 0);
+        }
+        None
+    }
+
+    pub(super) fn clear(&mut self) {
+        (self.chunk, self.fill, self.bytes) = (0, 0, 0);
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.len()).sum()
+    }
+}
+
+/// What an adder left in memory, with a buffer to write it by.
+pub(super) struct Left<V> {
+    pub(super) table: Table<Group<V>>,
+    pub(super) keys: Keys,
+    pub(super) buffer: Array<u8>,
+}
+
+/// Sorts the groups of a table by their keys.
+pub(super) fn sort<'t, V: Copy>(table: &'t mut Table<Group<V>>, keys: &Keys) -> &'t mut [Group<V>] {
+    let groups = table.compact();
+    groups.sort_unstable_by(|a, b| {
+        let by_prefix = a.prefix.cmp(&b.prefix);
+        by_prefix.then_with(|| keys.of(a).cmp(keys.of(b)))
+    });
+    groups
+}
+
+/// Writes the groups of a table to a run; the table has to be cleared then.
+pub(super) fn write_run<V: GroupValue>(
+    sorter: &Sorter,
+    table: &mut Table<Group<V>>,
+    keys: &Keys,
+    buffer: &mut [u8],
+) -> Result<Option<Run>> {
+    if table.len() == 0 {
+        return Ok(None);
+    }
+    let each = VALUE_BYTES_MAX.min(value_bytes::<V>(table)) + 8;
+    let bytes = keys
+        .bytes
+        .saturating_add((table.len() as u64).saturating_mul(each as u64));
+    let groups = sort(table, keys);
+    let mut run = sorter.begin_run(bytes, buffer)?;
+    let mut value = Vec::new();
+    for group in groups {
+        value.clear();
+        group.value.append_to(&mut value);
+        run.push_record(Record {
+            key: keys.of(group),
+            value: &value,
+        })?;
+    }
+    run.finish().map(Some)
+}
+
+/// Returns the bytes of the longest value.
+pub(super) fn value_bytes<V: GroupValue>(table: &Table<Group<V>>) -> usize {
+    let mut bytes = Vec::new();
+    let lens = table.iter().map(|(_hash, group)| {
+        bytes.clear();
+        group.value.append_to(&mut bytes);
+        bytes.len()
+    });
+    lens.max().unwrap_or(0)
+}

@@ -1,0 +1,240 @@
+//! Entries on disk, by parts of their hash: each partition is a chain of blocks.
+#![expect(
+    unsafe_code,
+    reason = "writes entries as bytes, and reads them back; see docs/safety.md"
+)]
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "positions within blocks, checked when they are used"
+)]
+
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::slice;
+use std::sync::Arc;
+
+use crate::budget::{Array, MemoryBudget, Slots};
+use crate::error::Result;
+use crate::external::spool::Spool;
+
+/// Bytes of the spool that are claimed at once.
+const CLAIM_BYTES: u64 = 1 << 20;
+
+/// No block.
+const NONE: u64 = u64::MAX;
+
+/// A chain of blocks, from the last to the first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chain {
+    /// Where the last block is.
+    last: u64,
+    /// Entries in all blocks.
+    pub(super) count: u64,
+}
+
+impl Chain {
+    pub(super) const EMPTY: Self = Self {
+        last: NONE,
+        count: 0,
+    };
+}
+
+/// How blocks are made: before the entries of a block stand where the block before is and how many
+/// there are, and behind them nothing up to whole pages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blocks<E> {
+    /// Bytes of a block.
+    bytes: usize,
+    kind: PhantomData<fn() -> E>,
+}
+
+/// What stands before the entries.
+const HEAD_BYTES: usize = 16;
+
+impl<E: Copy> Blocks<E> {
+    /// Plans blocks of about `bytes` bytes, in whole pages.
+    pub(super) fn new(bytes: usize) -> Self {
+        let page = crate::sys::page_size();
+        let least = HEAD_BYTES + size_of::<E>();
+        Self {
+            bytes: (bytes / page * page).max(least.next_multiple_of(page)),
+            kind: PhantomData,
+        }
+    }
+
+    /// Returns how many entries a block has room for.
+    pub(super) fn entries(self) -> usize {
+        (self.bytes - HEAD_BYTES) / size_of::<E>().max(1)
+    }
+}
+
+/// Writes chains.
+#[derive(Debug)]
+pub(super) struct ChainWriter<E> {
+    spool: Arc<Spool>,
+    blocks: Blocks<E>,
+    /// What is claimed and not written.
+    from: u64,
+    to: u64,
+}
+
+impl<E: Copy> ChainWriter<E> {
+    pub(super) fn new(spool: &Arc<Spool>, blocks: Blocks<E>) -> Self {
+        Self {
+            spool: Arc::clone(spool),
+            blocks,
+            from: 0,
+            to: 0,
+        }
+    }
+
+    /// Appends a block of entries to a chain. All of them have a value.
+    pub(super) fn write(&mut self, chain: &mut Chain, entries: &[MaybeUninit<E>]) -> Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        debug_assert!(entries.len() <= self.blocks.entries());
+        let len = self.blocks.bytes as u64;
+        if self.to - self.from < len {
+            // What is left is less than a block, and goes back with the file.
+            let claimed = self.spool.claim(CLAIM_BYTES.max(len))?;
+            (self.from, self.to) = (claimed.start, claimed.end);
+        }
+        let mut head = [0; HEAD_BYTES];
+        if let Some((last, count)) = head.split_first_chunk_mut::<8>() {
+            *last = chain.last.to_le_bytes();
+            count.copy_from_slice(&(entries.len() as u64).to_le_bytes());
+        }
+        let bytes = size_of_val(entries);
+        // SAFETY: the bytes of the entries. Padding may have no defined value; nothing but the
+        // kernel, to which the slice goes, looks at them.
+        let content = unsafe { slice::from_raw_parts(entries.as_ptr().cast::<u8>(), bytes) };
+        self.spool.write(&head, self.from)?;
+        self.spool.write(content, self.from + HEAD_BYTES as u64)?;
+        *chain = Chain {
+            last: self.from,
+            count: chain.count + entries.len() as u64,
+        };
+        self.from += len;
+        Ok(())
+    }
+}
+
+/// Reads a chain, and gives its blocks back as they are read.
+#[derive(Debug)]
+pub(super) struct ChainReader<E> {
+    spool: Arc<Spool>,
+    blocks: Blocks<E>,
+    buffer: Slots<E>,
+}
+
+impl<E: Copy> ChainReader<E> {
+    pub(super) fn new(
+        spool: &Arc<Spool>,
+        blocks: Blocks<E>,
+        budget: &MemoryBudget,
+    ) -> Result<Self> {
+        Ok(Self {
+            spool: Arc::clone(spool),
+            blocks,
+            buffer: Slots::new(budget, blocks.entries(), "read groups")?,
+        })
+    }
+
+    /// Takes the last block off a chain and returns its entries; `None` at the end.
+    pub(super) fn read(&mut self, chain: &mut Chain) -> Result<Option<&[E]>> {
+        if chain.last == NONE {
+            return Ok(None);
+        }
+        let at = chain.last;
+        let mut head = [0; HEAD_BYTES];
+        self.spool.read(&mut head, at)?;
+        let [last, count] = [0, 8].map(|start| {
+            let number = head.get(start..).and_then(<[u8]>::first_chunk);
+            number.map_or(0, |number| u64::from_le_bytes(*number))
+        });
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if count > self.buffer.len() || count as u64 > chain.count {
+            return Err(self.spool.damaged("the head of a block of groups"));
+        }
+        if last != NONE {
+            self.spool
+                .will_need(last..last.saturating_add(self.blocks.bytes as u64));
+        }
+        let content = self.buffer.get_mut(..count).unwrap_or_default();
+        let (first, bytes) = (
+            content.as_mut_ptr().cast::<MaybeUninit<u8>>(),
+            size_of_val(content),
+        );
+        // SAFETY: the bytes of entries that need no value.
+        let content = unsafe { slice::from_raw_parts_mut(first, bytes) };
+        self.spool.read_uninit(content, at + HEAD_BYTES as u64)?;
+        chain.last = last;
+        chain.count -= count as u64;
+        self.spool.give_back(at..at + self.blocks.bytes as u64);
+        let first = self.buffer.as_ptr().cast::<E>();
+        // SAFETY: the first `count` entries were read, whole, from where a block of entries of this
+        // type was written, by this process to a file that nobody else knows; they are plain data.
+        Ok(Some(unsafe { slice::from_raw_parts(first, count) }))
+    }
+}
+
+/// The buffers in which entries are collected by their partition.
+#[derive(Debug)]
+pub(super) struct Collector<E> {
+    buffers: Slots<E>,
+    fills: Array<u32>,
+    pub(super) chains: Vec<Chain>,
+    block: usize,
+}
+
+impl<E: Copy> Collector<E> {
+    /// Returns how much memory a collector takes.
+    pub(super) fn bytes(partitions: usize, blocks: Blocks<E>) -> usize {
+        partitions * (blocks.entries() * size_of::<E>() + size_of::<u32>())
+    }
+
+    pub(super) fn new(budget: &MemoryBudget, partitions: usize, blocks: Blocks<E>) -> Result<Self> {
+        const ACTION: &str = "put groups aside";
+        let block = blocks.entries();
+        Ok(Self {
+            buffers: Slots::new(budget, partitions * block, ACTION)?,
+            fills: Array::new(budget, partitions, ACTION)?,
+            chains: vec![Chain::EMPTY; partitions],
+            block,
+        })
+    }
+
+    /// Adds an entry by its hash. After an error it is not added.
+    pub(super) fn add(&mut self, hash: u64, entry: E, writer: &mut ChainWriter<E>) -> Result<()> {
+        let partition = partition_of(hash, self.chains.len());
+        if self.fills[partition] as usize == self.block {
+            self.write(partition, writer)?;
+        }
+        let fill = self.fills[partition] as usize;
+        self.buffers[partition * self.block + fill].write(entry);
+        self.fills[partition] += 1;
+        Ok(())
+    }
+
+    fn write(&mut self, partition: usize, writer: &mut ChainWriter<E>) -> Result<()> {
+        let fill = self.fills[partition] as usize;
+        let first = partition * self.block;
+        let entries = self.buffers.get(first..first + fill).unwrap_or_default();
+        writer.write(&mut self.chains[partition], entries)?;
+        self.fills[partition] = 0;
+        Ok(())
+    }
+
+    /// Writes everything that is in buffers.
+    pub(super) fn finish(&mut self, writer: &mut ChainWriter<E>) -> Result<()> {
+        (0..self.chains.len()).try_for_each(|partition| self.write(partition, writer))
+    }
+}
+
+/// Returns the partition of a hash: by its upper bits. There is a power of two of them.
+fn partition_of(hash: u64, partitions: usize) -> usize {
+    let bits = partitions.trailing_zeros();
+    let upper = hash.checked_shr(u64::BITS - bits).unwrap_or(0);
+    usize::try_from(upper).unwrap_or(0)
+}

@@ -1,0 +1,46 @@
+//! Work on data larger than memory, within one [`MemoryBudget`]: sort, group, shuffle.
+//!
+//! | what you have | what to do with it |
+//! |---|---|
+//! | a [`DiskVec`], to be in order | [`sort_external`], [`sort_external_by_key`], [`sort_external_by`] |
+//! | a [`DiskVec`], to be in no order | [`shuffle_external`] |
+//! | records of bytes, from many threads | [`Sorter`]: sorted, unique, or with equal keys joined |
+//! | values, to be combined by plain keys | [`Aggregator`] |
+//! | values, to be combined by keys of bytes | [`BytesAggregator`] |
+//! | iterators that ascend, to become one | [`merge`], [`merge_by`] |
+//!
+//! All of these need as much memory as the budget has, or less, and end: what does not fit is put
+//! aside on disk, in files without a name that go away with the operation, also by `SIGKILL`. Too
+//! little memory is an error at the start, and a full disk is one that loses nothing.
+//! [`Options`] have more to say than the budget: how many threads work, where files go, and a
+//! [`Progress`] that tells how far the operation is and can stop it.
+//!
+//! [`MemoryBudget`]: crate::MemoryBudget
+//! [`DiskVec`]: crate::DiskVec
+//! [`sort_external`]: crate::DiskVec::sort_external
+//! [`sort_external_by_key`]: crate::DiskVec::sort_external_by_key
+//! [`sort_external_by`]: crate::DiskVec::sort_external_by
+//! [`shuffle_external`]: crate::DiskVec::shuffle_external
+
+// The top floor. `options` says what an operation may use, `workers` spreads it over threads. `key`
+// and `radix` sort by numbers, `tree` merges; `spool` is what is put aside on disk, and `checksum` sums
+// it. `vec` has what is done to a `DiskVec`, `records` sorts byte strings, `groups` combines values.
+mod checksum;
+mod groups;
+mod key;
+mod merging;
+mod options;
+mod radix;
+mod records;
+mod spool;
+mod tree;
+mod vec;
+mod workers;
+
+pub use self::groups::{
+    Adder, Aggregator, BytesAdder, BytesAggregator, BytesGroups, GroupValue, Groups,
+};
+pub use self::key::{Back, SortKey};
+pub use self::merging::{Merge, merge, merge_by};
+pub use self::options::{Options, Progress};
+pub use self::records::{Sorted, Sorter, SorterBuilder, SorterWriter};

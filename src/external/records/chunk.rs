@@ -1,0 +1,249 @@
+//! Records in memory: their bytes, and an index by which they are sorted.
+
+use std::cmp::Ordering;
+
+use crate::budget::{Array, MemoryBudget};
+use crate::error::Result;
+use crate::external::key::prefix_of_bytes;
+
+/// Bytes before the key of a record: two lengths.
+pub(super) const HEAD_BYTES: usize = 8;
+
+/// A record as it is stored: the lengths of key and value, and both.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::external) struct Record<'a> {
+    pub(in crate::external) key: &'a [u8],
+    pub(in crate::external) value: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// Understands the record at the start of `bytes`, and returns how long it is.
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<(Self, usize)> {
+        let (key_len, rest) = bytes.split_first_chunk::<4>()?;
+        let (value_len, rest) = rest.split_first_chunk::<4>()?;
+        let key_len = usize::try_from(u32::from_le_bytes(*key_len)).ok()?;
+        let value_len = usize::try_from(u32::from_le_bytes(*value_len)).ok()?;
+        let (key, rest) = rest.split_at_checked(key_len)?;
+        let value = rest.get(..value_len)?;
+        let len = HEAD_BYTES.checked_add(key_len)?.checked_add(value_len)?;
+        Some((Self { key, value }, len))
+    }
+
+    /// Returns how many bytes it takes as it is stored.
+    pub(in crate::external) fn len(self) -> usize {
+        let content = self.key.len().saturating_add(self.value.len());
+        content.saturating_add(HEAD_BYTES)
+    }
+
+    /// Stores it in the first bytes of `target`, if they are enough and its lengths are numbers of
+    /// 32 bits.
+    pub(super) fn store(self, target: &mut [u8]) -> Option<()> {
+        let (key_len, rest) = target.split_first_chunk_mut::<4>()?;
+        let (value_len, rest) = rest.split_first_chunk_mut::<4>()?;
+        let (key, rest) = rest.split_at_mut_checked(self.key.len())?;
+        *key_len = u32::try_from(self.key.len()).ok()?.to_le_bytes();
+        *value_len = u32::try_from(self.value.len()).ok()?.to_le_bytes();
+        key.copy_from_slice(self.key);
+        rest.get_mut(..self.value.len())?
+            .copy_from_slice(self.value);
+        Some(())
+    }
+}
+
+/// A function that compares keys, or the order of bytes.
+pub(super) type Compare = dyn Fn(&[u8], &[u8]) -> Ordering + Send + Sync;
+
+/// The order of keys.
+#[derive(Clone, Default)]
+pub(super) struct KeyOrder {
+    pub(super) compare: Option<std::sync::Arc<Compare>>,
+}
+
+impl KeyOrder {
+    /// Returns a number that is not greater for what is less.
+    pub(super) fn prefix(&self, key: &[u8]) -> u64 {
+        if self.compare.is_some() {
+            return 0;
+        }
+        match key.first_chunk::<8>() {
+            Some(first) => u64::from_be_bytes(*first),
+            None => u64::try_from(prefix_of_bytes(key) >> 64).unwrap_or(u64::MAX),
+        }
+    }
+
+    pub(super) fn compare(&self, key: &[u8], other: &[u8]) -> Ordering {
+        match &self.compare {
+            Some(compare) => compare(key, other),
+            None => key.cmp(other),
+        }
+    }
+}
+
+/// Some memory, and the records in it.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    bytes: Array<u8>,
+    used: usize,
+    /// Of each record, the prefix of its key and where it starts.
+    index: Array<(u64, u32)>,
+    count: usize,
+    is_sorted: bool,
+}
+
+/// How the memory of a chunk is divided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    pub(super) bytes: usize,
+    pub(super) records: usize,
+}
+
+impl Layout {
+    /// Divides `total` bytes for records of `record` bytes.
+    pub(super) fn new(total: usize, record: usize) -> Self {
+        let each = record
+            .max(HEAD_BYTES)
+            .saturating_add(size_of::<(u64, u32)>());
+        let records = total.checked_div(each).unwrap_or(0).max(1);
+        let index = records.saturating_mul(size_of::<(u64, u32)>());
+        Self {
+            bytes: total
+                .saturating_sub(index)
+                .max(record)
+                .min(u32::MAX as usize),
+            records,
+        }
+    }
+
+    pub(super) fn total(self) -> usize {
+        let index = self.records.saturating_mul(size_of::<(u64, u32)>());
+        self.bytes.saturating_add(index)
+    }
+}
+
+impl Chunk {
+    pub(super) fn new(budget: &MemoryBudget, layout: Layout) -> Result<Self> {
+        const ACTION: &str = "keep records in memory";
+        Ok(Self {
+            bytes: Array::new(budget, layout.bytes, ACTION)?,
+            used: 0,
+            index: Array::new(budget, layout.records, ACTION)?,
+            count: 0,
+            is_sorted: true,
+        })
+    }
+
+    /// Adds a record, if there is room.
+    pub(super) fn push(&mut self, order: &KeyOrder, record: Record<'_>) -> Option<()> {
+        let entry = self.index.get_mut(self.count)?;
+        let at = u32::try_from(self.used).ok()?;
+        record.store(self.bytes.get_mut(self.used..)?)?;
+        *entry = (order.prefix(record.key), at);
+        self.used = self.used.saturating_add(record.len());
+        self.count = self.count.saturating_add(1);
+        self.is_sorted = false;
+        Some(())
+    }
+
+    /// Sorts the index. Equal keys stay in the order in which they came.
+    pub(super) fn sort(&mut self, order: &KeyOrder) {
+        if self.is_sorted {
+            return;
+        }
+        let bytes = &self.bytes;
+        let key = |at: u32| record_at(bytes, at).map_or(&[][..], |(record, _)| record.key);
+        let index = self.index.get_mut(..self.count).unwrap_or_default();
+        index.sort_unstable_by(|(prefix, at), (other_prefix, other)| {
+            let by_prefix = prefix.cmp(other_prefix);
+            let compared = by_prefix.then_with(|| order.compare(key(*at), key(*other)));
+            compared.then(at.cmp(other))
+        });
+        self.is_sorted = true;
+    }
+
+    /// Returns the record of a place in the order, its prefix, and its bytes as stored.
+    pub(super) fn get(&self, number: usize) -> Option<(Record<'_>, u64, &[u8])> {
+        let (prefix, at) = self.index.get(..self.count)?.get(number)?;
+        let (record, len) = record_at(&self.bytes, *at)?;
+        let start = usize::try_from(*at).ok()?;
+        let stored = self.bytes.get(start..start.checked_add(len)?)?;
+        Some((record, *prefix, stored))
+    }
+
+    /// Returns the bytes of the records.
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Returns how long a record it has room for while it is empty.
+    pub(super) fn room(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Returns the memory that the chunk has.
+    pub(super) fn total(&self) -> usize {
+        let index = self.index.len().saturating_mul(size_of::<(u64, u32)>());
+        self.bytes.len().saturating_add(index)
+    }
+
+    pub(super) fn clear(&mut self) {
+        (self.used, self.count, self.is_sorted) = (0, 0, true);
+    }
+}
+
+fn record_at(bytes: &[u8], at: u32) -> Option<(Record<'_>, usize)> {
+    Record::parse(bytes.get(usize::try_from(at).ok()?..)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back_in_order_and_equal_keys_as_they_came() {
+        let budget = MemoryBudget::new(1 << 20);
+        let order = KeyOrder::default();
+        let layout = Layout::new(4000, 20);
+        let mut chunk = Chunk::new(&budget, layout).unwrap();
+        assert!(budget.used_bytes() <= 4000 && chunk.total() == layout.total());
+        let mut model: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        for n in 0..1000_u32 {
+            let key = (n * 7 % 13)
+                .to_string()
+                .repeat(usize::try_from(n % 3).unwrap());
+            let value = n.to_string();
+            let record = Record {
+                key: key.as_bytes(),
+                value: value.as_bytes(),
+            };
+            if chunk.push(&order, record).is_none() {
+                break;
+            }
+            model.push((key.into_bytes(), value.into_bytes()));
+        }
+        assert!(model.len() > 80, "{}", model.len());
+        chunk.sort(&order);
+        model.sort_by(|a, b| a.0.cmp(&b.0));
+        for (number, (key, value)) in model.iter().enumerate() {
+            let (record, prefix, stored) = chunk.get(number).unwrap();
+            assert_eq!((record.key, record.value), (&key[..], &value[..]));
+            assert_eq!((order.prefix(key), record.len()), (prefix, stored.len()));
+        }
+        assert!(chunk.get(model.len()).is_none());
+    }
+
+    #[test]
+    fn bytes_that_are_no_record_are_not_taken_for_one() {
+        let mut bytes = [0; 20];
+        let record = Record {
+            key: b"key",
+            value: b"value",
+        };
+        assert!(record.store(&mut bytes[..15]).is_none());
+        record.store(&mut bytes).unwrap();
+        assert_eq!(Record::parse(&bytes).unwrap().1, 16);
+        for len in 0..16 {
+            assert!(Record::parse(&bytes[..len]).is_none(), "{len}");
+        }
+        assert!(Record::parse(&[0xff; 20]).is_none());
+    }
+}

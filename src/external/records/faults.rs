@@ -1,0 +1,113 @@
+//! The fault campaign of the sorter: a push that fails has added nothing and lost nothing, and what
+//! comes out at the end is what was pushed.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "a panic in a test is a failed test"
+)]
+
+use std::collections::BTreeMap;
+
+use crate::budget::{MIN, MemoryBudget};
+use crate::external::options::Options;
+use crate::external::records::Sorter;
+use crate::sys::buffer::Buffer;
+use crate::testing::{Campaign, Life};
+
+#[test]
+fn records_are_all_there_whatever_call_fails() {
+    Campaign::new("external, records", 40, live)
+        .plants("another record", "the records differ")
+        .run();
+}
+
+/// What a device does to a block is found: a bit of a key or value that changes is an error.
+#[test]
+fn a_block_that_is_not_what_was_written_is_an_error() {
+    let budget = MemoryBudget::new(MIN as u64);
+    let sorter = Sorter::new(&budget).unwrap();
+    let mut writer = sorter.writer().unwrap();
+    for n in 0..10_000_u64 {
+        writer
+            .push(n.reverse_bits().to_be_bytes(), n.to_be_bytes())
+            .unwrap();
+    }
+    writer.finish().unwrap();
+    let spool = std::sync::Arc::clone(&sorter.shared.spool);
+    let mut sorted = sorter.sorted().unwrap();
+    // The second block of the first run.
+    spool.damage(7000);
+    let refused = loop {
+        match sorted.next() {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the damage was not noticed"),
+            Err(refused) => break refused,
+        }
+    };
+    assert!(refused.to_string().contains("checksum"), "{refused}");
+}
+
+fn live(life: &mut Life) {
+    let dir = life.scratch_dir();
+    // The campaign leaks a range of addresses to see whether that is noticed, and nothing else here
+    // has one.
+    life.attempt("map", || Ok(Buffer::several(1, 1, true).map(drop).ok()));
+    let budget = MemoryBudget::new(MIN as u64);
+    for joins in [false, true] {
+        let mut builder = Sorter::builder(Options::from(&budget).dir(&dir));
+        if joins {
+            builder = builder.combine(|value, more| value[0] = value[0].wrapping_add(more[0]));
+        }
+        let sorter = builder.build().unwrap();
+        let mut writer = sorter.writer().unwrap();
+        let mut model: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();
+        for n in 0..5_000_u64 {
+            let key = (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 52).to_be_bytes();
+            let len = if n % 1000 == 0 { 3000 } else { 30 };
+            let value = vec![n.to_le_bytes()[0]; len];
+            life.attempt("push", || writer.push(key, &value));
+            model.entry(key.to_vec()).or_default().push(value);
+        }
+        writer.finish().unwrap();
+        if life.is_planted("another record") {
+            model.pop_first();
+        }
+        // Reading cannot be tried again, so an error here is the end.
+        let sorted = sorter
+            .sorted()
+            .map_err(|refused| life.refused("sorted", &refused));
+        let Ok(mut sorted) = sorted else { continue };
+        let mut expected = model.into_iter().flat_map(|(key, values)| {
+            let sum = values
+                .iter()
+                .fold(0_u8, |sum, value| sum.wrapping_add(value[0]));
+            let mut first = values[0].clone();
+            first[0] = sum;
+            let values = if joins { vec![first] } else { values };
+            values.into_iter().map(move |value| (key.clone(), value))
+        });
+        loop {
+            match sorted.next() {
+                Ok(Some((key, value))) => {
+                    let next = expected.next();
+                    let same = next.is_some_and(|next| next.0 == key && next.1 == value);
+                    assert!(same, "{}: the records differ", life.name());
+                }
+                Ok(None) => {
+                    assert!(
+                        expected.next().is_none(),
+                        "{}: the records differ",
+                        life.name()
+                    );
+                    break;
+                }
+                Err(refused) => {
+                    life.refused("next", &refused);
+                    break;
+                }
+            }
+        }
+        drop(sorted);
+        assert_eq!(budget.used_bytes(), 0, "{}: memory is kept", life.name());
+        assert_eq!(dir.used_bytes(), 0, "{}: space is kept", life.name());
+    }
+}

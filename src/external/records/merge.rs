@@ -1,0 +1,315 @@
+//! Merging sorted inputs of records, in memory and on disk.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::budget::{Lease, MemoryBudget};
+use crate::error::{Error, ErrorKind, Result};
+use crate::external::records::chunk::{Chunk, KeyOrder, Record};
+use crate::external::records::run::RunReader;
+use crate::external::tree::Tree;
+
+/// A function that joins values of equal keys.
+pub(super) type Combine = dyn Fn(&mut Vec<u8>, &[u8]) + Send + Sync;
+
+/// The order of records, and what becomes of equal keys.
+#[derive(Clone, Default)]
+pub(super) struct Rules {
+    pub(super) order: KeyOrder,
+    pub(super) is_unique: bool,
+    pub(super) combine: Option<Arc<Combine>>,
+}
+
+/// Records in order.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// A sorted chunk, and the number of its present record.
+    Chunk(Arc<Chunk>, usize),
+    Run(RunReader),
+}
+
+impl Input {
+    fn get(&self) -> Option<(Record<'_>, u64, &[u8])> {
+        match self {
+            Self::Chunk(chunk, at) => chunk.get(*at),
+            Self::Run(run) => run.get(),
+        }
+    }
+
+    fn advance(&mut self, order: &KeyOrder) -> Result<()> {
+        match self {
+            Self::Chunk(_chunk, at) => {
+                *at = at.saturating_add(1);
+                Ok(())
+            }
+            Self::Run(run) => run.advance(order),
+        }
+    }
+}
+
+/// A record that was put together, which no input has.
+#[derive(Debug)]
+struct Joined {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    stored: Vec<u8>,
+    /// Pays for the three.
+    lease: Lease,
+    is_present: bool,
+}
+
+/// Sorted inputs, of which the least record is the present one. Of equal keys, that of the first
+/// input comes first.
+pub(super) struct Merger {
+    inputs: Vec<Input>,
+    /// Of each input the prefix of the present key, and above it whether there is none.
+    heads: Vec<u128>,
+    rules: Rules,
+    tree: Option<Tree>,
+    joined: Joined,
+    record_bytes_max: usize,
+    /// Whether the present record was handed out.
+    is_taken: bool,
+}
+
+impl fmt::Debug for Merger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Merger")
+            .field("inputs", &self.inputs.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The head of an input that is at its end.
+const ENDED: u128 = 1 << 64;
+
+fn head_of(input: &Input) -> u128 {
+    input
+        .get()
+        .map_or(ENDED, |(_record, prefix, _stored)| u128::from(prefix))
+}
+
+/// Returns whether the present record of an input goes before that of another.
+#[inline]
+fn less(inputs: &[Input], heads: &[u128], order: &KeyOrder, a: usize, b: usize) -> bool {
+    let (first, second) = (heads.get(a), heads.get(b));
+    if first != second {
+        return first < second;
+    }
+    let record = |input: usize| inputs.get(input).and_then(Input::get);
+    match (record(a), record(b)) {
+        (Some((first, ..)), Some((second, ..))) => {
+            let compared = order.compare(first.key, second.key);
+            compared.is_lt() || (compared.is_eq() && a < b)
+        }
+        _ => a < b,
+    }
+}
+
+impl Merger {
+    pub(super) fn new(
+        inputs: Vec<Input>,
+        rules: &Rules,
+        budget: &MemoryBudget,
+        record_bytes_max: usize,
+    ) -> Result<Self> {
+        let lease = budget.take(0).ok_or_else(too_little)?;
+        let order = &rules.order;
+        let heads: Vec<_> = inputs.iter().map(head_of).collect();
+        let play = |a, b| less(&inputs, &heads, order, a, b);
+        let tree = (!inputs.is_empty()).then(|| Tree::new(inputs.len(), play));
+        Ok(Self {
+            inputs,
+            heads,
+            rules: rules.clone(),
+            tree,
+            joined: Joined {
+                key: Vec::new(),
+                value: Vec::new(),
+                stored: Vec::new(),
+                lease,
+                is_present: false,
+            },
+            record_bytes_max,
+            is_taken: false,
+        })
+    }
+
+    /// Goes to the next record; returns it, and its bytes as stored.
+    pub(super) fn next(&mut self) -> Result<Option<(Record<'_>, &[u8])>> {
+        if self.rules.combine.is_some() || self.rules.is_unique {
+            self.next_joined()?;
+        } else {
+            self.next_plain()?;
+        }
+        Ok(self.present())
+    }
+
+    fn present(&self) -> Option<(Record<'_>, &[u8])> {
+        if self.joined.is_present {
+            let (record, _len) = Record::parse(&self.joined.stored)?;
+            return Some((record, &self.joined.stored));
+        }
+        let (record, _prefix, stored) = self.head()?;
+        Some((record, stored))
+    }
+
+    /// Returns the least record of all inputs.
+    fn head(&self) -> Option<(Record<'_>, u64, &[u8])> {
+        let winner = self.tree.as_ref()?.winner();
+        self.inputs.get(winner)?.get()
+    }
+
+    /// Takes the least record away.
+    fn drop_head(&mut self) -> Result<()> {
+        let Some(tree) = &mut self.tree else {
+            return Ok(());
+        };
+        let winner = tree.winner();
+        if let (Some(input), Some(head)) = (self.inputs.get_mut(winner), self.heads.get_mut(winner))
+        {
+            input.advance(&self.rules.order)?;
+            *head = head_of(input);
+        }
+        let (inputs, heads, order) = (&self.inputs, &self.heads, &self.rules.order);
+        tree.replay(|a, b| less(inputs, heads, order, a, b));
+        Ok(())
+    }
+
+    fn next_plain(&mut self) -> Result<()> {
+        if self.is_taken {
+            self.drop_head()?;
+        }
+        self.is_taken = true;
+        Ok(())
+    }
+
+    /// Takes all records of the next key away, and joins them to one.
+    fn next_joined(&mut self) -> Result<()> {
+        self.joined.is_present = false;
+        let Some((record, _prefix, stored)) = self.head() else {
+            return Ok(());
+        };
+        let (key_len, value_len, len) = (record.key.len(), record.value.len(), stored.len());
+        self.joined.reserve(key_len, value_len, len)?;
+        let Self {
+            tree,
+            inputs,
+            joined,
+            ..
+        } = self;
+        let winner = tree.as_ref().map_or(0, Tree::winner);
+        if let Some((record, _prefix, _stored)) = inputs.get(winner).and_then(Input::get) {
+            joined.key.clear();
+            joined.key.extend_from_slice(record.key);
+            joined.value.clear();
+            joined.value.extend_from_slice(record.value);
+        }
+        self.drop_head()?;
+        loop {
+            let Self {
+                tree,
+                inputs,
+                joined,
+                rules,
+                ..
+            } = self;
+            let winner = tree.as_ref().map_or(0, Tree::winner);
+            let head = inputs.get(winner).and_then(Input::get);
+            let Some((record, _prefix, _stored)) = head else {
+                break;
+            };
+            if rules.order.compare(record.key, &joined.key).is_ne() {
+                break;
+            }
+            if let Some(combine) = &rules.combine {
+                combine(&mut joined.value, record.value);
+            }
+            let len = Record {
+                key: &joined.key,
+                value: &joined.value,
+            }
+            .len();
+            if len > self.record_bytes_max {
+                return Err(too_long(len, self.record_bytes_max));
+            }
+            self.joined.pay()?;
+            self.drop_head()?;
+        }
+        self.joined.store()
+    }
+}
+
+impl Joined {
+    /// Makes room for a record of these lengths.
+    fn reserve(&mut self, key_len: usize, value_len: usize, len: usize) -> Result<()> {
+        self.key.clear();
+        self.value.clear();
+        self.stored.clear();
+        let wanted = [
+            (&mut self.key, key_len),
+            (&mut self.value, value_len),
+            (&mut self.stored, len),
+        ];
+        for (buffer, wanted) in wanted {
+            let missing = wanted.saturating_sub(buffer.capacity());
+            if missing > 0 && !self.lease.grow(missing) {
+                return Err(too_little());
+            }
+            buffer.try_reserve_exact(wanted).map_err(|_full| {
+                let reason = format!("there is no memory for {wanted} bytes");
+                Error::refused(ErrorKind::OutOfMemory, "join records", reason)
+            })?;
+        }
+        self.pay()
+    }
+
+    /// Pays for what the three have.
+    fn pay(&mut self) -> Result<()> {
+        let has = self.key.capacity().saturating_add(self.value.capacity());
+        let has = has.saturating_add(self.stored.capacity());
+        if self.lease.grow(has.saturating_sub(self.lease.bytes())) {
+            return Ok(());
+        }
+        Err(too_little())
+    }
+
+    fn store(&mut self) -> Result<()> {
+        let len = Record {
+            key: &self.key,
+            value: &self.value,
+        }
+        .len();
+        let missing = len.saturating_sub(self.stored.capacity());
+        if !self.lease.grow(missing) {
+            return Err(too_little());
+        }
+        self.stored.try_reserve_exact(len).map_err(|_full| {
+            let reason = format!("there is no memory for {len} bytes");
+            Error::refused(ErrorKind::OutOfMemory, "join records", reason)
+        })?;
+        self.stored.clear();
+        self.stored.resize(len, 0);
+        let record = Record {
+            key: &self.key,
+            value: &self.value,
+        };
+        record
+            .store(&mut self.stored)
+            .ok_or_else(|| too_long(len, u32::MAX as usize))?;
+        self.is_present = true;
+        self.pay()
+    }
+}
+
+#[cold]
+pub(super) fn too_long(len: usize, max: usize) -> Error {
+    let reason = format!("it has {len} bytes, and a record may have {max} with this budget");
+    Error::refused(ErrorKind::ItemTooLarge, "sort a record", reason)
+}
+
+#[cold]
+pub(super) fn too_little() -> Error {
+    let reason = "others have taken the memory of the budget that merging needs";
+    Error::refused(ErrorKind::OverBudget, "merge records", reason)
+}

@@ -1,0 +1,358 @@
+//! Sorting records: a key and a value of bytes each, of any length, from any number of writers.
+//!
+//! A writer keeps records in `chunk`s, each of which it sorts when it is full. When its memory is
+//! used up, it merges its chunks into a sorted `run` on disk and goes on. At the end runs and chunks
+//! are merged, `merge`, once or, where there are more than memory has buffers for, several times.
+
+mod chunk;
+#[cfg(test)]
+mod faults;
+mod merge;
+mod run;
+mod sorted;
+mod writer;
+
+pub(super) use self::chunk::Record;
+pub(super) use self::run::Run;
+pub use self::sorted::Sorted;
+pub use self::writer::SorterWriter;
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::budget::{Lease, MIN as MEMORY_MIN, MemoryBudget};
+use crate::error::{Error, ErrorKind, Result};
+use crate::external::options::Options;
+use crate::external::records::chunk::{Chunk, KeyOrder};
+use crate::external::records::merge::Rules;
+use crate::external::records::run::{RunWriter, space_for};
+use crate::external::spool::Spool;
+
+/// The longest and the shortest block of a run.
+const BLOCK_BYTES_MAX: usize = 256 << 10;
+const BLOCK_BYTES_MIN: usize = if cfg!(test) { 4 << 10 } else { 16 << 10 };
+
+/// The longest chunk: about what the second-level cache of a core holds.
+const CHUNK_BYTES_MAX: usize = 2 << 20;
+
+/// Sorts records, each a key and a value of bytes, within a budget of memory.
+///
+/// Any number of [writers](Self::writer) add records, from as many threads. Records of equal keys
+/// come out in the order in which their writer got them; those of different writers in no order
+/// that could be told before.
+///
+/// # Examples
+///
+/// ```
+/// use outcore::MemoryBudget;
+/// use outcore::external::Sorter;
+///
+/// let sorter = Sorter::new(&MemoryBudget::new(8 << 20))?;
+/// let mut writer = sorter.writer()?;
+/// for n in 0..100_000_u32 {
+///     let key = n.reverse_bits().to_be_bytes();
+///     writer.push(key, format!("value {n}"))?;
+/// }
+/// writer.finish()?;
+///
+/// let mut sorted = sorter.sorted()?;
+/// let mut last = Vec::new();
+/// while let Some((key, value)) = sorted.next()? {
+///     assert!(last.as_slice() < key && value.starts_with(b"value "));
+///     last = key.to_vec();
+/// }
+/// # Ok::<(), outcore::Error>(())
+/// ```
+///
+/// # Memory layout
+///
+/// Records are kept as they are, with 8 bytes of lengths, and 16 bytes of an index while they are in
+/// memory. Runs are extents of one scratch file, in blocks of at most 256 KiB with a checksum each,
+/// which knows run and position: what a device loses or mixes up is an error. They are given back as
+/// they are read.
+#[derive(Debug)]
+pub struct Sorter {
+    shared: Arc<Shared>,
+}
+
+/// What a [`Sorter`] is about to be: made by [`Sorter::builder`].
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct SorterBuilder {
+    options: Options,
+    rules: Rules,
+}
+
+/// What a sorter and its writers share.
+struct Shared {
+    options: Options,
+    rules: Rules,
+    spool: Arc<Spool>,
+    block_bytes: usize,
+    chunk_bytes: usize,
+    record_bytes_max: usize,
+    /// Writers that have memory.
+    writers: AtomicUsize,
+    /// The number of the next run.
+    next_run: AtomicU64,
+    /// Kept for the merge at the end, however much memory writers take.
+    reserve_bytes: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    reserve: Option<Lease>,
+    /// What each writer that has finished left, in order.
+    finished: Vec<Part>,
+    is_sorted: bool,
+}
+
+/// What a writer left: its runs, and the chunks that are behind them.
+#[derive(Debug, Default)]
+struct Part {
+    runs: Vec<Run>,
+    chunks: Vec<Arc<Chunk>>,
+}
+
+impl Shared {
+    fn budget(&self) -> &MemoryBudget {
+        self.options.budget()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new_run(&self) -> u64 {
+        self.next_run.fetch_add(1, Relaxed)
+    }
+
+    /// Returns what joining records can take while a run is made.
+    fn joining_bytes(&self) -> usize {
+        let joins = self.rules.is_unique || self.rules.combine.is_some();
+        if joins {
+            self.record_bytes_max.saturating_mul(3)
+        } else {
+            0
+        }
+    }
+
+    /// Returns the memory that each writer can have.
+    fn share(&self) -> usize {
+        let all = self.budget().limit().saturating_sub(self.reserve_bytes);
+        all.div_euclid(self.writers.load(Relaxed).max(1))
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("options", &self.options)
+            .field("writers", &self.writers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SorterBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SorterBuilder")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sorter {
+    /// Makes a sorter that sorts by the bytes of keys, and keeps all records.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SorterBuilder::build`].
+    pub fn new(options: impl Into<Options>) -> Result<Self> {
+        Self::builder(options).build()
+    }
+
+    /// Starts to describe a sorter with another order, or one that joins equal keys.
+    pub fn builder(options: impl Into<Options>) -> SorterBuilder {
+        SorterBuilder {
+            options: options.into(),
+            rules: Rules::default(),
+        }
+    }
+
+    /// Makes a writer. Its records belong to the sorter when it is [finished](SorterWriter::finish).
+    ///
+    /// # Errors
+    ///
+    /// [`OverBudget`](ErrorKind::OverBudget): there is no memory left for its first records.
+    pub fn writer(&self) -> Result<SorterWriter> {
+        SorterWriter::new(Arc::clone(&self.shared))
+    }
+
+    /// Returns the records in order. What writers have not finished is not among them, and they
+    /// cannot add to it any more.
+    ///
+    /// # Errors
+    ///
+    /// * [`OverBudget`](ErrorKind::OverBudget): others have taken the memory for merging.
+    /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge),
+    ///   [`Io`](ErrorKind::Io): where runs have to be merged more than once.
+    /// * [`Cancelled`](ErrorKind::Cancelled): the progress of the options was cancelled.
+    ///
+    /// # Cost
+    ///
+    /// What is in memory is merged as it is. Where there are more runs than memory has buffers for,
+    /// some are merged to longer ones first.
+    pub fn sorted(self) -> Result<Sorted> {
+        Sorted::new(&self.shared)
+    }
+
+    /// Returns how many bytes of scratch space the longest record may take: a 32nd of the
+    /// budget, with 8 bytes for its lengths.
+    pub fn record_bytes_max(&self) -> usize {
+        self.shared.record_bytes_max
+    }
+}
+
+/// What groups of byte strings need.
+impl Sorter {
+    /// Returns the same sorter once more.
+    pub(in crate::external) fn share(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Returns how long a block of a run is.
+    pub(in crate::external) fn block_bytes(&self) -> usize {
+        self.shared.block_bytes
+    }
+
+    /// Returns the memory that is not kept for merging.
+    pub(in crate::external) fn memory(&self) -> usize {
+        let kept = self.shared.reserve_bytes;
+        self.shared.budget().limit().saturating_sub(kept)
+    }
+
+    /// Begins a run for records of `bytes` bytes in all.
+    pub(in crate::external) fn begin_run<'b>(
+        &self,
+        bytes: u64,
+        buffer: &'b mut [u8],
+    ) -> Result<RunWriter<'b>> {
+        let space = space_for(bytes, 0, buffer.len());
+        RunWriter::new(&self.shared.spool, self.shared.new_run(), space, buffer)
+    }
+
+    /// Returns whether there are any runs.
+    pub(in crate::external) fn has_runs(&self) -> bool {
+        !self.shared.lock().finished.is_empty()
+    }
+
+    /// Takes runs in.
+    pub(in crate::external) fn add_runs(&self, runs: Vec<Run>) {
+        let chunks = Vec::new();
+        self.shared.lock().finished.push(Part { runs, chunks });
+    }
+}
+
+impl SorterBuilder {
+    /// Sets another order of keys than that of their bytes.
+    pub fn compare(
+        mut self,
+        compare: impl Fn(&[u8], &[u8]) -> Ordering + Send + Sync + 'static,
+    ) -> Self {
+        self.rules.order = KeyOrder {
+            compare: Some(Arc::new(compare)),
+        };
+        self
+    }
+
+    /// Keeps one record of each key: of a writer's, the first.
+    pub fn unique(mut self) -> Self {
+        self.rules.is_unique = true;
+        self
+    }
+
+    /// Joins records of equal keys: `combine` changes the value of the first by that of the second.
+    ///
+    /// It is called as runs are made and merged, in no order that could be told before, so it should
+    /// not matter how values are grouped. The value must not get longer than a record can be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outcore::MemoryBudget;
+    /// use outcore::external::Sorter;
+    ///
+    /// let sorter = Sorter::builder(&MemoryBudget::new(8 << 20));
+    /// let sorter = sorter.combine(|value, more| value.extend_from_slice(more)).build()?;
+    /// let mut writer = sorter.writer()?;
+    /// for (key, value) in [("b", "1"), ("a", "2"), ("b", "3")] {
+    ///     writer.push(key, value)?;
+    /// }
+    /// writer.finish()?;
+    /// let mut sorted = sorter.sorted()?;
+    /// assert_eq!(sorted.next()?, Some((&b"a"[..], &b"2"[..])));
+    /// assert_eq!(sorted.next()?, Some((&b"b"[..], &b"13"[..])));
+    /// assert_eq!(sorted.next()?, None);
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    pub fn combine(
+        mut self,
+        combine: impl Fn(&mut Vec<u8>, &[u8]) + Send + Sync + 'static,
+    ) -> Self {
+        self.rules.combine = Some(Arc::new(combine));
+        self
+    }
+
+    /// Makes the sorter.
+    ///
+    /// # Errors
+    ///
+    /// [`OverBudget`](ErrorKind::OverBudget): the budget has less than
+    /// [`MIN_BYTES`](MemoryBudget::MIN_BYTES) left.
+    pub fn build(self) -> Result<Sorter> {
+        let budget = self.options.budget();
+        let limit = budget.limit();
+        let reserve_bytes = (limit / 4).max(MEMORY_MIN / 4);
+        let least = MEMORY_MIN;
+        let reserve = budget
+            .take(reserve_bytes)
+            .filter(|_| budget.free().saturating_add(reserve_bytes) >= least);
+        let Some(reserve) = reserve else {
+            let reason = format!(
+                "{least} bytes of memory are needed at least, and of the budget's {limit} bytes {} \
+                 are not taken",
+                budget.free()
+            );
+            return Err(Error::refused(
+                ErrorKind::OverBudget,
+                "sort records",
+                reason,
+            ));
+        };
+        let chunk_bytes = (limit / 64).clamp(BLOCK_BYTES_MIN, CHUNK_BYTES_MAX);
+        let spool = Arc::new(Spool::new(self.options.scratch_dir().cloned()));
+        Ok(Sorter {
+            shared: Arc::new(Shared {
+                rules: self.rules,
+                spool,
+                block_bytes: (limit / 64).clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX),
+                chunk_bytes,
+                // The reserve has room for two of them, for what they become, which may be kept with
+                // twice its length for a while, and for a block.
+                record_bytes_max: (limit / 32).min(u32::MAX as usize / 2),
+                writers: AtomicUsize::new(0),
+                next_run: AtomicU64::new(1),
+                reserve_bytes,
+                state: Mutex::new(State {
+                    reserve: Some(reserve),
+                    ..State::default()
+                }),
+                options: self.options,
+            }),
+        })
+    }
+}

@@ -1,0 +1,205 @@
+//! Records in order, as they come from a sorter.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::budget::Array;
+use crate::error::Result;
+use crate::external::records::chunk::Chunk;
+use crate::external::records::merge::{Input, Merger, too_little};
+use crate::external::records::run::{Run, RunReader, space_for};
+use crate::external::records::writer::{write_chunks, write_inputs};
+use crate::external::records::{Part, Shared};
+
+/// The records of a [`Sorter`](super::Sorter) in order; made by
+/// [`Sorter::sorted`](super::Sorter::sorted).
+///
+/// It lends a record at a time, so it is no [`Iterator`].
+#[derive(Debug)]
+pub struct Sorted {
+    merger: Merger,
+    shared: Arc<Shared>,
+}
+
+/// What is to be merged, in order: of a writer's the runs, and then the chunks.
+#[derive(Debug)]
+enum Pending {
+    Chunk(Arc<Chunk>),
+    Run(Run),
+}
+
+impl Pending {
+    /// Returns how much memory it takes to read it.
+    fn reading_bytes(&self) -> usize {
+        match self {
+            Self::Chunk(_) => 0,
+            Self::Run(run) => RunReader::bytes(run),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Chunk(chunk) => chunk.used() as u64,
+            Self::Run(run) => run.bytes(),
+        }
+    }
+
+    fn open(self, shared: &Shared) -> Result<Input> {
+        Ok(match self {
+            Self::Chunk(chunk) => Input::Chunk(chunk, 0),
+            Self::Run(run) => {
+                Input::Run(RunReader::new(run, shared.budget(), &shared.rules.order)?)
+            }
+        })
+    }
+}
+
+impl Sorted {
+    pub(super) fn new(shared: &Arc<Shared>) -> Result<Self> {
+        let mut state = shared.lock();
+        state.is_sorted = true;
+        let parts = std::mem::take(&mut state.finished);
+        let reserve = state.reserve.take();
+        drop(state);
+        drop(reserve);
+        let pending = merge_until_it_fits(shared, parts)?;
+        let inputs: Result<Vec<_>> = pending
+            .into_iter()
+            .map(|input| input.open(shared))
+            .collect();
+        let (budget, max) = (shared.budget(), shared.record_bytes_max);
+        let merger = Merger::new(inputs?, &shared.rules, budget, max)?;
+        let shared = Arc::clone(shared);
+        Ok(Self { merger, shared })
+    }
+
+    /// Returns the next record, key and value, or `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// Whatever it is, this is the end: later calls may leave records out.
+    ///
+    /// * [`Io`](crate::ErrorKind::Io): the scratch file cannot be read, or is not what was written.
+    /// * [`ItemTooLarge`](crate::ErrorKind::ItemTooLarge): joined values are longer than
+    ///   [`record_bytes_max`](super::Sorter::record_bytes_max).
+    /// * [`OverBudget`](crate::ErrorKind::OverBudget): others have taken the memory for joining.
+    /// * [`Cancelled`](crate::ErrorKind::Cancelled): the progress of the options was cancelled.
+    ///
+    /// # Panics
+    ///
+    /// As the functions of the sorter do.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "what it returns is lent, which an iterator cannot"
+    )]
+    pub fn next(&mut self) -> Result<Option<(&[u8], &[u8])>> {
+        let record = self.merger.next()?;
+        if let Some((_record, stored)) = &record {
+            self.shared.options.progress_handle().add(stored.len())?;
+        }
+        Ok(record.map(|(record, _stored)| (record.key, record.value)))
+    }
+}
+
+/// Merges runs until there is memory to read all that are left at the same time.
+fn merge_until_it_fits(shared: &Shared, parts: Vec<Part>) -> Result<Vec<Pending>> {
+    let budget = shared.budget();
+    let joining = shared.joining_bytes();
+    let fits = |pending: &[Pending]| {
+        let reading = pending.iter().map(Pending::reading_bytes);
+        let reading = reading.fold(joining, usize::saturating_add);
+        reading <= budget.free()
+    };
+    let mut pending = in_order(parts);
+    if !fits(&pending) {
+        // What is in memory makes room for the buffers of what is on disk.
+        pending = write_out(shared, pending)?;
+    }
+    while !fits(&pending) {
+        pending = merge_groups(shared, pending, joining)?;
+    }
+    Ok(pending)
+}
+
+/// Merges neighbours, as many at a time as there is memory to read, until all that are left can be
+/// read or each has been merged once.
+fn merge_groups(shared: &Shared, pending: Vec<Pending>, joining: usize) -> Result<Vec<Pending>> {
+    let budget = shared.budget();
+    let mut buffer = Array::<u8>::new(budget, shared.block_bytes, "merge records")?;
+    let mut left = VecDeque::from(pending);
+    let mut merged = Vec::new();
+    let mut is_shorter = false;
+    while !left.is_empty() {
+        let free = budget.free().saturating_sub(joining);
+        let all = merged.iter().chain(&left).map(Pending::reading_bytes);
+        // The buffer is free then.
+        if all.fold(0, usize::saturating_add) <= free.saturating_add(buffer.len()) {
+            break;
+        }
+        let mut free = free;
+        let mut count = 0_usize;
+        while let Some(rest) = left
+            .get(count)
+            .and_then(|next| free.checked_sub(next.reading_bytes()))
+        {
+            free = rest;
+            count = count.saturating_add(1);
+        }
+        let group: Vec<_> = left.drain(..count.max(1)).collect();
+        if count < 2 {
+            merged.extend(group);
+            continue;
+        }
+        let bytes = group.iter().map(Pending::bytes).sum::<u64>();
+        let space = space_for(bytes, count, buffer.len());
+        let inputs: Result<Vec<_>> = group.into_iter().map(|input| input.open(shared)).collect();
+        merged.push(Pending::Run(write_inputs(
+            shared,
+            inputs?,
+            space,
+            &mut buffer,
+        )?));
+        is_shorter = true;
+    }
+    merged.extend(left);
+    if is_shorter {
+        Ok(merged)
+    } else {
+        Err(too_little())
+    }
+}
+
+fn in_order(parts: Vec<Part>) -> Vec<Pending> {
+    let mut pending = Vec::new();
+    for part in parts {
+        pending.extend(part.runs.into_iter().map(Pending::Run));
+        pending.extend(part.chunks.into_iter().map(Pending::Chunk));
+    }
+    pending
+}
+
+/// Writes what is in memory to disk, each stretch of chunks as a run.
+fn write_out(shared: &Shared, pending: Vec<Pending>) -> Result<Vec<Pending>> {
+    let budget = shared.budget();
+    let mut buffer = Array::<u8>::new(budget, shared.block_bytes, "merge records")?;
+    let mut written = Vec::new();
+    let mut chunks = Vec::new();
+    let mut flush = |chunks: &mut Vec<Arc<Chunk>>, written: &mut Vec<Pending>| -> Result<()> {
+        if !chunks.is_empty() {
+            written.push(Pending::Run(write_chunks(shared, chunks, &mut buffer)?));
+            chunks.clear();
+        }
+        Ok(())
+    };
+    for input in pending {
+        match input {
+            Pending::Chunk(chunk) => chunks.push(chunk),
+            run @ Pending::Run(_) => {
+                flush(&mut chunks, &mut written)?;
+                written.push(run);
+            }
+        }
+    }
+    flush(&mut chunks, &mut written)?;
+    Ok(written)
+}

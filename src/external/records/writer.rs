@@ -1,0 +1,262 @@
+//! A writer of a sorter: some chunks of memory, and the runs that they became.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::budget::Array;
+use crate::error::{Error, ErrorKind, Result};
+use crate::external::records::chunk::{Chunk, HEAD_BYTES, Layout, Record};
+use crate::external::records::merge::{Input, Merger, too_long};
+use crate::external::records::run::{Run, RunWriter, space_for};
+use crate::external::records::{Part, Shared};
+
+/// What records are taken for before there is one.
+const RECORD_BYTES: usize = 64;
+
+/// Adds records to a [`Sorter`](super::Sorter); made by [`Sorter::writer`](super::Sorter::writer).
+///
+/// A writer that is dropped before it is [finished](Self::finish) takes its records with it.
+#[derive(Debug)]
+pub struct SorterWriter {
+    shared: Arc<Shared>,
+    /// Sorted, but for the last.
+    chunks: Vec<Arc<Chunk>>,
+    /// Empty ones, to be used again.
+    spare: Vec<Arc<Chunk>>,
+    runs: Vec<Run>,
+    /// A block of a run.
+    buffer: Array<u8>,
+    records: u64,
+    bytes: u64,
+}
+
+impl SorterWriter {
+    pub(super) fn new(shared: Arc<Shared>) -> Result<Self> {
+        let layout = Layout::new(shared.chunk_bytes, RECORD_BYTES);
+        let first = Chunk::new(shared.budget(), layout)?;
+        let buffer = Array::new(
+            shared.budget(),
+            shared.block_bytes,
+            "keep records in memory",
+        )?;
+        shared.writers.fetch_add(1, Relaxed);
+        Ok(Self {
+            shared,
+            chunks: Vec::new(),
+            spare: vec![Arc::new(first)],
+            runs: Vec::new(),
+            buffer,
+            records: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    ///
+    /// The record is not added after any of them, and all before it are still there.
+    ///
+    /// * [`ItemTooLarge`](ErrorKind::ItemTooLarge): it is longer than
+    ///   [`record_bytes_max`](super::Sorter::record_bytes_max).
+    /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge),
+    ///   [`Io`](ErrorKind::Io), [`Forked`](ErrorKind::Forked): a run cannot be written. Free space
+    ///   and push again.
+    /// * [`OverBudget`](ErrorKind::OverBudget): others have taken what a long record needs.
+    /// * [`Cancelled`](ErrorKind::Cancelled): the progress of the options was cancelled, or the
+    ///   records were sorted already.
+    ///
+    /// # Panics
+    ///
+    /// As the functions of the sorter do. All records are still there but this one.
+    ///
+    /// # Cost
+    ///
+    /// A copy; for each chunk a sort of its keys, and a run when memory is used up.
+    pub fn push(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+        self.push_record(Record {
+            key: key.as_ref(),
+            value: value.as_ref(),
+        })
+    }
+
+    fn push_record(&mut self, record: Record<'_>) -> Result<()> {
+        let len = record.len();
+        if let Some(chunk) = self.chunks.last_mut().and_then(Arc::get_mut) {
+            if chunk.push(&self.shared.rules.order, record).is_some() {
+                self.records = self.records.saturating_add(1);
+                self.bytes = self.bytes.saturating_add(len as u64);
+                return Ok(());
+            }
+        }
+        if len > self.shared.record_bytes_max {
+            return Err(too_long(len, self.shared.record_bytes_max));
+        }
+        self.shared.options.progress_handle().add(0)?;
+        self.open_chunk(len)?;
+        let chunk = self.chunks.last_mut().and_then(Arc::get_mut);
+        let pushed = chunk.and_then(|chunk| chunk.push(&self.shared.rules.order, record));
+        pushed.ok_or_else(|| {
+            debug_assert!(false, "a new chunk has no room for a record");
+            Error::refused(
+                ErrorKind::OverBudget,
+                "sort a record",
+                "there is no room for it",
+            )
+        })?;
+        self.records = self.records.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(len as u64);
+        Ok(())
+    }
+
+    /// Sorts the last chunk, and opens another with room for a record of `len` bytes.
+    fn open_chunk(&mut self, len: usize) -> Result<()> {
+        if self.shared.lock().is_sorted {
+            let reason = "the sorter has sorted its records already";
+            return Err(Error::refused(ErrorKind::Cancelled, "add a record", reason));
+        }
+        if let Some(chunk) = self.chunks.last_mut().and_then(Arc::get_mut) {
+            chunk.sort(&self.shared.rules.order);
+        }
+        let fits = |chunk: &Arc<Chunk>| chunk.room() >= len;
+        if let Some(at) = self.spare.iter().rposition(fits) {
+            self.chunks.push(self.spare.swap_remove(at));
+            return Ok(());
+        }
+        let layout = self.layout(len);
+        let taken = self.memory().saturating_add(layout.total());
+        let left = self.shared.budget().free().saturating_sub(layout.total());
+        if taken <= self.shared.share() && left >= self.shared.joining_bytes() {
+            if let Ok(chunk) = Chunk::new(self.shared.budget(), layout) {
+                self.chunks.push(Arc::new(chunk));
+                return Ok(());
+            }
+        }
+        self.write_run()?;
+        if let Some(at) = self.spare.iter().rposition(fits) {
+            self.chunks.push(self.spare.swap_remove(at));
+            return Ok(());
+        }
+        // Too long for any chunk: its memory is that of some of them.
+        let mut chunk = Chunk::new(self.shared.budget(), layout);
+        while chunk.is_err() && self.spare.pop().is_some() {
+            chunk = Chunk::new(self.shared.budget(), layout);
+        }
+        self.chunks.push(Arc::new(chunk?));
+        Ok(())
+    }
+
+    /// Divides the memory of a chunk for records such as there were, and for one of `len` bytes.
+    fn layout(&self, len: usize) -> Layout {
+        let usual = self.bytes.checked_div(self.records);
+        let usual = usual
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .unwrap_or(RECORD_BYTES);
+        let total = self.shared.chunk_bytes;
+        if len.saturating_add(size_of::<(u64, u32)>()) > total {
+            return Layout {
+                bytes: len,
+                records: 1,
+            };
+        }
+        let layout = Layout::new(total, usual.clamp(HEAD_BYTES, total));
+        if layout.bytes >= len {
+            layout
+        } else {
+            Layout::new(total, len)
+        }
+    }
+
+    /// Returns the memory that the writer has.
+    fn memory(&self) -> usize {
+        let chunks = self.chunks.iter().chain(&self.spare);
+        let chunks = chunks.fold(0_usize, |sum, chunk| sum.saturating_add(chunk.total()));
+        chunks.saturating_add(self.buffer.len())
+    }
+
+    /// Merges all chunks to a run on disk. After an error they are as they were.
+    fn write_run(&mut self) -> Result<()> {
+        if self.chunks.is_empty() {
+            return Ok(());
+        }
+        let (shared, buffer) = (&self.shared, &mut self.buffer);
+        let run = write_chunks(shared, &self.chunks, buffer)?;
+        self.runs.push(run);
+        for mut chunk in self.chunks.drain(..) {
+            if let Some(chunk) = Arc::get_mut(&mut chunk) {
+                chunk.clear();
+            }
+            self.spare.push(chunk);
+        }
+        Ok(())
+    }
+
+    /// Hands all records over to the sorter.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`](ErrorKind::Cancelled): the sorter has sorted its records already; those of this
+    /// writer are dropped.
+    ///
+    /// # Cost
+    ///
+    /// Sorts what is in the last chunk of memory. Nothing is written.
+    pub fn finish(mut self) -> Result<()> {
+        if let Some(chunk) = self.chunks.last_mut().and_then(Arc::get_mut) {
+            chunk.sort(&self.shared.rules.order);
+        }
+        let mut state = self.shared.lock();
+        if state.is_sorted {
+            let reason = "the sorter has sorted its records already";
+            return Err(Error::refused(
+                ErrorKind::Cancelled,
+                "finish a writer",
+                reason,
+            ));
+        }
+        state.finished.push(Part {
+            runs: std::mem::take(&mut self.runs),
+            chunks: std::mem::take(&mut self.chunks),
+        });
+        drop(state);
+        Ok(())
+    }
+}
+
+impl Drop for SorterWriter {
+    fn drop(&mut self) {
+        self.shared.writers.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Merges sorted chunks to a run on disk.
+pub(super) fn write_chunks(
+    shared: &Shared,
+    chunks: &[Arc<Chunk>],
+    buffer: &mut [u8],
+) -> Result<Run> {
+    let bytes = chunks.iter().map(|chunk| chunk.used() as u64).sum();
+    let space = space_for(bytes, chunks.len(), buffer.len());
+    let inputs = chunks
+        .iter()
+        .map(|chunk| Input::Chunk(Arc::clone(chunk), 0));
+    write_inputs(shared, inputs.collect(), space, buffer)
+}
+
+/// Merges inputs to a run on disk of at most `space` bytes.
+pub(super) fn write_inputs(
+    shared: &Shared,
+    inputs: Vec<Input>,
+    space: u64,
+    buffer: &mut [u8],
+) -> Result<Run> {
+    let (budget, max) = (shared.budget(), shared.record_bytes_max);
+    let mut merger = Merger::new(inputs, &shared.rules, budget, max)?;
+    let mut run = RunWriter::new(&shared.spool, shared.new_run(), space, buffer)?;
+    let progress = shared.options.progress_handle();
+    while let Some((_record, stored)) = merger.next()? {
+        run.push(stored)?;
+        progress.add(stored.len())?;
+    }
+    run.finish()
+}

@@ -1,0 +1,128 @@
+//! One scratch file for everything that an operation puts aside: extents, which are given back as
+//! they are consumed. The only place of this floor that reads and writes scratch files.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::dir::ScratchDir;
+use crate::io::scratch::ScratchFile;
+use crate::sys;
+use crate::sys::Hint;
+
+/// Bytes that are written at once.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// A file without a name, made when the first extent is asked for.
+#[derive(Debug)]
+pub(super) struct Spool {
+    dir: Option<ScratchDir>,
+    file: OnceLock<ScratchFile>,
+    /// How long the file is.
+    end: Mutex<u64>,
+}
+
+/// A part of the file, in whole pages.
+pub(super) type Extent = Range<u64>;
+
+impl Spool {
+    pub(super) fn new(dir: Option<ScratchDir>) -> Self {
+        Self {
+            dir,
+            file: OnceLock::new(),
+            end: Mutex::new(0),
+        }
+    }
+
+    /// Claims space for `len` bytes at least.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageFull`](ErrorKind::StorageFull) and the like; nothing has changed.
+    pub(super) fn claim(&self, len: u64) -> Result<Extent> {
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = if let Some(file) = self.file.get() {
+            file
+        } else {
+            let made = match &self.dir {
+                Some(dir) => ScratchFile::create(dir),
+                None => ScratchFile::create(&ScratchDir::from_env()?),
+            }?;
+            self.file.get_or_init(|| made)
+        };
+        let len = len.max(1).checked_next_multiple_of(sys::page_size() as u64);
+        let new_end = len.and_then(|len| end.checked_add(len)).ok_or_else(|| {
+            let reason = "the size passes what a file can have";
+            Error::refused(ErrorKind::FileTooLarge, "put data aside", reason)
+        })?;
+        file.extend(*end, new_end)?;
+        let extent = *end..new_end;
+        *end = new_end;
+        Ok(extent)
+    }
+
+    /// Gives an extent, or whole pages at its start or end, back to the disk. Where that is
+    /// refused, they go back with the file.
+    pub(super) fn give_back(&self, extent: Extent) {
+        if let (Some(file), Some(len @ 1..)) =
+            (self.file.get(), extent.end.checked_sub(extent.start))
+        {
+            let _given = file.give_back_part(extent.start, len);
+        }
+    }
+
+    /// Writes to a part that was claimed.
+    pub(super) fn write(&self, bytes: &[u8], mut offset: u64) -> Result<()> {
+        let file = self.file()?;
+        for piece in bytes.chunks(WRITE_BYTES) {
+            file.write_all_at(piece, offset)?;
+            offset = offset.saturating_add(piece.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Reads from a part that was written.
+    pub(super) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
+        self.file()?.read_over(bytes, offset)
+    }
+
+    /// Reads as many bytes as `target` has, whatever they are.
+    pub(super) fn read_uninit(&self, target: &mut [MaybeUninit<u8>], offset: u64) -> Result<()> {
+        self.file()?.read_exact_at(target, offset)
+    }
+
+    /// Starts to read; a hint.
+    pub(super) fn will_need(&self, part: Range<u64>) {
+        let len = part.end.saturating_sub(part.start);
+        if let (1.., Some(file)) = (len, self.file.get()) {
+            let _hint = file.advise(part.start, len, Hint::WillNeed);
+        }
+    }
+
+    /// Makes the error of a block that is not what was written.
+    #[cold]
+    pub(super) fn damaged(&self, what: &str) -> Error {
+        let reason = format!("{what} is not what was written: its checksum differs");
+        let error = Error::refused(ErrorKind::Io, "read a file in", reason);
+        match self.file.get() {
+            Some(file) => error.at(file.path()),
+            None => error,
+        }
+    }
+
+    fn file(&self) -> Result<&ScratchFile> {
+        self.file.get().ok_or_else(|| {
+            debug_assert!(false, "nothing was claimed");
+            Error::refused(ErrorKind::Io, "read a file in", "it has no file")
+        })
+    }
+
+    /// Changes a byte of the file, as a device does that loses what it has.
+    #[cfg(test)]
+    pub(super) fn damage(&self, offset: u64) {
+        let mut byte = [0];
+        self.read(&mut byte, offset).unwrap();
+        self.write(&[byte[0] ^ 1], offset).unwrap();
+    }
+}

@@ -1,0 +1,418 @@
+//! Sorting by keys that a number says everything about: by distribution, without comparisons.
+#![expect(
+    unsafe_code,
+    reason = "looks at elements in the vector, and moves them; see docs/safety.md"
+)]
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "positions of elements, which `Places` and slices check when they are used"
+)]
+
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+
+use crate::budget::Room;
+use crate::containers::vec::places::Places;
+use crate::error::Result;
+use crate::external::key::{SortKey, Word};
+use crate::external::radix;
+use crate::external::vec::distribute::{Path, Scheme, mix};
+use crate::external::vec::partition::{Classify, Source};
+
+/// Elements that are sampled for each bucket.
+const SAMPLES: usize = 40;
+
+/// Bytes of elements that are handled at a time.
+const STAGE_BYTES: usize = if cfg!(test) { 8 << 10 } else { 128 << 10 };
+
+/// Elements whose place among the splitters is looked for at the same time.
+const LANES: usize = 8;
+
+/// Returns a number for each element by which to sort.
+pub(super) trait Words<T>: Sync {
+    type Word: Word;
+
+    /// How to get an element back from its number, where it is nothing else.
+    const BACK: Option<fn(u128) -> T>;
+
+    fn word(&self, element: &T) -> Self::Word;
+}
+
+/// Elements that are keys.
+pub(super) struct Own<W>(pub(super) PhantomData<fn() -> W>);
+
+impl<T: SortKey, W: Word> Words<T> for Own<W> {
+    type Word = W;
+
+    const BACK: Option<fn(u128) -> T> = T::BACK.0;
+
+    #[inline]
+    fn word(&self, element: &T) -> W {
+        W::from_prefix(element.prefix())
+    }
+}
+
+/// Elements that have keys.
+pub(super) struct Keyed<'f, F, W>(pub(super) &'f F, pub(super) PhantomData<fn() -> W>);
+
+impl<T, K: SortKey, F: Fn(&T) -> K + Sync, W: Word> Words<T> for Keyed<'_, F, W> {
+    type Word = W;
+
+    const BACK: Option<fn(u128) -> T> = None;
+
+    #[inline]
+    fn word(&self, element: &T) -> W {
+        W::from_prefix((self.0)(element).prefix())
+    }
+}
+
+/// The scheme of sorting by words.
+pub(super) struct ByWord<K>(pub(super) K);
+
+/// The bounds of the buckets of a level.
+pub(super) struct Splitters<'k, K, W> {
+    keys: &'k K,
+    /// Ascending, all different.
+    sorted: Vec<W>,
+    /// The same as a search tree: the children of node `n` are `2n` and `2n + 1`. Node 0 is none,
+    /// and what is missing is the greatest word.
+    tree: Vec<W>,
+    /// The bucket of words between two splitters, and of words equal to the upper one, in turn.
+    buckets: Vec<u16>,
+    /// Which buckets have words of one value only.
+    equal: Vec<bool>,
+}
+
+impl<'k, K, W: Word> Splitters<'k, K, W> {
+    /// Chooses about `buckets` from a sample in ascending order. With `thorough`, every splitter has
+    /// a bucket of its own, so that each level gets at least the sampled elements out of the way;
+    /// otherwise those do of which there are many.
+    fn new(keys: &'k K, sample: &[W], buckets: usize, thorough: bool) -> Self {
+        let wanted = if thorough { buckets / 2 } else { buckets }.clamp(2, 1 << 12) - 1;
+        let mut sorted = Vec::new();
+        let mut heavy = Vec::new();
+        for number in 1..=wanted {
+            let at = number * sample.len() / (wanted + 1);
+            let Some(word) = sample.get(at) else { continue };
+            if sorted.last() == Some(word) {
+                if let Some(heavy) = heavy.last_mut() {
+                    *heavy = true;
+                }
+            } else {
+                sorted.push(*word);
+                heavy.push(thorough);
+            }
+        }
+        let levels = usize::BITS - sorted.len().leading_zeros();
+        let mut tree = vec![W::from_prefix(u128::MAX); 1 << levels];
+        let mut in_order = sorted.iter();
+        fill(&mut tree, 1, &mut in_order);
+        let (mut map, mut equal) = (Vec::new(), Vec::new());
+        for number in 0..=sorted.len() {
+            map.push(u16::try_from(equal.len()).unwrap_or(u16::MAX));
+            equal.push(false);
+            if heavy.get(number) == Some(&true) {
+                equal.push(true);
+            }
+            map.push(u16::try_from(equal.len() - 1).unwrap_or(u16::MAX));
+        }
+        Self {
+            keys,
+            sorted,
+            tree,
+            buckets: map,
+            equal,
+        }
+    }
+
+    /// Returns the buckets of some words.
+    #[inline]
+    fn find(&self, words: [W; LANES]) -> [u16; LANES] {
+        let levels = self.tree.len().ilog2();
+        // No node is past the end; this way the compiler knows.
+        let mask = self.tree.len() - 1;
+        let mut nodes = [1_usize; LANES];
+        for _ in 0..levels {
+            for (node, word) in nodes.iter_mut().zip(words) {
+                *node = 2 * *node + usize::from(word > self.tree[*node & mask]);
+            }
+        }
+        let mut lane = 0;
+        nodes.map(|node| {
+            let below = node - self.tree.len();
+            let is_equal = self.sorted.get(below) == Some(&words[lane]);
+            lane += 1;
+            self.buckets
+                .get(2 * below + usize::from(is_equal))
+                .copied()
+                .unwrap_or(0)
+        })
+    }
+}
+
+/// Fills the subtree of a node with words in ascending order.
+fn fill<W: Word>(tree: &mut [W], node: usize, in_order: &mut std::slice::Iter<'_, W>) {
+    if node < tree.len() {
+        fill(tree, 2 * node, in_order);
+        if let (Some(place), Some(word)) = (tree.get_mut(node), in_order.next()) {
+            *place = *word;
+        }
+        fill(tree, 2 * node + 1, in_order);
+    }
+}
+
+impl<T, K: Words<T>> Classify<T> for Splitters<'_, K, K::Word> {
+    fn buckets(&self) -> usize {
+        self.equal.len()
+    }
+
+    fn classify(&self, elements: &[T], _position: usize, classes: &mut [u16]) {
+        let mut groups = elements.chunks_exact(LANES);
+        let mut classes = classes.chunks_mut(LANES);
+        for (elements, classes) in groups.by_ref().zip(&mut classes) {
+            let words = std::array::from_fn(|lane| self.keys.word(&elements[lane]));
+            classes.copy_from_slice(&self.find(words));
+        }
+        for (element, class) in groups.remainder().iter().zip(classes.flatten()) {
+            [*class, ..] = self.find([self.keys.word(element); LANES]);
+        }
+    }
+}
+
+/// Returns how many elements are handled at a time.
+fn stage_len<T>() -> usize {
+    (STAGE_BYTES / size_of::<T>().max(1)).max(1)
+}
+
+impl<T: Send, K: Words<T>> Scheme<T> for ByWord<K> {
+    type Level<'s>
+        = Splitters<'s, K, K::Word>
+    where
+        Self: 's;
+
+    fn bytes(&self) -> (usize, usize) {
+        let stage = stage_len::<T>() * size_of::<T>() + 3 * align_of::<T>() + 64;
+        if K::BACK.is_some() {
+            return (2 * size_of::<K::Word>(), stage);
+        }
+        (2 * size_of::<(K::Word, u32)>() + size_of::<T>(), stage)
+    }
+
+    unsafe fn level<'s>(
+        &'s self,
+        places: &Places<'_, T>,
+        source: &Source,
+        path: Path,
+        buckets: usize,
+        mut room: Room<'_>,
+    ) -> Result<Self::Level<'s>> {
+        let most = room.len().saturating_sub(64) / (2 * size_of::<K::Word>());
+        let count = (buckets * SAMPLES).min(most).min(source.count());
+        let sample = room.take_zeros::<K::Word>(count)?;
+        let spare = room.take_zeros::<K::Word>(count)?;
+        let step = source.count() / count.max(1);
+        // One of each stretch, so that the whole source is seen.
+        let position = |number: usize| {
+            let chosen = mix(path.number ^ mix(number as u64)) % step.max(1) as u64;
+            number * step + usize::try_from(chosen).unwrap_or(0)
+        };
+        let ranges = |number| source.places(position(number)..position(number) + 1);
+        for range in (0..count).flat_map(ranges) {
+            places.will_need(range);
+        }
+        for (number, word) in sample.iter_mut().enumerate() {
+            for range in ranges(number) {
+                // SAFETY: the caller keeps this contract.
+                let elements = unsafe { places.elements(range) };
+                if let [element] = elements {
+                    *word = self.0.word(element);
+                }
+            }
+        }
+        places.let_go(0..places.count());
+        radix::sort(sample, spare);
+        Ok(Splitters::new(&self.0, sample, buckets, path.depth > 0))
+    }
+
+    fn is_done(level: &Self::Level<'_>, bucket: usize) -> bool {
+        level.equal.get(bucket) == Some(&true)
+    }
+
+    unsafe fn arrange(
+        &self,
+        room: Room<'_>,
+        places: &Places<'_, T>,
+        target: &Places<'_, T>,
+        source: &Source,
+        out: usize,
+        _path: Path,
+    ) -> Result<()> {
+        match K::BACK {
+            // SAFETY: the caller keeps this contract.
+            Some(back) => unsafe { self.arrange_words(back, room, places, target, source, out) },
+            // SAFETY: as above.
+            None => unsafe { self.arrange_pairs(room, places, target, source, out) },
+        }
+    }
+}
+
+impl<K> ByWord<K> {
+    /// Sorts elements that are nothing but their words.
+    ///
+    /// # Safety
+    ///
+    /// That of [`Scheme::arrange`].
+    unsafe fn arrange_words<T: Send>(
+        &self,
+        back: fn(u128) -> T,
+        mut room: Room<'_>,
+        places: &Places<'_, T>,
+        target: &Places<'_, T>,
+        source: &Source,
+        out: usize,
+    ) -> Result<()>
+    where
+        K: Words<T>,
+    {
+        let mut room = room.reborrow();
+        let words = room.take_zeros::<K::Word>(source.count())?;
+        let stage = room.take::<T>(stage_len::<T>().min(source.count()))?;
+        let mut left = words.iter_mut();
+        for range in source.places(0..source.count()) {
+            let mut at = range.start;
+            while at < range.end {
+                let count = stage.len().min(range.end - at);
+                let part = stage.get_mut(..count).unwrap_or_default();
+                // SAFETY: the caller keeps this contract. The copies are numbers, as good as the
+                // originals.
+                unsafe { places.read(at, part) }?;
+                for (element, word) in part.iter().zip(&mut left) {
+                    // SAFETY: it was read from a place that holds one.
+                    *word = self.0.word(unsafe { element.assume_init_ref() });
+                }
+                at += count;
+            }
+        }
+        let spare = room.take_zeros::<K::Word>(source.count())?;
+        radix::sort(words, spare);
+        let mut write = Write::new(target, out);
+        for part in words.chunks(stage.len().max(1)) {
+            for (place, word) in stage.iter_mut().zip(part) {
+                place.write(back(word.to_prefix()));
+            }
+            // SAFETY: the caller keeps this contract, and all elements have been read.
+            unsafe { write.next(stage.get(..part.len()).unwrap_or_default()) };
+        }
+        write.end()
+    }
+
+    /// Sorts elements by pairs of their word and their number.
+    ///
+    /// # Safety
+    ///
+    /// That of [`Scheme::arrange`].
+    unsafe fn arrange_pairs<T: Send>(
+        &self,
+        mut room: Room<'_>,
+        places: &Places<'_, T>,
+        target: &Places<'_, T>,
+        source: &Source,
+        out: usize,
+    ) -> Result<()>
+    where
+        K: Words<T>,
+    {
+        let mut room = room.reborrow();
+        let pairs = room.take_zeros::<(K::Word, u32)>(source.count())?;
+        let elements = room.take::<T>(source.count())?;
+        let mut numbers = 0_u32..;
+        let mut left = pairs.iter_mut();
+        let mut done = 0;
+        for range in source.places(0..source.count()) {
+            // A key may change what is inside of a cell, so it looks at the element in its place.
+            // SAFETY: the caller keeps this contract.
+            let originals = unsafe { places.elements(range.clone()) };
+            for (element, (pair, number)) in originals.iter().zip(left.by_ref().zip(&mut numbers)) {
+                *pair = (self.0.word(element), number);
+            }
+            let copies = elements
+                .get_mut(done..done + range.len())
+                .unwrap_or_default();
+            done += range.len();
+            // SAFETY: as above. The copies are only moved.
+            unsafe { places.read(range.start, copies) }?;
+            places.let_go(range);
+        }
+        let spare = room.take_zeros::<(K::Word, u32)>(source.count())?;
+        radix::sort(pairs, spare);
+        let order = pairs.iter().map(|(_word, number)| *number as usize);
+        let stage = room.take::<T>(stage_len::<T>().min(source.count()))?;
+        // SAFETY: the caller keeps this contract; the numbers are those of all elements, each once.
+        unsafe { write_in_order(order, elements, stage, target, out) }
+    }
+}
+
+/// Writes elements one after the other. Where that fails, what is left is stored all the same, so
+/// that all elements are in the target.
+pub(super) struct Write<'w, 'a, T> {
+    target: &'w Places<'a, T>,
+    at: usize,
+    done: Result<()>,
+}
+
+impl<'w, 'a, T> Write<'w, 'a, T> {
+    pub(super) fn new(target: &'w Places<'a, T>, at: usize) -> Self {
+        let done = Ok(());
+        Self { target, at, done }
+    }
+
+    /// Writes the next elements.
+    ///
+    /// # Safety
+    ///
+    /// That of [`Places::write`].
+    pub(super) unsafe fn next(&mut self, elements: &[MaybeUninit<T>]) {
+        if self.done.is_ok() {
+            // SAFETY: the caller keeps this contract.
+            self.done = unsafe { self.target.write(self.at, elements) };
+        }
+        if self.done.is_err() {
+            // SAFETY: as above.
+            unsafe { self.target.store(self.at, elements) };
+        }
+        self.at += elements.len();
+    }
+
+    pub(super) fn end(self) -> Result<()> {
+        self.done
+    }
+}
+
+/// Writes elements in an order of their numbers.
+///
+/// # Safety
+///
+/// Each number of an element is in `order` once; for the rest, that of [`Places::write`].
+pub(super) unsafe fn write_in_order<T>(
+    mut order: impl Iterator<Item = usize>,
+    elements: &[MaybeUninit<T>],
+    stage: &mut [MaybeUninit<T>],
+    target: &Places<'_, T>,
+    out: usize,
+) -> Result<()> {
+    let mut write = Write::new(target, out);
+    loop {
+        let mut count = 0;
+        for (place, number) in stage.iter_mut().zip(order.by_ref()) {
+            let source = std::ptr::from_ref(&elements[number]);
+            // SAFETY: a place of the stage, and one of the elements.
+            unsafe { std::ptr::copy_nonoverlapping(source, place, 1) };
+            count += 1;
+        }
+        if count == 0 {
+            return write.end();
+        }
+        // SAFETY: the caller keeps this contract.
+        unsafe { write.next(stage.get(..count).unwrap_or_default()) };
+    }
+}

@@ -1,0 +1,406 @@
+//! The first pass of a distribution: the elements of a vector are moved into blocks, each of one
+//! bucket, in the vector itself.
+//!
+//! ```text
+//!   | blocks, each of one bucket |  free: as many places   |  not looked at yet       |
+//!   |                            |  as the buffers hold    |                          |
+//!   0 ------------------------ written ------------------ looked.start ------- looked.end ---
+//! ```
+//!
+//! A block that is full goes to places whose elements have been taken, so no second copy is needed,
+//! and every element is in the vector, a buffer of a bucket or the chunk. Whatever fails, an error
+//! or a panic of a key, what is in buffers is stored to the free places: the vector holds the same
+//! elements in another order.
+#![expect(
+    unsafe_code,
+    reason = "moves elements between the vector and buffers; see docs/safety.md"
+)]
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "positions of elements, which `Places` and slices check when they are used"
+)]
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::ptr;
+use std::slice;
+use std::sync::{Mutex, PoisonError};
+
+use crate::budget::Room;
+use crate::containers::vec::places::Places;
+use crate::error::Result;
+use crate::external::options::Progress;
+use crate::external::workers::{Stop, on_threads};
+
+/// Says to which bucket elements belong.
+pub(super) trait Classify<T>: Sync {
+    /// Returns how many buckets there are.
+    fn buckets(&self) -> usize;
+
+    /// Fills in the buckets, below [`buckets`](Self::buckets), of elements of which the first is at
+    /// `position` of the source.
+    fn classify(&self, elements: &[T], position: usize, classes: &mut [u16]);
+}
+
+/// Which elements of a vector are worked on, in which order: ranges, one after the other.
+#[derive(Debug)]
+pub(super) struct Source {
+    ranges: Vec<Range<usize>>,
+    /// The position of the first element of each range.
+    starts: Vec<usize>,
+    count: usize,
+}
+
+impl Source {
+    pub(super) fn new(ranges: Vec<Range<usize>>) -> Self {
+        let mut count = 0;
+        let starts = ranges
+            .iter()
+            .map(|range| {
+                let start = count;
+                count += range.len();
+                start
+            })
+            .collect();
+        Self {
+            ranges,
+            starts,
+            count,
+        }
+    }
+
+    /// Returns all elements of a vector, in their order.
+    pub(super) fn whole(count: usize) -> Self {
+        Self::new(std::iter::once(0..count).collect())
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Returns where the elements at some positions are, in pieces of the vector.
+    pub(super) fn places(&self, positions: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let first = self
+            .starts
+            .partition_point(|start| *start <= positions.start);
+        let first = first.saturating_sub(1);
+        let ranges = self.ranges.get(first..).unwrap_or_default();
+        let starts = self.starts.get(first..).unwrap_or_default();
+        let ranges = ranges.iter().zip(starts);
+        ranges
+            .map_while(move |(range, start)| {
+                let from = positions.start.max(*start);
+                let to = positions.end.min(*start + range.len());
+                let is_inside = *start < positions.end;
+                is_inside.then(|| range.start + (from - start)..range.start + to.max(from) - start)
+            })
+            .filter(|range| !range.is_empty())
+    }
+}
+
+/// A stretch of elements of one bucket, in places that were free.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    pub(super) bucket: u32,
+    pub(super) count: u32,
+    /// The position in the source.
+    pub(super) at: usize,
+}
+
+/// How the buffers of one thread are cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    /// Elements of a block.
+    pub(super) block: usize,
+    /// Elements that are read at a time.
+    pub(super) chunk: usize,
+}
+
+impl Cut {
+    /// Returns how many bytes of memory a thread needs for this.
+    pub(super) fn bytes<T>(self, buckets: usize) -> usize {
+        let elements = buckets
+            .saturating_mul(self.block)
+            .saturating_add(self.chunk);
+        let elements = elements.saturating_mul(size_of::<T>());
+        let classes = self.chunk.saturating_mul(size_of::<u16>());
+        let fills = buckets.saturating_mul(size_of::<u32>());
+        // Each of the four parts may have to be aligned.
+        let spare = 3 * align_of::<T>() + 64;
+        elements
+            .saturating_add(classes)
+            .saturating_add(fills)
+            .saturating_add(spare)
+    }
+}
+
+/// Moves all elements of `source` into blocks of their buckets; returns where those are, in the
+/// order of buckets, and within a bucket in the order of the elements.
+///
+/// # Errors
+///
+/// Those of reading and writing the vector, and [`Cancelled`](crate::ErrorKind::Cancelled). The
+/// elements are all there, in some order; so they are after a panic of `classify`.
+///
+/// # Safety
+///
+/// The places of `source` hold elements, and nothing else uses them meanwhile.
+pub(super) unsafe fn partition<T: Send>(
+    places: &Places<'_, T>,
+    source: &Source,
+    classify: &impl Classify<T>,
+    cut: Cut,
+    mut room: Room<'_>,
+    threads: usize,
+    progress: &Progress,
+) -> Result<Vec<Piece>> {
+    let share = source.count().div_ceil(threads.max(1));
+    let mut sorters = Vec::new();
+    for number in 0..threads {
+        let start = (number * share).min(source.count());
+        let end = (start + share).min(source.count());
+        let mut room = room.split(cut.bytes::<T>(classify.buckets()));
+        // SAFETY: shares do not overlap; the rest is the caller's.
+        let sorter = unsafe {
+            Sorter::new(
+                places,
+                source,
+                start..end,
+                cut,
+                classify.buckets(),
+                &mut room,
+            )
+        };
+        sorters.push(Mutex::new(Some(sorter?)));
+    }
+    let pieces = Mutex::new(Vec::new());
+    on_threads(threads, &|number, stop| {
+        let taken = sorters.get(number).and_then(|sorter| lock(sorter).take());
+        let Some(mut sorter) = taken else {
+            return Ok(());
+        };
+        sorter.run(classify, stop, progress)?;
+        lock(&pieces).append(&mut sorter.pieces);
+        Ok(())
+    })?;
+    let mut pieces = pieces.into_inner().unwrap_or_else(PoisonError::into_inner);
+    pieces.sort_unstable_by_key(|piece| (piece.bucket, piece.at));
+    Ok(pieces)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One thread's share of the source, and its buffers.
+struct Sorter<'w, 'a, T: Send> {
+    /// # Invariants
+    ///
+    /// 1. Of the share, positions before `written` and from `looked.end` on hold elements. Those
+    ///    between are free: their elements are in the first `fills[b]` places of each buffer `b` of
+    ///    `area`, which has `block` places for each, and in the last `looked.len()` of the `loaded`
+    ///    first places of `chunk`. There are exactly as many as free places.
+    /// 2. Nothing else uses the places of the share.
+    places: &'w Places<'a, T>,
+    source: &'w Source,
+    written: usize,
+    looked: Range<usize>,
+    end: usize,
+    area: &'w mut [MaybeUninit<T>],
+    fills: &'w mut [u32],
+    block: usize,
+    chunk: &'w mut [MaybeUninit<T>],
+    loaded: usize,
+    classes: &'w mut [u16],
+    pieces: Vec<Piece>,
+}
+
+impl<'w, 'a, T: Send> Sorter<'w, 'a, T> {
+    /// # Safety
+    ///
+    /// The share holds elements, and nothing else uses its places.
+    unsafe fn new(
+        places: &'w Places<'a, T>,
+        source: &'w Source,
+        share: Range<usize>,
+        cut: Cut,
+        buckets: usize,
+        room: &mut Room<'w>,
+    ) -> Result<Self> {
+        Ok(Self {
+            places,
+            source,
+            written: share.start,
+            looked: share.start..share.start,
+            end: share.end,
+            area: room.take(buckets * cut.block)?,
+            fills: room.take_zeros(buckets)?,
+            block: cut.block,
+            chunk: room.take(cut.chunk)?,
+            loaded: 0,
+            classes: room.take_zeros(cut.chunk)?,
+            pieces: Vec::new(),
+        })
+    }
+
+    fn run(&mut self, classify: &impl Classify<T>, stop: &Stop, progress: &Progress) -> Result<()> {
+        while self.looked.end < self.end && !stop.is_set() {
+            let count = self.load()?;
+            let elements = self.chunk.get(..count).unwrap_or_default();
+            // SAFETY: the chunk holds as many elements, and they are in no other place
+            // (invariant 1). A reference to them is what the closures of the caller get.
+            let elements = unsafe { slice::from_raw_parts(elements.as_ptr().cast::<T>(), count) };
+            let classes = self.classes.get_mut(..count).unwrap_or_default();
+            classify.classify(elements, self.looked.start, classes);
+            self.distribute(count)?;
+            progress.add(2 * count * size_of::<T>())?;
+        }
+        if self.looked.end < self.end {
+            return Ok(());
+        }
+        self.write_tails()
+    }
+
+    /// Takes the next elements into the chunk.
+    fn load(&mut self) -> Result<usize> {
+        debug_assert!(self.looked.is_empty());
+        let at = self.looked.end;
+        let count = self.chunk.len().min(self.end - at);
+        let mut done = 0;
+        for range in self.source.places(at..at + count) {
+            let target = self
+                .chunk
+                .get_mut(done..done + range.len())
+                .unwrap_or_default();
+            // SAFETY: nothing else uses these places (invariant 2), and they become free below, so
+            // that the copies are the elements.
+            unsafe { self.places.read(range.start, target) }?;
+            done += range.len();
+        }
+        debug_assert_eq!(done, count);
+        self.looked = at..at + count;
+        self.loaded = count;
+        Ok(count)
+    }
+
+    /// Moves the elements of the chunk to the buffers of their buckets, and blocks that get full
+    /// into the vector.
+    #[expect(
+        clippy::panic_in_result_fn,
+        reason = "a mistake of ours would lose elements"
+    )]
+    fn distribute(&mut self, count: usize) -> Result<()> {
+        let classes = self.classes.get(..count).unwrap_or_default();
+        let highest = classes.iter().max().copied().map_or(0, usize::from);
+        // Before anything moves: halfway, nothing could be put back.
+        assert!(highest < self.fills.len(), "there is no bucket {highest}");
+        let mut done = 0;
+        while done < count {
+            let (moved, full) = scatter(
+                self.chunk.get(done..count).unwrap_or_default(),
+                self.classes.get(done..count).unwrap_or_default(),
+                self.area,
+                self.fills,
+                self.block,
+            );
+            done += moved;
+            self.looked.start += moved;
+            if let Some(bucket) = full {
+                self.write_buffer(bucket)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is in the buffer of a bucket to places that are free.
+    fn write_buffer(&mut self, bucket: usize) -> Result<()> {
+        let count = self.fills[bucket] as usize;
+        let first = bucket * self.block;
+        let elements = self.area.get(first..first + count).unwrap_or_default();
+        let at = self.written;
+        let mut done = 0;
+        for range in self.source.places(at..at + count) {
+            let part = elements.get(done..done + range.len()).unwrap_or_default();
+            // SAFETY: these places are free, and ours (invariants 1 and 2). Until the counters
+            // below change, the elements are in the buffer, whatever was written.
+            unsafe { self.places.write(range.start, part) }?;
+            done += range.len();
+        }
+        debug_assert_eq!(done, count);
+        self.written += count;
+        let fill = std::mem::take(&mut self.fills[bucket]);
+        self.pieces.push(Piece {
+            bucket: u32::try_from(bucket).unwrap_or(u32::MAX),
+            count: fill,
+            at,
+        });
+        Ok(())
+    }
+
+    fn write_tails(&mut self) -> Result<()> {
+        for bucket in 0..self.fills.len() {
+            if self.fills[bucket] > 0 {
+                self.write_buffer(bucket)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores elements to places of the share that are free.
+    fn put_back(&self, position: usize, elements: &[MaybeUninit<T>]) {
+        let mut done = 0;
+        for range in self.source.places(position..position + elements.len()) {
+            let part = elements.get(done..done + range.len()).unwrap_or_default();
+            // SAFETY: free places of ours (invariants 1 and 2), each of which gets one element.
+            unsafe { self.places.store(range.start, part) };
+            done += range.len();
+        }
+        debug_assert_eq!(done, elements.len());
+    }
+}
+
+/// Moves elements from the start of a chunk to the buffers of their buckets until one is full;
+/// returns how many, and which. Each bucket has a buffer, which is not full.
+fn scatter<T>(
+    chunk: &[MaybeUninit<T>],
+    classes: &[u16],
+    area: &mut [MaybeUninit<T>],
+    fills: &mut [u32],
+    block: usize,
+) -> (usize, Option<usize>) {
+    for (index, (element, class)) in chunk.iter().zip(classes).enumerate() {
+        let bucket = usize::from(*class);
+        let fill = &mut fills[bucket];
+        let target = ptr::from_mut(&mut area[bucket * block + *fill as usize]);
+        // SAFETY: both are places of buffers, and lie apart.
+        unsafe { ptr::copy_nonoverlapping(element, target, 1) };
+        *fill += 1;
+        if *fill as usize == block {
+            return (index + 1, Some(bucket));
+        }
+    }
+    (chunk.len(), None)
+}
+
+impl<T: Send> Drop for Sorter<'_, '_, T> {
+    /// Puts everything that is in buffers back into the vector; nothing after a run that is done.
+    fn drop(&mut self) {
+        let left = self.looked.len();
+        let in_chunk = self
+            .chunk
+            .get(self.loaded - left..self.loaded)
+            .unwrap_or_default();
+        self.put_back(self.looked.start, in_chunk);
+        let mut at = self.written;
+        for (bucket, fill) in self.fills.iter().enumerate() {
+            let first = bucket * self.block;
+            let elements = self
+                .area
+                .get(first..first + *fill as usize)
+                .unwrap_or_default();
+            self.put_back(at, elements);
+            at += elements.len();
+        }
+        debug_assert_eq!(at, self.looked.start, "elements were lost");
+    }
+}

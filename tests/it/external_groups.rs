@@ -1,0 +1,278 @@
+//! Values that are grouped within a budget: against a map of std, under every skew.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use outcore::external::{Aggregator, BytesAggregator, Options};
+use outcore::{ErrorKind, MemoryBudget, ScratchDir};
+
+use crate::support::disk;
+use crate::support::random::Random;
+
+const MIN: u64 = MemoryBudget::MIN_BYTES;
+
+const SCALE: usize = if cfg!(any(miri, memory_backend)) {
+    8
+} else {
+    1
+};
+
+fn options(budget: &MemoryBudget) -> Options {
+    Options::from(budget).dir(&disk())
+}
+
+fn check_budget(budget: &MemoryBudget) {
+    assert_eq!(budget.used_bytes(), 0);
+    assert!(budget.peak_bytes() <= budget.limit_bytes());
+}
+
+/// A key, from the few to the many.
+fn key(kind: usize, n: usize, random: &mut Random) -> u64 {
+    match kind {
+        0 => 7,
+        1 => random.next() % 100,
+        2 => n as u64,
+        3 => random.next(),
+        // Most are the same.
+        4 if random.below(4) > 0 => 1,
+        _ => random.next() % 100_000,
+    }
+}
+
+#[test]
+fn groups_of_plain_keys_are_those_of_a_map() {
+    let mut random = Random::new(1);
+    for kind in 0..6 {
+        for count in [0, 1, 500, 600_000].map(|count| count / SCALE) {
+            let budget = MemoryBudget::new(MIN);
+            let mut sums = Aggregator::new(
+                options(&budget),
+                |sum: &mut (u64, u32), more: (u64, u32)| {
+                    sum.0 += more.0;
+                    sum.1 = sum.1.max(more.1);
+                },
+            );
+            let mut model: HashMap<u64, (u64, u32)> = HashMap::new();
+            for n in 0..count {
+                let key = key(kind, n, &mut random);
+                let value = (n as u64, u32::try_from(random.below(1000)).unwrap());
+                sums.add(key, value).unwrap();
+                let sum = model.entry(key).or_default();
+                *sum = (sum.0 + value.0, sum.1.max(value.1));
+            }
+            let mut found = 0;
+            for group in sums.finish().unwrap() {
+                let (key, sum) = group.unwrap();
+                assert_eq!(model.get(&key), Some(&sum), "kind {kind}, {count}");
+                found += 1;
+            }
+            assert_eq!(
+                found,
+                model.len(),
+                "kind {kind}, {count}: no group comes twice"
+            );
+            check_budget(&budget);
+        }
+    }
+}
+
+#[test]
+fn groups_of_byte_strings_are_those_of_a_map_in_order() {
+    let mut random = Random::new(2);
+    for kind in 0..6 {
+        for count in [0, 1, 500, 300_000].map(|count| count / SCALE) {
+            let budget = MemoryBudget::new(MIN);
+            let mut sums =
+                BytesAggregator::new(options(&budget), |sum: &mut u64, more: u64| *sum += more);
+            let mut model: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+            for n in 0..count {
+                let number = key(kind, n, &mut random);
+                let key = format!("{number}").repeat(usize::try_from(number % 4).unwrap());
+                sums.add(&key, n as u64).unwrap();
+                *model.entry(key.into_bytes()).or_default() += n as u64;
+            }
+            let mut groups = sums.finish().unwrap();
+            let mut expected = model.iter();
+            while let Some((key, sum)) = groups.next().unwrap() {
+                let next = expected.next().map(|(key, sum)| (key.as_slice(), *sum));
+                assert_eq!(next, Some((key, sum)), "kind {kind}, {count}");
+            }
+            assert!(expected.next().is_none());
+            drop(groups);
+            check_budget(&budget);
+        }
+    }
+}
+
+#[test]
+fn adders_of_several_threads_add_to_the_same_groups() {
+    for count in [100, 200_000 / SCALE as u64] {
+        let budget = MemoryBudget::new(2 * MIN);
+        let mut sums = Aggregator::new(options(&budget), |sum: &mut u64, more: u64| *sum += more);
+        let mut counts =
+            BytesAggregator::new(options(&budget), |sum: &mut u64, more: u64| *sum += more);
+        sums.add(3, 0).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                let mut adder = sums.adder().unwrap();
+                scope.spawn(move || {
+                    (0..count).for_each(|n| adder.add(n, 1).unwrap());
+                    adder.finish().unwrap();
+                });
+            }
+        });
+        let groups: HashMap<u64, u64> = sums.finish().unwrap().map(Result::unwrap).collect();
+        assert_eq!(groups.len() as u64, count);
+        assert!(groups.values().all(|sum| *sum == 2));
+        counts.add("3", 0).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                let mut adder = counts.adder().unwrap();
+                scope.spawn(move || {
+                    (0..count).for_each(|n| adder.add(n.to_string(), 1).unwrap());
+                    adder.finish().unwrap();
+                });
+            }
+        });
+        let mut groups = counts.finish().unwrap();
+        let mut found = 0;
+        while let Some((_, sum)) = groups.next().unwrap() {
+            assert_eq!(sum, 2);
+            found += 1;
+        }
+        assert_eq!(found, count);
+        drop(groups);
+        check_budget(&budget);
+    }
+}
+
+/// A key whose hash says nothing: then no partition is smaller than all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Same(u16);
+
+impl Hash for Same {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u8(1);
+    }
+}
+
+#[test]
+fn keys_of_one_hash_are_grouped_all_the_same() {
+    let budget = MemoryBudget::new(MIN);
+    // Each group has 8 KiB, so that some hundred of them are more than the budget.
+    let mut sums = Aggregator::new(
+        options(&budget),
+        |sum: &mut [u64; 1024], more: [u64; 1024]| {
+            sum[5] += more[5];
+        },
+    );
+    let count = 1200 / u16::try_from(SCALE).unwrap();
+    let added = catch_unwind(AssertUnwindSafe(|| {
+        for n in 0..2 * count {
+            let mut value = [0; 1024];
+            value[5] = u64::from(n);
+            sums.add(Same(n % count), value).unwrap();
+        }
+    }));
+    if added.is_err() {
+        // Too large for the budget: an error at the first value.
+        return;
+    }
+    let mut seen = vec![0_u64; usize::from(count)];
+    for group in sums.finish().unwrap() {
+        let (key, sum) = group.unwrap();
+        seen[usize::from(key.0)] += sum[5];
+    }
+    let expected = (0..u64::from(count)).map(|n| 2 * n + u64::from(count));
+    assert!(seen.into_iter().eq(expected));
+    check_budget(&budget);
+}
+
+#[test]
+fn what_does_not_fit_is_an_error_at_the_first_value() {
+    let budget = MemoryBudget::new(MIN - 1);
+    let mut sums = Aggregator::new(&budget, |sum: &mut u64, more: u64| *sum += more);
+    assert_eq!(sums.add(1_u8, 1).unwrap_err().kind(), ErrorKind::OverBudget);
+    let mut sums = BytesAggregator::new(&budget, |sum: &mut u64, more: u64| *sum += more);
+    assert_eq!(sums.add("1", 1).unwrap_err().kind(), ErrorKind::OverBudget);
+    check_budget(&budget);
+    let budget = MemoryBudget::new(MIN);
+    let mut sums = BytesAggregator::new(options(&budget), |sum: &mut u64, more: u64| *sum += more);
+    sums.add("1", 1).unwrap();
+    assert_eq!(
+        sums.add(vec![0; 1 << 20], 1).unwrap_err().kind(),
+        ErrorKind::ItemTooLarge
+    );
+    sums.add("1", 1).unwrap();
+    assert_eq!(sums.finish().unwrap().next().unwrap(), Some((&b"1"[..], 2)));
+}
+
+/// After an error nothing is lost, and nothing counts twice.
+#[test]
+fn a_full_directory_loses_no_group() {
+    for is_bytes in [false, true] {
+        let budget = MemoryBudget::new(MIN);
+        let dir = ScratchDir::builder(env!("CARGO_TARGET_TMPDIR"))
+            .quota_bytes(5 << 20)
+            .build()
+            .unwrap();
+        let options = Options::from(&budget).dir(&dir);
+        let mut sums = Aggregator::new(&options, |sum: &mut u64, more: u64| *sum += more);
+        let mut counts = BytesAggregator::new(&options, |sum: &mut u64, more: u64| *sum += more);
+        let (mut added, mut refusals) = (0_u64, 0);
+        for n in 0..3_000_000_u64 {
+            let key = n % 500_000;
+            let result = if is_bytes {
+                counts.add(key.to_be_bytes(), 1)
+            } else {
+                sums.add(key, 1)
+            };
+            match result {
+                Ok(()) => added += 1,
+                Err(refused) => {
+                    assert_eq!(refused.kind(), ErrorKind::StorageFull, "{refused}");
+                    refusals += 1;
+                    if refusals == 10 {
+                        break;
+                    }
+                }
+            }
+        }
+        assert_eq!(refusals, 10);
+        // As a user does who frees space elsewhere.
+        let mut total = 0;
+        if is_bytes {
+            if let Ok(mut groups) = counts.finish() {
+                while let Some((_, sum)) = groups.next().unwrap() {
+                    total += sum;
+                }
+                assert_eq!(total, added);
+            }
+        } else if let Ok(groups) = sums.finish() {
+            for group in groups {
+                let (_, sum): (u64, u64) = group.unwrap();
+                total += sum;
+            }
+            assert_eq!(total, added);
+        }
+        assert_eq!(dir.used_bytes(), 0);
+        check_budget(&budget);
+    }
+}
+
+#[test]
+fn a_function_that_panics_leaves_the_other_groups() {
+    let budget = MemoryBudget::new(MIN);
+    let mut sums = Aggregator::new(options(&budget), |sum: &mut u64, more: u64| {
+        assert!(more != 13, "planned");
+        *sum += more;
+    });
+    sums.add(1, 13).unwrap();
+    sums.add(2, 1).unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| sums.add(2, 13))).is_err());
+    sums.add(2, 1).unwrap();
+    let mut groups: Vec<(i32, u64)> = sums.finish().unwrap().map(Result::unwrap).collect();
+    groups.sort_unstable();
+    assert_eq!(groups, [(1, 13), (2, 2)]);
+}
