@@ -2,6 +2,8 @@
 
 use std::env;
 
+use testkit::Random;
+
 use crate::sys::fault::{Fault, Outcome};
 
 pub(crate) const EINTR: i32 = 4;
@@ -36,7 +38,7 @@ const LIVES_MIN: usize = 3600;
 /// Returns all faults of the long tier, or a sample of them; `more` errors befall calls as well.
 pub(super) fn plans(calls: usize, sample: usize, more: &[i32]) -> Vec<(Fault, Option<Fault>)> {
     let seed = env::var("OUTCORE_SEED").map_or(0, |seed| seed.parse().unwrap());
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut ways = Vec::new();
     for sticky in [false, true] {
         let more = more.iter().map(|errno| Outcome::Errno(*errno));
@@ -76,7 +78,7 @@ pub(super) fn plans(calls: usize, sample: usize, more: &[i32]) -> Vec<(Fault, Op
     };
     let sample = (sample / slow).max(5);
     // Each call as often as any other, each way as often as any other, every fifth time two.
-    let mut order = Random(seed);
+    let mut order = Random::new(seed);
     let mut queue: Vec<usize> = Vec::new();
     (0..sample)
         .map(|number| {
@@ -92,22 +94,4 @@ pub(super) fn plans(calls: usize, sample: usize, more: &[i32]) -> Vec<(Fault, Op
             }
         })
         .collect()
-}
-
-/// `SplitMix64`: small, seedable, and the same on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// Returns a number below `bound`, which is not zero.
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap()
-    }
 }

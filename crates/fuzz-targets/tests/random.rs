@@ -13,6 +13,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use fuzz_targets::{TARGETS, Target};
+use testkit::Random;
 
 /// Cases of each target where nothing else is asked for.
 const CASES: u64 = 40;
@@ -26,14 +27,8 @@ fn number(variable: &str) -> Option<u64> {
 
 /// Returns the bytes of a seed: mostly few, and in some cases mostly of one kind.
 fn data(seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    let mut next = move || {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    };
+    let mut random = Random::new(seed);
+    let mut next = move || random.next();
     let longest = if seed % 8 == 0 { 4000 } else { 300 };
     let len = next() % longest;
     let mask = [0xFF, 0xFF, 0xFF, 0x1F][usize::from(next().to_le_bytes()[0] % 4)];
