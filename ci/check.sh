@@ -57,7 +57,7 @@ step cargo test --locked -p outcore --features "$features" --doc
 step cargo test --locked -p outcore --features "$features" --test it -- arena_formats vec:: ranged::
 # What the default features change: batches of reads, and what allocators share with the rest.
 step cargo test --locked -p outcore --no-default-features --lib --test it -- reads spill arena tidy
-step cargo test --locked -p outcore-bench -p bench-compare -p torture
+step cargo test --locked -p testkit -p outcore-bench -p bench-compare -p torture
 # Random bytes for the targets of cargo fuzz, which bring features of their own.
 step cargo test --locked -p fuzz-targets
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features outcore/${features//,/,outcore/} --no-deps
@@ -105,7 +105,7 @@ else
   std_trait=(cargo +nightly test --locked -p outcore --all-features --target-dir target/nightly --lib)
   step "${std_trait[@]}" alloc
   step env RUSTFLAGS="--cfg memory_backend" "${std_trait[@]}" alloc
-  step cargo test --locked -p bench-compare nightly_rows -- --ignored
+  step cargo test --locked -p bench-compare nightly -- --ignored
   if cargo +nightly miri --version >/dev/null 2>&1; then
     step env MIRIFLAGS="-Zmiri-strict-provenance" cargo +nightly miri test --locked -p outcore --lib
   else

@@ -3,25 +3,18 @@
 use std::process::ExitCode;
 
 use outcore_bench::alloc::Counting;
-use outcore_bench::cli::{self, Program};
-use outcore_bench::scenario;
+use outcore_bench::error::bail;
+use outcore_bench::program::{self, Program};
+use outcore_bench::scenario::{self, Peers};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
-    cli::main(&Program {
-        workloads: scenario::own,
-        build: |_workloads| {},
+    program::main(&Program {
+        workloads: |options, dir| scenario::workloads(options, dir, &Peers::default()),
         lock: include_str!("../../../Cargo.lock"),
         crates: &["outcore", "rustix"],
-        sections: &[],
-        order: &[],
-        guesses: &[],
-        not_quick: &[],
-        reasons: &[],
-        blocks: &[],
-        shown: &[],
-        pictures: |_record| Ok(Vec::new()),
+        documents: |_records| bail!("bench-compare writes the documents"),
     })
 }

@@ -1,4 +1,4 @@
-//! The bytes that every candidate pushes: made once, the same for all.
+//! The bytes that every candidate writes: made once, the same for all.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,15 +7,15 @@ use crate::random::{self, Random};
 /// One raw write has this many bytes.
 pub const CHUNK: usize = 1 << 20;
 
-/// Items of random bytes in memory, repeated for as long as bytes are wanted.
+/// Items of random bytes in memory, repeated for as long as bytes are needed.
 ///
-/// Item `i` of the stream is item `i % count` of the pool. The count is a prime, so that
-/// bytes which land a whole number of pages, chunks or files away from their place are
-/// other bytes, and the checksum finds it.
+/// Item `i` of the stream is item `i % count` of the pool. The count is a prime, so that bytes
+/// which land a whole number of pages, chunks or files away from their place are other bytes, and
+/// the checksum finds it.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    /// `count` items, then the first [`CHUNK`] bytes once more, so that a chunk may start
-    /// anywhere in the first round.
+    /// `count` items, then the first [`CHUNK`] bytes once more, so that a chunk may start anywhere
+    /// in the first round.
     bytes: Arc<[u8]>,
     item_len: usize,
     count: usize,
@@ -32,43 +32,32 @@ impl Pool {
         }
     }
 
-    /// Returns the length of an item in bytes.
-    pub fn item_len(&self) -> usize {
-        self.item_len
-    }
-
     /// Returns item `index` of the stream.
     pub fn item(&self, index: u64) -> &[u8] {
-        let start = self.position(index) * self.item_len;
+        let start = self::index(index % self.count as u64) * self.item_len;
         &self.bytes[start..start + self.item_len]
     }
 
     /// Returns the [`CHUNK`] bytes at `offset` of the stream.
     pub fn chunk(&self, offset: u64) -> &[u8] {
-        let round = (self.count * self.item_len) as u64;
-        let start = usize::try_from(offset % round).unwrap_or(0);
+        let start = index(offset % (self.count * self.item_len) as u64);
         &self.bytes[start..start + CHUNK]
     }
 
-    /// Returns the items of the stream from `first` on, for ever; cheaper than
+    /// Returns the items of the stream from `first` on, without end; cheaper than
     /// [`item`](Self::item) one by one.
     pub fn items_from(&self, first: u64) -> impl Iterator<Item = &[u8]> {
         let round = &self.bytes[..self.count * self.item_len];
-        let start = self.position(first) * self.item_len;
+        let start = index(first % self.count as u64) * self.item_len;
         let head = round[start..].chunks_exact(self.item_len);
         head.chain(std::iter::repeat_with(|| round.chunks_exact(self.item_len)).flatten())
-    }
-
-    fn position(&self, index: u64) -> usize {
-        usize::try_from(index % self.count as u64).unwrap_or(0)
     }
 }
 
 /// The length of a round, the seed, the bytes.
 type Made = (usize, u64, Arc<[u8]>);
 
-/// All pools that this process has made. Every process describes all workloads, so most of them ask
-/// for the same few.
+/// All pools that this process has made: most workloads need the same few.
 static MADE: Mutex<Vec<Made>> = Mutex::new(Vec::new());
 
 fn made(round: usize, seed: u64) -> Arc<[u8]> {
@@ -101,8 +90,8 @@ pub fn index(number: u64) -> usize {
 
 /// Returns the checksum of one item at one place of the stream.
 ///
-/// The sum (wrapping) over all items does not depend on the order in which threads
-/// deliver them, and does notice two items that changed places.
+/// The sum (wrapping) over all items does not depend on the order in which threads deliver them,
+/// and is another one if two items changed places.
 pub fn fingerprint(index: u64, bytes: &[u8]) -> u64 {
     let mut state = random::mix(index + 1) ^ bytes.len() as u64;
     let mut words = bytes.chunks_exact(8);
@@ -115,18 +104,19 @@ pub fn fingerprint(index: u64, bytes: &[u8]) -> u64 {
     random::mix(state)
 }
 
+/// Returns the sum (wrapping) of numbers.
+pub fn sum(numbers: impl IntoIterator<Item = u64>) -> u64 {
+    numbers.into_iter().fold(0, u64::wrapping_add)
+}
+
 /// Returns the sum of the 8-byte words of `bytes`: the cheapest use of every byte.
 #[inline]
 pub fn sum_words(bytes: &[u8]) -> u64 {
-    bytes
-        .chunks_exact(8)
-        .fold(0, |sum, word| sum.wrapping_add(word_of(word)))
+    sum(bytes.chunks_exact(8).map(word_of))
 }
 
 fn word_of(bytes: &[u8]) -> u64 {
-    bytes
-        .try_into()
-        .map_or(0, |word: [u8; 8]| u64::from_le_bytes(word))
+    bytes.try_into().map_or(0, u64::from_le_bytes)
 }
 
 #[cfg(test)]
@@ -137,8 +127,7 @@ mod tests {
     fn items_and_chunks_show_the_same_stream() {
         let pool = Pool::new(256, 5);
         let per_chunk = (CHUNK / 256) as u64;
-        let rounds = 3 * pool.count as u64 / per_chunk;
-        for number in 0..rounds {
+        for number in 0..3 * pool.count as u64 / per_chunk {
             let chunk = pool.chunk(number * CHUNK as u64);
             let first = number * per_chunk;
             for (index, bytes) in (first..).zip(chunk.chunks_exact(256)) {
@@ -149,25 +138,19 @@ mod tests {
         for (index, bytes) in (start..start + 10).zip(pool.items_from(start)) {
             assert_eq!(bytes, pool.item(index));
         }
+        assert_ne!(
+            pool.item(0),
+            pool.item(1 << 15),
+            "it repeats at a power of two"
+        );
     }
 
     #[test]
-    fn the_stream_does_not_repeat_at_a_power_of_two() {
-        let pool = Pool::new(256, 5);
-        assert_ne!(pool.item(0), pool.item(1 << 15));
-        assert_eq!(pool.item(0), pool.item(pool.count as u64));
-    }
-
-    #[test]
-    fn the_fingerprint_notices_place_content_and_length() {
+    fn the_fingerprint_depends_on_place_content_and_length() {
         let print = fingerprint(3, b"twelve bytes");
         assert_ne!(print, fingerprint(4, b"twelve bytes"));
         assert_ne!(print, fingerprint(3, b"twelve bytez"));
         assert_ne!(print, fingerprint(3, b"twelve byte"));
-    }
-
-    #[test]
-    fn words_are_summed() {
         let bytes = [1u64.to_le_bytes(), 41u64.to_le_bytes()].concat();
         assert_eq!(sum_words(&bytes), 42);
     }

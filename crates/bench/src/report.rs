@@ -1,99 +1,84 @@
-//! Turns runs into what a person reads: a table of candidates, and one of goals.
+//! Turns runs into what a person reads: a table for each workload.
 
-use crate::goal;
-use crate::measure::{self, Run};
-use crate::reasons::{self, Reason};
-use crate::stats::Spread;
-use crate::table::{Align, Table};
+use comfy_table::{CellAlignment, Table};
+
+use crate::record::Record;
+use crate::sample::Results;
 use crate::workload::{Column, Workload};
 
-/// The runs of one workload, with the names and notes of its candidates in their order.
-#[derive(Clone, Debug)]
-pub struct Results {
-    /// Every run, those of round 0 too.
-    pub runs: Vec<Run>,
-    /// Name and note of each candidate.
-    pub candidates: Vec<(String, String)>,
+/// What the machine can do at all: the row that was measured, and its number in the unit of the
+/// headline.
+pub type Physical = (String, f64);
+
+/// Finds the limit of the machine that a workload cannot pass, in its own record.
+pub fn physical_of(workload: &Workload, record: &Record) -> Option<Physical> {
+    let (prefix, rows) = workload.physical?;
+    let suffix = workload.memory.suffix();
+    let mut all = record.workloads().into_iter();
+    let found = all.find(|name| name.starts_with(prefix) && name.ends_with(suffix));
+    let results = record.results(found?);
+    let is_more = workload.headline.higher_is_better;
+    let metric = if is_more { "rate" } else { "time_per_read" };
+    let named = results.candidates.iter().map(|(name, _)| name);
+    let named = named.filter(|name| name.starts_with(rows));
+    let medians = named.filter_map(|name| Some((name.clone(), results.median(name, metric)?)));
+    medians.reduce(|best, other| {
+        let is_better = (other.1 > best.1) == is_more;
+        if is_better { other } else { best }
+    })
 }
 
-impl Results {
-    /// Tells whether a candidate failed. Being killed is a result.
-    pub fn has_failures(&self) -> bool {
-        let failed = |run: &Run| matches!(run.outcome, measure::Outcome::Failed(_));
-        self.runs.iter().any(failed)
-    }
-}
-
-/// What the machine can do at all.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limit {
-    /// The row that was measured.
-    pub name: String,
-    /// Its number, in the unit of the headline.
-    pub value: f64,
-}
-
-/// Returns the report of a workload as text, with a column for the limit if there is one.
-pub fn report(
-    workload: &Workload,
-    results: &Results,
-    limit: Option<&Limit>,
-    reasons: &[Reason],
-) -> String {
-    let mut text = format!("## {}\n\n{}\n", workload.name, workload.title);
-    if let Some(Limit { name, value }) = limit {
+/// Returns the report of a workload as text, with a column for the limit of the machine if it is
+/// known.
+pub fn report(workload: &Workload, results: &Results, physical: Option<&Physical>) -> String {
+    let mut text = format!("## {}\n\n{}\n\n", workload.name, workload.title);
+    if let Some((name, value)) = physical {
         let (digits, unit) = (digits(*value), workload.headline.unit);
-        text.extend([format!("The machine, {name}: {value:.digits$} {unit}.\n")]);
+        text.extend([format!("The machine, {name}: {value:.digits$} {unit}.\n\n")]);
     }
-    text.push('\n');
-    text.push_str(&candidates(workload, results, limit).render());
-    text.push('\n');
-    if !workload.goals.is_empty() {
-        text.push('\n');
-        text.push_str(&goals(workload, results).render());
-        text.push('\n');
+    let titles = ["candidate", workload.headline.unit, "min..max", "runs"];
+    let mut titles: Vec<String> = titles.map(str::to_owned).into();
+    let took_part = |baseline: &&str| results.candidates.iter().any(|(name, _)| name == baseline);
+    let baselines = workload.baselines.iter().copied();
+    let baselines: Vec<&str> = baselines.filter(took_part).collect();
+    titles.extend(baselines.iter().map(|name| format!("speed / {name}")));
+    titles.extend(
+        workload
+            .columns
+            .iter()
+            .map(|column| column.title.to_owned()),
+    );
+    titles.extend(physical.map(|_limit| "speed / limit".to_owned()));
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::ASCII_MARKDOWN);
+    table.set_header(titles);
+    for (name, _) in &results.candidates {
+        table.add_row(row(workload, results, name, &baselines, physical));
     }
-    let behind = reasons::sentence(&workload.name, workload.headline, results, reasons);
-    text.extend(behind.map(|told| format!("\n{told}\n")));
-    let notes = results.candidates.iter();
-    let notes = notes.filter(|(_, note)| !note.is_empty());
-    let notes: Vec<String> = notes
-        .map(|(name, note)| format!("- {name}: {note}\n"))
-        .collect();
-    if !notes.is_empty() {
-        text.push_str("\nNot equal, and why:\n");
-        text.push_str(&notes.concat());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    text.extend([table.to_string(), "\n".to_owned()]);
+    for (name, note) in &results.candidates {
+        if !note.is_empty() {
+            text.extend([format!("\n- {name}: {note}")]);
+        }
     }
     text
 }
 
-fn candidates(workload: &Workload, results: &Results, limit: Option<&Limit>) -> Table {
-    let right = |title: &str| (title.to_owned(), Align::Right);
-    let mut titles = vec![
-        ("candidate".to_owned(), Align::Left),
-        right(workload.headline.unit),
-        right("min..max"),
-        right("runs"),
-    ];
-    let versus = workload.baselines.iter();
-    titles.extend(versus.map(|baseline| right(&format!("speed / {baseline}"))));
-    titles.extend(workload.columns.iter().map(|column| right(column.title)));
-    titles.extend(limit.map(|_limit| right("speed / limit")));
-    let mut table = Table::new(titles);
-    for (name, _) in &results.candidates {
-        table.push(row(workload, results, name, limit));
-    }
-    table
-}
-
-fn row(workload: &Workload, results: &Results, name: &str, limit: Option<&Limit>) -> Vec<String> {
-    let runs = &results.runs;
+fn row(
+    workload: &Workload,
+    results: &Results,
+    name: &str,
+    baselines: &[&str],
+    physical: Option<&Physical>,
+) -> Vec<String> {
     let headline = workload.headline;
-    if let Some(why) = measure::ended(runs, name) {
+    if let Some(why) = results.ended(name) {
         return vec![name.to_owned(), why];
     }
-    let values = measure::values(runs, name, headline.metric);
-    let Some(spread) = Spread::of(&goal::without_rounds(&values)) else {
+    let Some(spread) = results.spread(name, headline.metric) else {
         return vec![name.to_owned(), "no runs".to_owned()];
     };
     let digits = digits(spread.median);
@@ -103,27 +88,26 @@ fn row(workload: &Workload, results: &Results, name: &str, limit: Option<&Limit>
         format!("{:.digits$}..{:.digits$}", spread.min, spread.max),
         spread.count.to_string(),
     ];
-    for baseline in &workload.baselines {
-        let ratio = goal::speed(runs, headline, name, baseline);
+    for baseline in baselines {
+        let ratio = results.speed(headline, name, baseline);
         cells.push(ratio.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median)));
     }
-    for column in &workload.columns {
-        cells.push(cell(column, runs, name));
-    }
-    if let Some(Limit { value, .. }) = limit {
+    let columns = workload.columns.iter();
+    cells.extend(columns.map(|column| cell(column, results, name)));
+    if let Some((_, value)) = physical {
+        let over = spread.median / value;
         let ratio = if headline.higher_is_better {
-            spread.median / value
+            over
         } else {
-            value / spread.median
+            over.recip()
         };
         cells.push(format!("{ratio:.2}"));
     }
     cells
 }
 
-fn cell(column: &Column, runs: &[Run], name: &str) -> String {
-    let values = measure::values(runs, name, column.metric);
-    let Some(spread) = Spread::of(&goal::without_rounds(&values)) else {
+fn cell(column: &Column, results: &Results, name: &str) -> String {
+    let Some(spread) = results.spread(name, column.metric) else {
         return String::new();
     };
     let value = if column.is_peak {
@@ -131,117 +115,93 @@ fn cell(column: &Column, runs: &[Run], name: &str) -> String {
     } else {
         spread.median
     };
-    let digits = column.digits;
-    format!("{:.digits$}", value / column.scale)
+    format!("{:.*}", column.digits, value / column.scale)
 }
 
-fn goals(workload: &Workload, results: &Results) -> Table {
-    let mut table = Table::new([
-        ("candidate".to_owned(), Align::Left),
-        ("asked".to_owned(), Align::Left),
-        ("measured".to_owned(), Align::Right),
-        ("min..max".to_owned(), Align::Right),
-        ("reached".to_owned(), Align::Left),
-    ]);
-    for goal in &workload.goals {
-        let verdict = goal.judge(&results.runs, workload.headline);
-        table.push([
-            goal.candidate.to_owned(),
-            verdict.asked,
-            verdict.measured,
-            verdict.spread,
-            verdict.reached,
-        ]);
-    }
-    table
-}
-
-/// Three significant digits are more than a shared machine gives.
+/// Returns how many digits behind the point a number has: three significant digits are more than a
+/// shared machine gives.
 pub fn digits(value: f64) -> usize {
-    if value >= 100.0 {
-        0
-    } else if value >= 10.0 {
-        1
-    } else {
-        2
+    match value {
+        100.0.. => 0,
+        10.0.. => 1,
+        _ => 2,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::goal::{Asked, Goal};
-    use crate::measure::{Candidate, Plan, Sample, interleave};
-    use crate::workload::{Deferred, Kind, RATE};
+    use crate::interleave::{Candidate, Plan, interleave};
+    use crate::sample::Sample;
+    use crate::workload::{PEAK, RATE, Row};
 
-    fn workload() -> Workload {
-        Workload {
-            name: "push/test".to_owned(),
-            title: "Pushes.",
-            headline: RATE,
-            columns: vec![],
+    #[test]
+    fn a_report_shows_ratios_columns_notes_failures_and_the_limit_of_the_machine() {
+        let row = |name| Row::<()>::new(name, "", |_job| Ok(Sample::default()));
+        let rows = [row("ours"), row("raw"), row("liar")];
+        let workload = Workload {
+            columns: vec![PEAK],
             baselines: vec!["raw"],
-            goals: vec![Goal::new(
-                "ours",
-                Asked::Faster {
-                    baseline: "raw",
-                    factor: 2.0,
-                },
-            )],
-            rounds: 3,
-            expected: Deferred::new(|| 0),
-            kind: Kind::Isolated(vec![]),
-        }
-    }
-
-    fn results() -> Results {
-        let rate = |rate, checksum| {
-            move || {
-                let mut sample = Sample::new();
-                sample.add("rate", rate, "GiB/s");
-                sample.checksum = checksum;
-                Ok(sample)
-            }
+            physical: Some(("physical_write/", "pwrite")),
+            ..Workload::isolated(
+                "push/1GiB".into(),
+                ("Pushes.", RATE),
+                &rows,
+                || (),
+                |_job| 0,
+            )
+        };
+        let sample = |rate: f64, checksum| {
+            let mut sample = Sample::default();
+            sample.add("rate", rate, "GiB/s");
+            sample.add("peak_above_start", 3e6, "bytes");
+            sample.checksum = checksum;
+            Ok(sample)
         };
         let mut candidates = [
-            Candidate::new("raw", "", rate(2.0, 0)),
-            Candidate::new("ours", "never syncs", rate(5.0, 0)),
-            Candidate::new("liar", "", rate(900.0, 1)),
+            Candidate::new("ours", "never syncs", || sample(3.0, 0)),
+            Candidate::new("raw", "", || sample(2.0, 0)),
+            Candidate::new("liar", "", || sample(9.0, 1)),
         ];
         let names = candidates.iter();
-        let names = names.map(|one| (one.name.to_owned(), one.note.to_owned()));
+        let names = names.map(|one| (one.name.clone(), one.note.to_owned()));
         let names = names.collect();
         let plan = Plan {
             rounds: 3,
             keeps_first: false,
             until: None,
-            seed: 9,
+            seed: 1,
             expected: 0,
         };
-        Results {
-            runs: interleave(&mut candidates, plan, &mut |_run| {}),
+        let runs = interleave(&mut candidates, plan, &mut |_run| {});
+        let results = Results {
             candidates: names,
-        }
-    }
-
-    #[test]
-    fn the_report_shows_ratios_goals_notes_and_failures() {
-        let limit = Limit {
-            name: "disk".to_owned(),
-            value: 10.0,
+            runs,
         };
-        let text = report(&workload(), &results(), Some(&limit), &[]);
-        let line = |start: &str| {
-            let found = text.lines().find(|line| line.starts_with(start));
-            found.unwrap_or_else(|| panic!("no {start} in\n{text}"))
+        let mut record = Record::default();
+        record.add("physical_write/4GiB", &{
+            let mut limit = results.clone();
+            for name in limit.candidates.iter_mut().map(|(name, _)| name) {
+                *name = name.replace("ours", "pwrite_1MiB");
+            }
+            for run in &mut limit.runs {
+                run.candidate = run.candidate.replace("ours", "pwrite_1MiB");
+            }
+            limit
+        });
+        let physical = physical_of(&workload, &record).unwrap();
+        assert_eq!(physical, ("pwrite_1MiB".to_owned(), 3.0));
+        let text = report(&workload, &results, Some(&physical));
+        let line = |name: &str| {
+            let line = text
+                .lines()
+                .find(|line| line.starts_with(&format!("| {name} ")));
+            let cells = line.unwrap().split('|').map(str::trim);
+            cells.filter(|cell| !cell.is_empty()).collect::<Vec<_>>()
         };
-        assert!(line("| ours").contains("5.00"));
-        assert!(line("| ours").contains("2.50"));
-        assert!(line("| ours").ends_with("0.50 |"));
-        assert!(line("| liar").contains("FAILED: read back the wrong bytes"));
-        assert!(!text.contains("900"));
-        assert!(text.contains(">= 2 x speed of raw"));
-        assert!(text.contains("- ours: never syncs"));
-        assert!(results().has_failures());
+        let ours = ["ours", "3.00", "3.00..3.00", "3", "1.50", "2.9", "1.00"];
+        assert_eq!(line("ours"), ours, "{text}");
+        assert!(line("liar")[1].starts_with("FAILED: read back"), "{text}");
+        assert!(text.contains("- ours: never syncs"), "{text}");
     }
 }

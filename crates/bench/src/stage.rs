@@ -3,77 +3,82 @@
 use std::fs;
 use std::time::Instant;
 
+use procfs::process::Process;
+
 use crate::alloc;
-use crate::cache;
-use crate::failure::{Failure, Result};
-use crate::measure::Sample;
-use crate::memory;
+use crate::error::{Context, Result};
+use crate::machine::cache;
+use crate::sample::Sample;
 
 /// Counters at the start of the timed part.
-#[derive(Debug)]
 pub struct Stage {
-    usage: Usage,
-    resident: u64,
-    allocations: u64,
+    before: Counters,
     cached: Option<u64>,
     started: Instant,
-}
-
-/// What the kernel charges to this process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Usage {
-    minor_faults: u64,
-    major_faults: u64,
-    user_ticks: u64,
-    system_ticks: u64,
 }
 
 /// How many ticks a second has, for every Linux program.
 const TICKS: f64 = 100.0;
 
+/// What the kernel charges to this process, in the order of [`METRICS`].
+struct Counters {
+    usage: [f64; 5],
+    resident: f64,
+    peak: f64,
+}
+
+const METRICS: [(&str, f64, &str); 5] = [
+    ("minor_faults", 1.0, "count"),
+    ("major_faults", 1.0, "count"),
+    ("cpu_user", TICKS, "s"),
+    ("cpu_system", TICKS, "s"),
+    ("allocations", 1.0, "count"),
+];
+
+impl Counters {
+    fn now() -> Result<Self> {
+        let own = Process::myself()?;
+        let (stat, status) = (own.stat()?, own.status()?);
+        let all = [
+            stat.minflt,
+            stat.majflt,
+            stat.utime,
+            stat.stime,
+            alloc::allocations(),
+        ];
+        let bytes = |kib: Option<u64>| kib.unwrap_or(0) as f64 * 1024.0;
+        Ok(Self {
+            usage: all.map(|count| count as f64),
+            resident: bytes(status.vmrss),
+            peak: bytes(status.vmhwm),
+        })
+    }
+}
+
 impl Stage {
     /// Resets the peak of resident memory, reads the counters, starts the clock.
-    ///
-    /// # Errors
-    ///
-    /// A kernel that does not show its counters.
     pub fn start() -> Result<Self> {
-        memory::reset_peak()?;
-        let resident = memory::resident()?.total;
+        fs::write("/proc/self/clear_refs", "5").context("reset the peak of resident memory")?;
         Ok(Self {
-            usage: Usage::now()?,
-            resident,
-            allocations: alloc::allocations(),
+            before: Counters::now()?,
             cached: cache::take_at_start(),
             started: Instant::now(),
         })
     }
 
     /// Stops the clock, reads the counters, and returns the differences.
-    ///
-    /// # Errors
-    ///
-    /// As at the start.
     pub fn stop(self) -> Result<Sample> {
         let seconds = self.started.elapsed().as_secs_f64();
-        let allocations = alloc::allocations() - self.allocations;
-        let usage = Usage::now()?;
-        let after = memory::resident()?;
-        let mut sample = Sample::new();
+        let (before, after) = (self.before, Counters::now()?);
+        let mut sample = Sample::default();
         sample.add("seconds", seconds, "s");
-        let above = |value: u64| value.saturating_sub(self.resident) as f64;
+        let above = |bytes: f64| (bytes - before.resident).max(0.0);
         sample.add("peak_above_start", above(after.peak), "bytes");
-        sample.add("resident_above_start", above(after.total), "bytes");
-        let passed = |after: u64, before: u64| after.saturating_sub(before) as f64;
-        let faults = passed(usage.minor_faults, self.usage.minor_faults);
-        sample.add("minor_faults", faults, "count");
-        let faults = passed(usage.major_faults, self.usage.major_faults);
-        sample.add("major_faults", faults, "count");
-        let ticks = passed(usage.user_ticks, self.usage.user_ticks);
-        sample.add("cpu_user", ticks / TICKS, "s");
-        let ticks = passed(usage.system_ticks, self.usage.system_ticks);
-        sample.add("cpu_system", ticks / TICKS, "s");
-        sample.add("allocations", allocations as f64, "count");
+        sample.add("resident_above_start", above(after.resident), "bytes");
+        for (at, (metric, scale, unit)) in METRICS.iter().enumerate() {
+            let passed = (after.usage[at] - before.usage[at]).max(0.0);
+            sample.add(metric, passed / scale, unit);
+        }
         if let Some(cached) = self.cached {
             sample.add("cached_at_start", cached as f64, "pages");
         }
@@ -81,24 +86,20 @@ impl Stage {
     }
 }
 
-impl Usage {
-    fn now() -> Result<Self> {
-        Self::parse(&fs::read_to_string("/proc/self/stat")?)
-            .ok_or_else(|| Failure::new("the process counters are not as expected"))
-    }
+/// Runs `work` with the clock on, and returns a sample with its result as the checksum.
+pub fn timed(work: impl FnOnce() -> Result<u64>) -> Result<Sample> {
+    let stage = Stage::start()?;
+    let checksum = work()?;
+    let mut sample = stage.stop()?;
+    sample.checksum = checksum;
+    Ok(sample)
+}
 
-    /// Reads fields 10, 12, 14 and 15; the program's name before them may hold blanks.
-    fn parse(stat: &str) -> Option<Self> {
-        let (_, behind_name) = stat.rsplit_once(')')?;
-        let fields: Vec<&str> = behind_name.split_whitespace().collect();
-        let field = |number: usize| fields.get(number - 3)?.parse().ok();
-        Some(Self {
-            minor_faults: field(10)?,
-            major_faults: field(12)?,
-            user_ticks: field(14)?,
-            system_ticks: field(15)?,
-        })
-    }
+/// Drops something, and adds the time of it to a sample.
+pub fn timed_drop<T>(value: T, sample: &mut Sample) {
+    let started = Instant::now();
+    drop(value);
+    sample.add("drop", started.elapsed().as_secs_f64(), "s");
 }
 
 #[cfg(test)]
@@ -106,27 +107,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_counters_stand_behind_any_name() {
-        let stat = "7 (a) b) S 1 2 3 4 5 6 100 101 200 201 300 400 0 0 20";
-        let expected = Usage {
-            minor_faults: 100,
-            major_faults: 200,
-            user_ticks: 300,
-            system_ticks: 400,
-        };
-        assert_eq!(Usage::parse(stat), Some(expected));
-    }
-
-    #[test]
     fn a_stage_counts_faults_and_memory() {
-        let alone = memory::TEST.lock();
         let stage = Stage::start().unwrap();
         let block = std::hint::black_box(vec![1u8; 128 << 20]);
         let sample = stage.stop().unwrap();
-        drop((block, alone));
+        drop(block);
         // Other tests free memory meanwhile, but not that much.
         assert!(sample.get("peak_above_start").unwrap() >= f64::from(64 << 20));
         assert!(sample.get("minor_faults").unwrap() > 10.0);
-        assert!(sample.get("seconds").unwrap() > 0.0);
+        assert!(sample.seconds() > 0.0);
     }
 }

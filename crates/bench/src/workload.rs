@@ -1,65 +1,26 @@
-//! What is measured together: candidates that do the same work, and what is asked of them.
+//! What is measured together: candidates that do the same work on the same bytes.
 
-use std::fmt;
+use std::time::Duration;
 
-use crate::failure::Result;
-use crate::goal::Goal;
-use crate::measure::{Candidate, Sample};
+use crate::error::Result;
+use crate::interleave::Candidate;
+use crate::machine::memory::Memory;
+use crate::sample::{Headline, Sample};
 
-/// Candidates that do the same work on the same bytes.
-#[derive(Debug)]
-pub struct Workload {
-    /// The name: action, size, state of the cache, limit.
-    pub name: String,
-    /// What is done and what is timed, in a sentence or two.
-    pub title: &'static str,
-    /// The number that the ratios are made of.
-    pub headline: Headline,
-    /// Other numbers for the table.
-    pub columns: Vec<Column>,
-    /// The candidates that have a column of ratios.
-    pub baselines: Vec<&'static str>,
-    /// What is asked for.
-    pub goals: Vec<Goal>,
-    /// The rounds that count.
-    pub rounds: u32,
-    /// The checksum that each run has to come back with, computed when it is needed.
-    pub expected: Deferred<u64>,
-    /// The candidates.
-    pub kind: Kind,
-}
+/// Bytes that were moved per second.
+pub const RATE: Headline = Headline::more("rate", "GiB/s");
 
-/// The number that decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Headline {
-    /// The metric.
-    pub metric: &'static str,
-    /// Its unit.
-    pub unit: &'static str,
-    /// Whether more is better (a rate) or less (a time).
-    pub higher_is_better: bool,
-}
+/// Time of one read.
+pub const TIME_PER_READ: Headline = Headline::less("time_per_read", "ns");
 
-/// Bytes that were pushed per second.
-pub const RATE: Headline = Headline {
-    metric: "rate",
-    unit: "GiB/s",
-    higher_is_better: true,
-};
-
-/// Time for one read.
-pub const TIME_PER_READ: Headline = Headline {
-    metric: "time_per_read",
-    unit: "ns",
-    higher_is_better: false,
-};
+/// Bytes of a MiB, as a scale.
+pub const MIB: f64 = 1_048_576.0;
 
 /// A further number of each candidate in the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     /// The title, with the unit.
     pub title: &'static str,
-    /// The metric.
     pub metric: &'static str,
     /// What one unit of the title is, in units of the metric.
     pub scale: f64,
@@ -69,11 +30,7 @@ pub struct Column {
     pub is_peak: bool,
 }
 
-/// Bytes of a MiB, as a scale.
-pub const MIB: f64 = 1_048_576.0;
-
 impl Column {
-    /// Makes a column of medians.
     pub const fn new(title: &'static str, metric: &'static str, scale: f64, digits: usize) -> Self {
         Self {
             title,
@@ -84,7 +41,6 @@ impl Column {
         }
     }
 
-    /// Shows the largest value of all runs instead.
     #[must_use]
     pub const fn peak(self) -> Self {
         Self {
@@ -96,92 +52,168 @@ impl Column {
 
 /// Resident memory.
 pub const PEAK: Column = Column::new("peak MiB", "peak_above_start", MIB, 1).peak();
-
+/// Memory of the group, page cache included.
+pub const GROUP_PEAK: Column = Column::new("group peak MiB", "group_peak", MIB, 0).peak();
 /// Pages that were mapped one by one.
 pub const FAULTS: Column = Column::new("faults", "minor_faults", 1.0, 0);
-
 /// Time of the processor in the program, and in the kernel for it.
 pub const CPU: [Column; 2] = [
     Column::new("user s", "cpu_user", 1.0, 2),
     Column::new("system s", "cpu_system", 1.0, 2),
 ];
-
 /// Time to drop everything.
 pub const DROP: Column = Column::new("drop s", "drop", 1.0, 3);
+pub const ALLOCATIONS: Column = Column::new("allocations", "allocations", 1.0, 0).peak();
+/// What a run in a process of its own costs the machine.
+pub const USAGE: [Column; 5] = [PEAK, CPU[0], CPU[1], FAULTS, DROP];
 
-/// How the runs of a workload relate to processes.
-#[derive(Debug)]
-pub enum Kind {
-    /// Each run is a process of its own: for memory, and for clean starts.
-    Isolated(Vec<Isolated>),
-    /// All runs share a process and what it prepares, such as warm files.
-    Shared(Shared),
-}
-
-/// A candidate whose runs are processes.
-pub struct Isolated {
+/// A way to do the work that a `J` describes; in which workloads it takes part say its tags.
+pub struct Row<J> {
     /// The name in tables and records.
     pub name: &'static str,
     /// What is not equal to the other candidates; empty if nothing.
     pub note: &'static str,
-    /// The cap on the memory of the process.
-    pub memory_limit: Option<u64>,
-    /// Does one run, in the child.
-    pub run: Box<dyn Fn() -> Result<Sample>>,
+    /// Does one run.
+    pub run: fn(&J) -> Result<Sample>,
+    pub tags: u8,
 }
 
-impl Isolated {
-    /// Makes a candidate that does the job which `job` describes, in the child.
-    pub fn of_job<J: 'static>(
-        (name, note): (&'static str, &'static str),
-        memory_limit: Option<u64>,
-        job: impl Fn() -> J + 'static,
-        run: fn(&J) -> Result<Sample>,
-    ) -> Self {
+impl<J> Clone for Row<J> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<J> Copy for Row<J> {}
+
+impl<J> Row<J> {
+    pub fn new(name: &'static str, note: &'static str, run: fn(&J) -> Result<Sample>) -> Self {
         Self {
             name,
             note,
-            memory_limit,
-            run: Box::new(move || run(&job())),
+            run,
+            tags: 0,
         }
     }
+
+    #[must_use]
+    pub fn with(mut self, tag: u8) -> Self {
+        self.tags |= tag;
+        self
+    }
+
+    pub fn has(&self, tag: u8) -> bool {
+        self.tags & tag != 0
+    }
 }
 
-/// Candidates that share a process.
-#[derive(Debug)]
-pub struct Shared {
-    /// The cap on the memory of the process.
+/// Prepares candidates that share a process, such as a store filled once and the ways to read it.
+pub type Prepare<J> = fn(&J) -> Result<Vec<Candidate<'static>>>;
+
+/// Candidates that do the same work on the same bytes.
+pub struct Workload {
+    /// The name: action, size, state of the cache, limit.
+    pub name: String,
+    /// What is done and what is timed, in a sentence or two.
+    pub title: &'static str,
+    /// The number that the ratios are made of.
+    pub headline: Headline,
+    /// Other numbers for the table.
+    pub columns: Vec<Column>,
+    /// The candidates that have a column of ratios.
+    pub baselines: Vec<&'static str>,
+    /// The rounds that count.
+    pub rounds: u32,
+    /// The cap on the memory of its processes.
     pub memory_limit: Option<u64>,
-    /// The read-ahead of the device while the process runs, if not that which is set.
+    /// The state of the machine's memory before each process without a cap.
+    pub memory: Memory,
+    /// The read-ahead of the device meanwhile, if not that which is set.
     pub read_ahead_kb: Option<u32>,
-    /// Makes the candidates, in the child.
-    pub prepare: Deferred<Result<Vec<Candidate<'static>>>>,
+    /// The limit of the machine: beginnings of the names of a workload and of its rows.
+    pub physical: Option<(&'static str, &'static str)>,
+    /// Whether `--quick` leaves it out: it differs little from another, or takes long.
+    pub is_slow: bool,
+    /// How long a run may take, if not as long as any other.
+    pub time_max: Option<Duration>,
+    /// Builds programs that the candidates start, before the first workload begins.
+    pub build: Option<fn()>,
+    /// Whether each run is a process of its own. Otherwise all share one, and what it prepares.
+    pub is_isolated: bool,
+    /// Makes the candidates. For isolated ones this is done in every process, and prepares nothing.
+    pub(crate) candidates: Box<dyn Fn() -> Result<Vec<Candidate<'static>>>>,
+    /// Returns the checksum that each run has to return.
+    pub(crate) expected: Box<dyn Fn() -> u64>,
 }
 
-/// A value that is made when it is needed.
-pub struct Deferred<T>(Box<dyn Fn() -> T>);
-
-impl<T> Deferred<T> {
-    /// Keeps the function for later.
-    pub fn new(make: impl Fn() -> T + 'static) -> Self {
-        Self(Box::new(make))
+impl Workload {
+    /// Makes a workload whose runs are processes: for memory, and for clean starts. Each makes its
+    /// own job.
+    pub fn isolated<J: 'static>(
+        name: String,
+        (title, headline): (&'static str, Headline),
+        rows: &[Row<J>],
+        job: impl Fn() -> J + Clone + 'static,
+        expected: fn(&J) -> u64,
+    ) -> Self {
+        let (rows, own) = (rows.to_vec(), job.clone());
+        let candidates = move || {
+            let candidate = |row: &Row<J>| {
+                let (job, run) = (own.clone(), row.run);
+                Candidate::new(row.name, row.note, move || run(&job()))
+            };
+            Ok(rows.iter().map(candidate).collect())
+        };
+        Self {
+            is_isolated: true,
+            ..Self::new(name, title, headline, candidates, move || expected(&job()))
+        }
     }
 
-    /// Makes the value.
-    pub fn make(&self) -> T {
-        (self.0)()
+    /// Makes a workload whose runs share a process and its job.
+    pub fn shared<J: 'static>(
+        name: String,
+        (title, headline): (&'static str, Headline),
+        prepare: Vec<Prepare<J>>,
+        job: impl Fn() -> J + Clone + 'static,
+        expected: fn(&J) -> u64,
+    ) -> Self {
+        let own = job.clone();
+        let candidates = move || {
+            let job = own();
+            let mut all = Vec::new();
+            for prepare in &prepare {
+                all.extend(prepare(&job)?);
+            }
+            Ok(all)
+        };
+        Self::new(name, title, headline, candidates, move || expected(&job()))
     }
-}
 
-impl<T> fmt::Debug for Deferred<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Deferred")
-    }
-}
-
-impl fmt::Debug for Isolated {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut fields = f.debug_struct("Isolated");
-        fields.field("name", &self.name).finish_non_exhaustive()
+    fn new(
+        name: String,
+        title: &'static str,
+        headline: Headline,
+        candidates: impl Fn() -> Result<Vec<Candidate<'static>>> + 'static,
+        expected: impl Fn() -> u64 + 'static,
+    ) -> Self {
+        Self {
+            name,
+            title,
+            headline,
+            columns: Vec::new(),
+            baselines: Vec::new(),
+            rounds: 5,
+            memory_limit: None,
+            memory: Memory::Reused,
+            read_ahead_kb: None,
+            physical: None,
+            is_slow: false,
+            time_max: None,
+            build: None,
+            is_isolated: false,
+            candidates: Box::new(candidates),
+            expected: Box::new(expected),
+        }
     }
 }

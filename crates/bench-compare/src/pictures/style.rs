@@ -23,8 +23,8 @@ pub(super) enum Mark {
     Diamond,
 }
 
-/// The colours of Okabe and Ito, which can be told apart with any kind of sight; blue is
-/// outcore's, and yellow, which is faint on white, is a dark one.
+/// The colours of Okabe and Ito, which can be told apart with any kind of sight; blue is outcore's,
+/// and yellow, which is faint on white, is a dark one.
 const BLUE: RGBColor = RGBColor(0x00, 0x72, 0xB2);
 const RED: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
 const GREEN: RGBColor = RGBColor(0x00, 0x9E, 0x73);

@@ -1,322 +1,379 @@
-//! Reading items of 512 bytes that were pushed before: one by one or in batches, from the
-//! cache or from the device.
-//!
-//! All candidates of a workload share a process. Each has its own file with the same
-//! items, reads the same items in the same order into a buffer that has room, and adds up
-//! the words of what it got, so that nobody gets away without touching the bytes.
+//! Reading items of 512 bytes that were pushed before: one by one or in batches, from the cache or
+//! from the device, beside plain reads and an `io_uring` that reads whole blocks past the page
+//! cache.
 
 use std::fs::File;
 use std::path::Path;
 use std::rc::Rc;
 
-use outcore::Arena;
+use outcore::{Advice, ReadOptions};
+use rustix::fs::OFlags;
 
-use crate::cache;
-use crate::failure::{Failure, Result};
-use crate::goal::{Asked, Goal};
-use crate::machine::Pinned;
-use crate::measure::{Candidate, Sample};
-use crate::pool;
-use crate::scenario::get_job::{BATCH, ITEM_LEN, Shape};
-use crate::scenario::raw;
-use crate::scenario::shared_file::OpenFiles;
-use crate::settings::{Settings, text_of_bytes};
-use crate::stage::Stage;
-use crate::workload::{Column, Deferred, FAULTS, Kind, Shared, TIME_PER_READ, Workload};
-
-pub use crate::scenario::get_job::{GetJob, Getter, Prepare, Way};
+use crate::prelude::*;
+use crate::ring::{self, Blocks};
+use crate::scenario::get_job::{BATCH, GetJob, ITEM_LEN, Shape, Way};
+use crate::scenario::physical;
 
 /// The raw loop that the others are compared with.
-pub const RAW: &str = "raw_pread";
+const RAW: &str = "raw_pread";
+/// farena's reads, where it takes part.
+pub const FARENA: &str = "farena_get_into";
 
-/// Makes a file with all items, for loops of plain system calls.
-///
-/// # Errors
-///
-/// A full disk.
-pub fn raw_file(job: &GetJob) -> Result<File> {
-    let file = raw::create(&job.dir)?;
-    let len = job.len();
-    raw::preallocate(&file, len)?;
-    raw::write_stream(&file, &job.pool, 0, len, 0)?;
-    Ok(file)
+/// The raw rings past the page cache, by reads under way.
+const RINGS: [&str; 3] = [
+    "raw_ring_direct_64",
+    "raw_ring_direct_128",
+    "raw_ring_direct_256",
+];
+
+/// Reads under way in the picture.
+const DEPTHS: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 192];
+
+/// Returns the workloads, with the candidates of others behind our own.
+pub(super) fn workloads(
+    options: &Options,
+    dir: &Path,
+    others: &[Prepare<GetJob>],
+) -> Vec<Workload> {
+    let warm = options.bytes(128 << 20, 1 << 30);
+    let cold = options.bytes(256 << 20, 4 << 30);
+    let many = options.either(100_000, 400_000);
+    let few = options.either(4096, 16_384);
+    let all = [
+        ("get_512", warm, many, Way::Single, false),
+        ("get_many_512/random", warm, many, Way::Random, false),
+        ("get_many_512/sorted", warm, many, Way::Sorted, true),
+        ("get_many_512/adjacent", warm, many, Way::Adjacent, true),
+        ("get_many_512/dense", warm, many, Way::Dense, false),
+        ("get_many_512/random", cold, few, Way::Random, true),
+    ];
+    let mut workloads: Vec<Workload> = Vec::new();
+    for (number, (name, len, reads, way, is_slow)) in all.into_iter().enumerate() {
+        let is_cold = number + 1 == all.len();
+        let state = if is_cold { "cold" } else { "warm" };
+        let shape = Shape {
+            len,
+            reads,
+            seed: options.seed,
+            way,
+            warm: !is_cold,
+        };
+        let name = format!("{name}/{}/{state}", text_of_bytes(len));
+        let title = if way == Way::Single {
+            TITLE
+        } else {
+            TITLE_MANY
+        };
+        workloads.push(Workload {
+            columns: vec![ALLOCATIONS, FAULTS],
+            baselines: vec![RAW, FARENA],
+            rounds: options.rounds(7, 31),
+            physical: is_cold.then_some(physical::READ_MANY),
+            is_slow,
+            ..workload(name, title, dir, shape, &[own], others)
+        });
+    }
+    workloads.extend(cold_workloads(options, dir, others));
+    workloads
 }
 
-/// Returns the offsets of the sequence in [`raw_file`].
-pub fn raw_offsets(job: &GetJob) -> Vec<u64> {
-    let offsets = job.sequence.iter().map(|index| index * ITEM_LEN as u64);
-    offsets.collect()
+fn workload(
+    name: String,
+    title: &'static str,
+    dir: &Path,
+    shape: Shape,
+    own: &[Prepare<GetJob>],
+    others: &[Prepare<GetJob>],
+) -> Workload {
+    let dir = dir.to_owned();
+    let job = move || GetJob::new(&dir, shape);
+    let prepare = [own, others].concat();
+    Workload::shared(name, (title, TIME_PER_READ), prepare, job, GetJob::expected)
 }
 
-/// Plain reads of the arena's own file, so that nothing differs but the library; and of a
-/// file that was written by 1 MiB, which shows how much the file itself makes out.
-fn raw_getters(job: &GetJob) -> Result<Vec<Getter>> {
-    let other = raw_file(job)?;
-    let Some(file) = &job.arena_file else {
-        let mut only = raw_getter(job, RAW, other);
-        only.note = "reads a file of its own: the layout of the arena's is unknown";
-        return Ok(vec![only]);
+/// Many items that are not in memory, in one call, in a memory group of a sixteenth of the data.
+fn cold_workloads(options: &Options, dir: &Path, others: &[Prepare<GetJob>]) -> Vec<Workload> {
+    let len = options.bytes(512 << 20, 4 << 30);
+    let reads = options.either(8_000, 100_000);
+    let cold = |name: &str, title, kb, reads, own: Prepare<GetJob>, others: &[_]| {
+        let shape = Shape {
+            len,
+            reads,
+            seed: options.seed,
+            way: Way::Random,
+            warm: false,
+        };
+        limited(name, title, dir, shape, kb, (own, others))
     };
-    let same = raw_getter(job, RAW, file.try_clone()?);
-    let mut other = raw_getter(job, "raw_pread_other_file", other);
-    other.note = "another file with the same items, written by 1 MiB";
-    Ok(vec![same, other])
+    let batches = [128, 8192].map(|kb| Workload {
+        columns: vec![CPU[0], CPU[1], PEAK],
+        baselines: [&RINGS[..], &[FARENA]].concat(),
+        rounds: options.rounds(5, 5),
+        physical: Some(physical::READ_MANY),
+        ..cold("get_many_512", TITLE_COLD, kb, reads, batch_getters, others)
+    });
+    let depths = Workload {
+        columns: CPU.to_vec(),
+        rounds: options.rounds(3, 5),
+        ..cold(
+            "reads_by_depth_512",
+            TITLE_DEPTH,
+            128,
+            reads / 4,
+            depth_getters,
+            &[],
+        )
+    };
+    batches.into_iter().chain([depths]).collect()
 }
 
-fn raw_getter(job: &GetJob, name: &'static str, file: File) -> Getter {
-    let offsets = raw_offsets(job);
+fn limited(
+    prefix: &str,
+    title: &'static str,
+    dir: &Path,
+    shape: Shape,
+    read_ahead_kb: u32,
+    (own, others): (Prepare<GetJob>, &[Prepare<GetJob>]),
+) -> Workload {
+    let limit = limit_for(shape.len);
+    let [len, limited] = [shape.len, limit].map(text_of_bytes);
+    let name = format!("{prefix}/{len}/limit_{limited}/cold/read_ahead_{read_ahead_kb}");
+    Workload {
+        memory_limit: Some(limit),
+        read_ahead_kb: Some(read_ahead_kb),
+        ..workload(name, title, dir, shape, &[own], others)
+    }
+}
+
+/// Reads of items of which few are popular, with less memory than items: what the page cache keeps
+/// by itself.
+pub(super) fn zipf_workloads(
+    options: &Options,
+    dir: &Path,
+    others: &[Prepare<GetJob>],
+) -> Vec<Workload> {
+    let shape = Shape {
+        len: options.bytes(256 << 20, 4 << 30),
+        reads: options.either(5_000, 50_000),
+        seed: options.seed,
+        way: Way::Zipf,
+        warm: false,
+    };
+    let workload = |kb| Workload {
+        columns: vec![PEAK],
+        baselines: vec![RAW],
+        rounds: options.rounds(3, 5),
+        physical: Some(physical::READ_ONE),
+        is_slow: kb == 8192,
+        ..limited(
+            "zipf_512",
+            TITLE_ZIPF,
+            dir,
+            shape,
+            kb,
+            (zipf_getters, others),
+        )
+    };
+    [128, 8192].map(workload).into()
+}
+
+/// A loop of plain reads.
+fn raw_getter(
+    job: &GetJob,
+    name: &'static str,
+    note: &'static str,
+    file: Rc<File>,
+) -> Candidate<'static> {
+    let offsets = job.offsets();
     let mut buffer = vec![0; ITEM_LEN];
-    Getter::new(name, move || {
+    job.candidate(name, note, move || {
         let mut sum = 0u64;
         for offset in &offsets {
             raw::read_exact(&file, &mut buffer, *offset)?;
-            sum = sum.wrapping_add(pool::sum_words(&buffer));
+            sum = sum.wrapping_add(sum_words(&buffer));
         }
         Ok(sum)
     })
 }
 
-/// Fills an arena; leaves its file in the job.
-fn outcore_getters(job: &mut GetJob) -> Result<Vec<Getter>> {
-    let before = OpenFiles::now()?;
-    let arena = Arena::new()?;
-    let mut writer = arena.writer()?;
-    let locations: Rc<[_]> = job.fill(|item| writer.push(item))?.into();
-    writer.finish()?;
-    job.arena_file = before.find(job.len(), |file| job.is_stream(file))?;
-    let single = {
-        let arena = arena.clone();
-        GetJob::one_by_one(Rc::clone(&locations), move |location, buffer| {
+fn get_into(job: &GetJob) -> Result<Candidate<'static>> {
+    let filled = job.filled()?;
+    let (arena, locations) = (filled.arena.clone(), Rc::clone(&filled.locations));
+    Ok(
+        job.one_by_one("outcore_get_into", locations, move |location, buffer| {
             arena.get_into(location, buffer)
-        })
-    };
-    let mut getters = vec![Getter::new("outcore_get_into", single)];
+        }),
+    )
+}
+
+/// Plain reads of the arena's own file, and of one that was written by 1 MiB, which shows how much
+/// the file itself matters; then outcore.
+fn own(job: &GetJob) -> Result<Vec<Candidate<'static>>> {
+    let filled = job.filled()?;
+    let (arena, locations) = (filled.arena.clone(), Rc::clone(&filled.locations));
+    let note = "another file with the same items, written by 1 MiB";
+    let other = Rc::new(job.raw_file()?);
+    let mut all = vec![
+        raw_getter(job, RAW, "", Rc::clone(&filled.file)),
+        raw_getter(job, "raw_pread_other_file", note, other),
+        get_into(job)?,
+    ];
     if job.wants_maps() {
-        let map = arena.map()?;
-        let locations = Rc::clone(&locations);
-        getters.push(Getter::new("outcore_map_get", move || {
+        let (map, locations) = (arena.map()?, Rc::clone(&locations));
+        all.push(job.candidate("outcore_map_get", "", move || {
             let mut sum = 0u64;
             for location in &*locations {
-                sum = sum.wrapping_add(pool::sum_words(map.get(*location)?));
+                sum = sum.wrapping_add(sum_words(map.get(*location)?));
             }
             Ok(sum)
         }));
     }
     if job.way != Way::Single {
-        getters.push(Getter::new("outcore_get_many", move || {
+        all.push(job.candidate("outcore_get_many", "", move || {
             let mut sum = 0u64;
             for batch in locations.chunks(BATCH) {
                 arena.get_many(batch, |_index, bytes| {
-                    sum = sum.wrapping_add(pool::sum_words(bytes));
+                    sum = sum.wrapping_add(sum_words(bytes));
                 })?;
             }
             Ok(sum)
         }));
     }
-    Ok(getters)
+    Ok(all)
 }
 
-/// Returns the workloads, with the candidates of the caller behind our own.
-///
-/// # Errors
-///
-/// A size without an item.
-pub fn workloads(settings: &Settings, dir: &Path, others: &[Prepare]) -> Result<Vec<Workload>> {
-    let shape = |len, reads, way, warm| {
-        let seed = settings.seed;
-        Shape {
-            len,
-            reads,
-            seed,
-            way,
-            warm,
-        }
-    };
-    let warm = settings.bytes(128 << 20, 1 << 30);
-    let cold = settings.bytes(256 << 20, 4 << 30);
-    if warm < ITEM_LEN as u64 {
-        return Err(Failure::new("--size: at least one item, please"));
+/// Reads everything in one call.
+fn get_many(
+    job: &GetJob,
+    name: impl Into<String>,
+    note: &'static str,
+    options: ReadOptions,
+) -> Result<Candidate<'static>> {
+    let filled = job.filled()?;
+    let (arena, locations) = (filled.arena.clone(), Rc::clone(&filled.locations));
+    Ok(job.candidate(name, note, move || {
+        let mut sum = 0u64;
+        arena.get_many_with(&options, &locations, |_index, bytes| {
+            sum = sum.wrapping_add(sum_words(bytes));
+        })?;
+        Ok(sum)
+    }))
+}
+
+/// The physical limit: an `io_uring` over the arena's own file, sorted, and nothing in between.
+/// Direct files are read by whole blocks; no item crosses one.
+fn raw_ring(
+    job: &GetJob,
+    name: impl Into<String>,
+    depth: usize,
+    direct: bool,
+) -> Result<Candidate<'static>> {
+    let mut file = job.arena_file()?;
+    let mut len = ITEM_LEN;
+    if direct {
+        file = Rc::new(raw::reopened(&file, OFlags::DIRECT)?);
+        len = BLOCK;
     }
-    let many = if settings.full { 400_000 } else { 100_000 };
-    let few = if settings.full { 16_384 } else { 4096 };
-    let rounds = settings.rounds(7, 31);
-    let all = [
-        ("get_512", shape(warm, many, Way::Single, true)),
-        ("get_many_512/random", shape(warm, many, Way::Random, true)),
-        ("get_many_512/sorted", shape(warm, many, Way::Sorted, true)),
-        (
-            "get_many_512/adjacent",
-            shape(warm, many, Way::Adjacent, true),
-        ),
-        ("get_many_512/dense", shape(warm, many, Way::Dense, true)),
-        ("get_many_512/random", shape(cold, few, Way::Random, false)),
+    let mut sorted = job.offsets();
+    sorted.sort_unstable();
+    Ok(job.candidate(name, "", move || {
+        let mut blocks = Blocks::new(depth, len);
+        let inside = |offset: u64| offset % len as u64;
+        let starts = sorted.iter().map(|offset| offset - inside(*offset));
+        let mut sum = 0u64;
+        ring::read_all(&file, starts, &mut blocks, |place, block| {
+            let at = index(inside(sorted[place]));
+            sum = sum.wrapping_add(sum_words(&block[at..at + ITEM_LEN]));
+            Ok(())
+        })?;
+        Ok(sum)
+    }))
+}
+
+fn batch_getters(job: &GetJob) -> Result<Vec<Candidate<'static>>> {
+    let plain = ReadOptions::new();
+    let mut all = vec![
+        get_many(job, "outcore_get_many", "", plain.clone())?,
+        get_many(
+            job,
+            "outcore_get_many_threads",
+            "no io_uring",
+            plain.clone().threads(true),
+        )?,
+        get_many(
+            job,
+            "outcore_get_many_direct",
+            "O_DIRECT",
+            plain.direct(true),
+        )?,
+        raw_ring(job, "raw_ring_128", 128, false)?,
     ];
-    let workloads = all.map(|(name, shape)| workload(name, dir, shape, others, rounds));
-    Ok(workloads.into())
+    for (name, depth) in RINGS.into_iter().zip([64, 128, 256]) {
+        all.push(raw_ring(job, name, depth, true)?);
+    }
+    all.push(get_into(job)?);
+    Ok(all)
 }
 
-fn workload(name: &str, dir: &Path, shape: Shape, others: &[Prepare], rounds: u32) -> Workload {
-    let state = if shape.warm { "warm" } else { "cold" };
-    let is_single = shape.way == Way::Single;
-    let job = {
-        let dir = dir.to_owned();
-        move || GetJob::new(&dir, shape)
-    };
-    let expected = Deferred::new({
-        let job = job.clone();
-        move || job().expected()
-    });
-    let others = others.to_vec();
-    Workload {
-        name: format!("{name}/{}/{state}", text_of_bytes(shape.len)),
-        title: if is_single { TITLE } else { TITLE_MANY },
-        headline: TIME_PER_READ,
-        columns: COLUMNS.to_vec(),
-        baselines: vec![RAW],
-        goals: goals(shape),
-        rounds,
-        expected,
-        kind: Kind::Shared(Shared {
-            memory_limit: None,
-            read_ahead_kb: None,
-            prepare: Deferred::new(move || candidates(job(), &others)),
+/// Every way with every number of reads under way.
+fn depth_getters(job: &GetJob) -> Result<Vec<Candidate<'static>>> {
+    let mut all = Vec::new();
+    for depth in DEPTHS {
+        let plain = ReadOptions::new().in_flight(depth);
+        let threads = plain.clone().threads(true);
+        all.push(get_many(job, format!("outcore_ring_{depth}"), "", plain)?);
+        all.push(get_many(
+            job,
+            format!("outcore_threads_{depth}"),
+            "",
+            threads,
+        )?);
+        all.push(raw_ring(
+            job,
+            format!("raw_ring_direct_{depth}"),
+            depth,
+            true,
+        )?);
+    }
+    Ok(all)
+}
+
+fn zipf_getters(job: &GetJob) -> Result<Vec<Candidate<'static>>> {
+    let filled = job.filled()?;
+    let (arena, locations) = (filled.arena.clone(), Rc::clone(&filled.locations));
+    let note = "Advice::Random; mapped within the clock";
+    Ok(vec![
+        raw_getter(job, RAW, "", job.arena_file()?),
+        get_into(job)?,
+        // Mapped in each run anew: what is mapped could not be dropped before the next one.
+        job.candidate("outcore_map_get", note, move || {
+            let map = arena.map()?;
+            map.advise(Advice::Random)?;
+            let mut sum = 0u64;
+            for location in &*locations {
+                sum = sum.wrapping_add(sum_words(map.get(*location)?));
+            }
+            Ok(sum)
         }),
-    }
-}
-
-fn candidates(mut job: GetJob, others: &[Prepare]) -> Result<Vec<Candidate<'static>>> {
-    let outcore = outcore_getters(&mut job)?;
-    let mut getters = raw_getters(&job)?;
-    getters.extend(outcore);
-    for prepare in others {
-        getters.extend(prepare(&job)?);
-    }
-    let getters = getters.into_iter();
-    Ok(getters.map(|getter| measured(&job, getter)).collect())
-}
-
-/// Makes a candidate of a way to read: cold where it has to be, with the clock on.
-pub(super) fn measured(job: &GetJob, getter: Getter) -> Candidate<'static> {
-    let reads = job.sequence.len() as f64;
-    let (warm, is_single) = (job.warm, job.way == Way::Single);
-    let dir = job.dir.clone();
-    let Getter {
-        name,
-        note,
-        mut read,
-    } = getter;
-    Candidate::new(name, note, move || {
-        if !warm {
-            cache::expect_cold(cache::drop_open_files(&dir)?)?;
-        }
-        // Where the library may use threads of its own, they need the other cores.
-        let pinned = is_single.then(Pinned::to_last_core).transpose()?;
-        let stage = Stage::start()?;
-        let sum = read()?;
-        let mut sample = stage.stop()?;
-        drop(pinned);
-        finish(&mut sample, sum, reads);
-        Ok(sample)
-    })
-}
-
-fn finish(sample: &mut Sample, sum: u64, reads: f64) {
-    let seconds = sample.get("seconds").unwrap_or(f64::NAN);
-    sample.add("reads", reads, "count");
-    sample.add("time_per_read", seconds * 1e9 / reads, "ns");
-    sample.checksum = sum;
-}
-
-/// What is asked of outcore against the raw loop, and of batches against its own loop.
-fn goals(shape: Shape) -> Vec<Goal> {
-    const SINGLE: &str = "outcore_get_into";
-    const MANY: &str = "outcore_get_many";
-    let faster = |factor| {
-        let baseline = SINGLE;
-        vec![Goal::new(MANY, Asked::Faster { baseline, factor })]
-    };
-    match shape.way {
-        Way::Single => vec![
-            Goal::new(
-                SINGLE,
-                Asked::TimeWithin {
-                    baseline: RAW,
-                    factor: 1.05,
-                },
-            ),
-            Goal::new(
-                SINGLE,
-                Asked::AtMost {
-                    metric: "allocations",
-                    limit: 0.0,
-                    text: "0",
-                    scale: 1.0,
-                },
-            ),
-        ],
-        Way::Random if shape.warm => faster(1.0),
-        Way::Random => vec![Goal::new(
-            SINGLE,
-            Asked::TimeWithin {
-                baseline: RAW,
-                factor: 1.05,
-            },
-        )],
-        Way::Dense => faster(1.3),
-        Way::Sorted | Way::Adjacent | Way::Zipf => Vec::new(),
-    }
+    ])
 }
 
 const TITLE: &str = "\
-Items of 512 bytes read one by one in the same random order, everything in the page cache,\n\
-one thread on one core. Every byte is added up.";
+Items of 512 bytes read one by one in the same random order, everything in the page cache, one\n\
+thread on one core. Every byte is added up.";
 
 const TITLE_MANY: &str = "\
-Items of 512 bytes read in the order and the state of the cache that the name says;\n\
-get_many gets 1,024 locations a call. Every byte is added up.";
+Items of 512 bytes read in the order and the state of the cache that the name says; get_many gets\n\
+1,024 locations a call. Every byte is added up.";
 
-const COLUMNS: &[Column] = &[
-    Column::new("allocations", "allocations", 1.0, 0).peak(),
-    FAULTS,
-];
+const TITLE_COLD: &str = "\
+Items of 512 bytes at random from an arena sixteen times as large as its memory group, all in one\n\
+call by one thread; the cache is empty at the start (cachestat says 0 pages), the read-ahead of\n\
+the device as the name says. The raw rings read the same file by 4 KiB, sorted.";
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+const TITLE_DEPTH: &str = "The same with so many reads under way as the row says.";
 
-    fn job(way: Way, warm: bool) -> GetJob {
-        let shape = Shape {
-            len: 4 << 20,
-            reads: 3000,
-            seed: 1,
-            way,
-            warm,
-        };
-        GetJob::new(Path::new(env!("CARGO_MANIFEST_DIR")), shape)
-    }
-
-    #[test]
-    fn every_way_to_read_comes_to_the_expected_sum() {
-        for way in [
-            Way::Single,
-            Way::Random,
-            Way::Sorted,
-            Way::Adjacent,
-            Way::Dense,
-        ] {
-            let mut job = job(way, true);
-            assert_eq!(job.sequence.len(), 3000);
-            let mut getters = outcore_getters(&mut job).unwrap();
-            let outcore_count = getters.len();
-            getters.extend(raw_getters(&job).unwrap());
-            assert_eq!(
-                getters.len(),
-                outcore_count + 2,
-                "the arena's file was not found"
-            );
-            for getter in &mut getters {
-                assert_eq!((getter.read)(), Ok(job.expected()), "{}", getter.name);
-            }
-        }
-    }
-}
+const TITLE_ZIPF: &str = "\
+Items of 512 bytes read one by one from an arena larger than its memory group; which of them\n\
+follows Zipf's law with an exponent of 0.99. The cache is empty at the start, the read-ahead of\n\
+the device as the name says.";

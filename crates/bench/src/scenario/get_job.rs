@@ -1,38 +1,26 @@
-//! Which items are read, in which order, and out of what.
+//! Which items of 512 bytes are read, in which order, and out of what.
+//!
+//! All candidates of a workload share a process. Each has its own file with the same items, reads
+//! the same items in the same order into a buffer that has room, and adds up the words of what it
+//! got, so that no candidate avoids touching the bytes.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::failure::{Failure, Result};
-use crate::pool::{self, Pool};
-use crate::random::{self, Random, Zipf};
-use crate::scenario::raw;
+use outcore::{Arena, Location};
+use rand_distr::{Distribution, Zipf};
+
+use crate::machine::Pinned;
+use crate::prelude::*;
+use crate::random::{Source, mix};
 
 /// The length of an item.
 pub(super) const ITEM_LEN: usize = 512;
 
 /// The locations of one call of `get_many`.
 pub(super) const BATCH: usize = 1024;
-
-/// What is to be read, and from where.
-#[derive(Debug)]
-pub struct GetJob {
-    /// The directory for files.
-    pub dir: PathBuf,
-    /// The bytes.
-    pub pool: Pool,
-    /// How many items there are.
-    pub item_count: u64,
-    /// The indices of the items to read, in order.
-    pub sequence: Vec<u64>,
-    /// How the reads go.
-    pub way: Way,
-    /// Whether the bytes are in the page cache.
-    pub warm: bool,
-    /// The file of outcore's arena, if it holds nothing but the items in order.
-    pub arena_file: Option<File>,
-}
 
 /// How the reads go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,113 +33,118 @@ pub enum Way {
     Random,
     /// In batches, in ascending order.
     Sorted,
-    /// In batches, one behind the other without a gap.
+    /// In batches, neighbours without a gap in order.
     Adjacent,
     /// In batches, each of neighbours without a gap, in random order.
     Dense,
 }
 
-/// A way to read items, ready to go.
-pub struct Getter {
-    /// The name in tables and records.
-    pub name: &'static str,
-    /// What is not equal to the other candidates; empty if nothing.
-    pub note: &'static str,
-    /// Reads the whole sequence and returns the sum of all words.
-    pub read: Box<dyn FnMut() -> Result<u64>>,
+/// How much there is, and what is read of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) len: u64,
+    pub(super) reads: usize,
+    pub(super) seed: u64,
+    pub(super) way: Way,
+    /// Whether the bytes are in the page cache.
+    pub(super) warm: bool,
 }
 
-/// Fills a store of its own, and returns the ways to read it.
-pub type Prepare = fn(&GetJob) -> Result<Vec<Getter>>;
-
-impl Getter {
-    /// Makes a way to read that is equal to the others.
-    pub fn new(name: &'static str, read: impl FnMut() -> Result<u64> + 'static) -> Self {
-        let (note, read) = ("", Box::new(read));
-        Self { name, note, read }
-    }
+/// What is to be read, and from where.
+pub struct GetJob {
+    pub dir: PathBuf,
+    pub pool: Pool,
+    pub item_count: u64,
+    /// The indices of the items to read, in order.
+    pub sequence: Vec<u64>,
+    pub way: Way,
+    pub warm: bool,
+    /// An arena that holds the items in order, made when it is needed first.
+    filled: OnceCell<Filled>,
 }
 
-impl std::fmt::Debug for Getter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut fields = f.debug_struct("Getter");
-        fields.field("name", &self.name).finish_non_exhaustive()
-    }
+/// An arena with all items, the locations of the sequence, and its file.
+pub(super) struct Filled {
+    pub(super) arena: Arena,
+    pub(super) locations: Rc<[Location]>,
+    pub(super) file: Rc<File>,
 }
 
 impl GetJob {
     pub(super) fn new(dir: &Path, shape: Shape) -> Self {
-        let item_count = shape.len / ITEM_LEN as u64;
-        let mut random = Random::new(shape.seed ^ 0x5EED);
-        let count = shape.reads as u64;
-        let sequence = match shape.way {
-            Way::Adjacent => {
-                let first = random.below(item_count.saturating_sub(count) + 1);
-                (first..(first + count).min(item_count)).collect()
-            }
-            Way::Dense => {
-                let first = random.below(item_count.saturating_sub(count) + 1);
-                let mut drawn: Vec<u64> = (first..(first + count).min(item_count)).collect();
-                for batch in drawn.chunks_mut(BATCH) {
-                    for at in (1..batch.len()).rev() {
-                        batch.swap(at, pool::index(random.below(at as u64 + 1)));
-                    }
-                }
-                drawn
-            }
-            Way::Zipf => {
-                let zipf = Zipf::new(item_count);
-                // The popular items lie anywhere.
-                let scattered = |rank| random::mix(rank) % item_count.max(1);
-                (0..count)
-                    .map(|_| scattered(zipf.draw(&mut random)))
-                    .collect()
-            }
-            Way::Single | Way::Random => (0..count).map(|_| random.below(item_count)).collect(),
-            Way::Sorted => {
-                let mut drawn: Vec<u64> = (0..count).map(|_| random.below(item_count)).collect();
-                drawn.sort_unstable();
-                drawn
-            }
-        };
+        let item_count = (shape.len / ITEM_LEN as u64).max(1);
         Self {
             dir: dir.to_owned(),
             pool: Pool::new(ITEM_LEN, shape.seed),
             item_count,
-            sequence,
+            sequence: sequence(shape, item_count),
             way: shape.way,
             warm: shape.warm,
-            arena_file: None,
+            filled: OnceCell::new(),
         }
     }
 
-    pub(super) fn len(&self) -> u64 {
+    fn len(&self) -> u64 {
         self.item_count * ITEM_LEN as u64
     }
 
-    /// Looks whether a file holds the items in order from its first byte on: a thousand of
-    /// them. The checksum of every run looks at more.
-    pub(super) fn is_stream(&self, file: &File) -> bool {
+    /// Returns outcore's arena with all items.
+    pub(super) fn filled(&self) -> Result<&Filled> {
+        if let Some(filled) = self.filled.get() {
+            return Ok(filled);
+        }
+        let before = OpenFiles::now()?;
+        let arena = Arena::new()?;
+        let mut writer = arena.writer()?;
+        let locations = self.fill(|item| writer.push(item))?.into();
+        writer.finish()?;
+        let file = before.find(self.len(), |file| self.is_stream(file))?;
+        let file = file.context("the arena's file does not hold the items in order")?;
+        Ok(self.filled.get_or_init(|| Filled {
+            arena,
+            locations,
+            file: Rc::new(file),
+        }))
+    }
+
+    /// Returns the arena's own file, so that in a comparison nothing differs but the library.
+    pub fn arena_file(&self) -> Result<Rc<File>> {
+        Ok(Rc::clone(&self.filled()?.file))
+    }
+
+    /// Tells whether a file holds the items in order from its first byte on: a thousand of them.
+    /// The checksum of every run covers more.
+    fn is_stream(&self, file: &File) -> bool {
         let mut buffer = vec![0; ITEM_LEN];
-        let step = pool::index((self.item_count / 1000).max(1));
+        let step = index((self.item_count / 1000).max(1));
         (0..self.item_count).step_by(step).all(|index| {
             let read = raw::read_exact(file, &mut buffer, index * ITEM_LEN as u64);
             read.is_ok() && buffer == self.pool.item(index)
         })
     }
 
-    /// Tells whether mapped loops take part: single reads of what is in memory. The pages
-    /// of a mapping cannot be dropped for a cold run while it lives.
+    /// Makes a file with all items, for loops of plain system calls.
+    pub(super) fn raw_file(&self) -> Result<File> {
+        let file = raw::create(&self.dir)?;
+        raw::preallocate(&file, self.len())?;
+        raw::write_stream(&file, &self.pool, 0, self.len(), 0)?;
+        Ok(file)
+    }
+
+    /// Returns the offsets of the sequence in such files.
+    pub fn offsets(&self) -> Vec<u64> {
+        let offsets = self.sequence.iter().map(|index| index * ITEM_LEN as u64);
+        offsets.collect()
+    }
+
+    /// Tells whether mapped loops take part: single reads of what is in memory. The pages of a
+    /// mapping cannot be dropped for a cold run while it lives.
     pub fn wants_maps(&self) -> bool {
         self.warm && self.way == Way::Single
     }
 
     /// Pushes all items, and returns the locations in the order of the sequence.
-    ///
-    /// # Errors
-    ///
-    /// The first one of `push`.
-    pub fn fill<L: Copy, E: Into<Failure>>(
+    pub fn fill<L: Copy, E: Into<Error>>(
         &self,
         mut push: impl FnMut(&[u8]) -> Result<L, E>,
     ) -> Result<Vec<L>> {
@@ -159,51 +152,95 @@ impl GetJob {
         for (_, item) in (0..self.item_count).zip(self.pool.items_from(0)) {
             all.push(push(item).map_err(Into::into)?);
         }
-        let index = |index: &u64| usize::try_from(*index).unwrap_or(usize::MAX);
-        Ok(self.sequence.iter().map(|i| all[index(i)]).collect())
+        Ok(self.sequence.iter().map(|at| all[index(*at)]).collect())
     }
 
-    /// Returns a loop that reads `locations` one by one with `get`, which appends to an
-    /// empty buffer.
-    pub fn one_by_one<L: Copy + 'static, E: Into<Failure>>(
+    /// Makes a candidate that reads the whole sequence and returns the sum of all words: cold where
+    /// it has to be, with the clock on.
+    pub fn candidate(
+        &self,
+        name: impl Into<String>,
+        note: &'static str,
+        mut read: impl FnMut() -> Result<u64> + 'static,
+    ) -> Candidate<'static> {
+        let reads = self.sequence.len() as u64;
+        let (warm, is_single, dir) = (self.warm, self.way == Way::Single, self.dir.clone());
+        Candidate::new(name, note, move || {
+            if !warm {
+                cache::expect_cold(cache::drop_open_files(&dir)?)?;
+            }
+            // Where the library may use threads of its own, they need the other cores.
+            let pinned = is_single.then(Pinned::to_last_core).transpose()?;
+            let mut sample = timed(&mut read)?;
+            drop(pinned);
+            sample.add("reads", reads as f64, "count");
+            sample.add_time("time_per_read", reads);
+            Ok(sample)
+        })
+    }
+
+    /// Makes a candidate that reads `locations` one by one with `get`, which appends to an empty
+    /// buffer.
+    pub fn one_by_one<L: Copy + 'static, E: Into<Error>>(
+        &self,
+        name: &'static str,
         locations: Rc<[L]>,
         mut get: impl FnMut(L, &mut Vec<u8>) -> Result<(), E> + 'static,
-    ) -> impl FnMut() -> Result<u64> + 'static {
+    ) -> Candidate<'static> {
         let mut buffer = Vec::with_capacity(ITEM_LEN);
-        move || {
+        self.candidate(name, "", move || {
             let mut sum = 0u64;
             for location in &*locations {
                 buffer.clear();
                 get(*location, &mut buffer).map_err(Into::into)?;
-                sum = sum.wrapping_add(pool::sum_words(&buffer));
+                sum = sum.wrapping_add(sum_words(&buffer));
             }
             Ok(sum)
-        }
+        })
     }
 
-    /// Returns the sum that every loop has to come to.
+    /// Returns the sum that every candidate has to return.
     pub(super) fn expected(&self) -> u64 {
-        self.sequence.iter().fold(0u64, |sum, index| {
-            sum.wrapping_add(pool::sum_words(self.pool.item(*index)))
-        })
+        let items = self.sequence.iter().map(|index| self.pool.item(*index));
+        pool::sum(items.map(sum_words))
     }
 }
 
-/// How large, how many, how.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
-    pub(super) len: u64,
-    pub(super) reads: usize,
-    pub(super) seed: u64,
-    pub(super) way: Way,
-    pub(super) warm: bool,
+fn sequence(shape: Shape, item_count: u64) -> Vec<u64> {
+    let mut random = Random::new(shape.seed ^ 0x5EED);
+    let count = shape.reads as u64;
+    let stretch = |random: &mut Random| -> Vec<u64> {
+        let first = random.below(item_count.saturating_sub(count) + 1);
+        (first..(first + count).min(item_count)).collect()
+    };
+    match shape.way {
+        Way::Adjacent => stretch(&mut random),
+        Way::Dense => {
+            let mut drawn = stretch(&mut random);
+            drawn.chunks_mut(BATCH).for_each(|few| random.shuffle(few));
+            drawn
+        }
+        Way::Zipf => {
+            // The count is a positive number.
+            let zipf = Zipf::new(item_count as f64, 0.99).unwrap_or_else(|_bad| unreachable!());
+            let draws = zipf.sample_iter(Source(random)).take(shape.reads);
+            // The popular items lie anywhere.
+            draws.map(|rank| mix(rank.to_bits()) % item_count).collect()
+        }
+        Way::Single | Way::Random => (0..count).map(|_| random.below(item_count)).collect(),
+        Way::Sorted => {
+            let mut drawn: Vec<u64> = (0..count).map(|_| random.below(item_count)).collect();
+            drawn.sort_unstable();
+            drawn
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sequence(way: Way) -> Vec<u64> {
+    fn sequence_of(way: Way) -> Vec<u64> {
         let shape = Shape {
             len: 4 << 20,
             reads: 3000,
@@ -216,14 +253,18 @@ mod tests {
 
     #[test]
     fn the_order_is_what_its_name_says() {
-        let sorted = sequence(Way::Sorted);
+        let sorted = sequence_of(Way::Sorted);
         assert!(sorted.is_sorted());
-        let adjacent = sequence(Way::Adjacent);
+        let adjacent = sequence_of(Way::Adjacent);
         assert!(adjacent.windows(2).all(|pair| pair[0] + 1 == pair[1]));
-        let random = sequence(Way::Random);
+        let mut dense = sequence_of(Way::Dense);
+        assert!(!dense.is_sorted());
+        dense.sort_unstable();
+        assert!(dense.windows(2).all(|pair| pair[0] + 1 == pair[1]));
+        let random = sequence_of(Way::Random);
         assert!(!random.is_sorted());
-        assert_eq!(random, sequence(Way::Single));
-        let mut popular = sequence(Way::Zipf);
+        assert_eq!(random, sequence_of(Way::Single));
+        let mut popular = sequence_of(Way::Zipf);
         assert_eq!(popular.len(), 3000);
         popular.sort_unstable();
         popular.dedup();

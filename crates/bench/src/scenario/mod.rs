@@ -1,50 +1,128 @@
 //! What a user does with outcore, beside the same work in plain system calls.
 //!
-//! Programs that compare with others give their candidates to the functions in here, so
-//! that all do the same work in the same loops.
+//! Programs that compare with others give their candidates to [`workloads`], so that all do the
+//! same work in the same loops.
 
 pub mod alloc;
 pub mod get;
-pub mod get_cold;
 pub mod get_job;
-pub mod get_zipf;
 pub mod physical;
-pub mod push;
 pub mod ranged;
-pub mod ranged_allocate;
-pub mod raw;
-mod raw_ring;
-mod shared_file;
 pub mod store;
-pub mod vec_collect;
 pub mod vec_push;
 pub mod vec_read;
 pub mod vec_update;
 
+use std::os::unix::process::parent_id;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::failure::Result;
-use crate::settings::Settings;
-use crate::workload::Workload;
+use clap::Parser;
 
-/// Returns outcore's own workloads, without any competitor.
+use crate::machine;
+use crate::prelude::*;
+use crate::process;
+use crate::sample::Outcome;
+
+/// The candidates of others, by the work that they do.
+#[derive(Default)]
+pub struct Peers {
+    pub get: Vec<Prepare<get_job::GetJob>>,
+    pub vec_push: Vec<Row<vec_push::VecJob>>,
+    pub vec_collect: Vec<Row<vec_push::VecJob>>,
+    pub vec_sum: Vec<Prepare<vec_push::VecJob>>,
+    pub vec_update: Vec<Prepare<vec_update::UpdateJob>>,
+    pub store: Vec<Row<store::Job>>,
+    pub fill: Vec<Row<ranged::FillJob>>,
+    pub overwrite: Vec<Prepare<ranged::OverwriteJob>>,
+    pub allocate: Vec<Prepare<ranged::AllocateJob>>,
+    pub alloc_push: Vec<Row<vec_push::VecJob>>,
+    /// Builds what the rows of `alloc_push` start.
+    pub alloc_build: Option<fn()>,
+}
+
+/// Returns all workloads, the most important first: what the machine can do, and what outcore does.
+pub fn workloads(options: &Options, dir: &Path, peers: &Peers) -> Result<Vec<Workload>> {
+    let len = options.bytes(4 << 20, 4 << 20);
+    ensure!(
+        len > 0 && len % (2 << 20) == 0,
+        "--size: a multiple of 2MiB"
+    );
+    let mut all = physical::workloads(options, dir);
+    all.extend(vec_push::workloads(options, dir, &peers.vec_push));
+    all.extend(store::push_workloads(options, dir, &peers.store));
+    all.extend(get::workloads(options, dir, &peers.get));
+    all.extend(vec_read::workloads(options, dir, &peers.vec_sum));
+    all.push(vec_update::workload(options, dir, &peers.vec_update));
+    let vectors = &peers.alloc_push;
+    all.extend(alloc::workloads(options, dir, vectors, peers.alloc_build));
+    let ranged = (&peers.fill[..], &peers.overwrite[..], &peers.allocate[..]);
+    all.extend(ranged::workloads(options, dir, ranged));
+    all.extend(store::workloads(options, dir, &peers.store));
+    all.extend(get::zipf_workloads(options, dir, &peers.get));
+    all.push(vec_push::collecting(options, dir, &peers.vec_collect));
+    all.push(vec_push::pushing_each(options, dir, &peers.vec_push));
+    Ok(all)
+}
+
+/// Runs every candidate of all workloads once, with little data, and compares its checksum; for the
+/// tests of both programs. Returns how many were measured.
 ///
-/// # Errors
+/// # Panics
 ///
-/// Settings that make no sense.
-pub fn own(settings: &Settings, dir: &Path) -> Result<Vec<Workload>> {
-    let mut workloads = physical::workloads(settings, dir);
-    workloads.extend(push::workloads(settings, dir, &[])?);
-    workloads.extend(get::workloads(settings, dir, &[])?);
-    workloads.extend(get_cold::workloads(settings, dir, &[]));
-    workloads.extend(get_zipf::workloads(settings, dir, &[]));
-    workloads.extend(vec_push::workloads(settings, dir, &[])?);
-    workloads.extend(vec_read::workloads(settings, dir, &[]));
-    workloads.push(vec_update::workload(settings, dir, &[]));
-    workloads.push(vec_collect::workload(settings, dir, &[]));
-    workloads.extend(store::workloads(settings, dir, &[]));
-    workloads.extend(ranged::workloads(settings, dir, &[], &[]));
-    workloads.extend(ranged_allocate::workloads(settings, dir, &[]));
-    workloads.extend(alloc::workloads(settings, dir, &[])?);
-    Ok(workloads)
+/// A candidate fails.
+pub fn check_all(peers: &Peers, is_left_out: impl Fn(&str) -> bool) -> usize {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    let options = Options::parse_from(["bench", "--size", "2MiB"]);
+    let all = workloads(&options, &dir, peers);
+    // Others use the device meanwhile.
+    machine::limit_settling(Duration::from_millis(100));
+    let mut measured = 0;
+    for workload in all.unwrap_or_else(|error| panic!("{error:#}")) {
+        // These change the whole process, or take data as large as memory.
+        if workload.name.starts_with("disk_full_") || matches!(workload.memory, Memory::Past(_)) {
+            continue;
+        }
+        let name = &workload.name;
+        let (candidates, expected) = ((workload.candidates)(), (workload.expected)());
+        for mut one in candidates.unwrap_or_else(|error| panic!("{name}: {error:#}")) {
+            if is_left_out(&one.name) {
+                continue;
+            }
+            match (one.run)() {
+                Outcome::Measured(sample) => {
+                    assert_eq!(sample.checksum, expected, "{name} {}", one.name);
+                    let headline = sample.get(workload.headline.metric);
+                    assert!(headline.is_some(), "{name} {}: no headline", one.name);
+                    measured += 1;
+                }
+                Outcome::Skipped(why) => eprintln!("skipped: {name} {}: {why}", one.name),
+                other => panic!("{name} {}: {other:?}", one.name),
+            }
+        }
+    }
+    let left = process::named_folder(&dir, parent_id());
+    drop(std::fs::remove_dir_all(left));
+    measured
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_candidate_returns_the_expected_checksum() {
+        assert!(check_all(&Peers::default(), |_name| false) > 100);
+    }
+
+    #[test]
+    fn names_of_workloads_are_unique() {
+        for call in ["--quick", "--full"] {
+            let options = Options::parse_from(["bench", call]);
+            let all = workloads(&options, Path::new("."), &Peers::default()).unwrap();
+            let mut names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
+            names.sort_unstable();
+            assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+        }
+    }
 }

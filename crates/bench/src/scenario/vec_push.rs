@@ -1,51 +1,36 @@
-//! Pushing 8-byte numbers into a vector until gigabytes are there: how fast, in how much
-//! memory, and how long the slowest single push takes.
+//! Pushing 8-byte numbers into a vector until gigabytes are there: how fast, in how much memory,
+//! and how long the slowest single push takes; and collecting numbers to go through them once.
 
+use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use outcore::DiskVec;
 
-use crate::failure::{Failure, Result};
-use crate::goal::{Asked, Goal};
 use crate::histogram::Histogram;
-use crate::limit;
-use crate::measure::Sample;
-use crate::pool;
-use crate::settings::{Settings, limit_for, text_of_bytes};
-use crate::stage::Stage;
-use crate::workload::{
-    CPU, Column, DROP, Deferred, FAULTS, Headline, Isolated, Kind, MIB, PEAK, Workload,
-};
+use crate::machine::limit;
+use crate::pool::fingerprint;
+use crate::prelude::*;
 
 /// The row of std's vector.
-pub const STD: &str = "std_vec";
+const STD: &str = "std_vec";
+/// The row of mmap-vec, where it takes part.
+pub const MMAP_VEC: &str = "mmap_vec";
 
-/// The row of outcore's vector.
-pub const OUTCORE: &str = "outcore";
+/// Takes part where every push is timed, with more data than memory.
+pub const EACH: u8 = 1;
+/// Takes part under a memory limit only.
+const LIMITED: u8 = 2;
 
 /// One number in so many is read back. A prime, larger than a page.
 const CHECK: usize = 65_521;
 
-/// A way to push numbers.
-#[derive(Clone, Copy, Debug)]
-pub struct VecPusher {
-    /// The name in tables and records.
-    pub name: &'static str,
-    /// What is not equal to the other candidates; empty if nothing.
-    pub note: &'static str,
-    /// Whether it also takes part where every push is timed, with more data than memory.
-    pub timed_too: bool,
-    /// Does one run.
-    pub run: fn(&VecJob) -> Result<Sample>,
-}
+const TIME_PER_PUSH: Headline = Headline::less("time_per_push", "ns");
 
 /// How many numbers are to be pushed.
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct VecJob {
-    /// The directory for files.
     pub dir: PathBuf,
-    /// How many numbers.
     pub count: u64,
     /// Whether every single push is timed.
     pub times_each: bool,
@@ -58,14 +43,18 @@ pub fn number(index: u64) -> u64 {
 }
 
 impl VecJob {
-    /// Pushes all numbers into what `make` returns, reads some back through `slice`, and
-    /// drops it.
-    ///
-    /// # Errors
-    ///
-    /// The first one of `make` or `push`.
+    pub(super) fn new(dir: &Path, len: u64, times_each: bool) -> impl Fn() -> Self + Clone + use<> {
+        let job = Self {
+            dir: dir.to_owned(),
+            count: len / 8,
+            times_each,
+        };
+        move || job.clone()
+    }
+
+    /// Pushes all numbers into what `make` returns, reads some back through `slice`, and drops it.
     #[inline]
-    pub fn measure<V, E: Into<Failure>>(
+    pub fn measure<V, E: Into<Error>>(
         &self,
         make: impl FnOnce() -> Result<V, E>,
         mut push: impl FnMut(&mut V, u64) -> Result<(), E>,
@@ -87,21 +76,49 @@ impl VecJob {
                 push(&mut vec, number(index)).map_err(Into::into)?;
             }
         }
-        std::hint::black_box(&mut vec);
+        black_box(&mut vec);
         let mut sample = stage.stop()?;
         sample.checksum = self.checksum(slice(&vec));
-        let seconds = sample.get("seconds").unwrap_or(f64::NAN);
-        sample.add("time_per_push", seconds * 1e9 / self.count as f64, "ns");
+        sample.add_time("time_per_push", self.count);
         if self.times_each {
-            sample.add("longest_push", times.longest() as f64 / 1e6, "ms");
+            sample.add("longest_push", times.quantile(1.0) / 1e6, "ms");
             sample.add("p9999_push", times.quantile(0.9999) / 1e3, "us");
             sample.add("p50_push", times.quantile(0.5), "ns");
             times.report("single_push", &mut sample);
         }
-        let started = Instant::now();
-        drop(vec);
-        sample.add("drop", started.elapsed().as_secs_f64(), "s");
+        timed_drop(vec, &mut sample);
         Ok(sample)
+    }
+
+    /// Pushes all numbers into what `make` returns, and adds them up by `sum`.
+    #[inline]
+    pub fn collect<V, E: Into<Error>>(
+        &self,
+        make: impl FnOnce() -> Result<V>,
+        mut push: impl FnMut(&mut V, u64) -> Result<(), E>,
+        sum: impl FnOnce(V) -> Result<u64>,
+    ) -> Result<Sample> {
+        let mut sample = timed(|| {
+            let mut all = make()?;
+            for index in 0..self.count {
+                push(&mut all, number(index)).map_err(Into::into)?;
+            }
+            sum(all)
+        })?;
+        sample.add_time("time_per_item", self.count);
+        Ok(sample)
+    }
+
+    /// Runs `sum` of all numbers with the clock on.
+    pub fn sum(&self, sum: impl FnOnce() -> Result<u64>) -> Result<Sample> {
+        let mut sample = timed(sum)?;
+        sample.add_rate(self.count * 8);
+        Ok(sample)
+    }
+
+    /// Returns the sum of all numbers.
+    pub(super) fn expected_sum(&self) -> u64 {
+        pool::sum((0..self.count).map(number))
     }
 
     fn checksum(&self, numbers: &[u64]) -> u64 {
@@ -109,183 +126,147 @@ impl VecJob {
             return 0;
         }
         let some = (0..).zip(numbers).step_by(CHECK);
-        some.fold(0u64, |sum, (index, number)| {
-            sum.wrapping_add(pool::fingerprint(index, &number.to_le_bytes()))
-        })
+        pool::sum(some.map(|(index, number)| fingerprint(index, &number.to_le_bytes())))
     }
 
-    /// Returns the checksum that every run has to come back with.
+    /// Returns the checksum that every run has to return.
     pub fn expected(&self) -> u64 {
         let some = (0..self.count).step_by(CHECK);
-        some.fold(0u64, |sum, index| {
-            sum.wrapping_add(pool::fingerprint(index, &number(index).to_le_bytes()))
-        })
+        pool::sum(some.map(|index| fingerprint(index, &number(index).to_le_bytes())))
     }
 }
 
-/// std's vector in a memory group that may swap.
-fn swapping() -> VecPusher {
-    VecPusher {
-        name: "std_vec_with_swap",
-        note: "in memory, and in swap when the group is full",
-        timed_too: false,
-        run: |job| {
-            limit::expect_swap()?;
-            push_std(job)
-        },
-    }
-}
-
-fn push_std(job: &VecJob) -> Result<Sample> {
+/// std's vector, in memory.
+pub(super) fn push_std(job: &VecJob) -> Result<Sample> {
     let push = |vec: &mut Vec<u64>, number| {
         vec.push(number);
-        Ok::<(), Failure>(())
+        Ok::<(), Error>(())
     };
     job.measure(|| Ok(Vec::new()), push, Vec::as_slice)
 }
 
-fn own() -> Vec<VecPusher> {
+fn own() -> Vec<Row<VecJob>> {
+    let swaps = "in memory, and in swap when the group is full";
     vec![
-        VecPusher {
-            name: STD,
-            note: "in memory only",
-            timed_too: false,
-            run: push_std,
-        },
-        VecPusher {
-            name: OUTCORE,
-            note: "",
-            timed_too: true,
-            run: |job| {
-                let make = || Ok::<_, outcore::Error>(DiskVec::new());
-                job.measure(make, DiskVec::push, DiskVec::as_slice)
-            },
-        },
+        Row::new(STD, "in memory only", push_std),
+        Row::new("outcore", "", |job: &VecJob| {
+            let make = || Ok::<_, outcore::Error>(DiskVec::new());
+            job.measure(make, DiskVec::push, DiskVec::as_slice)
+        })
+        .with(EACH),
+        Row::new("std_vec_with_swap", swaps, |job: &VecJob| {
+            limit::expect_swap()?;
+            push_std(job)
+        })
+        .with(LIMITED),
     ]
 }
 
-/// Returns the workloads, with the candidates of the caller behind our own.
-///
-/// # Errors
-///
-/// A size without a number.
-pub fn workloads(settings: &Settings, dir: &Path, others: &[VecPusher]) -> Result<Vec<Workload>> {
-    let pushers: Vec<VecPusher> = own().into_iter().chain(others.iter().copied()).collect();
-    let timed = pushers.iter().copied().filter(|one| one.timed_too);
-    let timed: Vec<VecPusher> = timed.collect();
-    let free = settings.bytes(128 << 20, 1 << 30);
-    let tight = settings.bytes(256 << 20, 4 << 30);
-    let long = settings.bytes(128 << 20, 16 << 30);
-    if free < 8 {
-        return Err(Failure::new("--size: at least one number, please"));
+fn rows(others: &[Row<VecJob>], takes_part: impl Fn(&Row<VecJob>) -> bool) -> Vec<Row<VecJob>> {
+    let all = own().into_iter().chain(others.iter().copied());
+    all.filter(takes_part).collect()
+}
+
+/// Returns the workloads of pushes, with the vectors of others behind our own.
+pub(super) fn workloads(options: &Options, dir: &Path, others: &[Row<VecJob>]) -> Vec<Workload> {
+    let pushing = |name: String, title, rows: &[Row<VecJob>], len| Workload {
+        columns: USAGE.to_vec(),
+        baselines: vec![STD, MMAP_VEC],
+        ..Workload::isolated(
+            name,
+            (title, TIME_PER_PUSH),
+            rows,
+            VecJob::new(dir, len, false),
+            VecJob::expected,
+        )
+    };
+    let free = rows(others, |row| !row.has(LIMITED));
+    let disk = rows(others, |row| row.has(EACH));
+    let mut all = Vec::new();
+    for (state, suffix, len) in Memory::states(options.bytes(128 << 20, 1 << 30)) {
+        let is_past = matches!(state, Memory::Past(_));
+        let name = format!("push_u64/{}{suffix}", text_of_bytes(len));
+        all.push(Workload {
+            rounds: options.rounds(5, 7),
+            memory: state,
+            is_slow: state != Memory::Reused,
+            ..pushing(name, TITLE, if is_past { &disk } else { &free }, len)
+        });
     }
-    let limit = limit_for(tight);
-    let names = [
-        format!("push_u64/{}", text_of_bytes(free)),
-        format!(
-            "push_u64/{}/limit_{}",
-            text_of_bytes(tight),
-            text_of_bytes(limit)
-        ),
-        format!("push_u64_each/{}", text_of_bytes(long)),
+    let len = options.bytes(256 << 20, 4 << 30);
+    let limit = limit_for(len);
+    let [size, limited] = [len, limit].map(text_of_bytes);
+    let name = format!("push_u64/{size}/limit_{limited}");
+    all.push(Workload {
+        rounds: options.rounds(5, 5),
+        columns: [&USAGE[..], &[GROUP_PEAK]].concat(),
+        memory_limit: Some(limit),
+        ..pushing(name, TITLE_LIMITED, &rows(others, |_row| true), len)
+    });
+    all
+}
+
+/// Returns the workload of single pushes.
+pub(super) fn pushing_each(options: &Options, dir: &Path, others: &[Row<VecJob>]) -> Workload {
+    let len = options.bytes(128 << 20, 16 << 30);
+    let times = [
+        Column::new("p99.99 us", "p9999_push", 1.0, 1),
+        Column::new("p50 ns", "p50_push", 1.0, 0),
+        Column::new("total s", "seconds", 1.0, 1),
     ];
-    let [free_name, tight_name, long_name] = names;
-    let mut each = workload(long_name, &timed, dir, long, None, true);
-    each.title = TITLE_EACH;
-    each.headline = LONGEST;
-    each.columns.splice(0..0, TIMES.iter().copied());
-    each.goals = goals_each();
-    // The worst of all pushes counts, and there are two thousand million of them.
-    each.rounds = settings.rounds(5, 1);
-    let limited: Vec<VecPusher> = pushers.iter().copied().chain([swapping()]).collect();
-    let mut tight = workload(tight_name, &limited, dir, tight, Some(limit), false);
-    tight.title = TITLE_LIMITED;
-    tight.rounds = settings.rounds(5, 5);
-    let mut free = workload(free_name, &pushers, dir, free, None, false);
-    free.goals = goals();
-    free.rounds = settings.rounds(5, 7);
-    Ok(vec![free, tight, each])
-}
-
-fn workload(
-    name: String,
-    pushers: &[VecPusher],
-    dir: &Path,
-    len: u64,
-    memory_limit: Option<u64>,
-    times_each: bool,
-) -> Workload {
-    let job = {
-        let dir = dir.to_owned();
-        move || VecJob {
-            dir: dir.clone(),
-            count: len / 8,
-            times_each,
-        }
-    };
-    let isolated = |one: &VecPusher| {
-        Isolated::of_job((one.name, one.note), memory_limit, job.clone(), one.run)
-    };
     Workload {
-        name,
-        title: TITLE,
-        headline: TIME_PER_PUSH,
-        columns: COLUMNS.to_vec(),
-        baselines: if times_each { vec![] } else { vec![STD] },
-        goals: Vec::new(),
-        rounds: 0,
-        kind: Kind::Isolated(pushers.iter().map(isolated).collect()),
-        expected: Deferred::new(move || job().expected()),
+        columns: [&times[..], &USAGE].concat(),
+        // The worst of all pushes counts, and there are two thousand million of them.
+        rounds: options.rounds(5, 1),
+        ..Workload::isolated(
+            format!("push_u64_each/{}", text_of_bytes(len)),
+            (TITLE_EACH, Headline::less("longest_push", "ms")),
+            &rows(others, |row| row.has(EACH)),
+            VecJob::new(dir, len, true),
+            VecJob::expected,
+        )
     }
 }
 
-/// What is asked of outcore against std.
-fn goals() -> Vec<Goal> {
-    let faster = Asked::Faster {
-        baseline: STD,
-        factor: 1.3,
-    };
-    let small = Asked::AtMost {
-        metric: "peak_above_start",
-        limit: 16.0 * MIB,
-        text: "16 MiB",
-        scale: MIB,
-    };
-    vec![Goal::new(OUTCORE, faster), Goal::new(OUTCORE, small)]
+/// Adds up numbers, each of them looked at.
+#[inline(never)]
+pub fn sum_of(numbers: &[u64]) -> u64 {
+    pool::sum(black_box(numbers).iter().copied())
 }
 
-/// What is asked of single pushes.
-fn goals_each() -> Vec<Goal> {
-    let longest = Asked::AtMost {
-        metric: "longest_push",
-        limit: 20.0,
-        text: "20 ms",
-        scale: 1.0,
-    };
-    let most = Asked::AtMost {
-        metric: "p9999_push",
-        limit: 1000.0,
-        text: "1000 us",
-        scale: 1.0,
-    };
-    vec![Goal::new(OUTCORE, longest), Goal::new(OUTCORE, most)]
+/// Returns the workload of collecting: what containers that only go forward can do too.
+pub(super) fn collecting(options: &Options, dir: &Path, others: &[Row<VecJob>]) -> Workload {
+    let len = options.bytes(64 << 20, 1 << 30);
+    let own = [
+        Row::new(STD, "in memory only", |job: &VecJob| {
+            let push = |vec: &mut Vec<u64>, number| {
+                vec.push(number);
+                Ok::<(), Error>(())
+            };
+            job.collect(|| Ok(Vec::new()), push, |vec| Ok(sum_of(&vec)))
+        }),
+        Row::new("outcore_scan", "", |job: &VecJob| {
+            let sum = |vec: DiskVec<u64>| Ok(pool::sum(vec.scan().map(sum_of)));
+            job.collect(|| Ok(DiskVec::new()), DiskVec::push, sum)
+        }),
+    ];
+    Workload {
+        columns: vec![PEAK, CPU[0], CPU[1]],
+        baselines: vec![STD, "outcore_scan"],
+        rounds: options.rounds(5, 5),
+        ..Workload::isolated(
+            format!("collect_u64/{}", text_of_bytes(len)),
+            (TITLE_COLLECT, Headline::less("time_per_item", "ns an item")),
+            &[&own, others].concat(),
+            VecJob::new(dir, len, false),
+            VecJob::expected_sum,
+        )
+    }
 }
-
-const TIME_PER_PUSH: Headline = Headline {
-    metric: "time_per_push",
-    unit: "ns",
-    higher_is_better: false,
-};
-
-const LONGEST: Headline = Headline {
-    metric: "longest_push",
-    unit: "ms",
-    higher_is_better: false,
-};
 
 const TITLE: &str = "\
-Numbers of 8 bytes pushed one by one into an empty vector, a process for each run. The time\n\
-of one push, growth included.";
+Numbers of 8 bytes pushed one by one into an empty vector, a process for each run. The time of\n\
+one push, growth included.";
 
 const TITLE_LIMITED: &str = "\
 The same inside a memory group of a sixteenth of the data, page cache included.";
@@ -293,41 +274,16 @@ The same inside a memory group of a sixteenth of the data, page cache included."
 const TITLE_EACH: &str = "\
 The longest of all pushes of 8 bytes, each timed by itself; reading the clock is included.";
 
-const TIMES: &[Column] = &[
-    Column::new("p99.99 us", "p9999_push", 1.0, 1),
-    Column::new("p50 ns", "p50_push", 1.0, 0),
-    Column::new("total s", "seconds", 1.0, 1),
-];
-
-const COLUMNS: &[Column] = &[PEAK, CPU[0], CPU[1], FAULTS, DROP];
+const TITLE_COLLECT: &str = "\
+Numbers of 8 bytes pushed one by one, then all of them added up once from first to last.";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_candidate_comes_to_the_expected_checksum() {
-        for times_each in [false, true] {
-            let job = VecJob {
-                dir: PathBuf::new(),
-                count: 300_000,
-                times_each,
-            };
-            for pusher in own() {
-                let sample = (pusher.run)(&job).unwrap();
-                assert_eq!(sample.checksum, job.expected(), "{}", pusher.name);
-                assert_eq!(sample.get("longest_push").is_some(), times_each);
-            }
-        }
-    }
-
-    #[test]
-    fn a_lost_number_changes_the_checksum() {
-        let job = VecJob {
-            dir: PathBuf::new(),
-            count: 100_000,
-            times_each: false,
-        };
+    fn a_lost_or_wrong_number_changes_the_checksum() {
+        let job = VecJob::new(Path::new("."), 800_000, false)();
         let mut numbers: Vec<u64> = (0..job.count).map(number).collect();
         assert_eq!(job.checksum(&numbers), job.expected());
         numbers[CHECK] += 1;

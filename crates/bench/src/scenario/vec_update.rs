@@ -6,103 +6,82 @@ use std::path::{Path, PathBuf};
 use outcore::{Advice, DiskVec};
 use rustix::fs::OFlags;
 
-use crate::cache;
-use crate::failure::{Failure, Result};
-use crate::goal::{Asked, Goal};
 use crate::machine::Device;
-use crate::measure::{Candidate, Sample};
-use crate::pool;
-use crate::random::Random;
-use crate::scenario::raw;
-use crate::scenario::shared_file::OpenFiles;
+use crate::prelude::*;
 use crate::scenario::vec_push::number;
-use crate::scenario::vec_read::reopened;
-use crate::settings::{Settings, text_of_bytes};
-use crate::stage::Stage;
-use crate::workload::{Column, Deferred, FAULTS, Headline, Kind, Shared, Workload};
+use crate::scenario::vec_read::{WINDOW, file_of};
 
-/// Bytes at the end of a vector that may not be in its file yet.
-const WINDOW: u64 = 16 << 20;
+const HEADLINE: Headline = Headline::less("device_bytes_per_update", "bytes at the device");
 
 /// What is to be updated.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct UpdateJob {
-    /// The directory for files.
     pub dir: PathBuf,
     /// How many numbers the vector has.
     pub count: u64,
     /// The indices to update, in order.
-    pub sequence: Vec<u64>,
+    sequence: Vec<u64>,
 }
 
-/// Fills a vector of its own, and returns the ways to update it.
-pub type Prepare = fn(&UpdateJob) -> Result<Vec<Candidate<'static>>>;
-
 impl UpdateJob {
-    /// Calls `update` for every index, syncs `file`, and returns what reached the device
-    /// meanwhile. `file` has to be clean and out of the cache.
-    ///
-    /// # Errors
-    ///
-    /// A device that does not count, or an update that fails.
+    fn new(dir: &Path, len: u64, updates: usize, seed: u64) -> Self {
+        let in_file = len.saturating_sub(WINDOW).max(8) / 8;
+        let mut random = Random::new(seed ^ 0xDA7E);
+        Self {
+            dir: dir.to_owned(),
+            count: len / 8,
+            sequence: (0..updates).map(|_| random.below(in_file)).collect(),
+        }
+    }
+
+    /// Calls `update` for every index, syncs `file`, and returns what reached the device meanwhile.
+    /// `file` has to be clean and out of the cache.
     pub fn measure(
         &self,
         file: &File,
         mut update: impl FnMut(u64, u64) -> Result<()>,
     ) -> Result<Sample> {
-        let uncounted = || Failure::new("the device of the directory does not count its bytes");
-        let device = Device::of(&self.dir).ok_or_else(uncounted)?;
+        let written = || {
+            let device = Device::of(&self.dir);
+            let written = device.as_ref().and_then(Device::written_bytes);
+            written.context("the device of the directory does not count its bytes")
+        };
         rustix::fs::sync();
-        let before = device.written_bytes().ok_or_else(uncounted)?;
+        let before = written()?;
         let stage = Stage::start()?;
         for index in &self.sequence {
             update(*index, updated(*index))?;
         }
         rustix::fs::fdatasync(file)?;
         let mut sample = stage.stop()?;
-        let after = device.written_bytes().ok_or_else(uncounted)?;
-        let updates = self.sequence.len() as f64;
-        let written = after.saturating_sub(before) as f64;
-        sample.add("device_bytes_per_update", written / updates, "bytes");
-        let seconds = sample.get("seconds").unwrap_or(f64::NAN);
-        sample.add("time_per_update", seconds * 1e9 / updates, "ns");
-        sample.checksum = self.checksum(file)?;
+        let updates = self.sequence.len() as u64;
+        let bytes = written()?.saturating_sub(before) as f64;
+        sample.add("device_bytes_per_update", bytes / updates as f64, "bytes");
+        sample.add_time("time_per_update", updates);
+        let mut buffer = [0; 8];
+        for index in &self.sequence {
+            raw::read_exact(file, &mut buffer, index * 8)?;
+            let print = pool::fingerprint(*index, &buffer);
+            sample.checksum = sample.checksum.wrapping_add(print);
+        }
         Ok(sample)
     }
 
     /// Makes a file with all numbers, for loops without a vector.
-    ///
-    /// # Errors
-    ///
-    /// A full disk.
     pub fn raw_file(&self) -> Result<File> {
         let file = raw::create(&self.dir)?;
         raw::preallocate(&file, self.count * 8)?;
-        let mut piece = Vec::with_capacity(1 << 20);
         for first in (0..self.count).step_by(1 << 17) {
-            piece.clear();
             let numbers = (first..self.count.min(first + (1 << 17))).map(number);
-            piece.extend(numbers.flat_map(u64::to_le_bytes));
-            write_all(&file, &piece, first * 8)?;
+            let piece: Vec<u8> = numbers.flat_map(u64::to_le_bytes).collect();
+            raw::write_all(&file, &piece, first * 8)?;
         }
         Ok(file)
     }
 
-    /// Reads back from the device what was updated.
-    fn checksum(&self, file: &File) -> Result<u64> {
-        let mut sum = 0u64;
-        let mut buffer = [0; 8];
-        for index in &self.sequence {
-            raw::read_exact(file, &mut buffer, index * 8)?;
-            sum = sum.wrapping_add(pool::fingerprint(*index, &buffer));
-        }
-        Ok(sum)
-    }
-
     fn expected(&self) -> u64 {
-        self.sequence.iter().fold(0u64, |sum, index| {
-            sum.wrapping_add(pool::fingerprint(*index, &updated(*index).to_le_bytes()))
-        })
+        let all = self.sequence.iter();
+        pool::sum(all.map(|index| pool::fingerprint(*index, &updated(*index).to_le_bytes())))
     }
 }
 
@@ -110,76 +89,50 @@ fn updated(index: u64) -> u64 {
     !number(index)
 }
 
-/// Returns the workload, with the candidates of the caller behind our own.
-pub fn workload(settings: &Settings, dir: &Path, others: &[Prepare]) -> Workload {
-    let len = settings.bytes(128 << 20, 1 << 30);
-    let updates = if settings.full { 10_000 } else { 4000 };
-    let in_file = len.saturating_sub(WINDOW).max(8) / 8;
-    let mut random = Random::new(settings.seed ^ 0xDA7E);
-    let job = UpdateJob {
-        dir: dir.to_owned(),
-        count: len / 8,
-        sequence: (0..updates).map(|_| random.below(in_file)).collect(),
-    };
-    let others = others.to_vec();
-    let expected = job.expected();
-    let few = Asked::AtMost {
-        metric: HEADLINE.metric,
-        limit: 8192.0,
-        text: "2 x 4 KiB",
-        scale: 4096.0,
-    };
+/// Returns the workload, with the candidates of others behind our own.
+pub(super) fn workload(options: &Options, dir: &Path, others: &[Prepare<UpdateJob>]) -> Workload {
+    let len = options.bytes(128 << 20, 1 << 30);
+    let updates = options.either(4000, 10_000);
+    let (dir, seed) = (dir.to_owned(), options.seed);
     Workload {
-        name: format!("update_u64/{}/cold/synced", text_of_bytes(len)),
-        title: TITLE,
-        headline: HEADLINE,
-        columns: COLUMNS.to_vec(),
+        columns: vec![
+            Column::new("ns an update", "time_per_update", 1.0, 0),
+            FAULTS,
+        ],
         baselines: vec!["raw_pwrite_8B"],
-        goals: vec![Goal::new("outcore_random", few)],
-        rounds: settings.rounds(5, 5),
-        expected: Deferred::new(move || expected),
-        kind: Kind::Shared(Shared {
-            memory_limit: None,
-            read_ahead_kb: None,
-            prepare: Deferred::new(move || {
-                let mut candidates = own(&job)?;
-                for prepare in &others {
-                    candidates.extend(prepare(&job)?);
-                }
-                Ok(candidates)
-            }),
-        }),
+        rounds: options.rounds(5, 5),
+        ..Workload::shared(
+            format!("update_u64/{}/cold/synced", text_of_bytes(len)),
+            (TITLE, HEADLINE),
+            [&[own as Prepare<UpdateJob>], others].concat(),
+            move || UpdateJob::new(&dir, len, updates, seed),
+            UpdateJob::expected,
+        )
     }
 }
 
 fn own(job: &UpdateJob) -> Result<Vec<Candidate<'static>>> {
     Ok(vec![
-        raw_pwrite(job)?,
-        stores(job, "outcore_random", "Advice::Random", Advice::Random)?,
-        stores(job, "outcore_normal", "no advice", Advice::Normal)?,
+        pwrites(job)?,
+        stores(job, ("outcore_random", "Advice::Random"), Advice::Random)?,
+        stores(job, ("outcore_normal", "no advice"), Advice::Normal)?,
     ])
 }
 
-fn raw_pwrite(job: &UpdateJob) -> Result<Candidate<'static>> {
+fn pwrites(job: &UpdateJob) -> Result<Candidate<'static>> {
     let job = job.clone();
     let file = job.raw_file()?;
     Ok(Candidate::new("raw_pwrite_8B", "", move || {
-        cache::expect_cold(cache::drop_file(&file)?.cached)?;
+        cache::make_cold(&file)?;
         job.measure(&file, |index, value| {
-            write_all(&file, &value.to_le_bytes(), index * 8)
+            raw::write_all(&file, &value.to_le_bytes(), index * 8)
         })
     }))
 }
 
-fn write_all(file: &File, bytes: &[u8], offset: u64) -> Result<()> {
-    use std::os::unix::fs::FileExt;
-    Ok(file.write_all_at(bytes, offset)?)
-}
-
 fn stores(
     job: &UpdateJob,
-    name: &'static str,
-    note: &'static str,
+    (name, note): (&'static str, &'static str),
     advice: Advice,
 ) -> Result<Candidate<'static>> {
     let job = job.clone();
@@ -187,58 +140,18 @@ fn stores(
     let mut vec = DiskVec::new();
     vec.try_extend((0..job.count).map(number))?;
     vec.advise(advice)?;
-    let in_file = (job.count * 8).saturating_sub(WINDOW);
-    let found = before.find(in_file, |file| {
-        let mut first = [0; 8];
-        raw::read_exact(file, &mut first, 0).is_ok() && first == number(0).to_le_bytes()
-    })?;
-    let file = found.ok_or_else(|| Failure::new("the vector has no file"))?;
-    let file = reopened(&file, OFlags::RDWR)?;
+    let file = file_of(&before, job.count * 8, |index| number(index).to_le_bytes())?;
+    let file = raw::reopened(&file, OFlags::RDWR)?;
     Ok(Candidate::new(name, note, move || {
         vec.evict(..)?;
-        cache::expect_cold(cache::drop_file(&file)?.cached)?;
-        job.measure(&file, |index, value| {
-            vec[pool::index(index)] = value;
+        cache::make_cold(&file)?;
+        job.measure(&file, |at, value| {
+            vec[index(at)] = value;
             Ok(())
         })
     }))
 }
 
-const HEADLINE: Headline = Headline {
-    metric: "device_bytes_per_update",
-    unit: "bytes at the device",
-    higher_is_better: false,
-};
-
 const TITLE: &str = "\
-Numbers of 8 bytes updated at random, one fdatasync at the end, the cache empty before. The\n\
-bytes that reached the device for each; others who write meanwhile are counted too.";
-
-const COLUMNS: &[Column] = &[
-    Column::new("ns an update", "time_per_update", 1.0, 0),
-    FAULTS,
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::measure::Outcome;
-
-    #[test]
-    fn updates_reach_the_file_and_are_counted() {
-        let job = UpdateJob {
-            dir: Path::new(env!("CARGO_MANIFEST_DIR")).to_owned(),
-            count: 4 << 17,
-            sequence: vec![7, 100_000, 7, 99],
-        };
-        if Device::of(&job.dir).is_none() {
-            return; // a file system without a device
-        }
-        let mut candidate = raw_pwrite(&job).unwrap();
-        let Outcome::Measured(sample) = (candidate.run)() else {
-            panic!("no sample");
-        };
-        assert_eq!(sample.checksum, job.expected());
-        assert!(sample.get("device_bytes_per_update").unwrap() > 0.0);
-    }
-}
+Numbers of 8 bytes updated at random, one fdatasync at the end, the cache empty before. The bytes\n\
+that reached the device for each; what other processes write meanwhile is counted too.";

@@ -1,19 +1,15 @@
 //! A hash table of pairs of numbers: insert all, then look all up in another order.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use allocator_api2::alloc::{Allocator, System};
 use hashbrown::{DefaultHashBuilder, HashMap};
 
-use crate::failure::{Failure, Result};
-use crate::goal::{Asked, Goal};
-use crate::measure::Sample;
+use crate::prelude::*;
 use crate::random::mix;
-use crate::scenario::alloc::{COLUMNS, OUTCORE, SYSTEM, disk};
-use crate::settings::{Settings, limit_for, text_of_bytes};
-use crate::stage::Stage;
-use crate::workload::{Column, Deferred, Headline, Isolated, Kind, Workload};
+use crate::scenario::alloc::{OUTCORE, SYSTEM, disk};
+use crate::scenario::vec_push::VecJob;
 
 /// The distance of two lookups: a prime.
 const STRIDE: u64 = 15_485_863;
@@ -21,94 +17,73 @@ const STRIDE: u64 = 15_485_863;
 /// The bytes of a pair.
 const PAIR_BYTES: u64 = 16;
 
-/// Returns the workloads of tables.
-pub(super) fn workloads(settings: &Settings, dir: &Path) -> Vec<Workload> {
-    let free = settings.bytes(2_000_000 * PAIR_BYTES, 20_000_000 * PAIR_BYTES);
-    let tight = settings.bytes(6_000_000 * PAIR_BYTES, 20_000_000 * PAIR_BYTES);
-    let limit = if settings.full {
-        256 << 20
-    } else {
-        limit_for(tight)
-    };
-    let mut uncapped = workload(free / PAIR_BYTES, None, dir);
-    uncapped.rounds = settings.rounds(5, 5);
-    let (baseline, factor) = (SYSTEM, 1.5);
-    let asked = Asked::TimeWithin { baseline, factor };
-    uncapped.goals = vec![Goal::new(OUTCORE, asked)];
-    uncapped.baselines = vec![SYSTEM];
-    let mut capped = workload(tight / PAIR_BYTES, Some(limit), dir);
-    capped.rounds = settings.rounds(1, 1);
-    vec![uncapped, capped]
+/// Under a limit nearly every step waits for the device, a few ten million times.
+const LIMITED_MAX: Duration = Duration::from_secs(2 * 3600);
+
+pub(super) fn workloads(options: &Options, dir: &Path) -> [Workload; 2] {
+    let free = options.bytes(2_000_000 * PAIR_BYTES, 20_000_000 * PAIR_BYTES);
+    let tight = options.bytes(6_000_000 * PAIR_BYTES, 20_000_000 * PAIR_BYTES);
+    let limit = options.either(limit_for(tight), 256 << 20);
+    let limited = text_of_bytes(limit);
+    [
+        Workload {
+            rounds: options.rounds(5, 5),
+            ..workload("", free / PAIR_BYTES, dir)
+        },
+        Workload {
+            rounds: options.rounds(1, 1),
+            memory_limit: Some(limit),
+            is_slow: true,
+            time_max: options.full.then_some(LIMITED_MAX),
+            ..workload(&format!("/limit_{limited}"), tight / PAIR_BYTES, dir)
+        },
+    ]
 }
 
-fn workload(count: u64, memory_limit: Option<u64>, dir: &Path) -> Workload {
-    let capped = memory_limit.map(|limit| format!("/limit_{}", text_of_bytes(limit)));
-    let dir = dir.to_owned();
+fn workload(limited: &str, count: u64, dir: &Path) -> Workload {
+    let times = [
+        Column::new("insert s", "insert", 1.0, 2),
+        Column::new("lookup s", "lookup", 1.0, 2),
+    ];
     Workload {
-        name: format!("alloc_map_u64/{count}{}", capped.unwrap_or_default()),
-        title: "\
-Pairs of 8-byte numbers inserted into an empty hashbrown table that grows, and looked up in\n\
-another order. The time of a pair, both together.",
-        headline: Headline {
-            metric: "time_per_pair",
-            unit: "ns",
-            higher_is_better: false,
-        },
-        columns: [
+        columns: [&times[..], &USAGE].concat(),
+        baselines: vec![SYSTEM],
+        ..Workload::isolated(
+            format!("alloc_map_u64/{count}{limited}"),
+            (TITLE, Headline::less("time_per_pair", "ns")),
             &[
-                Column::new("insert s", "insert", 1.0, 2),
-                Column::new("lookup s", "lookup", 1.0, 2),
+                Row::new(SYSTEM, "", |job: &VecJob| measure(job, Ok(System))),
+                Row::new(OUTCORE, "", |job| measure(job, disk(&job.dir))),
             ],
-            COLUMNS,
-        ]
-        .concat(),
-        baselines: Vec::new(),
-        goals: Vec::new(),
-        rounds: 0,
-        kind: Kind::Isolated(vec![
-            Isolated {
-                name: SYSTEM,
-                note: "",
-                memory_limit,
-                run: Box::new(move || measure(count, || Ok(System))),
-            },
-            Isolated {
-                name: OUTCORE,
-                note: "",
-                memory_limit,
-                run: Box::new(move || measure(count, || disk(&dir))),
-            },
-        ]),
-        expected: Deferred::new(move || (0..count).map(pair).fold(0, u64::wrapping_add)),
+            VecJob::new(dir, count * 8, false),
+            |job| pool::sum((0..job.count).map(pair)),
+        )
     }
 }
 
-fn measure<A: Allocator>(count: u64, alloc: impl FnOnce() -> Result<A>) -> Result<Sample> {
+fn measure<A: Allocator>(job: &VecJob, alloc: Result<A>) -> Result<Sample> {
     let stage = Stage::start()?;
-    let mut map = HashMap::with_hasher_in(DefaultHashBuilder::default(), alloc()?);
+    let mut map = HashMap::with_hasher_in(DefaultHashBuilder::default(), alloc?);
     let started = Instant::now();
-    for index in 0..count {
+    for index in 0..job.count {
         map.insert(mix(index), index);
     }
     let inserted = started.elapsed().as_secs_f64();
     let started = Instant::now();
     let (mut sum, mut index) = (0_u64, 0);
-    for _ in 0..count {
+    for _ in 0..job.count {
         let found: Option<&u64> = map.get(&mix(index));
-        let found = found.ok_or_else(|| Failure::new("a pair is lost"))?;
-        sum = sum.wrapping_add(pair(*found));
-        index = (index + STRIDE) % count;
+        sum = sum.wrapping_add(pair(*found.context("a pair is lost")?));
+        index = (index + STRIDE) % job.count;
     }
     let looked_up = started.elapsed().as_secs_f64();
     let mut sample = stage.stop()?;
     sample.checksum = sum;
     sample.add("insert", inserted, "s");
     sample.add("lookup", looked_up, "s");
-    let seconds = inserted + looked_up;
-    sample.add("time_per_pair", seconds * 1e9 / count as f64, "ns");
-    let started = Instant::now();
-    drop(map);
-    sample.add("drop", started.elapsed().as_secs_f64(), "s");
+    let nanos = (inserted + looked_up) * 1e9;
+    sample.add("time_per_pair", nanos / job.count as f64, "ns");
+    timed_drop(map, &mut sample);
     Ok(sample)
 }
 
@@ -116,20 +91,6 @@ fn pair(index: u64) -> u64 {
     mix(index ^ 0x5DEE_CE66_D1CE_4E5B)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_row_comes_to_the_expected_checksum() {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let workload = workload(30_000, None, dir);
-        let Kind::Isolated(rows) = &workload.kind else {
-            panic!("rows are processes");
-        };
-        for row in rows {
-            let sample = (row.run)().unwrap();
-            assert_eq!(sample.checksum, workload.expected.make(), "{}", row.name);
-        }
-    }
-}
+const TITLE: &str = "\
+Pairs of 8-byte numbers inserted into an empty hashbrown table that grows, and looked up in\n\
+another order. The time of a pair, both together.";

@@ -2,7 +2,7 @@
 //! with no allocator in between.
 #![expect(
     unsafe_code,
-    reason = "maps a file of its own, and stores to claimed bytes of it only"
+    reason = "maps a file of its own, and stores to preallocated bytes of it only"
 )]
 
 use std::ffi::c_void;
@@ -13,9 +13,7 @@ use std::slice;
 
 use rustix::mm::{self, Advice, MapFlags, ProtFlags};
 
-use crate::failure::{Failure, Result};
-use crate::pool::index;
-use crate::scenario::raw;
+use crate::prelude::*;
 
 /// The pieces that pages can come in.
 const PIECE: u64 = 2 << 20;
@@ -23,8 +21,7 @@ const PIECE: u64 = 2 << 20;
 /// A file shorter than this gets its pages one by one, as the blocks of `DiskAlloc` do.
 const PIECES_FROM: u64 = 16 << 20;
 
-/// Numbers in a mapped file of which a part is claimed, twice as much whenever it is full.
-#[derive(Debug)]
+/// Numbers in a mapped file of which a part is preallocated, twice as much whenever it is full.
 pub(super) struct Mapped {
     file: File,
     /// The start and the length of the mapping.
@@ -34,8 +31,8 @@ pub(super) struct Mapped {
     start: NonNull<u64>,
     /// In bytes.
     room: u64,
-    claimed: u64,
-    /// In numbers. All before `len` have been stored; at most `capacity` are claimed.
+    preallocated: u64,
+    /// In numbers. All before `len` have been stored; at most `capacity` are preallocated.
     len: usize,
     capacity: usize,
     /// Whether pages come in pieces.
@@ -43,7 +40,7 @@ pub(super) struct Mapped {
 }
 
 impl Mapped {
-    /// Makes a file for so many numbers, none of which is claimed yet.
+    /// Makes a file for so many numbers, none of which is preallocated yet.
     pub(super) fn new(dir: &Path, count: u64, in_pieces: bool) -> Result<Self> {
         let file = raw::create(dir)?;
         let room = (count * 8).next_power_of_two().max(PIECE);
@@ -55,7 +52,7 @@ impl Mapped {
         let begin = unsafe { mm::mmap_anonymous(ptr::null_mut(), len, none, private) }?;
         let start = begin.wrapping_byte_add(begin.cast::<u8>().align_offset(index(PIECE)));
         let shared = MapFlags::SHARED | MapFlags::NORESERVE | MapFlags::FIXED;
-        // SAFETY: the range lies in the one that was mapped above, and nobody knows it.
+        // SAFETY: the range lies in the one that was mapped above, which is this value's alone.
         unsafe { mm::mmap(start, index(room), both, shared, &file, 0) }?;
         // SAFETY: this advice changes no byte.
         unsafe { mm::madvise(start, index(room), Advice::Random) }?;
@@ -63,9 +60,9 @@ impl Mapped {
         Ok(Self {
             file,
             mapping: (begin, len),
-            start: start.ok_or_else(|| Failure::new("a mapping at zero"))?,
+            start: start.context("a mapping at zero")?,
             room,
-            claimed: 0,
+            preallocated: 0,
             len: 0,
             capacity: 0,
             in_pieces,
@@ -80,7 +77,7 @@ impl Mapped {
         }
         // SAFETY: the mapping has room for `capacity` numbers.
         let place = unsafe { self.start.add(self.len) };
-        // SAFETY: the number is claimed, and nobody else has the file.
+        // SAFETY: the number is preallocated, and nothing else has the file.
         unsafe { place.write(number) };
         self.len += 1;
         Ok(())
@@ -88,25 +85,23 @@ impl Mapped {
 
     #[cold]
     fn grow(&mut self) -> Result<()> {
-        let wanted = (2 * self.claimed).max(PIECE);
-        if wanted > self.room {
-            return Err(Failure::new("more numbers than were said"));
-        }
-        let (from, more) = (self.claimed, wanted - self.claimed);
+        let wanted = (2 * self.preallocated).max(PIECE);
+        ensure!(wanted <= self.room, "more numbers than were said");
+        let (from, more) = (self.preallocated, wanted - self.preallocated);
         rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), from, more)?;
         if self.in_pieces && wanted >= PIECES_FROM {
             let start = self.start.as_ptr().cast::<c_void>();
             // SAFETY: this advice changes no byte. A kernel without pieces refuses it.
             let _refused = unsafe { mm::madvise(start, index(wanted), Advice::LinuxHugepage) };
         }
-        self.claimed = wanted;
+        self.preallocated = wanted;
         self.capacity = index(wanted / 8);
         Ok(())
     }
 
     /// Returns all numbers.
     pub(super) fn as_slice(&self) -> &[u64] {
-        // SAFETY: so many were stored, and nobody else has the file.
+        // SAFETY: so many were stored, and nothing else has the file.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
@@ -114,7 +109,7 @@ impl Mapped {
 impl Drop for Mapped {
     fn drop(&mut self) {
         let (begin, len) = self.mapping;
-        // SAFETY: the range was mapped for this value alone, and nobody uses it any more.
+        // SAFETY: the range was mapped for this value alone, and is not used any more.
         let _unmapped = unsafe { mm::munmap(begin, len) };
     }
 }

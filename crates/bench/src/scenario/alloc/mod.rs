@@ -11,30 +11,24 @@ use std::path::Path;
 
 use outcore::{DiskAlloc, ScratchDir};
 
-use crate::failure::Result;
-use crate::scenario::vec_push::VecPusher;
-use crate::settings::Settings;
-use crate::workload::{CPU, Column, DROP, FAULTS, PEAK, Workload};
+use crate::prelude::*;
+use crate::scenario::vec_push::VecJob;
 
 /// The row of the system's allocator.
-pub const SYSTEM: &str = "system";
+const SYSTEM: &str = "system";
+const OUTCORE: &str = "outcore";
 
-/// The row of outcore's allocator.
-pub const OUTCORE: &str = "outcore";
-
-const COLUMNS: &[Column] = &[PEAK, CPU[0], CPU[1], FAULTS, DROP];
-
-/// Returns the workloads, with the vectors of the caller behind our own.
-///
-/// # Errors
-///
-/// A size without a number.
-pub fn workloads(settings: &Settings, dir: &Path, others: &[VecPusher]) -> Result<Vec<Workload>> {
-    let mut all = push::workloads(settings, dir, others)?;
-    all.extend(map::workloads(settings, dir));
-    all.extend(small::workloads(settings, dir));
-    all.push(ordinary::workload(settings));
-    Ok(all)
+pub(super) fn workloads(
+    options: &Options,
+    dir: &Path,
+    others: &[Row<VecJob>],
+    build: Option<fn()>,
+) -> Vec<Workload> {
+    let mut all = push::workloads(options, dir, others, build);
+    all.extend(map::workloads(options, dir));
+    all.extend(small::workloads(options, dir));
+    all.push(ordinary::workload(options));
+    all
 }
 
 fn disk(dir: &Path) -> Result<DiskAlloc> {

@@ -2,8 +2,10 @@
 
 use std::sync::OnceLock;
 
-use crate::pool::{self, Pool};
-use crate::random::Random;
+use rand_distr::{Distribution, LogNormal};
+
+use crate::prelude::*;
+use crate::random::Source;
 
 /// The shortest and the longest item of mixed length.
 const SHORTEST: f64 = 16.0;
@@ -15,7 +17,7 @@ const LENGTHS: u64 = 1021;
 /// Items by their index.
 #[derive(Clone, Debug)]
 pub struct Items {
-    /// Made when the first item is wanted: a process has many workloads and runs one.
+    /// Made when the first item is needed: a process has many workloads and runs one.
     pool: OnceLock<Pool>,
     seed: u64,
     shape: Shape,
@@ -30,60 +32,53 @@ enum Shape {
 }
 
 impl Items {
+    fn new(shape: Shape, seed: u64) -> Self {
+        let pool = OnceLock::new();
+        Self { pool, seed, shape }
+    }
+
     /// Makes items of `len` bytes, a multiple of 8 and at most 1 MiB.
     pub fn of_len(len: usize, seed: u64) -> Self {
-        Self {
-            pool: OnceLock::new(),
-            seed,
-            shape: Shape::Fixed(len),
-        }
+        Self::new(Shape::Fixed(len), seed)
     }
 
     /// Makes items of mixed length: 16 B to 64 KiB, half of them below 512 bytes.
     pub fn mixed(seed: u64) -> Self {
-        let mut random = Random::new(seed ^ 0x10C);
-        let mut lens = Vec::new();
+        // The parameters are finite, and the spread is positive.
+        let lens = LogNormal::new(512_f64.ln(), 1.5).unwrap_or_else(|_bad| unreachable!());
+        let drawn = lens.sample_iter(Source(Random::new(seed ^ 0x10C)));
+        let words = |len: f64| {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "between the shortest and the longest"
+            )]
+            let words = (len.clamp(SHORTEST, LONGEST) / 8.0) as usize;
+            words * 8
+        };
+        let lens: Vec<usize> = drawn.take(index(LENGTHS)).map(words).collect();
         let mut sums = vec![0];
-        let mut sum = 0;
-        for _ in 0..LENGTHS {
-            // The sum of twelve even numbers is normal enough.
-            let even = |random: &mut Random| random.below(1 << 32) as f64 / 2f64.powi(32);
-            let normal: f64 = (0..12).map(|_| even(&mut random)).sum::<f64>() - 6.0;
-            let len = (512.0 * (1.5 * normal).exp()).clamp(SHORTEST, LONGEST);
-            let len = (8..=LONGEST_USIZE)
-                .rev()
-                .step_by(8)
-                .find(|one| *one as f64 <= len);
-            let len = len.unwrap_or(8);
-            lens.push(len);
-            sum += len as u64;
-            sums.push(sum);
+        for len in &lens {
+            sums.push(sums[sums.len() - 1] + *len as u64);
         }
-        Self {
-            pool: OnceLock::new(),
-            seed,
-            shape: Shape::Mixed(lens, sums),
-        }
+        Self::new(Shape::Mixed(lens, sums), seed)
+    }
+
+    pub fn pool(&self) -> &Pool {
+        self.pool.get_or_init(|| Pool::new(8, self.seed))
     }
 
     /// Returns an item.
     #[inline]
-    pub fn get(&self, index: u64) -> &[u8] {
-        let pool = self.pool.get_or_init(|| Pool::new(8, self.seed));
+    pub fn get(&self, number: u64) -> &[u8] {
         match &self.shape {
-            Shape::Fixed(len) => &pool.chunk(index * *len as u64)[..*len],
+            Shape::Fixed(len) => &self.pool().chunk(number * *len as u64)[..*len],
             Shape::Mixed(lens, sums) => {
-                let place = pool::index(index % LENGTHS);
-                let offset = index / LENGTHS * sums[lens.len()] + sums[place];
-                &pool.chunk(offset)[..lens[place]]
+                let place = index(number % LENGTHS);
+                let offset = number / LENGTHS * sums[lens.len()] + sums[place];
+                &self.pool().chunk(offset)[..lens[place]]
             }
         }
-    }
-
-    /// Returns the number that an item of a vector is.
-    #[inline]
-    pub fn number(index: u64) -> u64 {
-        index ^ 0x5DEE_CE66_D1CE_4E5B
     }
 
     /// Returns the bytes of the first `count` items.
@@ -91,12 +86,12 @@ impl Items {
         match &self.shape {
             Shape::Fixed(len) => count * *len as u64,
             Shape::Mixed(lens, sums) => {
-                count / LENGTHS * sums[lens.len()] + sums[pool::index(count % LENGTHS)]
+                count / LENGTHS * sums[lens.len()] + sums[index(count % LENGTHS)]
             }
         }
     }
 
-    /// Returns how many items come to about `total` bytes.
+    /// Returns how many items have about `total` bytes together.
     pub fn count_for(&self, total: u64) -> u64 {
         match &self.shape {
             Shape::Fixed(len) => total / *len as u64,
@@ -104,8 +99,6 @@ impl Items {
         }
     }
 }
-
-const LONGEST_USIZE: usize = 65_536;
 
 #[cfg(test)]
 mod tests {
@@ -120,10 +113,8 @@ mod tests {
         assert!(lens.iter().all(|len| (16..=65_536).contains(len)));
         let sum: usize = lens.iter().sum();
         assert_eq!(items.total(LENGTHS), sum as u64);
-        assert_eq!(
-            items.total(2 * LENGTHS + 1),
-            2 * sum as u64 + lens[0] as u64
-        );
+        let more = items.total(2 * LENGTHS + 1);
+        assert_eq!(more, 2 * sum as u64 + lens[0] as u64);
         assert_ne!(items.get(0), &items.get(LENGTHS)[..lens[0]]);
     }
 

@@ -1,101 +1,115 @@
-//! Stores: whatever takes items one by one and gives them back by a key. One trait for all
-//! of them, so that a peer is written down once and takes part in all workloads of this
-//! module: appending by the size of items, byte strings by key, data that passes the memory
+//! Stores: whatever takes items one by one and gives them back by a key. One trait for all of them,
+//! so that a peer is written down once and takes part in all workloads of this module: pushing for
+//! gigabytes, appending by the size of items, byte strings by key, data that passes the memory
 //! limit, a full disk.
 
 mod items;
+mod job;
 mod own;
-mod run;
+mod raw_files;
 mod small_disk;
 mod workloads;
 
 use std::ops::Range;
 use std::path::Path;
-use std::thread;
 
 pub use self::items::Items;
-pub use self::run::{Job, drop_folder};
-pub use self::workloads::{DISK_FULL, OUTCORE, workloads};
+pub use self::job::Job;
+pub(super) use self::workloads::{push_workloads, workloads};
 
-use crate::cache;
-use crate::failure::{Failure, Result};
-use crate::measure::Sample;
+use crate::prelude::*;
+use crate::scenario::vec_push::number;
+
+/// Takes part where gigabytes are pushed; also in a memory group; also with more data than memory.
+pub const PUSH: u8 = 1;
+pub const PUSH_LIMITED: u8 = 2;
+pub const PUSH_PAST: u8 = 4;
+/// Takes part everywhere else.
+pub const STORE: u8 = 8;
+/// Can be filled by many threads at once.
+pub const THREADS: u8 = 16;
+/// Is a vector of numbers, whose key is the index; otherwise it takes byte strings.
+pub const NUMBERS: u8 = 32;
+/// Keeps everything in memory.
+pub const MEMORY: u8 = 64;
+/// Takes part only where memory is short: a row with other settings.
+pub const TUNED: u8 = 128;
 
 /// A store that is filled once and then read.
 pub trait Store: Sized {
     /// What finds an item again.
     type Key: Copy + Send + Default;
 
-    /// Makes an empty store in `dir`.
-    ///
-    /// # Errors
-    ///
-    /// Those of the store.
-    fn create(dir: &Path) -> Result<Self>;
+    /// Whether the items are numbers of 8 bytes.
+    const NUMBERS: bool = false;
 
-    /// Puts all items of all parts, each part in a thread of its own: [`on_threads`]. Keys go
-    /// to [`Part::put`] as soon as an item is in.
-    ///
-    /// # Errors
-    ///
-    /// The first one.
-    fn fill(&mut self, items: &Items, parts: &mut [Part<Self::Key>]) -> Result<()>;
+    /// Whether the store is made before the clock starts.
+    const IS_READY: bool = false;
+
+    /// Makes an empty store.
+    fn create(job: &Job) -> Result<Self>;
+
+    /// Puts an item, and returns its key.
+    fn put(&mut self, _index: u64, _item: &[u8]) -> Result<Self::Key> {
+        bail!("a store that is filled as a whole")
+    }
+
+    /// Puts all items of all parts, each part in a thread of its own where the row says so:
+    /// [`on_threads`]. Keys go to [`Part::put`] as soon as an item is in.
+    fn fill(&mut self, items: &Items, parts: &mut [Part<Self::Key>]) -> Result<()> {
+        for part in parts {
+            for index in part.range.clone() {
+                let key = if Self::NUMBERS {
+                    self.put(index, &number(index).to_le_bytes())?
+                } else {
+                    self.put(index, items.get(index))?
+                };
+                part.put(index, key);
+            }
+        }
+        Ok(())
+    }
 
     /// Returns the key of an item, where that needs no memory.
     fn key_of(_index: u64) -> Option<Self::Key> {
         None
     }
 
-    /// Hands everything over to the kernel and gets ready for reads; nobody syncs.
-    ///
-    /// # Errors
-    ///
-    /// Those of the store.
+    /// Hands everything over to the kernel and gets ready for reads, without a sync.
     fn seal(self) -> Result<Self> {
         Ok(self)
     }
 
-    /// The same after a failure to fill: whatever a user could still get at.
-    ///
-    /// # Errors
-    ///
-    /// Nothing can be read any more.
+    /// The same after a failure to fill: whatever a user could still read.
     fn salvage(self) -> Result<Self> {
         self.seal()
     }
 
     /// Appends the bytes of an item to an empty buffer.
-    ///
-    /// # Errors
-    ///
-    /// Those of the store.
     fn get(&self, key: Self::Key, buffer: &mut Vec<u8>) -> Result<()>;
 
     /// Whether [`see`](Self::see) works.
     const SEES: bool = false;
 
     /// Shows the bytes of an item where they are.
-    ///
-    /// # Errors
-    ///
-    /// Those of the store; a skip where it always copies.
     fn see(&self, _key: Self::Key, _see: &mut dyn FnMut(&[u8])) -> Result<()> {
-        Err(Failure::skip("always copies"))
+        bail!("always copies")
     }
 
     /// Takes everything out of memory, and fails if that does not work.
-    ///
-    /// # Errors
-    ///
-    /// Pages are still cached.
     fn make_cold(self, dir: &Path) -> Result<Self> {
         cache::expect_cold(cache::drop_open_files(dir)?)?;
         Ok(self)
     }
 }
 
+/// Makes a row of a store.
+pub fn row<S: Store>(name: &'static str, note: &'static str, tags: u8) -> Row<Job> {
+    let numbers = if S::NUMBERS { NUMBERS } else { 0 };
+    Row::new(name, note, Job::run::<S>).with(tags | numbers)
+}
+
 /// The items of one thread, and the keys that are kept.
-#[derive(Debug)]
 pub struct Part<K> {
     /// The indices of its items.
     pub range: Range<u64>,
@@ -120,10 +134,6 @@ impl<K: Copy> Part<K> {
 }
 
 /// Runs `work` on every part, each in a thread of its own; a single part in this thread.
-///
-/// # Errors
-///
-/// The first one of `work`.
 pub fn on_threads<K: Send>(
     parts: &mut [Part<K>],
     work: impl Fn(&mut Part<K>) -> Result<()> + Sync,
@@ -132,100 +142,20 @@ pub fn on_threads<K: Send>(
         return work(only);
     }
     let work = &work;
-    thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let start = |part| scope.spawn(move || work(part));
         let threads: Vec<_> = parts.iter_mut().map(start).collect();
         threads.into_iter().try_for_each(|thread| {
             let joined = thread.join();
-            joined.unwrap_or_else(|_panic| Err(Failure::new("a thread panicked")))
+            joined.unwrap_or_else(|_panic| Err(anyhow!("a thread panicked")))
         })
     })
 }
 
-/// A store as a row of tables.
-#[derive(Clone, Copy, Debug)]
-pub struct Row {
-    /// The name in tables and records.
-    pub name: &'static str,
-    /// What is not equal to the other candidates; empty if nothing.
-    pub note: &'static str,
-    /// How many threads can fill it at once.
-    pub threads_max: u16,
-    /// Whether it is a vector of numbers; otherwise it takes byte strings.
-    pub is_vector: bool,
-    /// Whether it keeps everything in memory.
-    pub is_memory: bool,
-    /// Whether it takes part only where memory is short.
-    pub is_tuned: bool,
-    run: fn(&Job) -> Result<Sample>,
-}
-
-impl Row {
-    /// A store of byte strings.
-    pub fn bytes<S: Store>(name: &'static str, note: &'static str) -> Self {
-        Self {
-            name,
-            note,
-            threads_max: 1,
-            is_vector: false,
-            is_memory: false,
-            is_tuned: false,
-            run: Job::run::<S>,
-        }
-    }
-
-    /// The same for a store in memory, in a memory group that may swap: only where memory is short.
-    pub fn swapping<S: Store>(name: &'static str, is_vector: bool) -> Self {
-        Self {
-            is_vector,
-            is_memory: true,
-            is_tuned: true,
-            run: Job::run_swapping::<S>,
-            ..Self::bytes::<S>(name, "in memory, and in swap when the group is full")
-        }
-    }
-
-    /// A vector of numbers; its key is the index.
-    pub fn numbers<S: Store>(name: &'static str, note: &'static str) -> Self {
-        Self {
-            is_vector: true,
-            ..Self::bytes::<S>(name, note)
-        }
-    }
-
-    /// Does one run.
-    ///
-    /// # Errors
-    ///
-    /// Those of the store.
-    pub fn run(&self, job: &Job) -> Result<Sample> {
-        (self.run)(job)
-    }
-
-    /// Can be filled by many threads at once.
-    #[must_use]
-    pub const fn threads(self) -> Self {
-        Self {
-            threads_max: u16::MAX,
-            ..self
-        }
-    }
-
-    /// Takes part only where memory is short: a row with other settings.
-    #[must_use]
-    pub const fn tuned(self) -> Self {
-        Self {
-            is_tuned: true,
-            ..self
-        }
-    }
-
-    /// Keeps everything in memory.
-    #[must_use]
-    pub const fn in_memory(self) -> Self {
-        Self {
-            is_memory: true,
-            ..self
-        }
+/// Returns the number that an item of a vector is.
+pub fn number_of(item: &[u8]) -> Result<u64> {
+    match item.try_into() {
+        Ok(bytes) => Ok(u64::from_le_bytes(bytes)),
+        Err(_other) => bail!("an item of {} bytes is no number", item.len()),
     }
 }

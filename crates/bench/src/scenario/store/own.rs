@@ -1,25 +1,54 @@
-//! outcore's arena and vector as stores, and what std keeps in memory.
+//! The raw loops, outcore's arena and vector as stores, and what std keeps in memory.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
-use outcore::{Advice, Arena, ArenaMap, DiskVec, Location, ScratchDir};
+use outcore::{Advice, Arena, ArenaMap, ArenaWriter, DiskVec, Location, ScratchDir};
 
-use crate::cache;
-use crate::failure::{Failure, Result};
-use crate::pool;
-use crate::scenario::store::{Items, Part, Row, Store, on_threads};
+use crate::prelude::*;
+use crate::scenario::store::raw_files::RawFiles;
+use crate::scenario::store::{
+    Items, Job, MEMORY, PUSH, PUSH_LIMITED, PUSH_PAST, Part, STORE, Store, THREADS, TUNED,
+    number_of, on_threads, row,
+};
 
-pub(super) fn rows() -> Vec<Row> {
+type Table = HashMap<u64, Vec<u8>>;
+
+pub(super) fn rows() -> Vec<Row<Job>> {
+    let whole = "writes whole MiB from the pool: no items, no locations";
+    let keys = "keys are kept in memory: 12 bytes an item";
+    let reserved = "space for all preallocated before the clock starts, as for the raw loop";
+    let memory = "in memory only";
+    let swaps = "in memory, and in swap when the group is full";
+    let two = |name, note, run| Row::new(name, note, run).with(PUSH);
+    let everywhere = PUSH | PUSH_LIMITED | PUSH_PAST;
     vec![
-        Row::bytes::<OfArena>("outcore", "keys are kept in memory: 12 bytes an item").threads(),
-        Row::bytes::<HashMap<u64, Vec<u8>>>("std_hash_map", "in memory only").in_memory(),
-        Row::numbers::<OfVec>("outcore", ""),
-        Row::numbers::<OfVecAtRandom>("outcore_random", "Advice::Random before the reads"),
-        Row::numbers::<Vec<u64>>("std_vec", "in memory only").in_memory(),
-        Row::swapping::<HashMap<u64, Vec<u8>>>("std_hash_map_with_swap", false),
-        Row::swapping::<Vec<u64>>("std_vec_with_swap", true),
+        row::<RawFiles<1, true>>("raw_pwrite_1MiB_prealloc", whole, everywhere),
+        row::<RawFiles<1, false>>("raw_pwrite_1MiB_with_fallocate", whole, PUSH),
+        two("raw_2_threads_1_file", whole, |job: &Job| {
+            job.run_on::<RawFiles<1, true>>(2)
+        }),
+        two("raw_2_threads_2_files", whole, |job: &Job| {
+            job.run_on::<RawFiles<2, true>>(2)
+        }),
+        row::<OfArena<false>>("outcore", keys, everywhere | STORE | THREADS),
+        row::<OfArena<true>>("outcore_reserved", reserved, PUSH),
+        two("outcore_2_writers", "", |job: &Job| {
+            job.run_on::<OfArena<false>>(2)
+        }),
+        row::<Table>("std_hash_map", memory, STORE | MEMORY),
+        row::<OfVec<false>>("outcore", "", STORE),
+        row::<OfVec<true>>("outcore_random", "Advice::Random before the reads", STORE),
+        row::<Vec<u64>>("std_vec", memory, STORE | MEMORY),
+        Row {
+            run: Job::run_swapping::<Table>,
+            ..row::<Table>("std_hash_map_with_swap", swaps, STORE | MEMORY | TUNED)
+        },
+        Row {
+            run: Job::run_swapping::<Vec<u64>>,
+            ..row::<Vec<u64>>("std_vec_with_swap", swaps, STORE | MEMORY | TUNED)
+        },
     ]
 }
 
@@ -28,36 +57,57 @@ fn scratch(dir: &Path) -> Result<ScratchDir> {
     Ok(ScratchDir::builder(dir).allow_ram(true).build()?)
 }
 
-struct OfArena {
+/// An arena; its writers are made and have reserved their space before the clock starts, if so.
+struct OfArena<const RESERVED: bool> {
     arena: Arena,
+    ready: Vec<ArenaWriter>,
     map: Option<ArenaMap>,
 }
 
-impl Store for OfArena {
+impl<const RESERVED: bool> Store for OfArena<RESERVED> {
     type Key = Location;
 
-    fn create(dir: &Path) -> Result<Self> {
-        let arena = Arena::new_in(&scratch(dir)?)?;
-        Ok(Self { arena, map: None })
+    const IS_READY: bool = RESERVED;
+
+    fn create(job: &Job) -> Result<Self> {
+        let arena = Arena::new_in(&scratch(&job.dir)?)?;
+        let mut ready = Vec::new();
+        if RESERVED {
+            for _ in 0..job.threads {
+                let mut writer = arena.writer()?;
+                writer.reserve(job.items.total(job.share()))?;
+                ready.push(writer);
+            }
+        }
+        Ok(Self {
+            arena,
+            ready,
+            map: None,
+        })
     }
 
     fn fill(&mut self, items: &Items, parts: &mut [Part<Location>]) -> Result<()> {
         let arena = &self.arena;
+        let ready = Mutex::new(std::mem::take(&mut self.ready));
         on_threads(parts, |part| {
-            let mut writer = arena.writer()?;
+            let taken = ready.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut writer = match taken {
+                Some(writer) => writer,
+                None => arena.writer()?,
+            };
             let mut failed = Ok(());
             for index in part.range.clone() {
                 match writer.push(items.get(index)) {
                     Ok(location) => part.put(index, location),
                     Err(error) => {
-                        failed = Err(Failure::from(error));
+                        failed = Err(Error::from(error));
                         break;
                     }
                 }
             }
             // Also after a failure: what is in stays in.
-            let finished = writer.finish().map_err(Failure::from);
-            failed.and(finished.map(drop))
+            let finished = writer.finish().map_err(outcore::Error::from);
+            failed.and(finished.map(drop).map_err(Error::from))
         })
     }
 
@@ -73,8 +123,7 @@ impl Store for OfArena {
     const SEES: bool = true;
 
     fn see(&self, key: Location, see: &mut dyn FnMut(&[u8])) -> Result<()> {
-        let map = self.map.as_ref();
-        let map = map.ok_or_else(|| Failure::new("the arena cannot be mapped"))?;
+        let map = self.map.as_ref().context("the arena cannot be mapped")?;
         see(map.get(key)?);
         Ok(())
     }
@@ -86,25 +135,20 @@ impl Store for OfArena {
     }
 }
 
-impl<H: BuildHasher + Default> Store for HashMap<u64, Vec<u8>, H> {
+impl Store for Table {
     type Key = u64;
 
     fn key_of(index: u64) -> Option<u64> {
         Some(index)
     }
 
-    fn create(_dir: &Path) -> Result<Self> {
+    fn create(_job: &Job) -> Result<Self> {
         Ok(Self::default())
     }
 
-    fn fill(&mut self, items: &Items, parts: &mut [Part<u64>]) -> Result<()> {
-        for part in parts {
-            for index in part.range.clone() {
-                self.insert(index, items.get(index).to_vec());
-                part.put(index, index);
-            }
-        }
-        Ok(())
+    fn put(&mut self, index: u64, item: &[u8]) -> Result<u64> {
+        self.insert(index, item.to_vec());
+        Ok(index)
     }
 
     fn get(&self, key: u64, buffer: &mut Vec<u8>) -> Result<()> {
@@ -114,126 +158,71 @@ impl<H: BuildHasher + Default> Store for HashMap<u64, Vec<u8>, H> {
     const SEES: bool = true;
 
     fn see(&self, key: u64, see: &mut dyn FnMut(&[u8])) -> Result<()> {
-        let found = HashMap::get(self, &key);
-        see(found.ok_or_else(|| Failure::new("an item is lost"))?);
+        see(HashMap::get(self, &key).context("an item is lost")?);
         Ok(())
     }
 
     fn make_cold(self, _dir: &Path) -> Result<Self> {
-        Err(Failure::skip("in memory only"))
+        Err(skip("in memory only"))
     }
 }
 
-struct OfVec(DiskVec<u64>);
+/// A vector, advised before the reads if so.
+struct OfVec<const RANDOM: bool>(DiskVec<u64>);
 
-impl Store for OfVec {
+impl<const RANDOM: bool> Store for OfVec<RANDOM> {
     type Key = u64;
+
+    const NUMBERS: bool = true;
 
     fn key_of(index: u64) -> Option<u64> {
         Some(index)
     }
 
-    fn create(dir: &Path) -> Result<Self> {
-        Ok(Self(DiskVec::new_in(&scratch(dir)?)))
+    fn create(job: &Job) -> Result<Self> {
+        Ok(Self(DiskVec::new_in(&scratch(&job.dir)?)))
     }
 
-    fn fill(&mut self, _items: &Items, parts: &mut [Part<u64>]) -> Result<()> {
-        for part in parts {
-            for index in part.range.clone() {
-                self.0.push(Items::number(index))?;
-                part.put(index, index);
-            }
-        }
-        Ok(())
-    }
-
-    fn get(&self, key: u64, buffer: &mut Vec<u8>) -> Result<()> {
-        buffer.extend_from_slice(&self.0[pool::index(key)].to_le_bytes());
-        Ok(())
-    }
-}
-
-struct OfVecAtRandom(OfVec);
-
-impl Store for OfVecAtRandom {
-    type Key = u64;
-
-    fn key_of(index: u64) -> Option<u64> {
-        Some(index)
-    }
-
-    fn create(dir: &Path) -> Result<Self> {
-        OfVec::create(dir).map(Self)
-    }
-
-    fn fill(&mut self, items: &Items, parts: &mut [Part<u64>]) -> Result<()> {
-        self.0.fill(items, parts)
+    #[inline]
+    fn put(&mut self, index: u64, item: &[u8]) -> Result<u64> {
+        self.0.push(number_of(item)?)?;
+        Ok(index)
     }
 
     fn seal(mut self) -> Result<Self> {
-        self.0.0.advise(Advice::Random)?;
+        if RANDOM {
+            self.0.advise(Advice::Random)?;
+        }
         Ok(self)
     }
 
     fn get(&self, key: u64, buffer: &mut Vec<u8>) -> Result<()> {
-        self.0.get(key, buffer)
+        buffer.extend_from_slice(&self.0[index(key)].to_le_bytes());
+        Ok(())
     }
 }
 
 impl Store for Vec<u64> {
     type Key = u64;
 
+    const NUMBERS: bool = true;
+
     fn key_of(index: u64) -> Option<u64> {
         Some(index)
     }
 
-    fn create(_dir: &Path) -> Result<Self> {
+    fn create(_job: &Job) -> Result<Self> {
         Ok(Self::new())
     }
 
-    fn fill(&mut self, _items: &Items, parts: &mut [Part<u64>]) -> Result<()> {
-        for part in parts {
-            for index in part.range.clone() {
-                self.push(Items::number(index));
-                part.put(index, index);
-            }
-        }
-        Ok(())
+    #[inline]
+    fn put(&mut self, index: u64, item: &[u8]) -> Result<u64> {
+        self.push(number_of(item)?);
+        Ok(index)
     }
 
     fn get(&self, key: u64, buffer: &mut Vec<u8>) -> Result<()> {
-        buffer.extend_from_slice(&self[pool::index(key)].to_le_bytes());
+        buffer.extend_from_slice(&self[index(key)].to_le_bytes());
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::scenario::store::Job;
-    use std::time::Duration;
-
-    #[test]
-    fn every_store_comes_to_the_expected_checksum() {
-        for row in rows() {
-            let job = Job {
-                dir: Path::new(env!("CARGO_MANIFEST_DIR")).to_owned(),
-                items: Items::mixed(1),
-                count: 3000,
-                threads: row.threads_max.min(2),
-                is_vector: row.is_vector,
-                reads: 50,
-                cold_reads: 0,
-                time: Duration::from_secs(5),
-                watches: true,
-                disk_bytes: None,
-            };
-            let sample = match (row.run)(&job) {
-                Err(error) if error.is_skip() => continue,
-                run => run.unwrap(),
-            };
-            assert_eq!(sample.checksum, job.expected(), "{}", row.name);
-            assert!(sample.get("p99_read").is_some());
-        }
     }
 }

@@ -7,19 +7,15 @@ use std::path::Path;
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::UnshareFlags;
 
-use crate::failure::{Failure, Result};
+use crate::prelude::*;
 
-/// Mounts a tmpfs of `bytes` over `dir`, in a mount namespace that ends with this process.
-///
-/// # Errors
-///
-/// A skip where the machine allows that neither to us nor to a user namespace of ours.
+/// Mounts a tmpfs of `bytes` over `dir`, in a mount namespace that ends with this process. Skips
+/// where the machine allows that neither to us nor to a user namespace of ours.
 pub(super) fn enter(dir: &Path, bytes: u64) -> Result<()> {
-    let refused = |error| Failure::skip(format!("no small disk can be mounted: {error}"));
+    let refused = |error| skip(format!("no small disk can be mounted: {error}"));
     own_namespace().map_err(refused)?;
     let options = format!("size={bytes},mode=700\0");
-    let options = std::ffi::CString::from_vec_with_nul(options.into_bytes());
-    let options = options.map_err(|error| Failure::new(error.to_string()))?;
+    let options = std::ffi::CString::from_vec_with_nul(options.into_bytes())?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private).map_err(refused)?;
     let flags = MountFlags::empty();

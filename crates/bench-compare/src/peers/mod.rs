@@ -1,0 +1,78 @@
+//! The peers: each written down once, and measured in every workload that it can do.
+
+mod by_hand;
+mod farena;
+#[cfg(feature = "stores")]
+mod fjall;
+#[cfg(feature = "stores")]
+mod lmdb;
+mod mmap_vec;
+mod nightly;
+mod ranged;
+#[cfg(feature = "stores")]
+mod redb;
+mod swapvec;
+#[cfg(feature = "stores")]
+mod vecdb;
+
+use outcore_bench::scenario::Peers;
+
+/// Makes a folder of a store's own, for those whose files have names. It is removed on drop; if the
+/// process is killed before, its parent removes it.
+#[cfg(feature = "stores")]
+fn folder_in(dir: &std::path::Path) -> outcore_bench::error::Result<tempfile::TempDir> {
+    let parent = std::os::unix::process::parent_id();
+    let all = outcore_bench::process::named_folder(dir, parent);
+    std::fs::create_dir_all(&all)?;
+    Ok(tempfile::TempDir::new_in(all)?)
+}
+
+/// Returns all peers, by the work that they do.
+pub(crate) fn all() -> Peers {
+    let mut store = farena::stores();
+    store.extend(by_hand::stores());
+    #[cfg(feature = "stores")]
+    {
+        store.extend(redb::stores());
+        store.push(lmdb::store());
+        store.push(fjall::store());
+    }
+    store.push(mmap_vec::store());
+    #[cfg(feature = "stores")]
+    store.push(vecdb::store());
+    Peers {
+        get: vec![farena::getters, by_hand::getters],
+        vec_push: vec![mmap_vec::pusher()],
+        vec_collect: vec![swapvec::collector(), mmap_vec::collector()],
+        vec_sum: vec![mmap_vec::sums],
+        vec_update: vec![by_hand::updates, mmap_vec::updates],
+        store,
+        fill: ranged::fillers().into(),
+        overwrite: vec![ranged::overwriters],
+        allocate: vec![ranged::allocators],
+        alloc_push: nightly::pushers().into(),
+        alloc_build: Some(nightly::build),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use outcore_bench::scenario::check_all;
+
+    /// mmap-vec makes a slice of a null pointer when it is empty, and the checks of a debug build
+    /// end the process; the nightly program takes a toolchain and a while to build, and has a test
+    /// of its own.
+    fn is_left_out(name: &str) -> bool {
+        let is_mmap_vec = cfg!(debug_assertions) && name == "mmap_vec";
+        // The test of the other crate runs these.
+        let own = ["outcore", "raw_", "direct_", "pwrite_", "system"];
+        let is_own = own.iter().any(|prefix| name.starts_with(prefix));
+        is_mmap_vec || is_own || nightly::ROWS.contains(&name)
+    }
+
+    #[test]
+    fn every_candidate_returns_the_expected_checksum() {
+        assert!(check_all(&all(), is_left_out) > 100);
+    }
+}

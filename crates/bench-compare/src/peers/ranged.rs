@@ -1,0 +1,172 @@
+//! ranged-mmap as its README uses it, and what its README compares itself with: files of std and of
+//! tokio behind a lock.
+#![expect(
+    unsafe_code,
+    reason = "calls the unsafe functions of ranged-mmap, as its README does"
+)]
+
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::num::NonZeroU64;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use ranged_mmap::allocator::concurrent;
+use ranged_mmap::{MmapFile, MmapFileInner};
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+
+use outcore_bench::prelude::*;
+use outcore_bench::scenario::ranged::{AllocateJob, FillJob, OverwriteJob, RANGED_MMAP};
+
+fn not_zero(number: u64) -> Result<NonZeroU64> {
+    NonZeroU64::new(number).context("a length of zero")
+}
+
+/// Returns the ways to fill a fresh file.
+pub(super) fn fillers() -> [Row<FillJob>; 3] {
+    let tokio = "the same with tokio: two tasks on a runtime of two threads; of pieces of 4 KiB a sixteenth of the \
+                 file, the rest after the clock has stopped";
+    [
+        Row::new(
+            RANGED_MMAP,
+            "a sparse file: a full disk is a signal",
+            mapped_fill,
+        ),
+        Row::new(
+            "std_file_mutex",
+            "seek and write under a lock; preallocates nothing",
+            locked_fill,
+        ),
+        Row::new("tokio_fs_mutex", tokio, tokio_fill),
+    ]
+}
+
+fn mapped_fill(job: &FillJob) -> Result<Sample> {
+    let piece = not_zero(job.piece as u64)?;
+    let make = || {
+        let made = MmapFile::create::<concurrent::Allocator>(&job.path, not_zero(job.len)?);
+        made.context("create")
+    };
+    let fill = |(file, allocator): &(MmapFile, concurrent::Allocator)| {
+        while let Some(range) = allocator.allocate(piece) {
+            file.write_range(range, job.source(range.start()));
+        }
+        Ok(())
+    };
+    job.measure(make, fill, |_file| job.published())
+}
+
+fn locked_fill(job: &FillJob) -> Result<Sample> {
+    let next = AtomicU64::new(0);
+    let make = || Ok(Mutex::new(created(job)?));
+    let fill = |file: &Mutex<File>| {
+        loop {
+            let offset = next.fetch_add(job.piece as u64, Relaxed);
+            if offset >= job.len {
+                return Ok(());
+            }
+            let mut file = file.lock().map_err(|_panic| anyhow!("a thread panicked"))?;
+            file.seek(SeekFrom::Start(offset))?;
+            file.write_all(job.source(offset))?;
+        }
+    };
+    job.measure(make, fill, |_file| job.published())
+}
+
+fn created(job: &FillJob) -> Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create_new(true);
+    options.open(&job.path).context("create")
+}
+
+fn tokio_fill(job: &FillJob) -> Result<Sample> {
+    let mut job = job.clone();
+    if job.piece == BLOCK {
+        // All of it takes minutes.
+        job.timed = (job.len / 16).next_multiple_of(BLOCK as u64);
+    }
+    let job = &job;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .context("start tokio")?;
+    let next = Arc::new(AtomicU64::new(0));
+    let make = || {
+        let file = tokio::fs::File::from_std(created(job)?);
+        Ok(Arc::new(tokio::sync::Mutex::new(file)))
+    };
+    // Each of the two threads waits for a task of its own.
+    let fill = |file: &Arc<tokio::sync::Mutex<tokio::fs::File>>| {
+        let (file, job, next) = (Arc::clone(file), job.clone(), Arc::clone(&next));
+        let task = runtime.spawn(async move {
+            loop {
+                let offset = next.fetch_add(job.piece as u64, Relaxed);
+                if offset >= job.timed {
+                    // What tokio still has in a buffer of its own.
+                    return file.lock().await.flush().await;
+                }
+                let mut file = file.lock().await;
+                file.seek(SeekFrom::Start(offset)).await?;
+                file.write_all(job.source(offset)).await?;
+            }
+        });
+        let ended = runtime.block_on(task);
+        ended.context("join a task")?.context("write by tokio")
+    };
+    let end = |_file| {
+        let rest = OpenOptions::new().write(true).open(&job.path)?;
+        for offset in (job.timed..job.len).step_by(job.piece) {
+            rest.write_all_at(job.source(offset), offset)?;
+        }
+        job.published()
+    };
+    job.measure(make, fill, end)
+}
+
+/// Returns the way to overwrite a warm file.
+pub(super) fn overwriters(job: &OverwriteJob) -> Result<Vec<Candidate<'static>>> {
+    let path = job.fill.path.with_file_name("ranged-mmap-warm");
+    drop(std::fs::remove_file(&path));
+    let file = MmapFileInner::create(&path, not_zero(job.fill.len)?).context("create")?;
+    for offset in (0..job.fill.len).step_by(BLOCK) {
+        // SAFETY: nothing else writes to the file.
+        unsafe { file.write_all_at(offset, job.fill.source(offset)) };
+    }
+    let job = job.clone();
+    Ok(vec![Candidate::new(
+        RANGED_MMAP,
+        "its unsafe write_at",
+        move || {
+            job.measure(
+                |number, source| {
+                    // SAFETY: as above.
+                    unsafe { file.write_at(number * BLOCK as u64, source) };
+                    Ok(())
+                },
+                |offset, block| {
+                    // SAFETY: nothing writes to the file meanwhile.
+                    unsafe { file.read_at(offset, block) }.context("read")?;
+                    Ok(())
+                },
+            )
+        },
+    )])
+}
+
+/// Returns the way to hand out ranges.
+pub(super) fn allocators(job: &AllocateJob) -> Result<Vec<Candidate<'static>>> {
+    let job = job.clone();
+    let block = not_zero(BLOCK as u64)?;
+    let note = "ranges are numbers, without a tie to their file";
+    Ok(vec![Candidate::new(RANGED_MMAP, note, move || {
+        let path = job.fill.path.with_file_name("ranged-mmap-allocate");
+        drop(std::fs::remove_file(&path));
+        let made = MmapFile::create::<concurrent::Allocator>(&path, not_zero(job.fill.len)?);
+        let (_file, allocator) = made.context("create")?;
+        job.measure(
+            || allocator.allocate(block),
+            ranged_mmap::AllocatedRange::start,
+        )
+    })])
+}
