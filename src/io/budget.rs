@@ -216,6 +216,7 @@ mod tests {
         Budget::new(quota_bytes, free_bytes_min, NEXT.fetch_add(1, Relaxed))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "stands in for the question")]
     fn much() -> io::Result<u64> {
         Ok(u64::MAX)
     }
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_child_does_not_count_what_its_parent_has_promised() {
-        let promises = Promises(AtomicU64::new(0xABCDE << COUNT_BITS | 77));
+        let promises = Promises(AtomicU64::new(0xABCDE << COUNT_BITS | 0x77));
         assert_eq!(promises.add(3 * UNIT_BYTES), 0);
         assert_eq!(promises.add(UNIT_BYTES), 3 * UNIT_BYTES);
         promises.settle(4 * UNIT_BYTES);

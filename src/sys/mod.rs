@@ -151,7 +151,7 @@ pub(crate) const FOLD_BYTES: usize = 2 << 20;
 /// What a mapping of a file may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// For nothing, until [`Space::allow`](self::backend::Space::allow).
+    /// For nothing, until `allow` of the space.
     Nothing,
     Read,
     ReadWrite,

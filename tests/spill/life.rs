@@ -13,7 +13,9 @@ use std::thread;
 
 use crate::support::process::child;
 use crate::support::random::Random;
-use crate::support::{items::item, test_name};
+use testkit::item;
+
+use crate::support::test_name;
 use crate::watch::{own_requests, passed_on};
 use crate::{THRESHOLD, spill};
 

@@ -1,7 +1,5 @@
 //! The support of the other tests, as far as it stands alone.
 
-#[path = "../it/support/items.rs"]
-pub(crate) mod items;
 #[path = "../it/support/libc.rs"]
 pub(crate) mod libc;
 #[path = "../it/support/process.rs"]

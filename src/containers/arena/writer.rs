@@ -257,8 +257,12 @@ impl ArenaWriter {
     ///
     /// # Errors
     ///
-    /// [`Io`](ErrorKind::Io) or [`Forked`](ErrorKind::Forked): what was pushed stays in the
-    /// buffer; flush again.
+    /// What was pushed stays in the buffer; flush again.
+    ///
+    /// * [`FileTooLarge`](ErrorKind::FileTooLarge): the limit of file size (`RLIMIT_FSIZE`) was lowered
+    ///   after the space was claimed.
+    /// * [`Forked`](ErrorKind::Forked): the writer was made before a `fork`, in the parent.
+    /// * [`Io`](ErrorKind::Io): the system failed to write.
     ///
     /// # Cost
     ///

@@ -97,8 +97,8 @@ impl FileRangeMut {
     /// * [`OutOfBounds`](crate::ErrorKind::OutOfBounds): they do not fit into the range; none was written.
     /// * [`Io`](crate::ErrorKind::Io): some of them may have been written. To write them again mends that.
     /// * [`FileTooLarge`](crate::ErrorKind::FileTooLarge): the limit of file size (`RLIMIT_FSIZE`) was
-    ///   lowered after the file was made, and `SIGXFSZ` is ignored; where it is not, the system sends
-    ///   that. Some may have been written, up to the limit. Stores through the slice are not limited.
+    ///   lowered after the file was made. Some may have been written, up to the limit. Stores through
+    ///   the slice are not limited. No signal is sent.
     /// * [`Forked`](crate::ErrorKind::Forked): the range belongs to the parent of this process.
     ///
     /// # Cost
