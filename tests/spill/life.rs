@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Mutex;
 use std::thread;
 
-use crate::support::process::child;
-use crate::support::random::Random;
 use testkit::item;
 
+use crate::support::process::child;
+use crate::support::random::Random;
 use crate::support::test_name;
 use crate::watch::{own_requests, passed_on};
 use crate::{THRESHOLD, spill};

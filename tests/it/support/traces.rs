@@ -15,9 +15,9 @@ use std::sync::{Mutex, PoisonError};
 
 use allocator_api2::alloc::{AllocError, Allocator};
 
-use crate::support::items::item;
 use crate::support::random::Random;
 use crate::support::tally::Tally;
+use testkit::item;
 
 /// Where the heap stands in for the disk, there are addresses for little.
 pub(crate) const SMALL_WORLD: bool = cfg!(any(miri, memory_backend));
