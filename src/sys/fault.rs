@@ -14,6 +14,7 @@ use std::path::Path;
 use std::ptr::NonNull;
 
 use crate::sys::backend;
+use crate::sys::contract::{DirCalls, FileCalls, RingCalls, SpaceCalls};
 use crate::sys::plan::{Counted, Transfer, check, next, transfer, whole};
 pub(crate) use crate::sys::plan::{Fault, Outcome, arm, disarm};
 use crate::sys::ring;
@@ -25,62 +26,63 @@ pub(crate) struct Dir {
     inner: Counted<backend::Dir>,
 }
 
-impl Dir {
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+impl DirCalls for Dir {
+    type File = File;
+
+    fn open(path: &Path) -> io::Result<Self> {
         check()?;
-        backend::Dir::open(path).map(|dir| Self {
-            inner: Counted::file(dir),
-        })
+        let inner = Counted::file(backend::Dir::open(path)?);
+        Ok(Self { inner })
     }
 
-    pub(crate) fn open_c(path: &CStr) -> io::Result<Self> {
+    fn open_c(path: &CStr) -> io::Result<Self> {
         check()?;
         backend::Dir::open_c(path).map(|dir| Self {
             inner: Counted::file(dir),
         })
     }
 
-    pub(crate) fn is_ram_backed(&self) -> io::Result<bool> {
+    fn is_ram_backed(&self) -> io::Result<bool> {
         check()?;
         self.inner.is_ram_backed()
     }
 
-    pub(crate) fn is_removed(&self) -> io::Result<bool> {
+    fn is_removed(&self) -> io::Result<bool> {
         check()?;
         self.inner.is_removed()
     }
 
-    pub(crate) fn device(&self) -> io::Result<u64> {
+    fn device(&self) -> io::Result<u64> {
         check()?;
         self.inner.device()
     }
 
-    pub(crate) fn file_system(&self) -> io::Result<FileSystem> {
+    fn file_system(&self) -> io::Result<FileSystem> {
         check()?;
         self.inner.file_system()
     }
 
-    pub(crate) fn create_unnamed(&self) -> io::Result<File> {
+    fn create_unnamed(&self) -> io::Result<File> {
         check()?;
-        self.inner.create_unnamed().map(File::new)
+        self.inner.create_unnamed().map(File::of)
     }
 
-    pub(crate) fn create_linkable(&self) -> io::Result<File> {
+    fn create_linkable(&self) -> io::Result<File> {
         check()?;
-        self.inner.create_linkable().map(File::new)
+        self.inner.create_linkable().map(File::of)
     }
 
-    pub(crate) fn create_named(&self, name: &OsStr) -> io::Result<File> {
+    fn create_named(&self, name: &OsStr) -> io::Result<File> {
         check()?;
-        self.inner.create_named(name).map(File::new)
+        self.inner.create_named(name).map(File::of)
     }
 
-    pub(crate) fn open_named(&self, name: &OsStr) -> io::Result<File> {
+    fn open_named(&self, name: &OsStr) -> io::Result<File> {
         check()?;
-        self.inner.open_named(name).map(File::new)
+        self.inner.open_named(name).map(File::of)
     }
 
-    pub(crate) fn link(&self, file: &File, name: &OsStr) -> io::Result<bool> {
+    fn link(&self, file: &File, name: &OsStr) -> io::Result<bool> {
         match next(false) {
             Some(Outcome::Errno(errno) | Outcome::HalfThenErrno(errno)) => {
                 Err(io::Error::from_raw_os_error(errno))
@@ -96,27 +98,27 @@ impl Dir {
         }
     }
 
-    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         check()?;
         self.inner.rename(from, to)
     }
 
-    pub(crate) fn unlink(&self, name: &OsStr) -> io::Result<()> {
+    fn unlink(&self, name: &OsStr) -> io::Result<()> {
         check()?;
         self.inner.unlink(name)
     }
 
-    pub(crate) fn sync(&self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         check()?;
         self.inner.sync()
     }
 
-    pub(crate) fn try_lock(&self) -> io::Result<()> {
+    fn try_lock(&self) -> io::Result<()> {
         check()?;
         self.inner.try_lock()
     }
 
-    pub(crate) fn unlock(&self) -> io::Result<()> {
+    fn unlock(&self) -> io::Result<()> {
         check()?;
         self.inner.unlock()
     }
@@ -129,75 +131,77 @@ pub(crate) struct File {
 }
 
 impl File {
-    fn new(file: backend::File) -> Self {
+    fn of(file: backend::File) -> Self {
         let inner = Counted::file(file);
         Self { inner }
     }
+}
 
-    pub(crate) fn shared(self) -> Self {
+impl FileCalls for File {
+    fn shared(self) -> Self {
         let inner = self.inner.map(backend::File::shared);
         Self { inner }
     }
 
-    pub(crate) fn share(&self) -> io::Result<Self> {
+    fn share(&self) -> io::Result<Self> {
         let shared = self.inner.share()?;
         let inner = self.inner.beside(shared);
         Ok(Self { inner })
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn from_std(file: std::fs::File) -> Self {
-        Self::new(backend::File::from_std(file))
+    fn from_std(file: std::fs::File) -> Self {
+        Self::of(backend::File::from_std(file))
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
+    fn identity(&self) -> io::Result<(u64, u64)> {
         check()?;
         self.inner.identity()
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn appends(&self) -> io::Result<bool> {
+    fn appends(&self) -> io::Result<bool> {
         check()?;
         self.inner.appends()
     }
 
-    pub(crate) fn read_at(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
+    fn read_at(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
         match transfer(buffer.len(), false)? {
             Transfer::Do(len) => self.inner.read_at(&mut buffer[..len], offset),
             Transfer::Say(len) => Ok(len),
         }
     }
 
-    pub(crate) fn read_over(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    fn read_over(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         match transfer(buffer.len(), true)? {
             Transfer::Do(len) => self.inner.read_over(&mut buffer[..len], offset),
             Transfer::Say(len) => Ok(len),
         }
     }
 
-    pub(crate) fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         match transfer(buffer.len(), true)? {
             Transfer::Do(len) => self.inner.read_cached(&mut buffer[..len], offset),
             Transfer::Say(len) => Ok(len),
         }
     }
 
-    pub(crate) fn open_direct(&self) -> io::Result<(Self, Alignment)> {
+    fn open_direct(&self) -> io::Result<(Self, Alignment)> {
         check()?;
         let (file, alignment) = self.inner.open_direct()?;
         let inner = self.inner.beside(file);
         Ok((Self { inner }, alignment))
     }
 
-    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         match transfer(bytes.len(), true)? {
             Transfer::Do(len) => self.inner.write_at(&bytes[..len], offset),
             Transfer::Say(len) => Ok(len),
         }
     }
 
-    pub(crate) fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         match next(false) {
             Some(Outcome::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),
             Some(Outcome::HalfThenErrno(errno)) => {
@@ -210,13 +214,13 @@ impl File {
         }
     }
 
-    pub(crate) fn unshare(&self, offset: u64, len: u64) -> io::Result<()> {
+    fn unshare(&self, offset: u64, len: u64) -> io::Result<()> {
         check()?;
         self.inner.unshare(offset, len)
     }
 
     /// Says of the first half that it is shared where a transfer would be short.
-    pub(crate) fn find_shared(&self, range: Range<u64>) -> io::Result<Shared> {
+    fn find_shared(&self, range: Range<u64>) -> io::Result<Shared> {
         let len = range.end.saturating_sub(range.start);
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         match transfer(len, false)? {
@@ -229,53 +233,53 @@ impl File {
         }
     }
 
-    pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
+    fn set_len(&self, len: u64) -> io::Result<()> {
         check()?;
         self.inner.set_len(len)
     }
 
-    pub(crate) fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
         if !whole(true)? {
             return Ok(());
         }
         self.inner.punch(offset, len)
     }
 
-    pub(crate) fn sync_data(&self) -> io::Result<()> {
+    fn sync_data(&self) -> io::Result<()> {
         check()?;
         self.inner.sync_data()
     }
 
-    pub(crate) fn advise(&self, offset: u64, len: u64, hint: Hint) -> io::Result<()> {
+    fn advise(&self, offset: u64, len: u64, hint: Hint) -> io::Result<()> {
         check()?;
         self.inner.advise(offset, len, hint)
     }
 
-    pub(crate) fn sync_all(&self) -> io::Result<()> {
+    fn sync_all(&self) -> io::Result<()> {
         check()?;
         self.inner.sync_all()
     }
 
-    pub(crate) fn try_lock(&self) -> io::Result<()> {
+    fn try_lock(&self) -> io::Result<()> {
         check()?;
         self.inner.try_lock()
     }
 
-    pub(crate) fn unlock(&self) -> io::Result<()> {
+    fn unlock(&self) -> io::Result<()> {
         check()?;
         self.inner.unlock()
     }
 
-    pub(crate) fn regular_len(&self) -> io::Result<Option<u64>> {
+    fn regular_len(&self) -> io::Result<Option<u64>> {
         check()?;
         self.inner.regular_len()
     }
 
-    pub(crate) fn len(&self) -> io::Result<u64> {
+    fn len(&self) -> io::Result<u64> {
         self.inner.len()
     }
 
-    pub(crate) fn disk_bytes(&self) -> io::Result<u64> {
+    fn disk_bytes(&self) -> io::Result<u64> {
         self.inner.disk_bytes()
     }
 }
@@ -288,15 +292,17 @@ pub(crate) struct Ring {
     failed: VecDeque<Finished>,
 }
 
-impl Ring {
-    pub(crate) fn new(depth: usize) -> io::Result<Self> {
+impl RingCalls for Ring {
+    type File = File;
+
+    fn new(depth: usize) -> io::Result<Self> {
         check()?;
         let inner = ring::Ring::new(depth)?;
         let failed = VecDeque::new();
         Ok(Self { inner, failed })
     }
 
-    pub(crate) fn push(&mut self, file: &File, mut read: Read) -> Result<(), Read> {
+    fn push(&mut self, file: &File, mut read: Read) -> Result<(), Read> {
         let result = match transfer(read.len, true) {
             Ok(Transfer::Do(len)) => {
                 read.len = len;
@@ -309,20 +315,20 @@ impl Ring {
         Ok(())
     }
 
-    pub(crate) fn enter(&mut self, wait: usize) -> io::Result<()> {
+    fn enter(&mut self, wait: usize) -> io::Result<()> {
         check()?;
         self.inner.enter(wait.saturating_sub(self.failed.len()))
     }
 
-    pub(crate) fn take_back(&mut self) -> Option<Read> {
+    fn take_back(&mut self) -> Option<Read> {
         self.inner.take_back()
     }
 
-    pub(crate) fn is_idle(&self) -> bool {
+    fn is_idle(&self) -> bool {
         self.failed.is_empty() && self.inner.is_idle()
     }
 
-    pub(crate) fn take(&mut self) -> Option<Finished> {
+    fn take(&mut self) -> Option<Finished> {
         let failed = self.failed.pop_front();
         failed.or_else(|| self.inner.take())
     }
@@ -338,61 +344,51 @@ pub(crate) struct Space {
     unsafe_code,
     reason = "passes calls on; the contracts are those of the callee"
 )]
-impl Space {
-    pub(crate) fn reserve(len: usize, align: usize) -> io::Result<Self> {
+impl SpaceCalls for Space {
+    type File = File;
+
+    fn reserve(len: usize, align: usize) -> io::Result<Self> {
         check()?;
         backend::Space::reserve(len, align).map(|space| Self {
             inner: Counted::space(space),
         })
     }
 
-    pub(crate) fn base(&self) -> NonNull<u8> {
+    fn base(&self) -> NonNull<u8> {
         self.inner.base()
     }
 
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.inner.len()
     }
 
-    pub(crate) fn clear_in_children(&self) -> bool {
+    fn clear_in_children(&self) -> bool {
         check().is_ok() && self.inner.clear_in_children()
     }
 
-    pub(crate) fn is_cleared(&self) -> bool {
+    fn is_cleared(&self) -> bool {
         self.inner.is_cleared()
     }
 
-    /// # Safety
-    ///
-    /// That of the callee.
-    pub(crate) unsafe fn commit(&self, range: Range<usize>) -> io::Result<()> {
+    unsafe fn commit(&self, range: Range<usize>) -> io::Result<()> {
         check()?;
         // SAFETY: the caller keeps the callee's contract.
         unsafe { self.inner.commit(range) }
     }
 
-    /// # Safety
-    ///
-    /// That of the callee.
-    pub(crate) unsafe fn open(&self, range: Range<usize>) -> io::Result<()> {
+    unsafe fn open(&self, range: Range<usize>) -> io::Result<()> {
         check()?;
         // SAFETY: the caller keeps the callee's contract.
         unsafe { self.inner.open(range) }
     }
 
-    /// # Safety
-    ///
-    /// That of the callee.
-    pub(crate) unsafe fn show_all(&self, file: &File, access: Access) -> io::Result<()> {
+    unsafe fn show_all(&self, file: &File, access: Access) -> io::Result<()> {
         check()?;
         // SAFETY: the caller keeps the callee's contract.
         unsafe { self.inner.show_all(&file.inner, access) }
     }
 
-    /// # Safety
-    ///
-    /// That of the callee.
-    pub(crate) unsafe fn show(
+    unsafe fn show(
         &self,
         range: Range<usize>,
         file: &File,
@@ -404,67 +400,52 @@ impl Space {
         unsafe { self.inner.show(range, &file.inner, offset, access) }
     }
 
-    /// # Safety
-    ///
-    /// That of the callee.
-    pub(crate) unsafe fn slide(&self, from: Range<usize>, by: usize) -> io::Result<()> {
+    unsafe fn slide(&self, from: Range<usize>, by: usize) -> io::Result<()> {
         check()?;
         // SAFETY: the caller keeps the callee's contract.
         unsafe { self.inner.slide(from, by) }
     }
 
-    /// # Safety
-    ///
-    /// That of the callee.
-    pub(crate) unsafe fn release(&self, range: Range<usize>) -> io::Result<()> {
+    unsafe fn release(&self, range: Range<usize>) -> io::Result<()> {
         check()?;
         // SAFETY: the caller keeps the callee's contract.
         unsafe { self.inner.release(range) }
     }
 
-    pub(crate) fn keep_from_children(&self, range: Range<usize>) -> io::Result<()> {
-        check()?;
-        self.inner.keep_from_children(range)
-    }
-
-    /// # Safety
-    ///
-    /// That of the callee.
-    pub(crate) unsafe fn allow(&self, range: Range<usize>, allowed: bool) -> io::Result<()> {
+    unsafe fn allow(&self, range: Range<usize>, allowed: bool) -> io::Result<()> {
         check()?;
         // SAFETY: the caller keeps the callee's contract.
         unsafe { self.inner.allow(range, allowed) }
     }
 
-    pub(crate) fn advise(&self, range: Range<usize>, hint: Hint) -> io::Result<()> {
+    fn keep_from_children(&self, range: Range<usize>) -> io::Result<()> {
+        check()?;
+        self.inner.keep_from_children(range)
+    }
+
+    fn advise(&self, range: Range<usize>, hint: Hint) -> io::Result<()> {
         check()?;
         self.inner.advise(range, hint)
     }
 
-    pub(crate) fn fold(&self, range: Range<usize>, folded: bool) -> io::Result<()> {
+    fn fold(&self, range: Range<usize>, folded: bool) -> io::Result<()> {
         check()?;
         self.inner.fold(range, folded)
     }
 
-    /// # Safety
-    ///
-    /// That of the callee.
-    pub(crate) unsafe fn unmap_pages(&self, range: Range<usize>) -> io::Result<()> {
+    unsafe fn unmap_pages(&self, range: Range<usize>) -> io::Result<()> {
         check()?;
         // SAFETY: the caller keeps the callee's contract.
         unsafe { self.inner.unmap_pages(range) }
     }
 
-    /// # Safety
-    ///
-    /// That of the callee.
-    pub(crate) unsafe fn sync(&self, range: Range<usize>) -> io::Result<()> {
+    unsafe fn sync(&self, range: Range<usize>) -> io::Result<()> {
         check()?;
         // SAFETY: the caller keeps the callee's contract.
         unsafe { self.inner.sync(range) }
     }
 
-    pub(crate) fn resident_bytes(&self, range: Range<usize>) -> io::Result<u64> {
+    fn resident_bytes(&self, range: Range<usize>) -> io::Result<u64> {
         check()?;
         self.inner.resident_bytes(range)
     }

@@ -1,30 +1,12 @@
-//! The ground floor: every system call that the crate makes, one call a function.
+//! Every system call that the crate makes, one call a function.
 //!
 //! One small contract, three implementations. `linux` asks the kernel. `memory` keeps files and
 //! mappings in heap blocks, where `AddressSanitizer`, valgrind and Miri see every access; ask for
 //! it with `--cfg memory_backend`. `fault` stands before either of them in the unit tests and makes
 //! the n-th call fail, come back short, or be interrupted.
 //!
-//! # The contract
-//!
-//! Nothing here retries, loops or keeps accounts: that is the work of the floor above, so that the
-//! faults reach it. Offsets and lengths of whole pages are multiples of [`page_size`].
-//!
-//! * [`Dir`]: a directory that stays the same one whatever happens to its path. It makes files without
-//!   a name, of which `link` can give some a name later, and opens those that have one.
-//! * [`File`]: a file of ours. `read_at` and `write_at` may transfer less than asked, and fail
-//!   with `EINTR`. A call that would pass `RLIMIT_FSIZE` fails with `EFBIG`; no function raises a
-//!   signal. `allocate` claims space, so that neither a write nor a store into a mapping can
-//!   meet a full disk later; when it fails, part of the space may have been claimed. It leaves blocks
-//!   that other files share: those are made the file's own by `unshare`, or found by `find_shared`.
-//!   `read_cached` reads only what needs no device. `open_direct` opens it again, past the cache.
-//! * [`Ring`]: reads that the kernel does meanwhile, into memory that the ring owns until they are
-//!   complete. `new` may be refused at any time, and then there is none.
-//! * [`Space`]: a range of addresses that is ours until the value is dropped. At first no byte of
-//!   it may be touched. `open` lets reserved pages be used as zeroed memory, `commit` turns any into it, `show` into a window
-//!   on a file, whose pages `allow` lets be used, `slide` moves memory forward and leaves zeroed memory behind, `release` takes
-//!   pages away again. None of them reads a file into memory, also where the process has all new
-//!   mappings locked. No call leaves a hole into which a mapping of someone else could fall.
+//! The contract is in [`contract`], as traits: what a backend has to have and what the fault layer has
+//! to pass on. `posix` has what POSIX systems have in common, for the backends of such systems.
 
 use std::borrow::Cow;
 use std::io;
@@ -40,6 +22,8 @@ compile_error!(
 mod linux;
 #[cfg(any(miri, memory_backend))]
 mod memory;
+#[cfg(not(any(miri, memory_backend)))]
+mod posix;
 
 #[cfg(not(any(miri, memory_backend)))]
 use self::linux as backend;
@@ -54,6 +38,7 @@ use self::linux::ring;
 use self::no_ring as ring;
 
 pub(crate) mod buffer;
+mod contract;
 
 #[cfg(test)]
 pub(crate) mod fault;
@@ -62,7 +47,7 @@ pub(crate) mod plan;
 
 #[cfg(not(test))]
 pub(crate) use self::backend::{Dir, File, Space};
-pub(crate) use self::backend::{
+pub(crate) use self::contract::{
     address_limit, file_size_limit, initial_variable, is_out_of_files, open_file_limit, page_size,
     process, reached_mapping_limit, unguessable_name,
 };

@@ -3,57 +3,50 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, OsStr, OsString};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{self, AtFlags, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::sys::FileSystem;
-use crate::sys::linux::file::{File, is_same};
+use crate::sys::contract::DirCalls;
+use crate::sys::linux::file::File;
+use crate::sys::posix::dir::{Directory, NEW, PRIVATE};
+use crate::sys::posix::file::is_same;
 
 /// An open directory.
 #[derive(Debug)]
-pub(crate) struct Dir {
-    fd: OwnedFd,
-}
+pub(crate) struct Dir(Directory);
 
-impl Dir {
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = fs::open(path, flags, Mode::empty())?;
-        Ok(Self { fd })
+impl DirCalls for Dir {
+    type File = File;
+
+    fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self(Directory::open(path)?))
     }
 
-    /// As [`open`](Self::open), and allocates nothing.
-    pub(crate) fn open_c(path: &CStr) -> io::Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = fs::open(path, flags, Mode::empty())?;
-        Ok(Self { fd })
+    fn open_c(path: &CStr) -> io::Result<Self> {
+        Ok(Self(Directory::open(path)?))
     }
 
-    /// Says whether the file system lives in memory. Allocates nothing.
-    pub(crate) fn is_ram_backed(&self) -> io::Result<bool> {
-        let facts = fs::fstatfs(&self.fd)?;
+    fn is_ram_backed(&self) -> io::Result<bool> {
+        let facts = fs::fstatfs(&self.0)?;
         let magic = u32::try_from(facts.f_type & 0xFFFF_FFFF).unwrap_or(0);
         let (_name, ram_backed, _network) = describe(magic);
         Ok(ram_backed)
     }
 
-    /// Returns whether the directory was removed: what has its path now is another one.
-    pub(crate) fn is_removed(&self) -> io::Result<bool> {
-        Ok(fs::fstat(&self.fd)?.st_nlink == 0)
+    fn is_removed(&self) -> io::Result<bool> {
+        self.0.is_removed()
     }
 
-    /// Returns the number of the device that the directory is on.
-    pub(crate) fn device(&self) -> io::Result<u64> {
-        Ok(fs::fstat(&self.fd)?.st_dev)
+    fn device(&self) -> io::Result<u64> {
+        Ok(fs::fstat(&self.0)?.st_dev)
     }
 
-    /// Says what file system the directory is on, and how full that is.
-    pub(crate) fn file_system(&self) -> io::Result<FileSystem> {
-        let facts = fs::fstatfs(&self.fd)?;
+    fn file_system(&self) -> io::Result<FileSystem> {
+        let facts = fs::fstatfs(&self.0)?;
         // The field's type differs between architectures; the magic numbers have 32 bits.
         let magic = u32::try_from(facts.f_type & 0xFFFF_FFFF).unwrap_or(0);
         let (name, ram_backed, network) = describe(magic);
@@ -67,16 +60,12 @@ impl Dir {
         })
     }
 
-    /// Creates an empty file that no path leads to, readable and writable by its owner only.
-    /// Allocates nothing.
-    ///
     /// Where the file system knows no `O_TMPFILE`, the file has a random name for the moment
     /// between two calls.
-    pub(crate) fn create_unnamed(&self) -> io::Result<File> {
+    fn create_unnamed(&self) -> io::Result<File> {
         // With O_EXCL, not even `linkat` can give the file a name later.
         let flags = OFlags::TMPFILE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        match fs::openat(&self.fd, c".", flags, mode) {
+        match fs::openat(&self.0, c".", flags, PRIVATE) {
             Ok(fd) => Ok(File::from_fd(fd)),
             // EISDIR: a kernel before 3.11, which takes the request for an ordinary open.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => self.create_and_unlink(),
@@ -84,43 +73,59 @@ impl Dir {
         }
     }
 
-    /// Creates an empty file without a name, to which [`link`](Self::link) can give one; with the
-    /// permissions of any new file.
-    pub(crate) fn create_linkable(&self) -> io::Result<File> {
+    fn create_linkable(&self) -> io::Result<File> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        Ok(File::from_fd(fs::openat(&self.fd, c".", flags, NEW)?))
+        Ok(File::from_fd(fs::openat(&self.0, c".", flags, NEW)?))
     }
 
-    /// Creates an empty file with a name that nobody has.
-    pub(crate) fn create_named(&self, name: &OsStr) -> io::Result<File> {
-        let flags =
-            OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
-        Ok(File::from_fd(fs::openat(&self.fd, name, flags, NEW)?))
+    fn create_named(&self, name: &OsStr) -> io::Result<File> {
+        self.0.create(name, NEW).map(File::from_fd)
     }
 
-    /// Opens the file of a name, for reading and writing. Does not wait for whoever holds the other
-    /// end, where it is a pipe.
-    pub(crate) fn open_named(&self, name: &OsStr) -> io::Result<File> {
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        Ok(File::from_fd(fs::openat(
-            &self.fd,
-            name,
-            flags,
-            Mode::empty(),
-        )?))
+    fn open_named(&self, name: &OsStr) -> io::Result<File> {
+        self.0.open_named(name).map(File::from_fd)
     }
 
-    /// Gives a file of [`create_linkable`](Self::create_linkable) a name that nothing has. Returns
-    /// `false` where the name was made and leads to another file, or may: then it is left alone.
-    ///
     /// The first way passes the descriptor itself, so nothing can come between. Before Linux 6.10 it
     /// takes a privilege, and without it the kernel answers `ENOENT`. The second way goes through
     /// `/proc`, which may be missing, or may show something else.
-    pub(crate) fn link(&self, file: &File, name: &OsStr) -> io::Result<bool> {
-        match fs::linkat(file.as_fd(), c"", &self.fd, name, AtFlags::EMPTY_PATH) {
+    fn link(&self, file: &File, name: &OsStr) -> io::Result<bool> {
+        match fs::linkat(file.as_fd(), c"", &self.0, name, AtFlags::EMPTY_PATH) {
             Err(Errno::NOENT) => self.link_by(&file.own_path(), file, name),
             answer => Ok(answer.map(|()| true)?),
         }
+    }
+
+    fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn unlink(&self, name: &OsStr) -> io::Result<()> {
+        self.0.unlink(name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn try_lock(&self) -> io::Result<()> {
+        self.0.try_lock()
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.0.unlock()
+    }
+}
+
+impl Dir {
+    /// The way without `O_TMPFILE`: creates under a name that cannot be guessed, takes it away.
+    fn create_and_unlink(&self) -> io::Result<File> {
+        let name = random_name()?;
+        let name =
+            CStr::from_bytes_until_nul(&name).map_err(|_no_end| io::ErrorKind::InvalidData)?;
+        let fd = self.0.create(name, PRIVATE)?;
+        crate::sys::retry(|| self.0.unlink(name))?;
+        Ok(File::from_fd(fd))
     }
 
     /// Gives a file a name by a path that should lead to it. Compares what the path leads to before,
@@ -130,61 +135,14 @@ impl Dir {
         if !is_same(&ours, &fs::stat(path)?) {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        fs::linkat(fs::CWD, path, &self.fd, name, AtFlags::SYMLINK_FOLLOW)?;
-        let named = fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        fs::linkat(fs::CWD, path, &self.0, name, AtFlags::SYMLINK_FOLLOW)?;
+        let named = fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW);
         Ok(named.is_ok_and(|named| is_same(&ours, &named)))
-    }
-
-    /// Gives the file of one name another, in place of whatever has that, in one step.
-    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        Ok(fs::renameat(&self.fd, from, &self.fd, to)?)
-    }
-
-    /// Takes a name away.
-    pub(crate) fn unlink(&self, name: &OsStr) -> io::Result<()> {
-        Ok(fs::unlinkat(&self.fd, name, AtFlags::empty())?)
-    }
-
-    /// Waits until the names in the directory are on the device.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        Ok(fs::fsync(&self.fd)?)
-    }
-
-    /// Takes the lock of the directory, for those who ask for it; fails with
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) while another has it.
-    pub(crate) fn try_lock(&self) -> io::Result<()> {
-        let operation = FlockOperation::NonBlockingLockExclusive;
-        Ok(fs::flock(&self.fd, operation)?)
-    }
-
-    /// Gives the lock back.
-    pub(crate) fn unlock(&self) -> io::Result<()> {
-        Ok(fs::flock(&self.fd, FlockOperation::Unlock)?)
-    }
-
-    /// The way without `O_TMPFILE`: creates under a name that cannot be guessed, takes it away.
-    fn create_and_unlink(&self) -> io::Result<File> {
-        let flags =
-            OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
-        let name = random_name()?;
-        let name =
-            CStr::from_bytes_until_nul(&name).map_err(|_no_end| io::ErrorKind::InvalidData)?;
-        let fd = fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
-        retry_on_intr(|| fs::unlinkat(&self.fd, name, AtFlags::empty()))?;
-        Ok(File::from_fd(fd))
     }
 }
 
-/// The permissions of a new file, of which the process's mask takes some away.
-const NEW: Mode = Mode::RUSR
-    .union(Mode::WUSR)
-    .union(Mode::RGRP)
-    .union(Mode::WGRP)
-    .union(Mode::ROTH)
-    .union(Mode::WOTH);
-
-/// Returns a name for a file that nobody can guess.
-pub(crate) fn unguessable_name() -> io::Result<OsString> {
+/// Returns a name for a file that no other process can guess.
+pub(super) fn unguessable_name() -> io::Result<OsString> {
     let mut name = random_name()?.to_vec();
     name.retain(|byte| *byte != 0);
     Ok(OsString::from_vec(name))
@@ -251,6 +209,7 @@ fn describe(magic: u32) -> (Option<&'static str>, bool, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::contract::FileCalls;
 
     #[test]
     fn memory_file_systems_are_told_from_disks() {

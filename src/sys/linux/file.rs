@@ -1,18 +1,17 @@
-//! A file of ours: one system call a function.
+//! A file of ours: what Linux adds to POSIX.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{
-    self, Advice, AtFlags, FallocateFlags, FileType, FlockOperation, Mode, OFlags, StatxFlags,
-};
+use rustix::fs::{self, Advice, AtFlags, FallocateFlags, Mode, OFlags, StatxFlags};
 use rustix::io::ReadWriteFlags;
 
+use crate::sys::contract::FileCalls;
 use crate::sys::linux::extents;
 use crate::sys::linux::signal::without_file_size_signal;
+use crate::sys::posix::file::Descriptor;
 use crate::sys::{Alignment, Hint, Shared};
 
 /// What direct reads are aligned to where the kernel does not say: no device asks for more.
@@ -27,64 +26,10 @@ pub(crate) struct File {
     fd: Descriptor,
 }
 
-/// Who owns the descriptor. To share one takes an allocation, which a global allocator must not make.
-#[derive(Debug)]
-enum Descriptor {
-    Alone(OwnedFd),
-    Shared(Arc<OwnedFd>),
-}
-
-impl AsFd for Descriptor {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Alone(fd) => fd.as_fd(),
-            Self::Shared(fd) => fd.as_fd(),
-        }
-    }
-}
-
 impl File {
     pub(super) fn from_fd(fd: OwnedFd) -> Self {
         let fd = Descriptor::Alone(fd);
         Self { fd }
-    }
-
-    /// Lets [`share`](Self::share) do without a system call.
-    pub(crate) fn shared(self) -> Self {
-        let fd = match self.fd {
-            Descriptor::Alone(fd) => Arc::new(fd),
-            Descriptor::Shared(fd) => fd,
-        };
-        let fd = Descriptor::Shared(fd);
-        Self { fd }
-    }
-
-    /// Returns the same open file once more, which stays open on its own.
-    pub(crate) fn share(&self) -> io::Result<Self> {
-        let fd = match &self.fd {
-            Descriptor::Alone(fd) => Arc::new(fd.try_clone()?),
-            Descriptor::Shared(fd) => Arc::clone(fd),
-        };
-        let fd = Descriptor::Shared(fd);
-        Ok(Self { fd })
-    }
-
-    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn from_std(file: std::fs::File) -> Self {
-        Self::from_fd(file.into())
-    }
-
-    /// Returns device and number of the file, which no other file has at the same time.
-    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
-        let facts = fs::fstat(&self.fd)?;
-        Ok((facts.st_dev, facts.st_ino))
-    }
-
-    /// Returns whether all writes go to the end of the file.
-    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn appends(&self) -> io::Result<bool> {
-        Ok(fs::fcntl_getfl(&self.fd)?.contains(OFlags::APPEND))
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -96,30 +41,64 @@ impl File {
     /// `/proc/self` would be wrong: it shows the descriptors of the first thread of the process, and
     /// a thread can have others, or outlive that one (linux-facts O4).
     pub(super) fn own_path(&self) -> String {
-        format!("/proc/thread-self/fd/{}", self.fd.as_fd().as_raw_fd())
+        format!("/proc/thread-self/fd/{}", self.fd.number())
     }
 
-    /// Reads once and returns how many bytes of `buffer` are now filled; 0 at the end of the file.
-    pub(crate) fn read_at(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
-        let (filled, _rest) = rustix::io::pread(&self.fd, buffer, offset)?;
-        Ok(filled.len())
+    /// Opens a path that should lead to this very file, and refuses any other: what is mounted at
+    /// `/proc` may be something else.
+    fn opened_again(&self, path: &str, flags: OFlags) -> io::Result<Self> {
+        let again = Self::from_fd(fs::open(path, flags, Mode::empty())?);
+        if self.fd.is_same_file(&again.fd)? {
+            return Ok(again);
+        }
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl FileCalls for File {
+    fn shared(self) -> Self {
+        let fd = self.fd.shared();
+        Self { fd }
     }
 
-    /// Reads once and returns how many bytes of `buffer` were read; 0 at the end of the file.
-    pub(crate) fn read_over(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        Ok(rustix::io::pread(&self.fd, buffer, offset)?)
+    fn share(&self) -> io::Result<Self> {
+        let fd = self.fd.share()?;
+        Ok(Self { fd })
     }
 
-    /// Reads once what is in the page cache; `WouldBlock` where the device would have to be asked,
-    /// fewer bytes where some are not there.
-    pub(crate) fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    fn from_std(file: std::fs::File) -> Self {
+        Self::from_fd(file.into())
+    }
+
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    fn identity(&self) -> io::Result<(u64, u64)> {
+        let facts = fs::fstat(&self.fd)?;
+        Ok((facts.st_dev, facts.st_ino))
+    }
+
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    fn appends(&self) -> io::Result<bool> {
+        self.fd.appends()
+    }
+
+    #[inline]
+    fn read_at(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
+        self.fd.read_at(buffer, offset)
+    }
+
+    #[inline]
+    fn read_over(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.fd.read_over(buffer, offset)
+    }
+
+    fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut slices = [io::IoSliceMut::new(buffer)];
         let flags = ReadWriteFlags::NOWAIT;
         Ok(rustix::io::preadv2(&self.fd, &mut slices, offset, flags)?)
     }
 
-    /// Opens the file again, for reads that go past the page cache.
-    pub(crate) fn open_direct(&self) -> io::Result<(Self, Alignment)> {
+    fn open_direct(&self) -> io::Result<(Self, Alignment)> {
         let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
         let file = self.opened_again(&self.own_path(), flags)?;
         let asked = StatxFlags::DIOALIGN;
@@ -142,83 +121,43 @@ impl File {
         Ok((file, alignment))
     }
 
-    /// Opens a path that should lead to this very file, and refuses any other: what is mounted at
-    /// `/proc` may be something else.
-    fn opened_again(&self, path: &str, flags: OFlags) -> io::Result<Self> {
-        let again = Self::from_fd(fs::open(path, flags, Mode::empty())?);
-        if is_same(&fs::fstat(&self.fd)?, &fs::fstat(&again.fd)?) {
-            return Ok(again);
-        }
-        Err(io::ErrorKind::Unsupported.into())
+    #[inline]
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        without_file_size_signal(|| self.fd.write_at(bytes, offset))
     }
 
-    /// Writes once and returns how many bytes of `bytes` were taken.
-    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        without_file_size_signal(|| Ok(rustix::io::pwrite(&self.fd, bytes, offset)?))
-    }
-
-    /// Claims zeroed space on disk for `len` bytes from `offset`, growing the file if need be.
-    pub(crate) fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         let flags = FallocateFlags::empty();
         without_file_size_signal(|| Ok(fs::fallocate(&self.fd, flags, offset, len)?))
     }
 
-    /// Gives the file blocks of its own for those of `len` bytes from `offset` that other files share,
-    /// and waits until its bytes are in them. Changes no byte. When it fails, some may still be shared.
-    pub(crate) fn unshare(&self, offset: u64, len: u64) -> io::Result<()> {
+    fn unshare(&self, offset: u64, len: u64) -> io::Result<()> {
         let flags = FallocateFlags::UNSHARE_RANGE;
         Ok(fs::fallocate(&self.fd, flags, offset, len)?)
     }
 
-    /// Asks which bytes of a range are in blocks that other files share. `Unsupported` where the file
-    /// system does not tell.
-    pub(crate) fn find_shared(&self, range: Range<u64>) -> io::Result<Shared> {
+    fn find_shared(&self, range: Range<u64>) -> io::Result<Shared> {
         extents::shared(self.fd.as_fd(), range)
     }
 
-    /// Cuts the file off at `len`, or extends it by a hole.
-    pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
-        without_file_size_signal(|| Ok(fs::ftruncate(&self.fd, len)?))
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        without_file_size_signal(|| self.fd.set_len(len))
     }
 
-    /// Gives the space of `len` bytes from `offset` back to the disk; they read as zero.
-    pub(crate) fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         Ok(fs::fallocate(&self.fd, flags, offset, len)?)
     }
 
-    /// Waits until the file's data is on the device.
-    pub(crate) fn sync_data(&self) -> io::Result<()> {
+    fn sync_data(&self) -> io::Result<()> {
         Ok(fs::fdatasync(&self.fd)?)
     }
 
-    /// Waits until the file's data and all that the system notes about it are on the device.
-    pub(crate) fn sync_all(&self) -> io::Result<()> {
-        Ok(fs::fsync(&self.fd)?)
+    fn sync_all(&self) -> io::Result<()> {
+        self.fd.sync_all()
     }
 
-    /// Takes the lock of the file, for those who ask for it; fails with
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) while another opener has it. Closing gives it back.
-    pub(crate) fn try_lock(&self) -> io::Result<()> {
-        let operation = FlockOperation::NonBlockingLockExclusive;
-        Ok(fs::flock(&self.fd, operation)?)
-    }
-
-    /// Gives the lock back, also where a forked child has the file open.
-    pub(crate) fn unlock(&self) -> io::Result<()> {
-        Ok(fs::flock(&self.fd, FlockOperation::Unlock)?)
-    }
-
-    /// Returns the length in bytes of what was opened by a name; `None` of a directory, a device or
-    /// a pipe.
-    pub(crate) fn regular_len(&self) -> io::Result<Option<u64>> {
-        let facts = fs::fstat(&self.fd)?;
-        let is_regular = FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile;
-        Ok(is_regular.then(|| u64::try_from(facts.st_size).unwrap_or(0)))
-    }
-
-    /// Tells the page cache what to expect of `len` bytes from `offset`.
-    pub(crate) fn advise(&self, offset: u64, len: u64, hint: Hint) -> io::Result<()> {
+    fn advise(&self, offset: u64, len: u64, hint: Hint) -> io::Result<()> {
         let advice = match hint {
             Hint::Normal => Advice::Normal,
             Hint::Sequential => Advice::Sequential,
@@ -233,23 +172,27 @@ impl File {
         }
     }
 
-    /// Returns the length of the file in bytes.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> io::Result<u64> {
-        Ok(u64::try_from(fs::fstat(&self.fd)?.st_size).unwrap_or(0))
+    fn try_lock(&self) -> io::Result<()> {
+        self.fd.try_lock()
     }
 
-    /// Returns the bytes that the file takes on disk.
-    #[cfg(test)]
-    pub(crate) fn disk_bytes(&self) -> io::Result<u64> {
-        let blocks = u64::try_from(fs::fstat(&self.fd)?.st_blocks).unwrap_or(0);
-        Ok(blocks.saturating_mul(512))
+    fn unlock(&self) -> io::Result<()> {
+        self.fd.unlock()
     }
-}
 
-/// Returns whether two answers are about one file.
-pub(super) fn is_same(one: &fs::Stat, other: &fs::Stat) -> bool {
-    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+    fn regular_len(&self) -> io::Result<Option<u64>> {
+        self.fd.regular_len()
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> io::Result<u64> {
+        self.fd.len()
+    }
+
+    #[cfg(test)]
+    fn disk_bytes(&self) -> io::Result<u64> {
+        self.fd.disk_bytes()
+    }
 }
 
 #[cfg(test)]

@@ -10,46 +10,63 @@ pub(super) mod ring;
 mod signal;
 mod space;
 
-pub(crate) use self::dir::{Dir, unguessable_name};
+pub(crate) use self::dir::Dir;
 pub(crate) use self::file::File;
-pub(crate) use self::process::process;
 pub(crate) use self::space::Space;
 
+use std::ffi::OsString;
 use std::io;
 
 use rustix::fs::{self, Mode, OFlags};
-use rustix::process::{Resource, getrlimit};
 
-/// Returns the size of a page of memory in bytes, a power of two.
-pub(crate) fn page_size() -> usize {
-    rustix::param::page_size()
-}
+use crate::sys::contract::SystemCalls;
+use crate::sys::posix;
 
-/// Returns `RLIMIT_FSIZE` in bytes, or `None` where files may be of any length.
-///
-/// The answer may be wrong a moment later: the limit can be changed by any thread, and from outside.
-/// Functions that would pass it fail with `EFBIG` and raise no signal.
-pub(crate) fn file_size_limit() -> Option<u64> {
-    getrlimit(Resource::Fsize).current
-}
+/// The system as a whole.
+#[derive(Debug)]
+pub(crate) enum System {}
 
-/// Returns `RLIMIT_AS` in bytes, or `None` where the process may have all addresses.
-pub(crate) fn address_limit() -> Option<u64> {
-    getrlimit(Resource::As).current
-}
+impl SystemCalls for System {
+    fn page_size() -> usize {
+        posix::page_size()
+    }
 
-/// Returns `RLIMIT_NOFILE`, or `None` where there may be any number of open files.
-pub(crate) fn open_file_limit() -> Option<u64> {
-    getrlimit(Resource::Nofile).current
-}
+    fn file_size_limit() -> Option<u64> {
+        posix::file_size_limit()
+    }
 
-/// Returns whether an answer says that this process has as many open files as it may have.
-pub(crate) fn is_out_of_files(answer: &io::Error) -> bool {
-    answer.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
+    fn address_limit() -> Option<u64> {
+        posix::address_limit()
+    }
+
+    fn open_file_limit() -> Option<u64> {
+        posix::open_file_limit()
+    }
+
+    fn is_out_of_files(answer: &io::Error) -> bool {
+        posix::is_out_of_files(answer)
+    }
+
+    fn reached_mapping_limit() -> Option<u64> {
+        reached_mapping_limit()
+    }
+
+    fn process() -> u64 {
+        process::process()
+    }
+
+    fn unguessable_name() -> io::Result<OsString> {
+        dir::unguessable_name()
+    }
+
+    /// Reads the process's file of variables, since std's functions allocate and take a lock.
+    fn initial_variable<'value>(name: &[u8], value: &'value mut [u8]) -> Option<&'value [u8]> {
+        initial_variable(name, value)
+    }
 }
 
 /// Returns `vm.max_map_count` if this process has about as many mappings. Allocates nothing.
-pub(crate) fn reached_mapping_limit() -> Option<u64> {
+fn reached_mapping_limit() -> Option<u64> {
     const NEAR: u64 = 16;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let mut bytes = [0_u8; 4096];
@@ -69,10 +86,7 @@ pub(crate) fn reached_mapping_limit() -> Option<u64> {
     }
 }
 
-/// Returns the value that a variable had when the process started, as far as `value` has room.
-///
-/// Reads the process's file of variables, since std's functions allocate and take a lock.
-pub(crate) fn initial_variable<'a>(name: &[u8], value: &'a mut [u8]) -> Option<&'a [u8]> {
+fn initial_variable<'a>(name: &[u8], value: &'a mut [u8]) -> Option<&'a [u8]> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     // Not of `/proc/self`, which is empty once the first thread has ended.
     let file = fs::open(c"/proc/thread-self/environ", flags, Mode::empty()).ok()?;

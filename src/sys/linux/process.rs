@@ -13,7 +13,7 @@ use std::sync::atomic::{
 
 use rustix::mm::{self, Advice, MapFlags, ProtFlags};
 
-use crate::sys::linux::page_size;
+use crate::sys::posix::page_size;
 
 /// A page that the kernel empties in every forked child (`MADV_WIPEONFORK`, Linux 4.14), with this
 /// process's number; null before it is asked for the first time.
@@ -29,7 +29,7 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// Returns a number that no parent and no child of this process has.
 ///
 /// Unlike the process id, it cannot be the same in another PID namespace, nor be given again.
-pub(crate) fn process() -> u64 {
+pub(super) fn process() -> u64 {
     let page = match PAGE.load(Acquire) {
         page if page.is_null() => make_page(),
         page => page,

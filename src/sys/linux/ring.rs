@@ -14,17 +14,15 @@ use std::time::Duration;
 
 use io_uring::{EnterFlags, IoUring, Probe, opcode, types};
 
+use crate::sys::contract::{FileCalls, RingCalls};
 use crate::sys::linux::file::File;
-use crate::sys::linux::process;
+use crate::sys::linux::process::process;
 use crate::sys::{Finished, Read};
 
 /// How long to wait before looking again where the kernel does not let us wait.
 const PAUSE: Duration = Duration::from_micros(100);
 
 /// A ring, and the reads that are under way in it.
-///
-/// A read is queued by `push`, handed to the kernel by `enter`, and comes back by `take`. It belongs
-/// to the process that made it: in a forked child no method does anything.
 pub(crate) struct Ring {
     /// # Invariants
     ///
@@ -44,13 +42,10 @@ pub(crate) struct Ring {
     owner: u64,
 }
 
-impl Ring {
-    /// Makes a ring for at most `depth` reads at a time.
-    ///
-    /// # Errors
-    ///
-    /// Whatever the kernel, a seccomp filter or a limit says: it is normal to be refused.
-    pub(crate) fn new(depth: usize) -> io::Result<Self> {
+impl RingCalls for Ring {
+    type File = File;
+
+    fn new(depth: usize) -> io::Result<Self> {
         let entries = u32::try_from(depth.max(1)).map_err(|_huge| io::ErrorKind::InvalidInput)?;
         // A child must not move the queues, which it would share with its parent.
         let ring: IoUring = IoUring::builder().dontfork().build(entries)?;
@@ -70,12 +65,11 @@ impl Ring {
         })
     }
 
-    /// Queues a read of `file`; gives it back if there is no room, or this is a forked child.
-    pub(crate) fn push(&mut self, file: &File, read: Read) -> Result<(), Read> {
+    fn push(&mut self, file: &File, read: Read) -> Result<(), Read> {
         if process() != self.owner || self.is_broken {
             return Err(read);
         }
-        let Ok(file) = file.share() else {
+        let Ok(file) = FileCalls::share(file) else {
             return Err(read);
         };
         let Some(index) = self.free.pop() else {
@@ -105,9 +99,7 @@ impl Ring {
         }
     }
 
-    /// Hands what is queued to the kernel, and waits until `wait` reads are complete that were not
-    /// taken yet, or fewer if there are not so many.
-    pub(crate) fn enter(&mut self, wait: usize) -> io::Result<()> {
+    fn enter(&mut self, wait: usize) -> io::Result<()> {
         self.check_owner()?;
         let count = if self.is_broken { 0 } else { self.queued.len() };
         let wait = wait.min(self.running.saturating_add(count));
@@ -133,16 +125,14 @@ impl Ring {
         answer.map(|_seen| ())
     }
 
-    /// Takes back one read that the kernel has not seen. From then on the ring takes no more.
-    pub(crate) fn take_back(&mut self) -> Option<Read> {
+    fn take_back(&mut self) -> Option<Read> {
         self.is_broken = true;
         let index = self.queued.pop_front()?;
         let (_file, read) = self.slots.get_mut(index)?.take()?;
         Some(read)
     }
 
-    /// Takes a read that is complete, if there is one. Makes no system call.
-    pub(crate) fn take(&mut self) -> Option<Finished> {
+    fn take(&mut self) -> Option<Finished> {
         if process() != self.owner {
             return None;
         }
@@ -161,11 +151,12 @@ impl Ring {
         }
     }
 
-    /// Returns whether it could be a new one: everything was taken, and it takes more.
-    pub(crate) fn is_idle(&self) -> bool {
+    fn is_idle(&self) -> bool {
         self.running == 0 && self.queued.is_empty() && !self.is_broken
     }
+}
 
+impl Ring {
     fn check_owner(&self) -> io::Result<()> {
         if process() == self.owner {
             return Ok(());

@@ -4,16 +4,19 @@
 use std::ffi::c_void;
 use std::io;
 use std::ops::Range;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::retry_on_intr;
-use rustix::mm::{self, Advice, MapFlags, MprotectFlags, MremapFlags, MsyncFlags, ProtFlags};
+use rustix::mm::{self, Advice, MremapFlags};
 use rustix::process::{Resource, getrlimit};
 
+use crate::sys::contract::SpaceCalls;
 use crate::sys::linux::file::File;
-use crate::sys::linux::{fork, page_size, process};
+use crate::sys::linux::fork;
+use crate::sys::linux::process::process;
+use crate::sys::posix::{memory, page_size};
 use crate::sys::{Access, Hint};
 
 /// Addresses of ours. Dropping the value unmaps all of them.
@@ -42,38 +45,11 @@ unsafe impl Send for Space {}
 // whoever uses either answers for races.
 unsafe impl Sync for Space {}
 
-impl Space {
-    /// Reserves `len` bytes of addresses, rounded up to whole pages, that start at a multiple of
-    /// `align`, a power of two. No page may be touched yet.
-    pub(crate) fn reserve(len: usize, align: usize) -> io::Result<Self> {
-        debug_assert!(align.is_power_of_two());
-        let page = page_size();
-        let len = round_up(len.max(1), page)?;
-        let slack = align.saturating_sub(page);
-        let asked = len.checked_add(slack).ok_or(io::ErrorKind::OutOfMemory)?;
-        if isize::try_from(asked).is_err() {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-        // SAFETY: the kernel picks a free range, so no existing mapping changes.
-        let start =
-            unsafe { mm::mmap_anonymous(ptr::null_mut(), asked, ProtFlags::empty(), flags) }?;
-        // SAFETY: it was mapped above.
-        unsafe { unlock(start, asked) };
-        let start = start.cast::<u8>();
-        let skipped = start.align_offset(align.max(page));
-        debug_assert!(skipped <= slack);
-        let base = start.wrapping_add(skipped);
-        let end = base.wrapping_add(len);
-        let behind = slack.saturating_sub(skipped);
-        for (piece, piece_len) in [(start, skipped), (end, behind)] {
-            if piece_len > 0 {
-                // SAFETY: the piece was mapped above, is outside of `base..base + len`, and
-                // nobody knows its address. A refusal leaves it reserved, which is harmless.
-                let _trimmed = unsafe { mm::munmap(piece.cast::<c_void>(), piece_len) };
-            }
-        }
-        let base = NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?;
+impl SpaceCalls for Space {
+    type File = File;
+
+    fn reserve(len: usize, align: usize) -> io::Result<Self> {
+        let (base, len) = memory::reserve(len, align)?;
         Ok(Self {
             base,
             len,
@@ -82,77 +58,47 @@ impl Space {
         })
     }
 
-    /// Returns the address of the first byte.
-    pub(crate) fn base(&self) -> NonNull<u8> {
+    #[inline]
+    fn base(&self) -> NonNull<u8> {
         self.base
     }
 
-    /// Returns the number of reserved bytes, a multiple of the page size.
-    pub(crate) fn len(&self) -> usize {
+    #[inline]
+    fn len(&self) -> usize {
         self.len
     }
 
-    /// Sees to it that the pages which forked children do not inherit stay clear there; says whether
-    /// it will be so. There is room for a few spaces only. Allocates nothing.
-    pub(crate) fn clear_in_children(&self) -> bool {
+    fn clear_in_children(&self) -> bool {
         fork::clear_in_children(self.base.as_ptr().cast::<c_void>(), self.len)
     }
 
-    /// Returns whether this process is a forked child in which the space leads to nothing, and
-    /// always will.
-    pub(crate) fn is_cleared(&self) -> bool {
+    fn is_cleared(&self) -> bool {
         fork::is_cleared(self.base.as_ptr().cast::<c_void>())
     }
 
-    /// Turns the pages of `range` into zeroed memory. What was there is gone.
-    ///
-    /// # Safety
-    ///
-    /// No reference leads into `range`, and no other thread uses it.
-    pub(crate) unsafe fn commit(&self, range: Range<usize>) -> io::Result<()> {
+    unsafe fn commit(&self, range: Range<usize>) -> io::Result<()> {
         let (at, len) = self.part(&range);
-        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-        let access = ProtFlags::READ | ProtFlags::WRITE;
         // Made elsewhere first: in place, some kernels unmap the range before they refuse.
-        // SAFETY: the kernel picks a free range, so no existing mapping changes.
-        let made = unsafe { mm::mmap_anonymous(ptr::null_mut(), len, access, flags) }?;
-        // SAFETY: it was mapped above.
-        unsafe { unlock(made, len) };
+        let made = memory::map_memory(len)?;
         // SAFETY: the mapping was made above, and nobody knows its address; the caller lets go of
         // the range's content.
         unsafe { put(made, len, at) }
     }
 
-    /// Lets the pages of `range` be used as zeroed memory. On failure they are as they were.
-    ///
-    /// Unlike [`commit`](Self::commit) it unmaps nothing first, so that a refusal leaves no hole on
-    /// any kernel.
-    ///
-    /// # Safety
-    ///
-    /// The pages of `range` were reserved or released, and not filled since.
-    pub(crate) unsafe fn open(&self, range: Range<usize>) -> io::Result<()> {
+    unsafe fn open(&self, range: Range<usize>) -> io::Result<()> {
         let (at, len) = self.part(&range);
-        // SAFETY: the range is ours alone (invariant 1), and reserved pages have no content.
-        unsafe { mm::mprotect(at, len, MprotectFlags::READ | MprotectFlags::WRITE) }?;
-        Ok(())
+        // SAFETY: the range is ours alone (invariant 1), and its pages are reserved, as the caller
+        // says.
+        unsafe { memory::open(at, len) }
     }
 
-    /// Turns all pages into a window on `file` from its start. On failure, the space is of no use.
-    ///
-    /// Bytes past the end of the file must not be touched until the file has grown.
-    ///
-    /// # Safety
-    ///
-    /// Nobody uses the space yet. The file's bytes are changed or cut off only in agreement with
-    /// whoever does later.
-    pub(crate) unsafe fn show_all(&self, file: &File, access: Access) -> io::Result<()> {
+    unsafe fn show_all(&self, file: &File, access: Access) -> io::Result<()> {
         let (at, len) = self.part(&(0..self.len));
-        let page = page_size();
+        let (page, fd) = (page_size(), file.as_fd());
         let may_be = if access == Access::Read {
-            ProtFlags::READ
+            Access::Read
         } else {
-            ProtFlags::READ | ProtFlags::WRITE
+            Access::ReadWrite
         };
         if self.is_lost.load(Relaxed) {
             return Err(io::ErrorKind::OutOfMemory.into());
@@ -160,23 +106,21 @@ impl Space {
         // Some files refuse to be mapped (those of /proc and /sys, some of FUSE and 9p), and the
         // kernel asks them after it has unmapped the range, which leaves a hole (Linux 6.18). So
         // they are asked elsewhere first.
-        let flags = MapFlags::SHARED | MapFlags::NORESERVE;
-        // SAFETY: the kernel picks a free range, so no existing mapping changes.
-        let probe = unsafe { mm::mmap(ptr::null_mut(), page, may_be, flags, file.as_fd(), 0) }?;
+        // SAFETY: nobody uses the window.
+        let probe = unsafe { memory::map_window(page, fd, 0, may_be) }?;
         // SAFETY: the page was mapped above, and nobody knows its address.
-        unsafe { mm::munmap(probe, page) }?;
-        let flags = flags | MapFlags::FIXED;
-        // SAFETY: the range is ours alone (invariant 1), and nobody uses it; MAP_FIXED replaces it
-        // in one step, so it is never unmapped.
-        let shown = unsafe { mm::mmap(at, len, ProtFlags::empty(), flags, file.as_fd(), 0) };
+        unsafe { memory::unmap(probe, page) }?;
+        // SAFETY: the range is ours alone (invariant 1), and nobody uses it; the caller answers for
+        // the file.
+        let shown = unsafe { memory::map_window_at(at, len, fd) };
         if let Err(refused) = shown {
             // There may be a hole all the same, and what another thread maps may be in it by now:
             // to unmap that, or to map over it, would be to take it away.
             self.is_lost.store(true, Relaxed);
-            return Err(refused.into());
+            return Err(refused);
         }
         // SAFETY: as above.
-        unsafe { unlock_and_allow(at, len, access) }?;
+        unsafe { memory::unlock_and_allow(at, len, access) }?;
         if access == Access::Read {
             // A child that reads does no harm.
             return Ok(());
@@ -185,16 +129,7 @@ impl Space {
         unsafe { keep_from_children(at, len) }
     }
 
-    /// Turns the pages of `range` into a window on `file` from `offset`. What was there is gone; on
-    /// failure it is as it was.
-    ///
-    /// Bytes past the end of the file must not be touched until the file has grown.
-    ///
-    /// # Safety
-    ///
-    /// No reference leads into `range`, and no other thread uses it. The file's bytes are changed
-    /// or cut off only in agreement with whoever uses the range.
-    pub(crate) unsafe fn show(
+    unsafe fn show(
         &self,
         range: Range<usize>,
         file: &File,
@@ -202,34 +137,24 @@ impl Space {
         access: Access,
     ) -> io::Result<()> {
         let (at, len) = self.part(&range);
-        let flags = MapFlags::SHARED | MapFlags::NORESERVE;
-        let (anywhere, nothing) = (ptr::null_mut(), ProtFlags::empty());
         // Made elsewhere first, since several calls are needed: were it made in place and a later one
         // refused, the range would show a file that its owner takes for memory.
-        // SAFETY: the kernel picks a free range, so no existing mapping changes.
-        let made = unsafe { mm::mmap(anywhere, len, nothing, flags, file.as_fd(), offset) }?;
+        // SAFETY: the caller answers for the file.
+        let made = unsafe { memory::map_window(len, file.as_fd(), offset, Access::Nothing) }?;
         // SAFETY: the mapping was made above, and nobody knows its address.
-        let allowed = unsafe { unlock_and_allow(made, len, access) };
+        let allowed = unsafe { memory::unlock_and_allow(made, len, access) };
         // SAFETY: as above.
         let kept = allowed.and_then(|()| unsafe { keep_from_children(made, len) });
         if let Err(refused) = kept {
             // SAFETY: as above.
-            let _unmapped = unsafe { mm::munmap(made, len) };
+            let _unmapped = unsafe { memory::unmap(made, len) };
             return Err(refused);
         }
         // SAFETY: as above; the caller lets go of the range's content.
         unsafe { put(made, len, at) }
     }
 
-    /// Moves the memory of `from` to the pages that start `by` bytes further on, and leaves
-    /// zeroed memory behind. What was at the destination is gone.
-    ///
-    /// # Safety
-    ///
-    /// The pages of `from` are memory made by [`commit`](Self::commit) or this function, in one
-    /// piece. No reference leads into either range, no other thread uses
-    /// them, and they do not overlap.
-    pub(crate) unsafe fn slide(&self, from: Range<usize>, by: usize) -> io::Result<()> {
+    unsafe fn slide(&self, from: Range<usize>, by: usize) -> io::Result<()> {
         debug_assert!(by >= from.len());
         // The kernel counts the pages twice for a moment. Where it counts them at all it may
         // refuse, and only after it has unmapped the target, which leaves a hole.
@@ -249,44 +174,25 @@ impl Space {
         Ok(())
     }
 
-    /// Takes the pages of `range` away: no byte of it may be touched until it is filled again.
-    ///
-    /// # Safety
-    ///
-    /// No reference leads into `range`, and no other thread uses it.
-    pub(crate) unsafe fn release(&self, range: Range<usize>) -> io::Result<()> {
+    unsafe fn release(&self, range: Range<usize>) -> io::Result<()> {
         let (at, len) = self.part(&range);
-        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
-        // SAFETY: as in `commit`.
-        unsafe { mm::mmap_anonymous(at, len, ProtFlags::empty(), flags) }?;
-        // SAFETY: it was mapped above.
-        unsafe { unlock(at, len) };
-        Ok(())
+        // SAFETY: the range is ours alone (invariant 1), and the caller lets go of it.
+        unsafe { memory::release(at, len) }
     }
 
-    /// Lets the pages of `range`, which show a file for writing, be used, or no more.
-    ///
-    /// # Safety
-    ///
-    /// All of the range shows a file for writing. Where it is not allowed any more, nobody uses it.
-    pub(crate) unsafe fn allow(&self, range: Range<usize>, allowed: bool) -> io::Result<()> {
+    unsafe fn allow(&self, range: Range<usize>, allowed: bool) -> io::Result<()> {
         let (at, len) = self.part(&range);
         let access = if allowed {
-            MprotectFlags::READ | MprotectFlags::WRITE
+            Access::ReadWrite
         } else {
-            MprotectFlags::empty()
+            Access::Nothing
         };
-        // SAFETY: the range is ours alone (invariant 1), and no byte of it changes; nobody uses what
-        // is taken away, as the caller says.
-        unsafe { mm::mprotect(at, len, access) }?;
-        Ok(())
+        // SAFETY: the range is ours alone (invariant 1), and nobody uses what is taken away, as the
+        // caller says.
+        unsafe { memory::allow(at, len, access) }
     }
 
-    /// Tells the kernel what to expect of the pages of `range`, which show a file.
-    ///
-    /// Every hint keeps the bytes: [`Hint::DontNeed`] takes the pages of a file only out of the
-    /// mapping, and they come back from the file.
-    pub(crate) fn advise(&self, range: Range<usize>, hint: Hint) -> io::Result<()> {
+    fn advise(&self, range: Range<usize>, hint: Hint) -> io::Result<()> {
         let (at, len) = self.part(&range);
         let advice = match hint {
             Hint::Normal => Advice::Normal,
@@ -301,16 +207,13 @@ impl Space {
         Ok(())
     }
 
-    /// Keeps the pages of `range` out of forked children, which must not touch them.
-    pub(crate) fn keep_from_children(&self, range: Range<usize>) -> io::Result<()> {
+    fn keep_from_children(&self, range: Range<usize>) -> io::Result<()> {
         let (at, len) = self.part(&range);
         // SAFETY: the range is ours alone (invariant 1).
         unsafe { keep_from_children(at, len) }
     }
 
-    /// Says whether missing pages of `range`, which shows a file, come into memory
-    /// [`FOLD_BYTES`](crate::sys::FOLD_BYTES) at a time.
-    pub(crate) fn fold(&self, range: Range<usize>, folded: bool) -> io::Result<()> {
+    fn fold(&self, range: Range<usize>, folded: bool) -> io::Result<()> {
         let (at, len) = self.part(&range);
         let advice = if folded {
             Advice::LinuxHugepage
@@ -322,36 +225,22 @@ impl Space {
         Ok(())
     }
 
-    /// Takes the pages of `range` out of the mapping; they stay in the page cache.
-    ///
-    /// # Safety
-    ///
-    /// All of the range shows a file. (Of plain memory, the bytes would be gone.)
-    pub(crate) unsafe fn unmap_pages(&self, range: Range<usize>) -> io::Result<()> {
+    unsafe fn unmap_pages(&self, range: Range<usize>) -> io::Result<()> {
         let (at, len) = self.part(&range);
         // SAFETY: the pages of a shared mapping of a file come back from the page cache.
         unsafe { mm::madvise(at, len, Advice::LinuxDontNeed) }?;
         Ok(())
     }
 
-    /// Waits until what was stored to the pages of `range`, or written to them through the file,
-    /// is on the device.
-    ///
-    /// # Safety
-    ///
-    /// All of the range shows a file.
-    pub(crate) unsafe fn sync(&self, range: Range<usize>) -> io::Result<()> {
+    unsafe fn sync(&self, range: Range<usize>) -> io::Result<()> {
         let (at, len) = self.part(&range);
-        // SAFETY: the range is ours (invariant 1), and writing pages back changes no byte.
-        unsafe { mm::msync(at, len, MsyncFlags::SYNC) }?;
-        Ok(())
+        // SAFETY: the range is ours (invariant 1).
+        unsafe { memory::sync(at, len) }
     }
 
-    /// Returns how many bytes of `range` are in memory and mapped.
-    ///
     /// Reads eight bytes for each page from `/proc/thread-self/pagemap`: that of `/proc/self` is that
     /// of the first thread, which has none any more once it has ended.
-    pub(crate) fn resident_bytes(&self, range: Range<usize>) -> io::Result<u64> {
+    fn resident_bytes(&self, range: Range<usize>) -> io::Result<u64> {
         const PRESENT: u64 = 1 << 63;
         let page = page_size();
         let (at, len) = self.part(&range);
@@ -386,7 +275,9 @@ impl Space {
         }
         Ok(pages_present.saturating_mul(page as u64))
     }
+}
 
+impl Space {
     /// Returns address and length of a range that lies inside of the space.
     fn part(&self, range: &Range<usize>) -> (*mut c_void, usize) {
         debug_assert!(range.start < range.end && range.end <= self.len);
@@ -407,7 +298,7 @@ impl Drop for Space {
         fork::forget(self.base.as_ptr().cast::<c_void>());
         // SAFETY: this value owns exactly this range (invariant 1), and nothing can use it after
         // drop.
-        let _unmapped = unsafe { mm::munmap(self.base.as_ptr().cast::<c_void>(), self.len) };
+        let _unmapped = unsafe { memory::unmap(self.base.as_ptr().cast::<c_void>(), self.len) };
     }
 }
 
@@ -423,7 +314,7 @@ unsafe fn put(made: *mut c_void, len: usize, at: *mut c_void) -> io::Result<()> 
     let placed = unsafe { mm::mremap_fixed(made, len, len, MremapFlags::MAYMOVE, at) };
     if let Err(refused) = placed {
         // SAFETY: it is still where it was made.
-        let _unmapped = unsafe { mm::munmap(made, len) };
+        let _unmapped = unsafe { memory::unmap(made, len) };
         return Err(refused.into());
     }
     Ok(())
@@ -458,45 +349,8 @@ unsafe fn keep_from_children(at: *mut c_void, len: usize) -> io::Result<()> {
     unsafe { mm::madvise(at, len, Advice::LinuxDontFork) }.map_err(io::Error::from)
 }
 
-/// Takes a mapping out of `mlockall(MCL_FUTURE)`: what shows files that are larger than memory cannot
-/// be kept there, nor addresses that stand for nothing.
-///
-/// # Safety
-///
-/// The range is a mapping of the caller's.
-unsafe fn unlock(at: *mut c_void, len: usize) {
-    // A refusal leaves it locked, which changes no byte.
-    // SAFETY: the range is mapped, and no byte of it changes.
-    let _unlocked = unsafe { mm::munlock(at, len) };
-}
-
-/// The same for one that was made for no access, and then allows what it is for. In this order, since
-/// the kernel reads what is mapped for access and locked into memory at once (linux-facts L4).
-///
-/// # Safety
-///
-/// The range is a mapping of a file, which nobody uses yet.
-unsafe fn unlock_and_allow(at: *mut c_void, len: usize, access: Access) -> io::Result<()> {
-    // SAFETY: the range is the caller's.
-    unsafe { unlock(at, len) };
-    let access = match access {
-        Access::Nothing => return Ok(()),
-        Access::Read => MprotectFlags::READ,
-        Access::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
-    };
-    // SAFETY: nobody uses the range, and no byte of it changes.
-    unsafe { mm::mprotect(at, len, access) }.map_err(io::Error::from)
-}
-
 /// `MREMAP_DONTUNMAP` of Linux 5.7, by number, since rustix names it for one of its back ends only.
 const DONT_UNMAP: MremapFlags = MremapFlags::from_bits_retain(4);
-
-/// Rounds up to a multiple of `page`; the result fits into an `isize`.
-fn round_up(len: usize, page: usize) -> io::Result<usize> {
-    len.checked_next_multiple_of(page)
-        .filter(|rounded| isize::try_from(*rounded).is_ok())
-        .ok_or_else(|| io::ErrorKind::OutOfMemory.into())
-}
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::sys::contract::FileCalls;
 use crate::sys::{Alignment, Hint, Shared};
 
 /// Stands in for a file.
@@ -19,24 +20,6 @@ pub(crate) struct File {
     content: Arc<Mutex<Content>>,
     /// Whether this opener has the lock of the file.
     locks: AtomicBool,
-}
-
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "the signatures belong to the contract"
-)]
-impl File {
-    pub(crate) fn shared(self) -> Self {
-        self
-    }
-
-    /// Makes a handle to read by; the lock stays with the first.
-    pub(crate) fn share(&self) -> io::Result<Self> {
-        Ok(Self {
-            content: Arc::clone(&self.content),
-            locks: AtomicBool::new(false),
-        })
-    }
 }
 
 impl Drop for File {
@@ -159,11 +142,6 @@ impl Content {
     }
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    clippy::unused_self,
-    reason = "the signatures belong to the contract"
-)]
 impl File {
     /// Opens the file of this content.
     pub(super) fn of(content: Arc<Mutex<Content>>) -> Self {
@@ -175,27 +153,41 @@ impl File {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn shared_content(&self) -> &Arc<Mutex<Content>> {
+        &self.content
+    }
+}
+
+impl FileCalls for File {
+    fn shared(self) -> Self {
+        self
+    }
+
+    /// Makes a handle to read by; the lock stays with the first.
+    fn share(&self) -> io::Result<Self> {
+        Ok(Self {
+            content: Arc::clone(&self.content),
+            locks: AtomicBool::new(false),
+        })
+    }
+
     /// Stands in for an empty file. Nothing is locked.
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn from_std(_file: std::fs::File) -> Self {
+    fn from_std(_file: std::fs::File) -> Self {
         Self::of(Arc::default())
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
+    fn identity(&self) -> io::Result<(u64, u64)> {
         Ok((0, Arc::as_ptr(&self.content).addr() as u64))
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn appends(&self) -> io::Result<bool> {
+    fn appends(&self) -> io::Result<bool> {
         Ok(false)
     }
 
-    pub(super) fn shared_content(&self) -> &Arc<Mutex<Content>> {
-        &self.content
-    }
-
-    pub(crate) fn read_at(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
+    fn read_at(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
         let mut content = self.content();
         let start = to_usize(offset)?.min(content.bytes.len());
         let len = buffer.len().min(content.bytes.len().saturating_sub(start));
@@ -207,7 +199,7 @@ impl File {
         Ok(len)
     }
 
-    pub(crate) fn read_over(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    fn read_over(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut content = self.content();
         let start = to_usize(offset)?.min(content.bytes.len());
         let len = buffer.len().min(content.bytes.len().saturating_sub(start));
@@ -218,15 +210,15 @@ impl File {
     }
 
     /// All of it is in memory.
-    pub(crate) fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.read_over(buffer, offset)
     }
 
-    pub(crate) fn open_direct(&self) -> io::Result<(Self, Alignment)> {
+    fn open_direct(&self) -> io::Result<(Self, Alignment)> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let mut content = self.content();
         let start = to_usize(offset)?;
         let end = start
@@ -240,7 +232,7 @@ impl File {
         Ok(bytes.len())
     }
 
-    pub(crate) fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         let end = offset.checked_add(len).ok_or(io::ErrorKind::FileTooLarge)?;
         let old = self.content().bytes.len();
         if to_usize(end)? > old {
@@ -250,11 +242,11 @@ impl File {
     }
 
     /// As on most file systems, on which files share nothing.
-    pub(crate) fn unshare(&self, _offset: u64, _len: u64) -> io::Result<()> {
+    fn unshare(&self, _offset: u64, _len: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    pub(crate) fn find_shared(&self, range: Range<u64>) -> io::Result<Shared> {
+    fn find_shared(&self, range: Range<u64>) -> io::Result<Shared> {
         let asked = range.end;
         Ok(Shared {
             shared: None,
@@ -262,7 +254,7 @@ impl File {
         })
     }
 
-    pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
+    fn set_len(&self, len: u64) -> io::Result<()> {
         let mut content = self.content();
         let (old, new) = (content.bytes.len(), to_usize(len)?);
         content.bytes.resize(new, 0);
@@ -270,7 +262,7 @@ impl File {
         Ok(())
     }
 
-    pub(crate) fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
         let mut content = self.content();
         let start = to_usize(offset)?.min(content.bytes.len());
         let end = to_usize(offset.saturating_add(len))?.min(content.bytes.len());
@@ -279,19 +271,19 @@ impl File {
         Ok(())
     }
 
-    pub(crate) fn sync_data(&self) -> io::Result<()> {
+    fn sync_data(&self) -> io::Result<()> {
         Ok(())
     }
 
-    pub(crate) fn advise(&self, _offset: u64, _len: u64, _hint: Hint) -> io::Result<()> {
+    fn advise(&self, _offset: u64, _len: u64, _hint: Hint) -> io::Result<()> {
         Ok(())
     }
 
-    pub(crate) fn sync_all(&self) -> io::Result<()> {
+    fn sync_all(&self) -> io::Result<()> {
         Ok(())
     }
 
-    pub(crate) fn try_lock(&self) -> io::Result<()> {
+    fn try_lock(&self) -> io::Result<()> {
         let mut content = self.content();
         if content.is_locked && !self.locks.load(Relaxed) {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -301,22 +293,22 @@ impl File {
         Ok(())
     }
 
-    pub(crate) fn unlock(&self) -> io::Result<()> {
+    fn unlock(&self) -> io::Result<()> {
         self.content().is_locked &= !self.locks.swap(false, Relaxed);
         Ok(())
     }
 
-    pub(crate) fn regular_len(&self) -> io::Result<Option<u64>> {
+    fn regular_len(&self) -> io::Result<Option<u64>> {
         Ok(Some(self.content().bytes.len() as u64))
     }
 
     #[cfg(test)]
-    pub(crate) fn len(&self) -> io::Result<u64> {
+    fn len(&self) -> io::Result<u64> {
         Ok(self.content().bytes.len() as u64)
     }
 
     #[cfg(test)]
-    pub(crate) fn disk_bytes(&self) -> io::Result<u64> {
+    fn disk_bytes(&self) -> io::Result<u64> {
         self.len()
     }
 }

@@ -8,47 +8,58 @@ mod names;
 mod space;
 
 pub(crate) use self::file::File;
-pub(crate) use self::names::{Dir, unguessable_name};
+pub(crate) use self::names::Dir;
 pub(crate) use self::space::Space;
 
-/// Returns the page size that this implementation pretends to have.
-pub(crate) fn page_size() -> usize {
-    4096
-}
+use std::ffi::OsString;
+use std::io;
 
-/// Returns `None`: heap files may be of any length.
-pub(crate) fn file_size_limit() -> Option<u64> {
-    None
-}
+use crate::sys::contract::SystemCalls;
 
-/// Returns the value of a variable, as far as `value` has room.
-pub(crate) fn initial_variable<'a>(name: &[u8], value: &'a mut [u8]) -> Option<&'a [u8]> {
-    let found = std::env::var(std::str::from_utf8(name).ok()?).ok()?;
-    let value = value.get_mut(..found.len())?;
-    value.copy_from_slice(found.as_bytes());
-    Some(value)
-}
+/// The system as a whole.
+#[derive(Debug)]
+pub(crate) enum System {}
 
-/// There is no such limit here.
-pub(crate) fn open_file_limit() -> Option<u64> {
-    None
-}
+impl SystemCalls for System {
+    /// Pretends to have the usual pages.
+    fn page_size() -> usize {
+        4096
+    }
 
-pub(crate) fn is_out_of_files(_answer: &std::io::Error) -> bool {
-    false
-}
+    fn file_size_limit() -> Option<u64> {
+        None
+    }
 
-/// There is no such limit here.
-pub(crate) fn reached_mapping_limit() -> Option<u64> {
-    None
-}
+    fn address_limit() -> Option<u64> {
+        None
+    }
 
-/// Returns `None`: heap blocks may be anywhere.
-pub(crate) fn address_limit() -> Option<u64> {
-    None
-}
+    /// There is no such limit here.
+    fn open_file_limit() -> Option<u64> {
+        None
+    }
 
-/// Returns the number of this process.
-pub(crate) fn process() -> u64 {
-    u64::from(std::process::id())
+    fn is_out_of_files(_answer: &io::Error) -> bool {
+        false
+    }
+
+    /// There is no such limit here.
+    fn reached_mapping_limit() -> Option<u64> {
+        None
+    }
+
+    fn process() -> u64 {
+        u64::from(std::process::id())
+    }
+
+    fn unguessable_name() -> io::Result<OsString> {
+        Ok(names::next_name())
+    }
+
+    fn initial_variable<'value>(name: &[u8], value: &'value mut [u8]) -> Option<&'value [u8]> {
+        let found = std::env::var(std::str::from_utf8(name).ok()?).ok()?;
+        let value = value.get_mut(..found.len())?;
+        value.copy_from_slice(found.as_bytes());
+        Some(value)
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::sys::FileSystem;
+use crate::sys::contract::DirCalls;
 use crate::sys::memory::file::{Content, File};
 
 /// The content of every file that has a name, by directory and name.
@@ -23,13 +24,10 @@ pub(crate) struct Dir {
     path: PathBuf,
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    clippy::unused_self,
-    reason = "the signatures belong to the contract"
-)]
-impl Dir {
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+impl DirCalls for Dir {
+    type File = File;
+
+    fn open(path: &Path) -> io::Result<Self> {
         let path_of = || path.to_owned();
         if cfg!(miri) || path.is_dir() {
             return Ok(Self { path: path_of() });
@@ -37,24 +35,24 @@ impl Dir {
         std::fs::read_dir(path).map(|_entries| Self { path: path_of() })
     }
 
-    pub(crate) fn open_c(path: &CStr) -> io::Result<Self> {
+    fn open_c(path: &CStr) -> io::Result<Self> {
         let path = path.to_str().map_err(|_no_text| io::ErrorKind::NotFound)?;
         Self::open(Path::new(path))
     }
 
-    pub(crate) fn is_ram_backed(&self) -> io::Result<bool> {
+    fn is_ram_backed(&self) -> io::Result<bool> {
         Ok(false)
     }
 
-    pub(crate) fn is_removed(&self) -> io::Result<bool> {
+    fn is_removed(&self) -> io::Result<bool> {
         Ok(!cfg!(miri) && !self.path.is_dir())
     }
 
-    pub(crate) fn device(&self) -> io::Result<u64> {
+    fn device(&self) -> io::Result<u64> {
         Ok(0)
     }
 
-    pub(crate) fn file_system(&self) -> io::Result<FileSystem> {
+    fn file_system(&self) -> io::Result<FileSystem> {
         Ok(FileSystem {
             name: "heap".into(),
             ram_backed: false,
@@ -64,26 +62,26 @@ impl Dir {
         })
     }
 
-    pub(crate) fn create_unnamed(&self) -> io::Result<File> {
+    fn create_unnamed(&self) -> io::Result<File> {
         Ok(File::of(Arc::default()))
     }
 
-    pub(crate) fn create_linkable(&self) -> io::Result<File> {
+    fn create_linkable(&self) -> io::Result<File> {
         self.create_unnamed()
     }
 
-    pub(crate) fn create_named(&self, name: &OsStr) -> io::Result<File> {
+    fn create_named(&self, name: &OsStr) -> io::Result<File> {
         let file = self.create_unnamed()?;
         self.link(&file, name)?;
         Ok(file)
     }
 
-    pub(crate) fn open_named(&self, name: &OsStr) -> io::Result<File> {
+    fn open_named(&self, name: &OsStr) -> io::Result<File> {
         let found = names().get(&self.path.join(name)).map(Arc::clone);
         Ok(File::of(found.ok_or(io::ErrorKind::NotFound)?))
     }
 
-    pub(crate) fn link(&self, file: &File, name: &OsStr) -> io::Result<bool> {
+    fn link(&self, file: &File, name: &OsStr) -> io::Result<bool> {
         let mut names = names();
         let path = self.path.join(name);
         if names.contains_key(&path) {
@@ -93,7 +91,7 @@ impl Dir {
         Ok(true)
     }
 
-    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         let mut names = names();
         let found = names.remove(&self.path.join(from));
         let found = found.ok_or(io::ErrorKind::NotFound)?;
@@ -101,31 +99,27 @@ impl Dir {
         Ok(())
     }
 
-    pub(crate) fn unlink(&self, name: &OsStr) -> io::Result<()> {
+    fn unlink(&self, name: &OsStr) -> io::Result<()> {
         let found = names().remove(&self.path.join(name));
         found.map(drop).ok_or(io::ErrorKind::NotFound.into())
     }
 
-    pub(crate) fn sync(&self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         Ok(())
     }
 
-    pub(crate) fn try_lock(&self) -> io::Result<()> {
+    fn try_lock(&self) -> io::Result<()> {
         Ok(())
     }
 
-    pub(crate) fn unlock(&self) -> io::Result<()> {
+    fn unlock(&self) -> io::Result<()> {
         Ok(())
     }
 }
 
 /// Returns a name that no file has.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "the signature belongs to the contract"
-)]
-pub(crate) fn unguessable_name() -> io::Result<OsString> {
+pub(super) fn next_name() -> OsString {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Relaxed);
-    Ok(format!(".outcore-{number:032x}").into())
+    format!(".outcore-{number:032x}").into()
 }

@@ -7,8 +7,9 @@ use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::sys::contract::SpaceCalls;
 use crate::sys::memory::file::{Content, File};
-use crate::sys::memory::page_size;
+use crate::sys::page_size;
 use crate::sys::{Access, Hint};
 
 /// The longest space: small, so that the containers run out of it and have to move.
@@ -33,13 +34,10 @@ unsafe impl Send for Space {}
 // SAFETY: `&Space` hands out an address, never a reference, and what changes bytes is `unsafe`.
 unsafe impl Sync for Space {}
 
-#[expect(
-    clippy::unnecessary_wraps,
-    clippy::unused_self,
-    reason = "the signatures belong to the contract"
-)]
-impl Space {
-    pub(crate) fn reserve(len: usize, align: usize) -> io::Result<Self> {
+impl SpaceCalls for Space {
+    type File = File;
+
+    fn reserve(len: usize, align: usize) -> io::Result<Self> {
         if len > LEN_MAX {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
@@ -57,26 +55,23 @@ impl Space {
         })
     }
 
-    pub(crate) fn base(&self) -> NonNull<u8> {
+    fn base(&self) -> NonNull<u8> {
         self.base
     }
 
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.layout.size()
     }
 
-    pub(crate) fn clear_in_children(&self) -> bool {
+    fn clear_in_children(&self) -> bool {
         true
     }
 
-    pub(crate) fn is_cleared(&self) -> bool {
+    fn is_cleared(&self) -> bool {
         false
     }
 
-    /// # Safety
-    ///
-    /// As in the contract: no reference leads into `range`, and no other thread uses it.
-    pub(crate) unsafe fn commit(&self, range: Range<usize>) -> io::Result<()> {
+    unsafe fn commit(&self, range: Range<usize>) -> io::Result<()> {
         let (at, len) = self.part(&range);
         self.hide(at, len);
         // SAFETY: the range lies in the allocation (invariant 1), and the caller lets go of it.
@@ -84,31 +79,22 @@ impl Space {
         Ok(())
     }
 
-    pub(crate) fn keep_from_children(&self, range: Range<usize>) -> io::Result<()> {
+    fn keep_from_children(&self, range: Range<usize>) -> io::Result<()> {
         let _checked = self.part(&range);
         Ok(())
     }
 
-    /// # Safety
-    ///
-    /// As in the contract: the pages of `range` were reserved or released, and not filled since.
-    pub(crate) unsafe fn open(&self, range: Range<usize>) -> io::Result<()> {
+    unsafe fn open(&self, range: Range<usize>) -> io::Result<()> {
         // SAFETY: reserved pages have no content.
         unsafe { self.commit(range) }
     }
 
-    /// # Safety
-    ///
-    /// As in the contract: nobody uses the space yet.
-    pub(crate) unsafe fn show_all(&self, file: &File, access: Access) -> io::Result<()> {
+    unsafe fn show_all(&self, file: &File, access: Access) -> io::Result<()> {
         // SAFETY: the caller keeps the contract.
         unsafe { self.show(0..self.len(), file, 0, access) }
     }
 
-    /// # Safety
-    ///
-    /// As in the contract: no reference leads into `range`, and no other thread uses it.
-    pub(crate) unsafe fn show(
+    unsafe fn show(
         &self,
         range: Range<usize>,
         file: &File,
@@ -131,10 +117,7 @@ impl Space {
         Ok(())
     }
 
-    /// # Safety
-    ///
-    /// As in the contract: both ranges are memory or reserved, unused, and apart.
-    pub(crate) unsafe fn slide(&self, from: Range<usize>, by: usize) -> io::Result<()> {
+    unsafe fn slide(&self, from: Range<usize>, by: usize) -> io::Result<()> {
         debug_assert!(by >= from.len());
         let to = from.start.saturating_add(by)..from.end.saturating_add(by);
         let (old, len) = self.part(&from);
@@ -147,49 +130,38 @@ impl Space {
         Ok(())
     }
 
-    /// # Safety
-    ///
-    /// As in the contract: no reference leads into `range`, and no other thread uses it.
-    pub(crate) unsafe fn release(&self, range: Range<usize>) -> io::Result<()> {
+    unsafe fn release(&self, range: Range<usize>) -> io::Result<()> {
         // SAFETY: the caller lets go of the range.
         unsafe { self.commit(range) }
     }
 
-    /// # Safety
-    ///
-    /// As in the contract: all of the range shows a file for writing, and where it is not allowed any
-    /// more, nobody uses it.
-    pub(crate) unsafe fn allow(&self, range: Range<usize>, _allowed: bool) -> io::Result<()> {
+    unsafe fn allow(&self, range: Range<usize>, _allowed: bool) -> io::Result<()> {
         let _checked = self.part(&range);
         Ok(())
     }
 
-    pub(crate) fn advise(&self, _range: Range<usize>, _hint: Hint) -> io::Result<()> {
+    fn advise(&self, _range: Range<usize>, _hint: Hint) -> io::Result<()> {
         Ok(())
     }
 
-    pub(crate) fn fold(&self, _range: Range<usize>, _folded: bool) -> io::Result<()> {
+    fn fold(&self, _range: Range<usize>, _folded: bool) -> io::Result<()> {
         Ok(())
     }
 
-    /// # Safety
-    ///
-    /// As in the contract: all of the range shows a file.
-    pub(crate) unsafe fn unmap_pages(&self, _range: Range<usize>) -> io::Result<()> {
+    unsafe fn unmap_pages(&self, _range: Range<usize>) -> io::Result<()> {
         Ok(())
     }
 
-    /// # Safety
-    ///
-    /// As in the contract: all of the range shows a file.
-    pub(crate) unsafe fn sync(&self, _range: Range<usize>) -> io::Result<()> {
+    unsafe fn sync(&self, _range: Range<usize>) -> io::Result<()> {
         Ok(())
     }
 
-    pub(crate) fn resident_bytes(&self, range: Range<usize>) -> io::Result<u64> {
+    fn resident_bytes(&self, range: Range<usize>) -> io::Result<u64> {
         Ok(self.part(&range).1 as u64)
     }
+}
 
+impl Space {
     /// Takes the bytes out of the windows of every file.
     fn hide(&self, at: *mut u8, len: usize) {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,77 @@
+//! A directory, and what POSIX does with the names in it.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
+use rustix::path::Arg;
+
+/// The permissions of a new file, of which the process's mask takes some away.
+pub(crate) const NEW: Mode = Mode::RUSR
+    .union(Mode::WUSR)
+    .union(Mode::RGRP)
+    .union(Mode::WGRP)
+    .union(Mode::ROTH)
+    .union(Mode::WOTH);
+
+/// The permissions of a file for its owner only.
+pub(crate) const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// An open directory.
+#[derive(Debug)]
+pub(crate) struct Directory(OwnedFd);
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Directory {
+    /// Opens a directory. Allocates nothing for a `CStr`.
+    pub(crate) fn open(path: impl Arg) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(fs::open(path, flags, Mode::empty())?))
+    }
+
+    /// Returns whether the directory was removed: what has its path now is another one.
+    pub(crate) fn is_removed(&self) -> io::Result<bool> {
+        Ok(fs::fstat(&self.0)?.st_nlink == 0)
+    }
+
+    /// Creates an empty file with a name that no file has.
+    pub(crate) fn create(&self, name: impl Arg, mode: Mode) -> io::Result<OwnedFd> {
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+        Ok(fs::openat(&self.0, name, flags, mode)?)
+    }
+
+    /// Opens the file of a name, for reading and writing. Does not wait for another process that has
+    /// the other end, where it is a pipe.
+    pub(crate) fn open_named(&self, name: &OsStr) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(fs::openat(&self.0, name, flags, Mode::empty())?)
+    }
+
+    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        Ok(fs::renameat(&self.0, from, &self.0, to)?)
+    }
+
+    pub(crate) fn unlink(&self, name: impl Arg) -> io::Result<()> {
+        Ok(fs::unlinkat(&self.0, name, AtFlags::empty())?)
+    }
+
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        Ok(fs::fsync(&self.0)?)
+    }
+
+    pub(crate) fn try_lock(&self) -> io::Result<()> {
+        let operation = FlockOperation::NonBlockingLockExclusive;
+        Ok(fs::flock(&self.0, operation)?)
+    }
+
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        Ok(fs::flock(&self.0, FlockOperation::Unlock)?)
+    }
+}

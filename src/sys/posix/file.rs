@@ -1,0 +1,116 @@
+//! A file descriptor, and what POSIX does with that of a file.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+use rustix::fs::OFlags;
+use rustix::fs::{self, FileType, FlockOperation};
+
+/// An open file, closed when the last of those who share it is dropped.
+///
+/// To share one takes an allocation, which a global allocator must not make.
+#[derive(Debug)]
+pub(crate) enum Descriptor {
+    Alone(OwnedFd),
+    Shared(Arc<OwnedFd>),
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Alone(fd) => fd.as_fd(),
+            Self::Shared(fd) => fd.as_fd(),
+        }
+    }
+}
+
+impl Descriptor {
+    /// Lets [`share`](Self::share) do without a system call.
+    pub(crate) fn shared(self) -> Self {
+        match self {
+            Self::Alone(fd) => Self::Shared(Arc::new(fd)),
+            Self::Shared(fd) => Self::Shared(fd),
+        }
+    }
+
+    /// Returns the same open file once more, which stays open on its own.
+    pub(crate) fn share(&self) -> io::Result<Self> {
+        Ok(Self::Shared(match self {
+            Self::Alone(fd) => Arc::new(fd.try_clone()?),
+            Self::Shared(fd) => Arc::clone(fd),
+        }))
+    }
+
+    /// Returns the number by which the process knows the open file.
+    pub(crate) fn number(&self) -> i32 {
+        self.as_fd().as_raw_fd()
+    }
+
+    /// Returns whether all writes go to the end of the file.
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    pub(crate) fn appends(&self) -> io::Result<bool> {
+        Ok(fs::fcntl_getfl(self)?.contains(OFlags::APPEND))
+    }
+
+    pub(crate) fn read_at(&self, buffer: &mut [MaybeUninit<u8>], offset: u64) -> io::Result<usize> {
+        let (filled, _rest) = rustix::io::pread(self, buffer, offset)?;
+        Ok(filled.len())
+    }
+
+    pub(crate) fn read_over(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::pread(self, buffer, offset)?)
+    }
+
+    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::pwrite(self, bytes, offset)?)
+    }
+
+    pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
+        Ok(fs::ftruncate(self, len)?)
+    }
+
+    pub(crate) fn sync_all(&self) -> io::Result<()> {
+        Ok(fs::fsync(self)?)
+    }
+
+    /// Takes the lock of `flock`, which every system has that POSIX is built on here.
+    pub(crate) fn try_lock(&self) -> io::Result<()> {
+        let operation = FlockOperation::NonBlockingLockExclusive;
+        Ok(fs::flock(self, operation)?)
+    }
+
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        Ok(fs::flock(self, FlockOperation::Unlock)?)
+    }
+
+    /// Returns whether both are the same file.
+    pub(crate) fn is_same_file(&self, other: &Self) -> io::Result<bool> {
+        Ok(is_same(&fs::fstat(self)?, &fs::fstat(other)?))
+    }
+
+    /// Returns the length in bytes of a file; `None` of a directory, a device or a pipe.
+    pub(crate) fn regular_len(&self) -> io::Result<Option<u64>> {
+        let facts = fs::fstat(self)?;
+        let is_regular = FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile;
+        Ok(is_regular.then(|| u64::try_from(facts.st_size).unwrap_or(0)))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        Ok(u64::try_from(fs::fstat(self)?.st_size).unwrap_or(0))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn disk_bytes(&self) -> io::Result<u64> {
+        let blocks = u64::try_from(fs::fstat(self)?.st_blocks).unwrap_or(0);
+        Ok(blocks.saturating_mul(512))
+    }
+}
+
+/// Returns whether two answers are about one file.
+pub(crate) fn is_same(one: &fs::Stat, other: &fs::Stat) -> bool {
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+}

@@ -1,0 +1,206 @@
+//! Mappings as POSIX has them: reserved, memory, and windows on files.
+#![expect(unsafe_code, reason = "calls mmap and its kin; see docs/safety.md")]
+
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::AsFd;
+use std::ptr::{self, NonNull};
+
+use rustix::mm::{self, MapFlags, MprotectFlags, MsyncFlags, ProtFlags};
+
+use crate::sys::Access;
+use crate::sys::posix::page_size;
+
+/// Of memory that the system need not set aside before it is used.
+const MEMORY: MapFlags = MapFlags::PRIVATE.union(MapFlags::NORESERVE);
+
+/// Of windows on a file.
+const WINDOW: MapFlags = MapFlags::SHARED.union(MapFlags::NORESERVE);
+
+/// Reserves `len` bytes of addresses, rounded up to whole pages, that start at a multiple of `align`,
+/// a power of two. Returns the first and how many there are, at most `isize::MAX`. No page of them may
+/// be touched, and no other mapping is changed.
+pub(crate) fn reserve(len: usize, align: usize) -> io::Result<(NonNull<u8>, usize)> {
+    debug_assert!(align.is_power_of_two());
+    let page = page_size();
+    let len = round_up(len.max(1), page)?;
+    let slack = align.saturating_sub(page);
+    let asked = len.checked_add(slack).ok_or(io::ErrorKind::OutOfMemory)?;
+    if isize::try_from(asked).is_err() {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
+    // SAFETY: the kernel picks a free range, so no existing mapping changes.
+    let start = unsafe { mm::mmap_anonymous(ptr::null_mut(), asked, ProtFlags::empty(), MEMORY) }?;
+    // SAFETY: it was mapped above.
+    unsafe { unlock(start, asked) };
+    let start = start.cast::<u8>();
+    let skipped = start.align_offset(align.max(page));
+    debug_assert!(skipped <= slack);
+    let base = start.wrapping_add(skipped);
+    let end = base.wrapping_add(len);
+    let behind = slack.saturating_sub(skipped);
+    for (piece, piece_len) in [(start, skipped), (end, behind)] {
+        if piece_len > 0 {
+            // SAFETY: the piece was mapped above, is outside of `base..base + len`, and
+            // nobody knows its address. A refusal leaves it reserved, which is harmless.
+            let _trimmed = unsafe { mm::munmap(piece.cast::<c_void>(), piece_len) };
+        }
+    }
+    let base = NonNull::new(base).ok_or(io::ErrorKind::OutOfMemory)?;
+    Ok((base, len))
+}
+
+/// Maps `len` bytes of zeroed memory where the kernel likes. No other mapping is changed.
+pub(crate) fn map_memory(len: usize) -> io::Result<*mut c_void> {
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: the kernel picks a free range, so no existing mapping changes.
+    let made = unsafe { mm::mmap_anonymous(ptr::null_mut(), len, access, MEMORY) }?;
+    // SAFETY: it was mapped above.
+    unsafe { unlock(made, len) };
+    Ok(made)
+}
+
+/// Maps `len` bytes of a file from `offset` where the kernel likes. No other mapping is changed.
+///
+/// One that may be larger than memory is mapped for no access, and then passed to
+/// [`unlock_and_allow`].
+///
+/// # Safety
+///
+/// The file's bytes are changed or cut off only in agreement with those that use the mapping.
+pub(crate) unsafe fn map_window(
+    len: usize,
+    file: impl AsFd,
+    offset: u64,
+    access: Access,
+) -> io::Result<*mut c_void> {
+    let access = protection(access);
+    // SAFETY: the kernel picks a free range, so no existing mapping changes; the caller answers for
+    // the file.
+    Ok(unsafe { mm::mmap(ptr::null_mut(), len, access, WINDOW, file, offset) }?)
+}
+
+/// Maps a file from its start in place of what is at `at`, for no access until
+/// [`unlock_and_allow`]. When it fails, there may be a hole.
+///
+/// # Safety
+///
+/// The range belongs to the caller, and nobody uses it. The file's bytes are changed or cut off only
+/// in agreement with those that use the mapping.
+pub(crate) unsafe fn map_window_at(at: *mut c_void, len: usize, file: impl AsFd) -> io::Result<()> {
+    let (access, flags) = (ProtFlags::empty(), WINDOW | MapFlags::FIXED);
+    // SAFETY: the caller gives up what is there. MAP_FIXED replaces it in one step, so it is never
+    // unmapped.
+    unsafe { mm::mmap(at, len, access, flags, file, 0) }?;
+    Ok(())
+}
+
+/// Puts reserved pages in place of what is at `at`.
+///
+/// # Safety
+///
+/// The range belongs to the caller, and nobody uses it.
+pub(crate) unsafe fn release(at: *mut c_void, len: usize) -> io::Result<()> {
+    let flags = MEMORY | MapFlags::FIXED;
+    // SAFETY: the caller gives up what is there.
+    unsafe { mm::mmap_anonymous(at, len, ProtFlags::empty(), flags) }?;
+    // SAFETY: it was mapped above.
+    unsafe { unlock(at, len) };
+    Ok(())
+}
+
+/// Lets reserved pages be used as zeroed memory. On failure they are as they were.
+///
+/// # Safety
+///
+/// The range belongs to the caller, and its pages are reserved.
+pub(crate) unsafe fn open(at: *mut c_void, len: usize) -> io::Result<()> {
+    // SAFETY: the caller's pages have no content.
+    unsafe { mm::mprotect(at, len, MprotectFlags::READ | MprotectFlags::WRITE) }?;
+    Ok(())
+}
+
+/// Lets the pages of a window be used, or no more.
+///
+/// # Safety
+///
+/// The range is the caller's window on a file. Where it is not allowed any more, nobody uses it.
+pub(crate) unsafe fn allow(at: *mut c_void, len: usize, access: Access) -> io::Result<()> {
+    let access = match access {
+        Access::Nothing => MprotectFlags::empty(),
+        Access::Read => MprotectFlags::READ,
+        Access::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
+    };
+    // SAFETY: no byte of the range changes; nobody uses what is taken away, as the caller says.
+    unsafe { mm::mprotect(at, len, access) }?;
+    Ok(())
+}
+
+/// Takes a mapping out of `mlockall(MCL_FUTURE)`: what shows files that are larger than memory cannot
+/// be kept there, nor addresses that stand for nothing.
+///
+/// # Safety
+///
+/// The range is a mapping of the caller's.
+unsafe fn unlock(at: *mut c_void, len: usize) {
+    // A refusal leaves it locked, which changes no byte.
+    // SAFETY: the range is mapped, and no byte of it changes.
+    let _unlocked = unsafe { mm::munlock(at, len) };
+}
+
+/// The same for a window that was made for no access, and then allows what it is for. In this order,
+/// since the kernel reads what is mapped for access and locked into memory at once (linux-facts L4).
+///
+/// # Safety
+///
+/// The range is the caller's window on a file, which nobody uses yet.
+pub(crate) unsafe fn unlock_and_allow(
+    at: *mut c_void,
+    len: usize,
+    access: Access,
+) -> io::Result<()> {
+    // SAFETY: the range is the caller's.
+    unsafe { unlock(at, len) };
+    if access == Access::Nothing {
+        return Ok(());
+    }
+    // SAFETY: as above; nobody uses it.
+    unsafe { allow(at, len, access) }
+}
+
+/// Waits until what was stored to a window is on the device.
+///
+/// # Safety
+///
+/// The range belongs to the caller.
+pub(crate) unsafe fn sync(at: *mut c_void, len: usize) -> io::Result<()> {
+    // SAFETY: writing pages back changes no byte.
+    unsafe { mm::msync(at, len, MsyncFlags::SYNC) }?;
+    Ok(())
+}
+
+/// Takes a mapping away.
+///
+/// # Safety
+///
+/// The range is one that the caller has mapped, and nobody uses it any more.
+pub(crate) unsafe fn unmap(at: *mut c_void, len: usize) -> io::Result<()> {
+    // SAFETY: the caller gives the range up.
+    unsafe { mm::munmap(at, len) }?;
+    Ok(())
+}
+
+fn protection(access: Access) -> ProtFlags {
+    match access {
+        Access::Nothing => ProtFlags::empty(),
+        Access::Read => ProtFlags::READ,
+        Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
+    }
+}
+
+/// Rounds up to a multiple of `page`; the result fits into an `isize`.
+fn round_up(len: usize, page: usize) -> io::Result<usize> {
+    len.checked_next_multiple_of(page)
+        .filter(|rounded| isize::try_from(*rounded).is_ok())
+        .ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
