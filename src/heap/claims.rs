@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::heap::table::UNIT_BYTES;
+use crate::heap::arithmetic::{start_of_unit, sum};
 use crate::heap::{Blocks, Units};
 use crate::sys;
 
@@ -17,7 +17,7 @@ impl Blocks {
                 self.take_claim_back(range.start..at);
                 return false;
             }
-            at = at.saturating_add(len);
+            at = sum(at, len);
         }
         if !self.allow(&range, true) {
             self.take_claim_back(range);
@@ -65,7 +65,7 @@ impl Blocks {
             if !part(offset, len as u64) {
                 return false;
             }
-            at = at.saturating_add(len);
+            at = sum(at, len);
         }
         true
     }
@@ -77,14 +77,14 @@ impl Blocks {
             return (range.start as u64, range.len());
         };
         let (from, len) = self.slots.shown(at, range.len());
-        (self.zone_b.saturating_add(from) as u64, len)
+        (sum(self.zone_b, from) as u64, len)
     }
 
     /// Lets all units be used that the buddy system has opened; says whether they can. What was never
     /// opened is closed, so that it is not read into memory by `mlockall`, and costs no page tables.
     pub(super) fn open_units(&self, units: &mut Units) -> bool {
         let (from, to) = (units.usable, units.buddy.opened());
-        let pages = from.saturating_mul(UNIT_BYTES)..to.saturating_mul(UNIT_BYTES);
+        let pages = start_of_unit(from)..start_of_unit(to);
         // SAFETY: all of zone A shows the file (invariant 1).
         let opens = || sys::retry(|| unsafe { self.space.allow(pages.clone(), true) }).is_ok();
         if from < to && !opens() {

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use crate::error::Result;
 use crate::heap::Blocks;
+use crate::heap::arithmetic::{difference, sum};
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use crate::mapping::advice::Advice;
 use crate::mapping::growth::{page_down, page_up};
@@ -50,7 +51,7 @@ impl Blocks {
     pub(super) fn fold(&self, at: usize, range: Range<usize>) {
         // The kernel's pieces are as long as a page of its tables shows: with 4 KiB pages, 2 MiB.
         let page = sys::page_size();
-        let fits = page.saturating_mul(page / 8) == FOLD_BYTES;
+        let fits = page.checked_mul(page / 8) == Some(FOLD_BYTES);
         if !fits || range.len() < FOLDED_BYTES_MIN || !self.folds.load(Relaxed) {
             return;
         }
@@ -80,9 +81,9 @@ impl Blocks {
         if bytes >= claimed || !self.slots.is_folded(at) {
             return bytes;
         }
-        let end = page_up(offset.saturating_add(bytes), FOLD_BYTES);
-        let kept = end.map_or(claimed, |end| end.saturating_sub(offset).min(claimed));
-        let rest = offset.saturating_add(kept)..offset.saturating_add(claimed);
+        let end = page_up(sum(offset, bytes), FOLD_BYTES);
+        let kept = end.map_or(claimed, |end| difference(end, offset).min(claimed));
+        let rest = sum(offset, kept)..sum(offset, claimed);
         if self.unfold(at, rest) { kept } else { claimed }
     }
 }

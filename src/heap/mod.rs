@@ -26,6 +26,7 @@
     reason = "hands out and takes back addresses; see docs/safety.md"
 )]
 
+mod arithmetic;
 mod buddy;
 mod claims;
 mod classes;
@@ -46,7 +47,9 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::bug::{bug, without_unwinding};
 use crate::error::Result;
+use crate::heap::arithmetic::{narrow, product, range, start_of_unit, sum};
 use crate::heap::buddy::Buddy;
 use crate::heap::classes::class_of;
 use crate::heap::heaps::{Heaps, heap_of_thread};
@@ -179,6 +182,11 @@ impl Blocks {
     /// Hands out a block for a layout whose size is not zero; `None` if there is no space on disk,
     /// or no room among the addresses.
     pub(crate) fn allocate(&self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
+        without_unwinding(|| self.allocate_block(layout, zeroed))
+    }
+
+    #[inline]
+    fn allocate_block(&self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
         if layout.align() > ALIGN_MAX || !self.file.is_owner() {
             return None;
         }
@@ -224,14 +232,14 @@ impl Blocks {
     }
 
     fn allocate_large(&self, at: usize, bytes: usize) -> Option<NonNull<u8>> {
-        let start = self.zone_b.saturating_add(at);
-        if !self.claim(start..start.saturating_add(bytes)) {
+        let start = sum(self.zone_b, at);
+        if !self.claim(range(start, bytes)) {
             self.slots.give_back(at);
             return None;
         }
         self.slots.set_claimed(at, bytes);
         if self.folds_new.load(Relaxed) {
-            self.fold(at, start..start.saturating_add(bytes));
+            self.fold(at, range(start, bytes));
         }
         Some(self.address(start))
     }
@@ -239,7 +247,7 @@ impl Blocks {
     fn allocate_whole(&self, bytes: usize, order: u32) -> Option<NonNull<u8>> {
         let number = self.take_units(order, bytes)?;
         set_claimed_pages(self.table.units().get(number)?, bytes);
-        Some(self.address(number.saturating_mul(UNIT_BYTES)))
+        Some(self.address(start_of_unit(number)))
     }
 
     /// Takes `1 << order` units, of which the first `bytes` are claimed, and returns the number of
@@ -252,8 +260,8 @@ impl Blocks {
             return None;
         }
         drop(units);
-        let start = number.saturating_mul(UNIT_BYTES);
-        if !self.claim(start..start.saturating_add(bytes)) {
+        let start = start_of_unit(number);
+        if !self.claim(range(start, bytes)) {
             self.lock().buddy.give_back(&self.table, number, order);
             return None;
         }
@@ -266,6 +274,15 @@ impl Blocks {
     ///
     /// The block was handed out by this, was not taken back since, and nobody uses it any more.
     pub(crate) unsafe fn deallocate(&self, block: NonNull<u8>) {
+        // SAFETY: the caller keeps the same contract.
+        without_unwinding(|| unsafe { self.deallocate_block(block) });
+    }
+
+    /// # Safety
+    ///
+    /// That of [`deallocate`](Self::deallocate).
+    #[inline]
+    unsafe fn deallocate_block(&self, block: NonNull<u8>) {
         if !self.file.is_owner() {
             // In a forked child the block is not mapped, and its file is the parent's.
             return;
@@ -288,7 +305,7 @@ impl Blocks {
             }
             Some(Place::Large(at)) => {
                 let (claimed, _torn) = self.slots.claimed(at);
-                let range = offset..offset.saturating_add(claimed);
+                let range = range(offset, claimed);
                 // Folds must not outlive the block: the next one may end inside of one.
                 let plain = self.unfold(at, range.clone());
                 if self.unclaim(range) && plain {
@@ -302,8 +319,8 @@ impl Blocks {
     /// Gives back units that nobody uses any more, and of which the first `bytes` are claimed.
     #[cold]
     fn give_back_units(&self, number: usize, bytes: usize, order: u32) {
-        let start = number.saturating_mul(UNIT_BYTES);
-        if self.unclaim(start..start.saturating_add(bytes)) {
+        let start = start_of_unit(number);
+        if self.unclaim(range(start, bytes)) {
             self.lock().buddy.give_back(&self.table, number, order);
         }
     }
@@ -390,13 +407,12 @@ impl Blocks {
 
 /// Returns how many bytes of a whole block are claimed.
 fn claimed_of(unit: &Unit) -> usize {
-    let pages = usize::try_from(unit.pages()).unwrap_or(0);
-    pages.saturating_mul(sys::page_size())
+    product(narrow(unit.pages()), sys::page_size())
 }
 
 fn set_claimed_pages(unit: &Unit, bytes: usize) {
-    let pages = bytes.checked_div(sys::page_size()).unwrap_or(0);
-    unit.set_pages(u32::try_from(pages).unwrap_or(u32::MAX));
+    let pages = bytes.checked_div(sys::page_size());
+    unit.set_pages(narrow(pages.unwrap_or_else(|| bug!("pages without bytes"))));
 }
 
 /// Returns the order of the smallest block of the buddy system that has this many bytes.

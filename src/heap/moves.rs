@@ -12,6 +12,7 @@
 use std::ops::Range;
 
 use crate::heap::Blocks;
+use crate::heap::arithmetic::{difference, range, sum};
 use crate::sys;
 use crate::sys::{Access, Hint};
 
@@ -35,15 +36,12 @@ impl Blocks {
         let Some(to) = self.slots.take(bytes) else {
             return Moved::Stays;
         };
-        let (old, new) = (
-            self.zone_b.saturating_add(at),
-            self.zone_b.saturating_add(to),
-        );
-        let old_row = old..old.saturating_add(room);
-        let new_row = new..new.saturating_add(room);
+        let (old, new) = (sum(self.zone_b, at), sum(self.zone_b, to));
+        let old_row = range(old, room);
+        let new_row = range(new, room);
         // All of the block's slots go along. Behind them, the new ones show what they do already.
-        let inside = old.saturating_add(claimed)..old_row.end;
-        let behind = new_row.end..new.saturating_add(bytes);
+        let inside = sum(old, claimed)..old_row.end;
+        let behind = new_row.end..sum(new, bytes);
         if !self.claim(inside.clone()) {
             self.slots.give_back(to);
             return Moved::Refused;
@@ -91,8 +89,8 @@ impl Blocks {
         let mut at = row.start;
         while at < row.end {
             let (offset, len) = self.shown(at..row.end);
-            let start = to.saturating_add(at.saturating_sub(row.start));
-            let target = start..start.saturating_add(len);
+            let start = sum(to, difference(at, row.start));
+            let target = range(start, len);
             let file = self.file.sys();
             let shown = sys::retry(|| {
                 // SAFETY: nobody uses the target, as the caller says; the file stays as long as the
@@ -106,7 +104,7 @@ impl Blocks {
             if advised.is_err() {
                 return false;
             }
-            at = at.saturating_add(len);
+            at = sum(at, len);
         }
         true
     }

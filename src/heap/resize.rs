@@ -7,6 +7,8 @@
 use std::alloc::Layout;
 use std::ptr::{self, NonNull};
 
+use crate::bug::without_unwinding;
+use crate::heap::arithmetic::{range, sum};
 use crate::heap::classes::class_of;
 use crate::heap::moves::Moved;
 use crate::heap::table::{Kind, UNIT_BYTES};
@@ -49,6 +51,20 @@ impl Blocks {
     /// The block was handed out by this for `old` and not taken back since; nobody uses it during
     /// the call, or uses its old address afterwards. The new size is not zero.
     pub(crate) unsafe fn resize(
+        &self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+        zeroed: bool,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: the caller keeps the same contract.
+        without_unwinding(|| unsafe { self.resize_block(block, old, new, zeroed) })
+    }
+
+    /// # Safety
+    ///
+    /// That of [`resize`](Self::resize).
+    unsafe fn resize_block(
         &self,
         block: NonNull<u8>,
         old: Layout,
@@ -109,7 +125,7 @@ impl Blocks {
             Place::Whole(_, unit) if small.is_none() && bytes <= UNIT_BYTES << unit.order() => {
                 let claimed = claimed_of(unit);
                 if grows && unit.kind() == Kind::Torn {
-                    if !self.mend(offset..offset.saturating_add(claimed)) {
+                    if !self.mend(range(offset, claimed)) {
                         return Resized::Refused;
                     }
                     unit.set_kind(Kind::Whole);
@@ -128,9 +144,9 @@ impl Blocks {
 
     fn resize_large(&self, mut at: usize, bytes: usize, grows: bool) -> Resized {
         let (claimed, torn) = self.slots.claimed(at);
-        let offset = self.zone_b.saturating_add(at);
+        let offset = sum(self.zone_b, at);
         if grows && torn {
-            if !self.mend(offset..offset.saturating_add(claimed)) {
+            if !self.mend(range(offset, claimed)) {
                 return Resized::Refused;
             }
             self.slots.set_torn(at, false);
@@ -154,17 +170,17 @@ impl Blocks {
                 Moved::Stays => return Resized::Copied,
             }
         }
-        let offset = self.zone_b.saturating_add(at);
+        let offset = sum(self.zone_b, at);
         self.slots.set_claimed(at, kept);
         if kept > claimed {
-            self.fold(at, offset..offset.saturating_add(kept));
+            self.fold(at, range(offset, kept));
         }
         Resized::At(self.address(offset), claimed)
     }
 
     /// Claims or gives back what a block of `from` bytes at `offset` needs to have `to`.
     fn reclaim(&self, offset: usize, from: usize, to: usize) -> Reclaimed {
-        let (old_end, new_end) = (offset.saturating_add(from), offset.saturating_add(to));
+        let (old_end, new_end) = (sum(offset, from), sum(offset, to));
         if old_end < new_end {
             if self.claim(old_end..new_end) {
                 Reclaimed::Done

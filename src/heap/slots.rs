@@ -10,6 +10,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::bug::bug;
+use crate::heap::arithmetic::{difference, narrow, product, range, sum};
 use crate::heap::table::{Slot, Table};
 use crate::sys::FOLD_BYTES;
 
@@ -65,7 +67,7 @@ impl Taken {
         while at < self.slots {
             let start = self.next(at, false);
             at = self.next(start, true);
-            if at.saturating_sub(start) > widest.len() {
+            if difference(at, start) > widest.len() {
                 widest = start..at;
             }
         }
@@ -77,10 +79,9 @@ impl Taken {
         while let Some(word) = self.bits.get(at / WORD_BITS) {
             let rest = if taken { *word } else { !*word } >> (at % WORD_BITS);
             if rest != 0 {
-                let skipped = usize::try_from(rest.trailing_zeros()).unwrap_or(0);
-                return at.saturating_add(skipped).min(self.slots);
+                return sum(at, narrow(rest.trailing_zeros())).min(self.slots);
             }
-            at = (at / WORD_BITS).saturating_add(1).saturating_mul(WORD_BITS);
+            at = product(sum(at / WORD_BITS, 1), WORD_BITS);
         }
         self.slots
     }
@@ -89,15 +90,16 @@ impl Taken {
     fn mark(&mut self, row: Range<usize>, taken: bool) {
         let len = row.len();
         for slot in row {
-            if let Some(word) = self.bits.get_mut(slot / WORD_BITS) {
-                let bit = 1 << (slot % WORD_BITS);
-                *word = if taken { *word | bit } else { *word & !bit };
-            }
+            let Some(word) = self.bits.get_mut(slot / WORD_BITS) else {
+                bug!("slot {slot} of {}", self.slots);
+            };
+            let bit = 1 << (slot % WORD_BITS);
+            *word = if taken { *word | bit } else { *word & !bit };
         }
         self.count = if taken {
-            self.count.saturating_add(len)
+            sum(self.count, len)
         } else {
-            self.count.saturating_sub(len)
+            difference(self.count, len)
         };
     }
 }
@@ -106,7 +108,8 @@ impl Slots {
     /// Makes slots for a zone of so many bytes, a power of two and at least 2 MiB.
     pub(crate) fn over(zone_bytes: usize) -> io::Result<Self> {
         let slot_bytes = (zone_bytes / SLOTS_MAX).max(FOLD_BYTES);
-        let count = zone_bytes.checked_div(slot_bytes).unwrap_or(0);
+        let count = zone_bytes.checked_div(slot_bytes);
+        let count = count.unwrap_or_else(|| bug!("slots without bytes"));
         let table = Table::reserve(count)?;
         table.grow(count)?;
         Ok(Self {
@@ -138,39 +141,34 @@ impl Slots {
         let gap = taken.widest_gap();
         let spare = gap.len().checked_sub(count)?;
         let before = if gap.start == 0 { 0 } else { spare / 2 };
-        let start = gap.start.saturating_add(before);
-        taken.mark(start..start.saturating_add(count), true);
+        let start = sum(gap.start, before);
+        taken.mark(range(start, count), true);
         drop(taken);
-        self.slot(start)?.set_count(short_count);
-        start.checked_mul(self.slot_bytes)
+        self.slot(start).set_count(short_count);
+        Some(product(start, self.slot_bytes))
     }
 
     /// Frees the slots of the block that starts at byte `at`, which has no bytes claimed any more.
     pub(crate) fn give_back(&self, at: usize) {
         let start = self.number(at);
-        let Some(slot) = self.slot(start) else {
-            return;
-        };
+        let slot = self.slot(start);
         let count = usize::from(slot.count());
         slot.set_count(0);
         slot.set_claimed(0);
         slot.set_marks(0);
-        let row = start..start.saturating_add(count);
-        self.lock().mark(row, false);
+        self.lock().mark(range(start, count), false);
     }
 
     /// Sees to it that the block at byte `at` has room for `bytes`, taking the slots behind it if
     /// they are free; says whether it has.
     pub(crate) fn make_room(&self, at: usize, bytes: usize) -> bool {
         let start = self.number(at);
-        let Some(slot) = self.slot(start) else {
-            return false;
-        };
+        let slot = self.slot(start);
         let (had, count) = (usize::from(slot.count()), self.count_for(bytes));
         if count <= had {
             return true;
         }
-        let more = start.saturating_add(had)..start.saturating_add(count);
+        let more = sum(start, had)..sum(start, count);
         let Ok(short_count) = u16::try_from(count) else {
             return false;
         };
@@ -187,8 +185,7 @@ impl Slots {
     /// Returns how many bytes the block at byte `at` has room for.
     pub(crate) fn room(&self, at: usize) -> usize {
         let slot = self.slot(self.number(at));
-        let count = slot.map_or(0, |slot| usize::from(slot.count()));
-        count.saturating_mul(self.slot_bytes)
+        product(usize::from(slot.count()), self.slot_bytes)
     }
 
     /// Returns which byte of the file's part of the zone is shown at byte `at`, and for how many
@@ -198,22 +195,21 @@ impl Slots {
             return (at, len);
         }
         let first = self.number(at);
-        let within = at.saturating_sub(first.saturating_mul(self.slot_bytes));
+        let within = difference(at, product(first, self.slot_bytes));
         let home = self.home(first);
         let mut slots = 1_usize;
-        let mut run = self.slot_bytes.saturating_sub(within);
-        while run < len && self.home(first.saturating_add(slots)) == home.saturating_add(slots) {
-            slots = slots.saturating_add(1);
-            run = run.saturating_add(self.slot_bytes);
+        let mut run = difference(self.slot_bytes, within);
+        while run < len && self.home(sum(first, slots)) == sum(home, slots) {
+            slots = sum(slots, 1);
+            run = sum(run, self.slot_bytes);
         }
-        let from = home.saturating_mul(self.slot_bytes).saturating_add(within);
+        let from = sum(product(home, self.slot_bytes), within);
         (from, run.min(len))
     }
 
     /// Returns which slot of the file a slot shows.
     fn home(&self, number: usize) -> usize {
-        let away = self.slot(number).map_or(0, Slot::away);
-        number ^ usize::from(away)
+        number ^ usize::from(self.slot(number).away())
     }
 
     /// Enters that the slots of the block at byte `from` show what as many slots from byte `to` on
@@ -222,37 +218,30 @@ impl Slots {
     pub(crate) fn exchange(&self, from: usize, to: usize) {
         let (left, right) = (self.number(from), self.number(to));
         self.is_mixed.store(true, Relaxed);
-        let count = self.slot(left).map_or(0, Slot::count);
+        let count = self.slot(left).count();
         for step in 0..usize::from(count) {
-            let (left, right) = (left.saturating_add(step), right.saturating_add(step));
+            let (left, right) = (sum(left, step), sum(right, step));
             let (at_left, at_right) = (self.home(left), self.home(right));
             for (number, home) in [(left, at_right), (right, at_left)] {
-                if let Some(slot) = self.slot(number) {
-                    slot.set_away(u16::try_from(number ^ home).unwrap_or(0));
-                }
+                self.slot(number).set_away(narrow(number ^ home));
             }
         }
-        if let (Some(left), Some(right)) = (self.slot(left), self.slot(right)) {
-            right.set_claimed(left.claimed());
-            right.set_marks(left.marks());
-            left.set_claimed(0);
-            left.set_marks(0);
-        }
+        let (left, right) = (self.slot(left), self.slot(right));
+        right.set_claimed(left.claimed());
+        right.set_marks(left.marks());
+        left.set_claimed(0);
+        left.set_marks(0);
     }
 
     /// Returns how many bytes of the block at byte `at` are claimed, and whether it is torn: then
     /// some of these may be missing, behind those that are in use.
     pub(crate) fn claimed(&self, at: usize) -> (usize, bool) {
         let slot = self.slot(self.number(at));
-        slot.map_or((0, false), |slot| {
-            (slot.claimed(), slot.marks() & TORN != 0)
-        })
+        (slot.claimed(), slot.marks() & TORN != 0)
     }
 
     pub(crate) fn set_claimed(&self, at: usize, bytes: usize) {
-        if let Some(slot) = self.slot(self.number(at)) {
-            slot.set_claimed(bytes);
-        }
+        self.slot(self.number(at)).set_claimed(bytes);
     }
 
     pub(crate) fn set_torn(&self, at: usize, torn: bool) {
@@ -260,8 +249,7 @@ impl Slots {
     }
 
     pub(crate) fn is_folded(&self, at: usize) -> bool {
-        let slot = self.slot(self.number(at));
-        slot.is_some_and(|slot| slot.marks() & FOLDED != 0)
+        self.slot(self.number(at)).marks() & FOLDED != 0
     }
 
     pub(crate) fn set_folded(&self, at: usize, folded: bool) {
@@ -269,23 +257,24 @@ impl Slots {
     }
 
     fn set_mark(&self, at: usize, mark: u8, is_set: bool) {
-        if let Some(slot) = self.slot(self.number(at)) {
-            let others = slot.marks() & !mark;
-            slot.set_marks(if is_set { others | mark } else { others });
-        }
+        let slot = self.slot(self.number(at));
+        let others = slot.marks() & !mark;
+        slot.set_marks(if is_set { others | mark } else { others });
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn slot(&self, number: usize) -> Option<&Slot> {
-        self.table.entries().get(number)
+    fn slot(&self, number: usize) -> &Slot {
+        let slot = self.table.entries().get(number);
+        slot.unwrap_or_else(|| bug!("slot {number} of {}", self.count))
     }
 
     /// Returns the number of the slot of a byte.
     fn number(&self, at: usize) -> usize {
-        at.checked_div(self.slot_bytes).unwrap_or(SLOTS_MAX)
+        let number = at.checked_div(self.slot_bytes);
+        number.unwrap_or_else(|| bug!("slots without bytes"))
     }
 
     fn count_for(&self, bytes: usize) -> usize {

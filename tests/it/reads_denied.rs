@@ -242,4 +242,17 @@ fn no_thread_and_no_descriptor_is_left() {
         drop(arena);
         assert_eq!(count(), before, "{way:?}");
     }
+    let mut numbers = outcore::DiskVec::new_in(&disk());
+    numbers.try_extend(0..1_u64 << 20).unwrap();
+    numbers.evict(..).unwrap();
+    let indices: Vec<_> = (0..1 << 20).step_by(5000).collect();
+    let gathered = numbers.gather(&indices).unwrap();
+    assert!(
+        gathered
+            .iter()
+            .zip(&indices)
+            .all(|(n, at)| *n == *at as u64)
+    );
+    drop(numbers);
+    assert_eq!(count(), before, "a vector");
 }
