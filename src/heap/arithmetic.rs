@@ -5,6 +5,11 @@ use std::ops::Range;
 use crate::bug::bug;
 use crate::heap::table::UNIT_BYTES;
 
+/// Where a large block is: the byte of zone B at which it starts. Bytes of the space are plain numbers,
+/// so that neither is taken for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ZoneByte(pub(super) usize);
+
 /// Returns `len` bytes from `start` on.
 #[inline]
 pub(super) fn range(start: usize, len: usize) -> Range<usize> {

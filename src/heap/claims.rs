@@ -73,11 +73,11 @@ impl Blocks {
     /// Returns which byte of the file is shown at the start of a range that is not empty, and for
     /// how many bytes of it that goes on.
     pub(super) fn shown(&self, range: Range<usize>) -> (u64, usize) {
-        let Some(at) = range.start.checked_sub(self.zone_b) else {
+        let Some(at) = self.in_zone_b(range.start) else {
             return (range.start as u64, range.len());
         };
         let (from, len) = self.slots.shown(at, range.len());
-        (sum(self.zone_b, from) as u64, len)
+        (self.offset_of(from) as u64, len)
     }
 
     /// Lets all units be used that the buddy system has opened; says whether they can. What was never

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use crate::error::Result;
 use crate::heap::Blocks;
-use crate::heap::arithmetic::{difference, sum};
+use crate::heap::arithmetic::{ZoneByte, difference, sum};
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use crate::mapping::advice::Advice;
 use crate::mapping::growth::{page_down, page_up};
@@ -47,8 +47,8 @@ impl Blocks {
         Ok(())
     }
 
-    /// Folds the block at byte `at` of zone B, which is `range` now and is claimed.
-    pub(super) fn fold(&self, at: usize, range: Range<usize>) {
+    /// Folds the block at `at`, which is `range` now and is claimed.
+    pub(super) fn fold(&self, at: ZoneByte, range: Range<usize>) {
         // The kernel's pieces are as long as a page of its tables shows: with 4 KiB pages, 2 MiB.
         let page = sys::page_size();
         let fits = page.checked_mul(page / 8) == Some(FOLD_BYTES);
@@ -69,18 +69,19 @@ impl Blocks {
     }
 
     /// Takes the folds of a block back that lie in `range`; says whether none is left there.
-    pub(super) fn unfold(&self, at: usize, range: Range<usize>) -> bool {
+    pub(super) fn unfold(&self, at: ZoneByte, range: Range<usize>) -> bool {
         let folded = self.slots.is_folded(at);
         !folded || range.is_empty() || sys::retry(|| self.space.fold(range.clone(), false)).is_ok()
     }
 
-    /// Returns how many bytes a block of `claimed` bytes at `offset` has to keep claimed so that
+    /// Returns how many bytes a block of `claimed` bytes has to keep claimed so that
     /// `bytes` of it can be used: more than these if it is folded and gets shorter, since the space
     /// of a piece is given back as a whole. What is behind them is not folded any more.
-    pub(super) fn fold_end(&self, at: usize, offset: usize, claimed: usize, bytes: usize) -> usize {
+    pub(super) fn fold_end(&self, at: ZoneByte, claimed: usize, bytes: usize) -> usize {
         if bytes >= claimed || !self.slots.is_folded(at) {
             return bytes;
         }
+        let offset = self.offset_of(at);
         let end = page_up(sum(offset, bytes), FOLD_BYTES);
         let kept = end.map_or(claimed, |end| difference(end, offset).min(claimed));
         let rest = sum(offset, kept)..sum(offset, claimed);

@@ -49,7 +49,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::bug::{bug, without_unwinding};
 use crate::error::Result;
-use crate::heap::arithmetic::{narrow, product, range, start_of_unit, sum};
+use crate::heap::arithmetic::{ZoneByte, narrow, product, range, start_of_unit, sum};
 use crate::heap::buddy::Buddy;
 use crate::heap::classes::class_of;
 use crate::heap::heaps::{Heaps, heap_of_thread};
@@ -133,8 +133,8 @@ enum Place<'table> {
     Small(usize, &'table Unit),
     /// In zone A, as a whole: the number of its first unit, and the unit.
     Whole(usize, &'table Unit),
-    /// In zone B: the first byte in the zone.
-    Large(usize),
+    /// In zone B.
+    Large(ZoneByte),
 }
 
 impl Blocks {
@@ -231,8 +231,8 @@ impl Blocks {
         unsafe { runs.take(units, class, self.space.base()) }
     }
 
-    fn allocate_large(&self, at: usize, bytes: usize) -> Option<NonNull<u8>> {
-        let start = sum(self.zone_b, at);
+    fn allocate_large(&self, at: ZoneByte, bytes: usize) -> Option<NonNull<u8>> {
+        let start = self.offset_of(at);
         if !self.claim(range(start, bytes)) {
             self.slots.give_back(at);
             return None;
@@ -328,7 +328,7 @@ impl Blocks {
     /// Returns where the block is that starts at `offset`.
     #[inline]
     fn place(&self, offset: usize) -> Option<Place<'_>> {
-        if let Some(at) = offset.checked_sub(self.zone_b) {
+        if let Some(at) = self.in_zone_b(offset) {
             return Some(Place::Large(at));
         }
         let number = offset / UNIT_BYTES;
@@ -338,6 +338,17 @@ impl Blocks {
             Kind::Whole | Kind::Torn => Some(Place::Whole(number, unit)),
             Kind::Inside | Kind::Free => None,
         }
+    }
+
+    /// Returns the byte of zone B that a byte of the space is, if it is there.
+    #[inline]
+    fn in_zone_b(&self, offset: usize) -> Option<ZoneByte> {
+        offset.checked_sub(self.zone_b).map(ZoneByte)
+    }
+
+    /// Returns the byte of the space that a byte of zone B is.
+    fn offset_of(&self, at: ZoneByte) -> usize {
+        sum(self.zone_b, at.0)
     }
 
     fn address(&self, offset: usize) -> NonNull<u8> {

@@ -12,15 +12,15 @@
 use std::ops::Range;
 
 use crate::heap::Blocks;
-use crate::heap::arithmetic::{difference, range, sum};
+use crate::heap::arithmetic::{ZoneByte, difference, range, sum};
 use crate::sys;
 use crate::sys::{Access, Hint};
 
 /// How moving a block went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moved {
-    /// It starts at this byte of zone B now.
-    To(usize),
+    /// It starts there now.
+    To(ZoneByte),
     /// There is no space on disk. It is as it was.
     Refused,
     /// There are no slots, or the system does not let us. It is as it was.
@@ -28,15 +28,15 @@ pub(super) enum Moved {
 }
 
 impl Blocks {
-    /// Moves the block at byte `at` of zone B, which the caller has and nobody uses, to where it
+    /// Moves the block at `at`, which the caller has and nobody uses, to where it
     /// has room for `bytes`, more than where it is, and claims the rest of these.
-    pub(super) fn move_to_room(&self, at: usize, bytes: usize) -> Moved {
+    pub(super) fn move_to_room(&self, at: ZoneByte, bytes: usize) -> Moved {
         let room = self.slots.room(at);
         let (claimed, _torn) = self.slots.claimed(at);
         let Some(to) = self.slots.take(bytes) else {
             return Moved::Stays;
         };
-        let (old, new) = (sum(self.zone_b, at), sum(self.zone_b, to));
+        let (old, new) = (self.offset_of(at), self.offset_of(to));
         let old_row = range(old, room);
         let new_row = range(new, room);
         // All of the block's slots go along. Behind them, the new ones show what they do already.
@@ -72,7 +72,7 @@ impl Blocks {
     }
 
     /// Gives back what was claimed behind the end of a block, up to the end of its room.
-    fn unclaim_end(&self, at: usize, range: Range<usize>) {
+    fn unclaim_end(&self, at: ZoneByte, range: Range<usize>) {
         if !self.unclaim(range) {
             self.slots.set_torn(at, true);
             self.slots.set_claimed(at, self.slots.room(at));

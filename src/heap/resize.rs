@@ -8,7 +8,7 @@ use std::alloc::Layout;
 use std::ptr::{self, NonNull};
 
 use crate::bug::without_unwinding;
-use crate::heap::arithmetic::{range, sum};
+use crate::heap::arithmetic::{ZoneByte, range, sum};
 use crate::heap::classes::class_of;
 use crate::heap::moves::Moved;
 use crate::heap::table::{Kind, UNIT_BYTES};
@@ -142,9 +142,9 @@ impl Blocks {
         }
     }
 
-    fn resize_large(&self, mut at: usize, bytes: usize, grows: bool) -> Resized {
+    fn resize_large(&self, mut at: ZoneByte, bytes: usize, grows: bool) -> Resized {
         let (claimed, torn) = self.slots.claimed(at);
-        let offset = sum(self.zone_b, at);
+        let offset = self.offset_of(at);
         if grows && torn {
             if !self.mend(range(offset, claimed)) {
                 return Resized::Refused;
@@ -154,7 +154,7 @@ impl Blocks {
         let has_room = self.slots.make_room(at, bytes);
         let mut kept = bytes;
         if has_room {
-            kept = self.fold_end(at, offset, claimed, bytes);
+            kept = self.fold_end(at, claimed, bytes);
             match self.reclaim(offset, claimed, kept) {
                 Reclaimed::Refused => return Resized::Refused,
                 Reclaimed::Torn => {
@@ -170,7 +170,7 @@ impl Blocks {
                 Moved::Stays => return Resized::Copied,
             }
         }
-        let offset = sum(self.zone_b, at);
+        let offset = self.offset_of(at);
         self.slots.set_claimed(at, kept);
         if kept > claimed {
             self.fold(at, range(offset, kept));

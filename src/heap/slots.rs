@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::bug::bug;
-use crate::heap::arithmetic::{difference, narrow, product, range, sum};
+use crate::heap::arithmetic::{ZoneByte, difference, narrow, product, range, sum};
 use crate::heap::table::{Slot, Table};
 use crate::sys::FOLD_BYTES;
 
@@ -33,7 +33,7 @@ const WORD_BITS: usize = 64;
 /// and then [`take`](Self::take) or [`make_room`](Self::make_room), which take the lock, so the next
 /// owner sees what the last one has entered.
 #[derive(Debug)]
-pub(crate) struct Slots {
+pub(super) struct Slots {
     /// One entry for each slot, all usable.
     table: Table<Slot>,
     taken: Mutex<Taken>,
@@ -106,7 +106,7 @@ impl Taken {
 
 impl Slots {
     /// Makes slots for a zone of so many bytes, a power of two and at least 2 MiB.
-    pub(crate) fn over(zone_bytes: usize) -> io::Result<Self> {
+    pub(super) fn over(zone_bytes: usize) -> io::Result<Self> {
         let slot_bytes = (zone_bytes / SLOTS_MAX).max(FOLD_BYTES);
         let count = zone_bytes.checked_div(slot_bytes);
         let count = count.unwrap_or_else(|| bug!("slots without bytes"));
@@ -130,7 +130,7 @@ impl Slots {
     ///
     /// They are taken in the middle of the widest gap, so that the block before it and the new one
     /// can both grow for a long time.
-    pub(crate) fn take(&self, bytes: usize) -> Option<usize> {
+    pub(super) fn take(&self, bytes: usize) -> Option<ZoneByte> {
         let count = self.count_for(bytes);
         let short_count = u16::try_from(count).ok()?;
         let mut taken = self.lock();
@@ -145,11 +145,11 @@ impl Slots {
         taken.mark(range(start, count), true);
         drop(taken);
         self.slot(start).set_count(short_count);
-        Some(product(start, self.slot_bytes))
+        Some(ZoneByte(product(start, self.slot_bytes)))
     }
 
     /// Frees the slots of the block that starts at byte `at`, which has no bytes claimed any more.
-    pub(crate) fn give_back(&self, at: usize) {
+    pub(super) fn give_back(&self, at: ZoneByte) {
         let start = self.number(at);
         let slot = self.slot(start);
         let count = usize::from(slot.count());
@@ -161,7 +161,7 @@ impl Slots {
 
     /// Sees to it that the block at byte `at` has room for `bytes`, taking the slots behind it if
     /// they are free; says whether it has.
-    pub(crate) fn make_room(&self, at: usize, bytes: usize) -> bool {
+    pub(super) fn make_room(&self, at: ZoneByte, bytes: usize) -> bool {
         let start = self.number(at);
         let slot = self.slot(start);
         let (had, count) = (usize::from(slot.count()), self.count_for(bytes));
@@ -183,19 +183,19 @@ impl Slots {
     }
 
     /// Returns how many bytes the block at byte `at` has room for.
-    pub(crate) fn room(&self, at: usize) -> usize {
+    pub(super) fn room(&self, at: ZoneByte) -> usize {
         let slot = self.slot(self.number(at));
         product(usize::from(slot.count()), self.slot_bytes)
     }
 
     /// Returns which byte of the file's part of the zone is shown at byte `at`, and for how many
     /// bytes from there on it goes on like that, up to `len`.
-    pub(crate) fn shown(&self, at: usize, len: usize) -> (usize, usize) {
+    pub(super) fn shown(&self, at: ZoneByte, len: usize) -> (ZoneByte, usize) {
         if !self.is_mixed.load(Relaxed) {
             return (at, len);
         }
         let first = self.number(at);
-        let within = difference(at, product(first, self.slot_bytes));
+        let within = difference(at.0, product(first, self.slot_bytes));
         let home = self.home(first);
         let mut slots = 1_usize;
         let mut run = difference(self.slot_bytes, within);
@@ -204,7 +204,7 @@ impl Slots {
             run = sum(run, self.slot_bytes);
         }
         let from = sum(product(home, self.slot_bytes), within);
-        (from, run.min(len))
+        (ZoneByte(from), run.min(len))
     }
 
     /// Returns which slot of the file a slot shows.
@@ -215,7 +215,7 @@ impl Slots {
     /// Enters that the slots of the block at byte `from` show what as many slots from byte `to` on
     /// have shown, and these what they have shown; and that the block is at `to` now, where room
     /// for it was taken. What is known of it goes with it.
-    pub(crate) fn exchange(&self, from: usize, to: usize) {
+    pub(super) fn exchange(&self, from: ZoneByte, to: ZoneByte) {
         let (left, right) = (self.number(from), self.number(to));
         self.is_mixed.store(true, Relaxed);
         let count = self.slot(left).count();
@@ -235,28 +235,28 @@ impl Slots {
 
     /// Returns how many bytes of the block at byte `at` are claimed, and whether it is torn: then
     /// some of these may be missing, behind those that are in use.
-    pub(crate) fn claimed(&self, at: usize) -> (usize, bool) {
+    pub(super) fn claimed(&self, at: ZoneByte) -> (usize, bool) {
         let slot = self.slot(self.number(at));
         (slot.claimed(), slot.marks() & TORN != 0)
     }
 
-    pub(crate) fn set_claimed(&self, at: usize, bytes: usize) {
+    pub(super) fn set_claimed(&self, at: ZoneByte, bytes: usize) {
         self.slot(self.number(at)).set_claimed(bytes);
     }
 
-    pub(crate) fn set_torn(&self, at: usize, torn: bool) {
+    pub(super) fn set_torn(&self, at: ZoneByte, torn: bool) {
         self.set_mark(at, TORN, torn);
     }
 
-    pub(crate) fn is_folded(&self, at: usize) -> bool {
+    pub(super) fn is_folded(&self, at: ZoneByte) -> bool {
         self.slot(self.number(at)).marks() & FOLDED != 0
     }
 
-    pub(crate) fn set_folded(&self, at: usize, folded: bool) {
+    pub(super) fn set_folded(&self, at: ZoneByte, folded: bool) {
         self.set_mark(at, FOLDED, folded);
     }
 
-    fn set_mark(&self, at: usize, mark: u8, is_set: bool) {
+    fn set_mark(&self, at: ZoneByte, mark: u8, is_set: bool) {
         let slot = self.slot(self.number(at));
         let others = slot.marks() & !mark;
         slot.set_marks(if is_set { others | mark } else { others });
@@ -272,8 +272,8 @@ impl Slots {
     }
 
     /// Returns the number of the slot of a byte.
-    fn number(&self, at: usize) -> usize {
-        let number = at.checked_div(self.slot_bytes);
+    fn number(&self, at: ZoneByte) -> usize {
+        let number = at.0.checked_div(self.slot_bytes);
         number.unwrap_or_else(|| bug!("slots without bytes"))
     }
 
@@ -296,17 +296,17 @@ mod tests {
             slots.take(1).unwrap(),
             slots.take(2 * LONG + LONG / 2).unwrap(),
         );
-        assert_eq!((a, b), (0, (1 + (SLOTS_MAX - 1 - 3) / 2) * LONG));
-        assert!(slots.make_room(a, b), "up to the next block it is free");
-        assert!(!slots.make_room(a, b + 1));
-        assert_eq!(slots.room(a), b);
+        assert_eq!((a.0, b.0), (0, (1 + (SLOTS_MAX - 1 - 3) / 2) * LONG));
+        assert!(slots.make_room(a, b.0), "up to the next block it is free");
+        assert!(!slots.make_room(a, b.0 + 1));
+        assert_eq!(slots.room(a), b.0);
         let end = SLOTS_MAX * LONG;
-        assert!(slots.make_room(b, end - b), "to the end");
-        assert!(!slots.make_room(b, end - b + 1));
+        assert!(slots.make_room(b, end - b.0), "to the end");
+        assert!(!slots.make_room(b, end - b.0 + 1));
         assert_eq!(slots.take(LONG), None);
         slots.give_back(a);
-        assert_eq!(slots.take(b + 1), None);
-        assert_eq!(slots.take(b), Some(0));
+        assert_eq!(slots.take(b.0 + 1), None);
+        assert_eq!(slots.take(b.0), Some(ZoneByte(0)));
     }
 
     /// Two vectors that grew side by side were copied as soon as one filled its slot.
@@ -315,7 +315,7 @@ mod tests {
         let slots = Slots::over(SLOTS_MAX * LONG).unwrap();
         let blocks: Vec<_> = (0..64).map(|_| slots.take(LONG).unwrap()).collect();
         for at in blocks {
-            assert!(slots.make_room(at, LONG * (SLOTS_MAX / 64 / 2)), "{at}");
+            assert!(slots.make_room(at, LONG * (SLOTS_MAX / 64 / 2)), "{at:?}");
         }
     }
 
@@ -325,9 +325,10 @@ mod tests {
             let slots = Slots::over(SLOTS_MAX * slot).unwrap();
             assert_eq!(slots.take(slot * SLOTS_MAX + 1), None);
             assert_eq!(slots.take(usize::MAX), None);
-            assert_eq!(slots.take(slot * SLOTS_MAX), Some(0));
-            assert!(!slots.make_room(0, slot * SLOTS_MAX + 1));
-            assert!(!slots.make_room(0, usize::MAX));
+            let all = ZoneByte(0);
+            assert_eq!(slots.take(slot * SLOTS_MAX), Some(all));
+            assert!(!slots.make_room(all, slot * SLOTS_MAX + 1));
+            assert!(!slots.make_room(all, usize::MAX));
             assert_eq!(slots.take(slot), None);
         }
         let few = Slots::over(5 * FOLD_BYTES).unwrap();
@@ -360,11 +361,14 @@ mod tests {
         let slots = Slots::over(64 * slot).unwrap();
         let [stays, moves, to] = [4, 2, 3].map(|count| slots.take(count * slot).unwrap());
         slots.exchange(moves, to);
+        let behind = |at: ZoneByte, more| ZoneByte(at.0 + more);
         assert_eq!(slots.shown(stays, 4 * slot), (stays, 4 * slot));
-        assert_eq!(slots.shown(stays + 9, slot), (stays + 9, slot));
+        let within = behind(stays, 9);
+        assert_eq!(slots.shown(within, slot), (within, slot));
         assert_eq!(slots.shown(to, 2 * slot), (moves, 2 * slot));
-        assert_eq!(slots.shown(to + 9, 3 * slot - 9), (moves + 9, 2 * slot - 9));
-        assert_eq!(slots.shown(to + slot, 1), (moves + slot, 1));
+        let found = slots.shown(behind(to, 9), 3 * slot - 9);
+        assert_eq!(found, (behind(moves, 9), 2 * slot - 9));
+        assert_eq!(slots.shown(behind(to, slot), 1), (behind(moves, slot), 1));
     }
 
     /// Torn and folded are apart from each other, go where the block goes, and end with it.
@@ -372,7 +376,7 @@ mod tests {
     fn marks_are_those_of_the_block() {
         let slots = Slots::over(64 * FOLD_BYTES).unwrap();
         let (at, to) = (slots.take(1).unwrap(), slots.take(1).unwrap());
-        let marks = |slots: &Slots, at| (slots.claimed(at).1, slots.is_folded(at));
+        let marks = |slots: &Slots, at: ZoneByte| (slots.claimed(at).1, slots.is_folded(at));
         let both = [false, true];
         for (torn, folded) in both
             .iter()
@@ -411,9 +415,9 @@ mod tests {
             usize::try_from(state >> 33).unwrap() % below
         };
         // Where each block is, and what it shows.
-        let mut live: Vec<(usize, Vec<usize>)> = Vec::new();
-        let homes = |slots: &Slots, at: usize| -> Vec<usize> {
-            let numbers = at / slot..(at + slots.room(at)) / slot;
+        let mut live: Vec<(ZoneByte, Vec<usize>)> = Vec::new();
+        let homes = |slots: &Slots, at: ZoneByte| -> Vec<usize> {
+            let numbers = at.0 / slot..(at.0 + slots.room(at)) / slot;
             numbers.map(|number| slots.home(number)).collect()
         };
         let mut exchanged = 0;
@@ -458,9 +462,12 @@ mod tests {
             // Byte by byte the same as piece by piece.
             let mut done = 0;
             while done < slots.room(at) {
-                let (from, len) = slots.shown(at + done, slots.room(at) - done);
+                let (from, len) = slots.shown(ZoneByte(at.0 + done), slots.room(at) - done);
                 for byte in (done..done + len).step_by(4096 * 7) {
-                    assert_eq!(from + byte - done, shown[byte / slot] * slot + byte % slot);
+                    assert_eq!(
+                        from.0 + byte - done,
+                        shown[byte / slot] * slot + byte % slot
+                    );
                 }
                 done += len;
             }
