@@ -47,7 +47,8 @@ pub(crate) fn are_plentiful() -> bool {
     if let Some(answer) = PLENTIFUL.get() {
         return answer;
     }
-    TAKEN.load(Relaxed) < PLENTY_SHARES && sys::address_limit().is_none()
+    let left = PLENTY_SHARES.saturating_sub(TAKEN.load(Relaxed));
+    left > 0 && sys::address_limit().is_none()
 }
 
 #[cfg(test)]
