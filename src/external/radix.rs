@@ -1,10 +1,18 @@
 //! Sorting in memory by words: split by their leading digits until a few are left.
 #![expect(
+    unsafe_code,
+    reason = "threads write to places of their own; see docs/safety.md"
+)]
+#![expect(
     clippy::arithmetic_side_effects,
     reason = "positions within slices, each of which is checked when it is used"
 )]
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
 use crate::external::key::Word;
+use crate::external::workers::on_threads;
 
 /// As few are left to the sort of std, which is fastest then.
 const FEW: usize = 48;
@@ -13,8 +21,12 @@ const FEW: usize = 48;
 /// are written at a time.
 const DIGIT_BITS_MAX: u32 = 10;
 
+/// The bits of the digit by which threads share the work, and the fewest items that they share.
+const SHARED_DIGIT_BITS: u32 = 9;
+const SHARED_LEN_MIN: usize = 1 << 16;
+
 /// Something in the order of its word.
-pub(super) trait Item: Copy + Ord {
+pub(super) trait Item: Copy + Ord + Send + Sync {
     type Word: Word;
 
     fn word(&self) -> Self::Word;
@@ -50,6 +62,113 @@ impl<W: Word> Item for (W, u32) {
 pub(super) fn sort<I: Item>(items: &mut [I], spare: &mut [I]) {
     debug_assert_eq!(items.len(), spare.len());
     split(items, spare, true);
+}
+
+/// As [`sort`], by several threads.
+pub(super) fn sort_by_threads<I: Item>(items: &mut [I], spare: &mut [I], threads: usize) {
+    assert_eq!(items.len(), spare.len(), "as much memory once more");
+    let spread = spread(items).filter(|(least, most, _)| most > least);
+    let Some((least, most, is_sorted)) = spread else {
+        return sort(items, spare);
+    };
+    if is_sorted || threads < 2 || items.len() < SHARED_LEN_MIN {
+        return sort(items, spare);
+    }
+    let bits = most.bits_above(least);
+    let shift = bits.saturating_sub(SHARED_DIGIT_BITS);
+    let buckets = most.digit(least, shift) + 1;
+    let stretch = items.len().div_ceil(threads);
+    let starts = count_shares(items, stretch, buckets, |item| {
+        item.word().digit(least, shift)
+    });
+    let target = Target(spare.as_mut_ptr());
+    let target = &target;
+    each(threads, &|number| {
+        let (Some(items), Some(starts)) = (items.chunks(stretch).nth(number), starts.get(number))
+        else {
+            return;
+        };
+        let mut places = starts.clone();
+        for item in items {
+            let place = &mut places[item.word().digit(least, shift)];
+            // SAFETY: `starts` has a place of its own for each item of each share: as many in a
+            // row as `count_shares` found of the same share with the same digit, and all together
+            // as many as the spare memory has. The items have not changed since.
+            unsafe { target.0.wrapping_add(*place).write(*item) };
+            *place += 1;
+        }
+    });
+    // The last share ends where the bucket ends.
+    let (mut from, mut to) = (spare, items);
+    let mut jobs = Vec::new();
+    let mut start = 0;
+    let ends = starts.first().into_iter().flatten().skip(1).copied();
+    for end in ends.chain([from.len()]) {
+        let (part, rest) = from.split_at_mut(end - start);
+        let (target, target_rest) = to.split_at_mut(end - start);
+        (from, to) = (rest, target_rest);
+        start = end;
+        jobs.push(Mutex::new(Some((part, target))));
+    }
+    let next = AtomicUsize::new(0);
+    each(threads, &|_number| {
+        while let Some(job) = jobs.get(next.fetch_add(1, Relaxed)) {
+            let job = job.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some((from, to)) = job {
+                split(from, to, false);
+            }
+        }
+    });
+}
+
+/// Memory that threads write to, each to places of its own.
+struct Target<I>(*mut I);
+
+// SAFETY: it is a pointer, and who writes through it says why that is no race; items are plain data.
+unsafe impl<I: Item> Sync for Target<I> {}
+
+/// Does work with each number below `count`, by as many threads.
+fn each(count: usize, work: &(dyn Fn(usize) + Sync)) {
+    // Nothing of this can fail.
+    let _done = on_threads(count, &|number, _stop| {
+        work(number);
+        Ok(())
+    });
+}
+
+/// Returns for each share and each bucket where its items go, so that buckets follow each other,
+/// and within a bucket shares.
+fn count_shares<I: Item>(
+    items: &[I],
+    share: usize,
+    buckets: usize,
+    digit: impl Fn(&I) -> usize + Sync,
+) -> Vec<Vec<usize>> {
+    let shares = items.chunks(share);
+    let counts: Vec<_> = shares
+        .clone()
+        .map(|_| Mutex::new(vec![0_usize; buckets]))
+        .collect();
+    each(counts.len(), &|number| {
+        if let (Some(items), Some(counts)) = (items.chunks(share).nth(number), counts.get(number)) {
+            let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+            for item in items {
+                counts[digit(item)] += 1;
+            }
+        }
+    });
+    let counts = counts.into_iter().map(Mutex::into_inner);
+    let mut counts: Vec<_> = counts
+        .map(|counts| counts.unwrap_or_else(PoisonError::into_inner))
+        .collect();
+    let mut sum = 0;
+    for bucket in 0..buckets {
+        for counts in &mut counts {
+            let count = std::mem::replace(&mut counts[bucket], sum);
+            sum += count;
+        }
+    }
+    counts
 }
 
 /// Sorts `from`, and leaves the result there or in `to`.
@@ -129,6 +248,9 @@ mod tests {
         expected.sort_unstable();
         let (mut sorted, mut spare) = (items.to_vec(), items.to_vec());
         sort(&mut sorted, &mut spare);
+        assert_eq!(sorted, expected);
+        sorted.copy_from_slice(items);
+        sort_by_threads(&mut sorted, &mut spare, 3);
         assert_eq!(sorted, expected);
     }
 

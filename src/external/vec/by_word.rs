@@ -246,12 +246,15 @@ impl<T: Send, K: Words<T>> Scheme<T> for ByWord<K> {
         source: &Source,
         out: usize,
         _path: Path,
+        threads: usize,
     ) -> Result<()> {
         match K::BACK {
             // SAFETY: the caller keeps this contract.
-            Some(back) => unsafe { self.arrange_words(back, room, places, target, source, out) },
+            Some(back) => unsafe {
+                self.arrange_words(back, room, places, target, source, out, threads)
+            },
             // SAFETY: as above.
-            None => unsafe { self.arrange_pairs(room, places, target, source, out) },
+            None => unsafe { self.arrange_pairs(room, places, target, source, out, threads) },
         }
     }
 }
@@ -262,6 +265,7 @@ impl<K> ByWord<K> {
     /// # Safety
     ///
     /// That of [`Scheme::arrange`].
+    #[expect(clippy::too_many_arguments, reason = "all that a thread knows")]
     unsafe fn arrange_words<T: Send>(
         &self,
         back: fn(u128) -> T,
@@ -270,6 +274,7 @@ impl<K> ByWord<K> {
         target: &Places<'_, T>,
         source: &Source,
         out: usize,
+        threads: usize,
     ) -> Result<()>
     where
         K: Words<T>,
@@ -294,7 +299,7 @@ impl<K> ByWord<K> {
             }
         }
         let spare = room.take_zeros::<K::Word>(source.count())?;
-        radix::sort(words, spare);
+        radix::sort_by_threads(words, spare, threads);
         let mut write = Write::new(target, out);
         for part in words.chunks(stage.len().max(1)) {
             for (place, word) in stage.iter_mut().zip(part) {
@@ -318,6 +323,7 @@ impl<K> ByWord<K> {
         target: &Places<'_, T>,
         source: &Source,
         out: usize,
+        threads: usize,
     ) -> Result<()>
     where
         K: Words<T>,
@@ -344,7 +350,7 @@ impl<K> ByWord<K> {
             places.let_go(range);
         }
         let spare = room.take_zeros::<(K::Word, u32)>(source.count())?;
-        radix::sort(pairs, spare);
+        radix::sort_by_threads(pairs, spare, threads);
         let order = pairs.iter().map(|(_word, number)| *number as usize);
         let stage = room.take::<T>(stage_len::<T>().min(source.count()))?;
         // SAFETY: the caller keeps this contract; the numbers are those of all elements, each once.

@@ -67,7 +67,7 @@ pub(super) trait Scheme<T: Send>: Sync {
     fn is_done(level: &Self::Level<'_>, bucket: usize) -> bool;
 
     /// Arranges the elements of `source`, the part `path` of all, and writes them to the places of
-    /// `target` from `out` on.
+    /// `target` from `out` on; by several threads, as far as that is of use.
     ///
     /// # Errors
     ///
@@ -77,6 +77,7 @@ pub(super) trait Scheme<T: Send>: Sync {
     ///
     /// The places of `source` hold elements, nothing else uses them or those of `target` meanwhile,
     /// and the places in `target` are either those of `source`, in order, or free.
+    #[expect(clippy::too_many_arguments, reason = "all that a thread knows")]
     unsafe fn arrange(
         &self,
         room: Room<'_>,
@@ -85,6 +86,7 @@ pub(super) trait Scheme<T: Send>: Sync {
         source: &Source,
         out: usize,
         path: Path,
+        threads: usize,
     ) -> Result<()>;
 }
 
@@ -242,8 +244,9 @@ pub(super) unsafe fn distribute<T: Send, S: Scheme<T>>(
 ) -> Result<()> {
     let bytes = buf.len();
     if fits(bytes, source.count(), scheme) {
+        let threads = options.threads_for(bytes);
         // SAFETY: the caller keeps this contract.
-        unsafe { scheme.arrange(buf.room(), places, target, source, out, path) }?;
+        unsafe { scheme.arrange(buf.room(), places, target, source, out, path, threads) }?;
         let done = 2 * source.count() * size_of::<T>();
         return options.progress_handle().add(done);
     }
@@ -292,7 +295,7 @@ pub(super) unsafe fn distribute<T: Send, S: Scheme<T>>(
             } else {
                 let path = path.of_bucket(job.bucket);
                 // SAFETY: as above.
-                unsafe { scheme.arrange(part, places, target, &source, job.out, path) }?;
+                unsafe { scheme.arrange(part, places, target, &source, job.out, path, 1) }?;
             }
             progress.add(2 * job.count * size_of::<T>())?;
         }

@@ -286,10 +286,11 @@ impl<T: Send> DiskVec<T> {
         let mut buf = Buf::new(options.budget(), least, most, "rearrange a vector")?;
         let source = Source::whole(count);
         if fits(buf.len(), count, scheme) {
+            let threads = options.threads_for(buf.len());
             let places = self.places()?;
             // SAFETY: all places hold elements, the vector is borrowed exclusively, and the target
             // is the source.
-            unsafe { scheme.arrange(buf.room(), &places, &places, &source, 0, path) }?;
+            unsafe { scheme.arrange(buf.room(), &places, &places, &source, 0, path, threads) }?;
             progress.end();
             return Ok(());
         }

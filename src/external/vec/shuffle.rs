@@ -89,6 +89,7 @@ impl<T: Send> Scheme<T> for Shuffle {
         source: &Source,
         out: usize,
         path: Path,
+        _threads: usize,
     ) -> Result<()> {
         let mut room = room.reborrow();
         let elements = room.take::<T>(source.count())?;
