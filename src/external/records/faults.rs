@@ -1,9 +1,5 @@
 //! The fault campaign of the sorter: a push that fails has added nothing and lost nothing, and what
 //! comes out at the end is what was pushed.
-#![expect(
-    clippy::arithmetic_side_effects,
-    reason = "a panic in a test is a failed test"
-)]
 
 use std::collections::BTreeMap;
 
@@ -33,11 +29,11 @@ fn a_block_that_is_not_what_was_written_is_an_error() {
     }
     writer.finish().unwrap();
     let spool = std::sync::Arc::clone(&sorter.shared.spool);
-    let mut sorted = sorter.sorted().unwrap();
+    let mut records = sorter.sorted().unwrap();
     // The second block of the first run.
     spool.damage(7000);
     let refused = loop {
-        match sorted.next() {
+        match records.next() {
             Ok(Some(_)) => {}
             Ok(None) => panic!("the damage was not noticed"),
             Err(refused) => break refused,
@@ -72,10 +68,10 @@ fn live(life: &mut Life) {
             model.pop_first();
         }
         // Reading cannot be tried again, so an error here is the end.
-        let sorted = sorter
+        let records = sorter
             .sorted()
             .map_err(|refused| life.refused("sorted", &refused));
-        let Ok(mut sorted) = sorted else { continue };
+        let Ok(mut records) = records else { continue };
         let mut expected = model.into_iter().flat_map(|(key, values)| {
             let sum = values
                 .iter()
@@ -86,7 +82,7 @@ fn live(life: &mut Life) {
             values.into_iter().map(move |value| (key.clone(), value))
         });
         loop {
-            match sorted.next() {
+            match records.next() {
                 Ok(Some((key, value))) => {
                     let next = expected.next();
                     let same = next.is_some_and(|next| next.0 == key && next.1 == value);

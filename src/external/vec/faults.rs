@@ -90,7 +90,7 @@ fn live_numbers(life: &mut Life) {
         &budget,
         &dir,
         |n| *n,
-        |vec, options| vec.sort_external(options),
+        DiskVec::sort_external,
     );
     assert!(vec.is_sorted(), "{}: by digits", life.name());
     attempt(
@@ -123,7 +123,7 @@ fn live_numbers(life: &mut Life) {
         &budget,
         &dir,
         |n| *n,
-        |vec, options| vec.sort_external(options),
+        DiskVec::sort_external,
     );
     assert!(vec.is_sorted(), "{}: in memory", life.name());
     drop(vec);
