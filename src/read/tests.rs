@@ -321,7 +321,7 @@ fn batches_and_streams_leave_their_ring_to_each_other() {
     for &(offset, len) in pieces.iter().rev().take(10) {
         ahead.push(&*file, Span::new(offset, len));
     }
-    assert_eq!(depths(), []);
+    assert_eq!(depths(), [0_usize; 0]);
     read_by(&way, &idle, &file, &bytes, &pieces).1.unwrap();
     assert_eq!(depths(), [7]);
     while let Some(answer) = ahead.pop(true) {

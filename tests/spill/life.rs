@@ -214,8 +214,8 @@ fn collections_of_std_work_across_many_threads() {
             scope.spawn(move || {
                 let mut random = Random::new(seed);
                 for round in 0..40 {
-                    let len = random.below(60_000);
-                    let mut numbers: Vec<u64> = (0..len as u64).collect();
+                    let len = random.below(60_000_u64);
+                    let mut numbers: Vec<u64> = (0..len).collect();
                     for n in &mut numbers {
                         *n ^= seed ^ round;
                     }

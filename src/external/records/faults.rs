@@ -102,7 +102,7 @@ fn live(life: &mut Life) {
                 }
             }
         }
-        drop(sorted);
+        drop(records);
         assert_eq!(budget.used_bytes(), 0, "{}: memory is kept", life.name());
         assert_eq!(dir.used_bytes(), 0, "{}: space is kept", life.name());
     }
