@@ -95,7 +95,7 @@ fn forged(random: &mut Random, real: Location) -> Location {
             random.pick(&[0, 1, len + 1, 1 << 20, u32::MAX]),
         ),
         6 => {
-            let block = random.below(40_u64) * BUFFER as u64;
+            let block = random.below_u64(40) * BUFFER as u64;
             forge(tag, file, block.saturating_sub(random.pick(&near)), len)
         }
         _ => {

@@ -214,7 +214,7 @@ fn collections_of_std_work_across_many_threads() {
             scope.spawn(move || {
                 let mut random = Random::new(seed);
                 for round in 0..40 {
-                    let len = random.below(60_000_u64);
+                    let len = random.below_u64(60_000);
                     let mut numbers: Vec<u64> = (0..len).collect();
                     for n in &mut numbers {
                         *n ^= seed ^ round;

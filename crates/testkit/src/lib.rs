@@ -23,10 +23,15 @@ impl Random {
     }
 
     /// Returns a number below `bound`, nearly uniform; 0 where `bound` is 0.
-    pub fn below<N: TryInto<u64> + TryFrom<u64>>(&mut self, bound: N) -> N {
-        let bound = bound.try_into().unwrap_or(0).max(1);
-        // What is below a bound of a type has that type.
-        N::try_from(self.next() % bound).unwrap_or_else(|_too_large| unreachable!())
+    pub fn below(&mut self, bound: usize) -> usize {
+        let number = self.below_u64(bound as u64);
+        // It is below a number of this type.
+        usize::try_from(number).unwrap_or_else(|_too_large| unreachable!())
+    }
+
+    /// The same for any number of 64 bits.
+    pub fn below_u64(&mut self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
     }
 
     /// Returns one of `choices`.
@@ -41,8 +46,8 @@ impl Random {
 
     /// Returns a length: mostly short, at times as long as `longest`.
     pub fn len(&mut self, longest: usize) -> usize {
-        let bits = usize::BITS - longest.leading_zeros();
-        let below = 1_usize << self.below(bits + 1);
+        let bits = u64::from(usize::BITS - longest.leading_zeros());
+        let below = 1_usize << self.below_u64(bits + 1);
         self.below(below + 1).min(longest)
     }
 
@@ -129,7 +134,7 @@ mod tests {
             seen[random.below(seen.len())] = true;
         }
         assert_eq!(seen, [true; 7]);
-        assert_eq!(random.below(0_u64), 0);
+        assert_eq!(random.below(0), 0);
     }
 
     #[test]

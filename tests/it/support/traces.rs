@@ -188,7 +188,7 @@ impl<A: Allocator> Trace<A> {
             1..5 => self.random.below(most.min(21)),
             _ => self.random.below(most.min(15)),
         };
-        let size: usize = (1 << log) + self.random.below(1 << log);
+        let size = (1 << log) + self.random.below(1 << log);
         match self.random.below(8) {
             0 => self.random.below(2) * size.next_power_of_two().min(self.len_max),
             1 => size.next_multiple_of(4096).min(self.len_max),

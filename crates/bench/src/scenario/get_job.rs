@@ -210,7 +210,7 @@ fn sequence(shape: Shape, item_count: u64) -> Vec<u64> {
     let mut random = Random::new(shape.seed ^ 0x5EED);
     let count = shape.reads as u64;
     let stretch = |random: &mut Random| -> Vec<u64> {
-        let first = random.below(item_count.saturating_sub(count) + 1);
+        let first = random.below_u64(item_count.saturating_sub(count) + 1);
         (first..(first + count).min(item_count)).collect()
     };
     match shape.way {
@@ -227,9 +227,9 @@ fn sequence(shape: Shape, item_count: u64) -> Vec<u64> {
             // The popular items lie anywhere.
             draws.map(|rank| mix(rank.to_bits()) % item_count).collect()
         }
-        Way::Single | Way::Random => (0..count).map(|_| random.below(item_count)).collect(),
+        Way::Single | Way::Random => (0..count).map(|_| random.below_u64(item_count)).collect(),
         Way::Sorted => {
-            let mut drawn: Vec<u64> = (0..count).map(|_| random.below(item_count)).collect();
+            let mut drawn: Vec<u64> = (0..count).map(|_| random.below_u64(item_count)).collect();
             drawn.sort_unstable();
             drawn
         }

@@ -316,7 +316,7 @@ fn reads_in_order(job: &DiskJob) -> Result<Vec<Candidate<'static>>> {
 fn reads_at_random(job: &DiskJob) -> Result<Vec<Candidate<'static>>> {
     let mut random = Random::new(job.seed ^ 0xD1EC);
     let blocks = job.len / BLOCK as u64;
-    let offsets = (0..job.count).map(|_| random.below(blocks) * BLOCK as u64);
+    let offsets = (0..job.count).map(|_| random.below_u64(blocks) * BLOCK as u64);
     let offsets: Rc<[u64]> = offsets.collect();
     let source = Source::new(job)?;
     let reads = job.count as u64;

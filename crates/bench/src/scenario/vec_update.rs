@@ -30,7 +30,7 @@ impl UpdateJob {
         Self {
             dir: dir.to_owned(),
             count: len / 8,
-            sequence: (0..updates).map(|_| random.below(in_file)).collect(),
+            sequence: (0..updates).map(|_| random.below_u64(in_file)).collect(),
         }
     }
 

@@ -244,7 +244,7 @@ fn ranged(dir: &ScratchDir, random: &mut Random) {
     let file = RangeFile::create(&path, 64 * ALIGNMENT).unwrap();
     let mut ranges = Vec::new();
     // The last ones may be short.
-    for blocks in std::iter::repeat_with(|| 1 + random.below(9_u64))
+    for blocks in std::iter::repeat_with(|| 1 + random.below(9) as u64)
         .take(8)
         .chain([1; 64])
     {

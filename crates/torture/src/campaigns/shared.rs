@@ -192,7 +192,7 @@ impl Things {
 
     fn make_vector(&mut self) {
         let mut vec = DiskVec::new_in(&self.dir);
-        let count = self.random.below(1_u64 << 19);
+        let count = self.random.below_u64(1 << 19);
         let first = self.random.next() >> 1;
         let answer = vec.try_extend(first..first + count);
         if self.grown(answer).is_some() {

@@ -173,7 +173,7 @@ impl Job {
         let mut buffer = Vec::with_capacity(1 << 20);
         let end = Instant::now() + self.time;
         for _ in 0..count {
-            let index = random.below(self.stored());
+            let index = random.below_u64(self.stored());
             buffer.clear();
             let started = Instant::now();
             get(index, &mut buffer)?;
