@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Every check that decides whether a change lands. It needs cargo and nothing else; what the
-# machine lacks is skipped, and named.
+# Every check that decides whether a change lands. It needs only cargo; checks whose tools the
+# machine lacks are skipped, and named.
 #
 #   ci/check.sh                 all checks
-#   ci/check.sh dependencies    prints the crates that users compile, for ci/dependencies.txt
+#   ci/check.sh dependencies    print the crates that users compile, for ci/dependencies.txt
 #
 # Cargo.lock and ci/dependencies.txt are committed, so that a new crate is a reviewed line.
 set -euo pipefail
@@ -33,7 +33,7 @@ skip() {
   skipped=$((skipped + 1))
 }
 
-# Every feature that stable compilers have.
+# All features that compile on stable.
 features=$(sed -n '/^\[features\]/,/^$/s/^\([a-z0-9-]*\) = .*/\1/p' Cargo.toml |
   grep -vx -e default -e nightly | paste -sd, -)
 
@@ -52,13 +52,14 @@ step cargo clippy --locked --workspace --all-targets --features outcore/${featur
 step cargo clippy --locked -p outcore --all-targets --no-default-features -- "${deny[@]}"
 # The command that the README names.
 step cargo test --locked
-# What the other features add: formats. The documents name them.
+# The other features add formats. The documents name them.
 step cargo test --locked -p outcore --features "$features" --doc
 step cargo test --locked -p outcore --features "$features" --test it -- arena_formats vec:: ranged::
-# What the default features change: batches of reads, and what allocators share with the rest.
+# Without the default features: batches of reads, and the code that allocators share with other
+# containers.
 step cargo test --locked -p outcore --no-default-features --lib --test it -- reads spill arena tidy
 step cargo test --locked -p testkit -p outcore-bench -p bench-compare -p torture
-# Random bytes for the targets of cargo fuzz, which bring features of their own.
+# Random bytes for the targets of cargo fuzz, which have their own features.
 step cargo test --locked -p fuzz-targets
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features outcore/${features//,/,outcore/} --no-deps
 
@@ -69,8 +70,8 @@ nightly=$(rustup toolchain list 2>/dev/null | grep -c '^nightly' || true)
 if [[ $nightly == 0 ]]; then
   step env RUSTFLAGS="--cfg memory_backend" cargo test "${heap[@]}" --features "$features" --lib --test it
 else
-  # The sanitizer sees each heap block, and nothing inside a mapping.
-  # Leaks are not looked for: tests forget ranges, whose files then stay, as they should.
+  # The sanitizer sees each heap block, and nothing inside a mapping. Leak detection is off: tests
+  # forget ranges, and their files must then stay.
   step env ASAN_OPTIONS=detect_leaks=0 RUSTFLAGS="-Zsanitizer=address --cfg memory_backend" \
     cargo +nightly test --locked -p outcore --target-dir target/asan --target "$host" --features "$features" --lib --test it
 fi
@@ -78,17 +79,18 @@ fi
 # Every order in which threads can allocate, claim and give back ranges of a file.
 loom=(--locked --release -p outcore --lib --target-dir target/loom)
 step env RUSTFLAGS="--cfg loom" cargo test "${loom[@]}" range_file::loom
-# What is too large for all orders, in tens of thousands that are chosen at random.
+# Models that are too large for all orders run in tens of thousands of random ones.
 schedules=(--locked --release -p outcore --lib --target-dir target/shuttle)
 step env RUSTFLAGS="--cfg shuttle" cargo clippy --locked -p outcore --tests --target-dir target/shuttle -- "${deny[@]}"
 step env RUSTFLAGS="--cfg shuttle" cargo test "${schedules[@]}" shuttle
 
-# The main job, as the README shows it, on a smaller sample.
+# The main use case, as the README shows it, on a smaller sample.
 main_job() { cargo run --locked --release --quiet -- dedup --sample-size 64MiB >/dev/null; }
 step main_job
 step cargo run --locked --release --quiet -- doctor
 
-# From outside: full disks, limits, failing calls, kills, forks; each campaign finds its planted bugs.
+# From outside: full disks, limits, failing calls, kills, forks; each campaign must find its planted
+# bugs.
 step cargo run --locked --release --quiet -p torture -- all --short
 
 compiler=${MSRV_RUSTC:-/usr/bin/rustc}
@@ -101,7 +103,7 @@ fi
 if [[ $nightly == 0 ]]; then
   skip "std's allocator trait, the rows of diskallocator, AddressSanitizer, Miri: no nightly toolchain"
 else
-  # std's allocator trait; heap blocks too.
+  # std's allocator trait, also with the heap backend.
   std_trait=(cargo +nightly test --locked -p outcore --all-features --target-dir target/nightly --lib)
   step "${std_trait[@]}" alloc
   step env RUSTFLAGS="--cfg memory_backend" "${std_trait[@]}" alloc

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Runs the test suites of published crates with SpillAlloc as their global allocator, at a threshold
-# of one page, so that nearly every block that grows crosses between memory and the file.
+# of one page, so that nearly every growing block moves between memory and the file.
 #
 #   ci/spill-crates.sh                      the crates below
-#   ci/spill-crates.sh itertools@0.14.0     others
+#   ci/spill-crates.sh itertools@0.14.0     other crates
 #   SPILL_INNER=mimalloc ci/spill-crates.sh   with another allocator for small blocks; or jemalloc
 #
 # Each crate is copied out of cargo's cache and gets two lines in its library (for its unit tests)
-# and in each of its integration tests, and one test more, which fails if nothing was spilled. Tests
-# that bring an allocator of their own are left out. It needs the registry, and is no part of
-# ci/check.sh.
+# and in each of its integration tests, and one more test, which fails if no block was spilled.
+# Tests with their own global allocator are left out. The script needs the registry, and is no part
+# of ci/check.sh.
 set -euo pipefail
 project=$(cd "$(dirname "$0")/.." && pwd)
 work=${CARGO_TARGET_DIR:-$project/target}/spill-crates
@@ -74,7 +74,7 @@ for crate in "${crates[@]}"; do
       lines >>"$file"
     fi
   done
-  # Benchmarks are not run, and want large crates.
+  # Benchmarks are not run, and need large crates.
   perl -0pi -e 's/\n\[\[bench\]\].*?(?=\n\[|\z)//sg; s/\n\[dev-dependencies\.criterion\].*?(?=\n\[|\z)//sg' Cargo.toml
   printf '\n[dev-dependencies.outcore]\npath = "%s"\n\n%s\n[workspace]\n' "$project" "$inner" >>Cargo.toml
   printf '\n== %s\n' "$crate"

@@ -1,8 +1,8 @@
 //! Reads many items from an asynchronous program without blocking the threads that run its tasks.
 //!
-//! `cargo run --example async_reads`: a single thread runs all tasks here, so the others would
-//! stand still if it waited for a device.
-#![expect(clippy::print_stdout, reason = "a program that says what it does")]
+//! `cargo run --example async_reads`: one thread runs all tasks here, so a task that waited for a
+//! device would stop the others.
+#![expect(clippy::print_stdout, reason = "a program that prints its results")]
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::task;
 
-/// The most items that wait to be taken. When there are so many, the stream stops reading ahead.
+/// The maximum number of unread items. When it is reached, the stream stops reading ahead.
 const WAITING_MAX: usize = 16;
 
 /// Returns the items in the order of `locations`, read by a thread that may block.
@@ -22,7 +22,7 @@ fn items(arena: Arena, locations: Vec<Location>) -> Receiver<Result<Vec<u8>>> {
     task::spawn_blocking(move || {
         for item in arena.stream(locations) {
             if sender.blocking_send(item).is_err() {
-                break; // nobody listens any more
+                break; // the receiver is gone
             }
         }
     });
@@ -55,7 +55,7 @@ pub(crate) fn main() -> Result<()> {
 
     let runtime = Builder::new_current_thread().build()?;
     let (in_order, at_once, turns) = runtime.block_on(async {
-        // Another task of the program, which counts how often it gets its turn.
+        // Another task of the program, which counts how often it runs.
         let (is_over, turns) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicU32::new(0)),
@@ -80,9 +80,9 @@ pub(crate) fn main() -> Result<()> {
         Ok::<_, outcore::Error>((in_order, at_once, turns.load(Relaxed)))
     })?;
     println!(
-        "the sum is {in_order} in order and {at_once} at once; {turns} turns for the other task"
+        "the sum is {in_order} in order and {at_once} at once; {turns} runs of the other task"
     );
     let same = in_order == at_once && in_order == (0..20_000_u64).sum::<u64>() && turns > 0;
     let answer = same.then_some(());
-    Ok(answer.ok_or_else(|| io::Error::other("other items, or no turn"))?)
+    Ok(answer.ok_or_else(|| io::Error::other("wrong items, or the other task never ran"))?)
 }

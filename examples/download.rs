@@ -1,9 +1,9 @@
-//! Downloads a file in parallel. Connections are reset now and then, and a process can be killed at
-//! any moment: the next attempt goes on where this one stopped.
+//! Downloads a file in parallel. Connections are reset at times, and a process can be killed at any
+//! moment: the next attempt continues where this one stopped.
 //!
-//! `cargo run --example download`: the server is in this program, on the loopback interface.
-#![expect(clippy::print_stdout, reason = "a program that says what it does")]
-#![expect(unsafe_code, reason = "the file is seen while it fills")]
+//! `cargo run --example download`: the server runs in this program, on the loopback interface.
+#![expect(clippy::print_stdout, reason = "a program that prints its results")]
+#![expect(unsafe_code, reason = "the file is visible while it fills")]
 
 use std::io::{BufRead, BufReader, Error, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use std::{fs, io, ops::Range, path::Path, process, thread};
 use outcore::{RangeFile, Result, ScratchDir, Written};
 
 pub(crate) const PIECE: usize = 64 << 10;
-/// So many pieces come before the record is saved again: what an attempt can lose.
+/// How many pieces arrive between two saves of the record: the most that an attempt can lose.
 pub(crate) const BATCH: usize = 8;
 
 pub(crate) fn main() -> Result<()> {
@@ -27,7 +27,7 @@ pub(crate) fn main() -> Result<()> {
     let target = dir.join("numbers.bin");
     for attempt in 1..=10 {
         let Err(refused) = download(address, &target) else {
-            println!("attempt {attempt}: all is there");
+            println!("attempt {attempt}: complete");
             break;
         };
         println!("attempt {attempt}: {refused}");
@@ -35,16 +35,16 @@ pub(crate) fn main() -> Result<()> {
     let same = fs::read(&target)? == content;
     fs::remove_dir_all(&dir)?;
     let answer = same.then_some(());
-    Ok(answer.ok_or_else(|| Error::other("other bytes"))?)
+    Ok(answer.ok_or_else(|| Error::other("wrong bytes"))?)
 }
 
-/// Gets what is missing of `target`.
+/// Downloads the missing parts of `target`.
 pub(crate) fn download(address: SocketAddr, target: &Path) -> Result<()> {
     let [part, record] = ["part", "record"].map(|end| target.with_extension(end));
     let (len, _) = request(address, &(0..1))?;
-    // A record without its file is of another download.
+    // A record without its file belongs to another download.
     let (file, done) = if fs::exists(&part)? {
-        // SAFETY: the directory is ours, and nobody else changes files in it.
+        // SAFETY: the directory is ours, and no other program changes files in it.
         (unsafe { RangeFile::open(&part) }?, load(&record)?)
     } else {
         // SAFETY: as above.
@@ -54,14 +54,14 @@ pub(crate) fn download(address: SocketAddr, target: &Path) -> Result<()> {
         )
     };
     if file.len() != len {
-        return Err(Error::other("it has another length now").into());
+        return Err(Error::other("the length has changed").into());
     }
     let pieces = Mutex::new(done.gaps(len).flat_map(in_pieces).collect::<Vec<_>>());
     let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let (done, came) = (Mutex::new(done), AtomicUsize::new(0));
     let save = || -> Result<()> {
         let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-        // First what is written, then the sync, then the record: what it names is on the device.
+        // The order is list, sync, record: every range that the record names is on the device.
         done.merge(&file.written());
         file.sync_all()?;
         save(&record, &done)
@@ -84,7 +84,7 @@ pub(crate) fn download(address: SocketAddr, target: &Path) -> Result<()> {
         let died = |_panic| Err(Error::other("a thread panicked").into());
         workers.map(|worker| worker.join().unwrap_or_else(died))
     });
-    // Also what came before an error is kept.
+    // Ranges that arrived before an error are saved, too.
     save()?;
     ended.into_iter().collect::<Result<()>>()?;
     file.publish()?;
@@ -101,7 +101,7 @@ fn save(record: &Path, done: &Written) -> Result<()> {
     Ok(file.publish()?)
 }
 
-/// Reads the record of an earlier attempt, if it got as far as one.
+/// Reads the record of an earlier attempt, if there is one.
 fn load(record: &Path) -> Result<Written> {
     match fs::read_to_string(record) {
         Err(refused) if refused.kind() == io::ErrorKind::NotFound => Ok(Written::new()),
@@ -114,7 +114,7 @@ fn in_pieces(gap: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     starts.map(move |start| start..gap.end.min(start.saturating_add(PIECE as u64)))
 }
 
-/// Asks for some bytes; returns the length of the whole, and a stream of them.
+/// Requests some bytes; returns the total length, and a stream of the bytes.
 fn request(address: SocketAddr, Range { start, end }: &Range<u64>) -> Result<(u64, impl Read)> {
     let mut stream = TcpStream::connect(address)?;
     let range = format!("bytes={start}-{}", end.saturating_sub(1));
@@ -132,7 +132,7 @@ fn request(address: SocketAddr, Range { start, end }: &Range<u64>) -> Result<(u6
     Ok((len.ok_or_else(|| Error::other("no length"))?, answer))
 }
 
-/// Serves the content; each 25th connection is reset.
+/// Serves the content; every 25th connection is reset.
 fn serve(content: Vec<u8>) -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
@@ -142,14 +142,14 @@ fn serve(content: Vec<u8>) -> Result<SocketAddr> {
                 Some(0) => reset(stream),
                 _ => answer(stream, &content),
             };
-            // A client that went away is none of the server's business.
+            // The server ignores clients that disconnect.
             drop(served);
         }
     });
     Ok(address)
 }
 
-/// Closes a connection on which something waits to be read, which resets it.
+/// Closes a connection with unread data, which resets it.
 pub(crate) fn reset(mut stream: TcpStream) -> io::Result<()> {
     stream.read_exact(&mut [0])
 }

@@ -1,14 +1,14 @@
 //! Data larger than memory: the obvious way and the right way, to be timed under a memory limit.
 //!
-//! Run each mode in a memory group of its own; docs/records/past-memory-2026-11.md has the
-//! commands and what they printed.
+//! Run each mode in its own memory group; docs/records/past-memory-2026-11.md has the commands and
+//! their output.
 //!
 //! ```sh
 //! cargo run --release --example past_memory -- get-one 20000000
 //! ```
 #![expect(
     clippy::print_stdout,
-    reason = "a program that prints what it measured"
+    reason = "a program that prints its measurements"
 )]
 #![expect(
     clippy::arithmetic_side_effects,
@@ -63,8 +63,8 @@ fn strings(count: usize) -> outcore::Result<(Arena, DiskVec<Location>)> {
     Ok((arena, index))
 }
 
-/// Reads strings at random one by one: each waits for the device, once for its location and once
-/// for itself.
+/// Reads random strings one by one: each read waits for the device twice, for the location and for
+/// the string.
 fn get_one(count: usize, advice: Option<Advice>) -> Outcome {
     let (arena, mut index) = strings(count)?;
     if let Some(advice) = advice {
@@ -84,7 +84,7 @@ fn get_one(count: usize, advice: Option<Advice>) -> Outcome {
     Ok(())
 }
 
-/// Reads strings at random in batches: many reads are under way at a time, neighbours are one read.
+/// Reads random strings in batches: many reads are in flight, and neighbours are one read.
 fn get_many(count: usize) -> Outcome {
     let (arena, index) = strings(count)?;
     let mut random = Random(1);
@@ -115,8 +115,8 @@ fn sort_whole(count: usize) -> Outcome {
     Ok(())
 }
 
-/// Sorts numbers in runs that fit into memory, and merges these by pieces that are read at once: the
-/// numbers are read and written twice.
+/// Sorts numbers in runs that fit into memory, and merges the runs, reading each in large pieces:
+/// the numbers are read and written twice.
 fn sort_runs(count: usize) -> Outcome {
     /// Numbers of a run: 32 MiB.
     const RUN: usize = 4 << 20;
@@ -144,7 +144,7 @@ fn sort_runs(count: usize) -> Outcome {
     drop((chunks, run));
     drop(numbers);
 
-    // Read-ahead for each run would be more than fits into memory: read what is asked for.
+    // Read-ahead for all runs would exceed the memory: read only the requested pages.
     runs.advise(Advice::Random)?;
     let starts = [0].into_iter().chain(ends.iter().copied());
     let mut cursors: Vec<_> = starts
@@ -177,7 +177,7 @@ fn sort_runs(count: usize) -> Outcome {
 struct Cursor<'a> {
     runs: &'a DiskVec<u64>,
     rest: Range<usize>,
-    /// The piece that was read last, its first number last.
+    /// The piece that was read last, in reverse order.
     piece: Vec<u64>,
 }
 
@@ -194,8 +194,8 @@ impl Cursor<'_> {
     }
 }
 
-/// Counts `count` numbers, half of them different, in one map on disk: nearly every number is a
-/// page that is not in memory.
+/// Counts `count` numbers, half of them distinct, in one map on disk: the page of nearly every
+/// number is not in memory.
 fn map_whole(count: usize) -> Outcome {
     let mut random = Random(3);
     let mut counts = HashMap::new_in(DiskAlloc::new()?);
@@ -211,8 +211,8 @@ fn map_whole(count: usize) -> Outcome {
     Ok(())
 }
 
-/// Splits the numbers by their hash, so that equal ones meet, into parts of which each fits into
-/// memory, and counts one part after the other.
+/// Splits the numbers by their hash into parts, so that equal numbers are in the same part and each
+/// part fits into memory, and counts one part after the other.
 fn map_parts(count: usize) -> Outcome {
     const PARTS: usize = 16;
     let mut random = Random(3);
@@ -221,7 +221,7 @@ fn map_parts(count: usize) -> Outcome {
     let mut parts: Vec<DiskVec<usize>> = (0..PARTS).map(|_| DiskVec::new()).collect();
     for _ in 0..count {
         let number = random.below(count / 2);
-        // The map uses other bits of another hash.
+        // The map uses other bits, of another hash.
         parts[hasher.hash_one(number) as usize % PARTS].push(number)?;
     }
     let mut total = 0;

@@ -1,4 +1,4 @@
-//! The program of `spill_before.rs` with the two lines by which its big blocks go to disk.
+//! The program of `spill_before.rs` with the two lines that put its large blocks on disk.
 
 use outcore::SpillAlloc;
 

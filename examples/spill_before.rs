@@ -1,7 +1,7 @@
-//! An ordinary program that wants more memory than it may have: it counts the visits of each
-//! visitor in a log, and lists the most frequent ones. Nothing in here knows outcore.
+//! An ordinary program that needs more memory than it may have: it counts the visits of each
+//! visitor in a log, and lists the most frequent ones. It does not use outcore.
 //!
-//! Under a limit it dies, and `spill_after.rs`, which is this program and two lines, does not:
+//! Under a limit it dies; `spill_after.rs`, which is this program and two lines, does not:
 //!
 //! ```sh
 //! cargo build --examples
@@ -34,7 +34,7 @@ pub(crate) fn main() {
     }
 }
 
-/// Stands in for a file with a visitor in each line: many come once, and some come often.
+/// Replaces a file with a visitor in each line: many visitors come once, and some come often.
 struct Log {
     state: u64,
 }

@@ -1,8 +1,8 @@
 //! Containers for data that is larger than RAM.
 //!
-//! Their contents are in files, and the process stays small. For programs that run out of memory:
-//! loaders, indexers, graph and text processing. Only what a [`RangeFile`] publishes outlives the
-//! process, so this is no database. Data that fit into memory are faster in std.
+//! Their contents are in files, so the process stays small. They are for programs that run out of
+//! memory: loaders, indexers, graph and text processing. Only files that a [`RangeFile`] publishes
+//! outlive the process, so this is no database. Data that fit into memory are faster in std.
 //!
 //! | what you have | what to use |
 //! |---|---|
@@ -16,7 +16,7 @@
 //!
 //! # Examples
 //!
-//! Texts on disk, an index of them on disk, and a look-up of many in two calls:
+//! Texts on disk, an index of them on disk, and a look-up of many texts in two calls:
 //!
 //! ```
 //! use outcore::{Arena, DiskVec};
@@ -39,94 +39,95 @@
 //!
 //! # Larger than memory
 //!
-//! A page that is not in memory costs a read of the device. Ask for many at once, and go through data
-//! in order:
+//! Accessing a page that is not in memory costs a read of the device. Read many items in one call,
+//! and go through data in order:
 //!
 //! | job, memory limit | do | don't |
 //! |---|---|---|
 //! | read at random, 20 M strings in 128 MiB | [`DiskVec::gather`], then [`Arena::get_many`]: 1.6 us each | `arena.get_into(vec[i])` in a loop: 4.3 ms each |
-//! | index at random all the same | [`DiskVec::advise`] with [`Advice::Random`] first: 69 us each | leave the read-ahead on |
+//! | index at random anyway | [`DiskVec::advise`] with [`Advice::Random`] first: 69 us each | leave the read-ahead on |
 //! | sort 1 GiB of `u64` in 128 MiB | sort runs that fit, merge them: 16 s | `sort_unstable`: 30 s |
 //! | count 20 M numbers in 64 MiB | split by hash into several [`DiskVec`]s, then a map for each: 0.1 us each | one map over [`DiskAlloc`]: 16 us each |
 //!
-//! Both ways of each are in `examples/past_memory.rs`, the figures and how they were measured in
-//! `docs/records/past-memory-2026-11.md`. The pages of the types say more.
+//! `examples/past_memory.rs` has both versions of each job; `docs/records/past-memory-2026-11.md`
+//! has the figures and how they were measured. The pages of the types say more.
 //!
-//! # Where the bytes live
+//! # Location of the files
 //!
-//! In unnamed files of a [`ScratchDir`]. [`ScratchDir::from_env`] finds one: `$OUTCORE_DIR`, else
-//! `$TMPDIR`, else `/var/tmp`, the user's cache directory or the current directory. A directory on
-//! a tmpfs or ramfs is refused, since what is written there takes the memory that it was meant to
-//! save. A [builder](ScratchDir::builder) sets a quota for everything in the directory together,
-//! and how much of the disk has to stay free; a [report](ScratchDir::report) says what the
-//! directory is on.
+//! The bytes are in unnamed files of a [`ScratchDir`]. [`ScratchDir::from_env`] finds one:
+//! `$OUTCORE_DIR`, else `$TMPDIR`, else `/var/tmp`, the user's cache directory or the current
+//! directory. A directory on a tmpfs or ramfs is refused, since files there take the memory that
+//! they should save. A [builder](ScratchDir::builder) sets a quota for all objects in the directory
+//! together, and how much of the disk has to stay free; a [report](ScratchDir::report) describes
+//! the file system of the directory.
 //!
 //! The files have no name: the directory looks empty, and `SIGKILL` or a power cut leaves nothing
 //! behind. The bytes are not encrypted, and freeing them does not erase them.
 //! Other processes of the same user can open the files under `/proc`, as they could read the memory
 //! of this one.
 //!
-//! # What takes memory
+//! # Memory use
 //!
 //! * An [`ArenaWriter`]: a buffer of 256 KiB. An [`Arena`]: 16 to 32 bytes for each MiB on disk,
 //!   and 4 KiB for each file at least. A [`Location`]: 12 bytes, wherever it is kept.
 //! * [`Arena::get_many`], while it runs: up to 16 MiB, or the longest item.
 //! * A [`DiskVec`]: its last elements, an eighth of it, but 64 KiB at least and 1 MiB at most.
-//! * A [`RangeFile`]: a few words for each contiguous part that was given back or is written.
+//! * A [`RangeFile`]: a few words for each contiguous part that was given back or frozen.
 //! * A [`DiskAlloc`]: 8 KiB, 24 bytes for each 64 KiB of blocks up to 1 MiB, and up to 4 KiB for
 //!   each larger one.
 //! * Work of [`external`]: what its [`MemoryBudget`] allows, and a few KiB for each thread.
 //! * Pages of files that are in use, as long as the kernel has room for them. They belong to the
 //!   kernel, which drops them when memory runs short. Under a memory limit of a control group they
-//!   count until then. [`DiskVec::evict`] and [`DiskVec::scan`] release them earlier.
+//!   count until the kernel drops them. [`DiskVec::evict`] and [`DiskVec::scan`] release them
+//!   earlier.
 //!
-//! Addresses are reserved by the TiB and take no memory. Tools show them as virtual size.
+//! Addresses are reserved by the TiB and use no memory. Tools show them as virtual size.
 //!
 //! # What can fail
 //!
-//! Space on disk is preallocated before it is used. So a full disk, a quota or a limit of file size
-//! is an [`Error`] of the [kind](ErrorKind) [`StorageFull`](ErrorKind::StorageFull) or
-//! [`FileTooLarge`](ErrorKind::FileTooLarge), and not a signal. The container is unchanged, and works
+//! Space on disk is preallocated before it is used. So a full disk, a quota or a limit on the file
+//! size is an [`Error`] of the [kind](ErrorKind) [`StorageFull`](ErrorKind::StorageFull) or
+//! [`FileTooLarge`](ErrorKind::FileTooLarge), not a signal. The container is unchanged, and works
 //! again when there is space. Every method documents the state after its errors. Collections in a
-//! [`DiskAlloc`] report a full disk by `try_reserve` only; their other methods call the handler for
+//! [`DiskAlloc`] report a full disk only by `try_reserve`; their other methods call the handler for
 //! failed allocations, which ends the process.
 //!
 //! What can still kill a process that uses this crate:
 //!
-//! * A device that cannot deliver a page of a mapped file, by `SIGBUS` when the page is touched. A
-//!   [`DiskVec`], an [`ArenaMap`], ranges of a [`RangeFile`] and blocks of a [`DiskAlloc`] are mapped.
-//!   [`Arena::get`] and its variants read by system calls, so there it is an error.
-//! * The same signal on file systems where preallocated space may be missing later: those that copy
-//!   on write (btrfs, ZFS, bcachefs), when they are full. On btrfs, files in a directory with
-//!   `chattr +C` are written in place, and preallocated space stays. On XFS it always stays.
-//! * The same signal after another program has made a copy of a named file that shares its blocks
-//!   (`cp --reflink`, which is what `cp` and `fs::copy` do on XFS and btrfs), on a full disk: see
+//! * `SIGBUS`, when it touches a page of a mapped file that the device cannot deliver. A
+//!   [`DiskVec`], an [`ArenaMap`], ranges of a [`RangeFile`] and blocks of a [`DiskAlloc`] are
+//!   mapped. [`Arena::get`] and its variants read by system calls and return an error instead.
+//! * The same signal on full file systems that copy on write (btrfs, ZFS, bcachefs), where
+//!   preallocated space may be missing later. On btrfs, files in a directory with `chattr +C` are
+//!   written in place, and preallocated space stays. On XFS it always stays.
+//! * The same signal on a full disk, after another program has made a copy of a named file that
+//!   shares its blocks (`cp --reflink`, which is what `cp` and `fs::copy` do on XFS and btrfs): see
 //!   [`RangeFile::open`]. Files without a name cannot be copied in this way.
-//! * The kernel, when the memory that is not in files does not fit.
+//! * The kernel's OOM killer, when memory other than the page cache of files does not fit.
 //!
 //! # Fork
 //!
-//! Objects that are made before a `fork` belong to the parent. In the child, calls that would change
-//! a file return [`Forked`](ErrorKind::Forked), and mappings are not inherited: the child must not
-//! touch elements of a [`DiskVec`], ranges of a [`RangeFile`] or blocks of an allocator. If it does,
-//! `SIGSEGV` kills it, or it finds there what it has mapped itself. [`Arena::get`] and
-//! [`ArenaMap::get`] work. A child that calls `exec`, as [`Command`](std::process::Command) does, is
-//! not affected. A child cannot access its parent's large blocks of a [`SpillAlloc`], and goes on
-//! with the inner allocator.
+//! Objects that are created before a `fork` belong to the parent. In the child, calls that would
+//! change a file return [`Forked`](ErrorKind::Forked), and mappings are not inherited: the child
+//! must not touch elements of a [`DiskVec`], ranges of a [`RangeFile`] or blocks of an allocator.
+//! If it does, `SIGSEGV` kills it, or it accesses whatever it has mapped there itself.
+//! [`Arena::get`] and [`ArenaMap::get`] work. A child that calls `exec`, as
+//! [`Command`](std::process::Command) does, is not affected. A child cannot access its parent's
+//! large blocks of a [`SpillAlloc`]; its own allocations come from the inner allocator.
 //!
 //! # Network file systems
 //!
-//! Less is promised there; [`ScratchReport::network`] tells. The file may have a name that the
-//! server made up, which a crash leaves behind, and a server that cannot be reached is a device
-//! that fails.
+//! outcore promises less there; [`ScratchReport::network`] detects such a file system. The file may
+//! have a name that the server made up, which a crash leaves behind, and an unreachable server is
+//! like a device that fails.
 //!
 //! # Features
 //!
 //! | feature | default | what it brings |
 //! |---|---|---|
-//! | `allocator-api2` | yes | [`DiskAlloc`], by the trait of `allocator-api2` 0.2 |
-//! | `io-uring` | yes | batches of reads by `io_uring`, where the system lets us; threads otherwise |
-//! | `nightly` | no | [`DiskAlloc`] by std's unstable trait; needs a nightly compiler |
+//! | `allocator-api2` | yes | [`DiskAlloc`] with the trait of `allocator-api2` 0.2 |
+//! | `io-uring` | yes | batches of reads by `io_uring` where the system allows it; threads otherwise |
+//! | `nightly` | no | [`DiskAlloc`] with std's unstable trait; needs a nightly compiler |
 //! | `serde` | no | `Serialize` and `Deserialize` for [`DiskVec`], [`Location`], [`Written`] |
 //! | `bytemuck` | no | `Pod` and `Zeroable` for [`Location`] |
 //!
@@ -202,7 +203,7 @@ pub mod alloc {
     pub use crate::containers::spill::SpillAlloc;
 }
 
-/// Where scratch files live, and how many bytes they may have: [`ScratchDir`] and its builder.
+/// The location and the size limits of scratch files: [`ScratchDir`] and its builder.
 pub mod scratch {
     pub use crate::io::dir::{ScratchDir, ScratchDirBuilder, ScratchReport};
 }

@@ -9,7 +9,7 @@ static GROWTHS: AtomicU64 = AtomicU64::new(0);
 static FAILURES: AtomicU64 = AtomicU64::new(0);
 static RING_REFUSALS: AtomicU64 = AtomicU64::new(0);
 
-/// What all objects of this crate in this process hold, and what befell them.
+/// What all objects of this crate in this process hold, and counts of their events.
 ///
 /// Made by [`stats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,9 +17,9 @@ static RING_REFUSALS: AtomicU64 = AtomicU64::new(0);
 pub struct Stats {
     /// Scratch files that are open now.
     pub open_files: u64,
-    /// Bytes that are claimed on disk now.
+    /// Bytes that are allocated on disk now.
     pub disk_bytes: u64,
-    /// Bytes of addresses that are reserved now; most of them take no memory.
+    /// Bytes of addresses that are reserved now; most of them use no memory.
     pub mapped_bytes: u64,
     /// How many times a file was made longer, since the start.
     pub growths: u64,
@@ -30,7 +30,7 @@ pub struct Stats {
     pub ring_refusals: u64,
 }
 
-/// Returns what all objects of this crate in this process hold, and what befell them.
+/// Returns what all objects of this crate in this process hold, and counts of their events.
 ///
 /// # Examples
 ///
@@ -46,7 +46,7 @@ pub struct Stats {
 ///
 /// # Cost
 ///
-/// Six atomic loads. While other threads work, the numbers need not be of one moment.
+/// Six atomic loads. While other threads work, the numbers may be from different moments.
 pub fn stats() -> Stats {
     Stats {
         open_files: OPEN_FILES.load(Relaxed),

@@ -1,8 +1,8 @@
-//! The syncs of one file: after one that failed, none is believed.
+//! The syncs of one file: after one of them failed, no later one counts as a success.
 //!
 //! The kernel reports lost pages once, to one caller, and takes them for clean after that
-//! (linux-facts D1, D2). So a sync of another thread that ran at the same time may return success for
-//! pages that were lost: a success counts only when all syncs that were under way have ended well.
+//! (linux-facts D1, D2). So a sync of another thread that ran at the same time may return success
+//! for pages that were lost: a success counts only if all syncs that were in flight have succeeded.
 
 use std::sync::PoisonError;
 
@@ -17,11 +17,11 @@ pub(crate) struct Syncs {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether one has failed.
+    /// Whether a sync has failed.
     failed: bool,
-    /// The number of the next one.
+    /// The number of the next sync.
     next: u64,
-    /// The numbers of those that are under way.
+    /// The numbers of the syncs in flight.
     under_way: Vec<u64>,
 }
 
@@ -58,7 +58,7 @@ impl Syncs {
     }
 }
 
-/// Notes that a sync has ended, whatever ended it.
+/// Records the end of a sync, also on unwind.
 struct Ended<'syncs> {
     syncs: &'syncs Syncs,
     own: u64,
@@ -86,8 +86,8 @@ mod tests {
         assert_eq!(syncs.run(|| -> Result<(), u8> { panic!("was run") }), None);
     }
 
-    /// The kernel tells one of two callers that pages were lost. The other one was told that all
-    /// was well, and so was its user.
+    /// The kernel reported lost pages to one of two concurrent callers. The other sync returned
+    /// success, and its caller believed it.
     #[test]
     fn a_success_beside_a_failure_is_none() {
         let syncs = Syncs::default();
@@ -113,7 +113,7 @@ mod tests {
     }
 }
 
-/// Schedules of syncs beside each other. How to run them is in `testing::schedules`.
+/// Schedules of concurrent syncs. `testing::schedules` says how to run them.
 #[cfg(test)]
 #[cfg(shuttle)]
 mod shuttle {
@@ -131,13 +131,13 @@ mod shuttle {
     const THREADS: u32 = 3;
     const SYNCS: u32 = 3;
 
-    /// A file whose pages are lost at some time, which the system says once.
+    /// A file that loses pages at some time; the system reports it once.
     struct World {
         syncs: Syncs,
         now: AtomicU64,
-        /// How many syncs end well before.
+        /// How many syncs succeed before the loss.
         well: AtomicU32,
-        /// When each sync ran in the kernel that failed, and each that was believed.
+        /// When the sync ran in the kernel that failed, and each sync that counted as a success.
         failed: Mutex<Vec<Range<u64>>>,
         believed: Mutex<Vec<Range<u64>>>,
     }
@@ -148,7 +148,7 @@ mod shuttle {
             self.now.fetch_add(1, Relaxed)
         }
 
-        /// What the kernel does.
+        /// The kernel's part of a sync.
         fn sync(&self) -> (Result<(), ()>, Range<u64>) {
             let start = self.tick();
             let fails = self.well.fetch_sub(1, Relaxed) == 0;
@@ -168,7 +168,7 @@ mod shuttle {
                     answer
                 };
                 let answer = if planted {
-                    // Nobody else is asked.
+                    // The planted bug: other syncs are ignored.
                     Some(sync())
                 } else {
                     self.syncs.run(sync)
@@ -197,10 +197,10 @@ mod shuttle {
             one.join().unwrap();
         }
         let failed = world.failed.lock().unwrap().clone();
-        assert_eq!(failed.len(), 1, "it is said once");
+        assert_eq!(failed.len(), 1, "the loss is reported once");
         for ran in &*world.believed.lock().unwrap() {
             let before = ran.end <= failed[0].start;
-            assert!(before, "a sync is believed that did not end before");
+            assert!(before, "a sync counts that did not end before the loss");
         }
     }
 

@@ -1,8 +1,8 @@
-//! What a program says about the order in which it will read.
+//! The order in which a program says it will read.
 
 use crate::sys::Hint;
 
-/// The order in which a mapping will be read, so that the kernel reads ahead as much as is useful.
+/// The order in which a program will read a mapping. The kernel adapts its read-ahead to it.
 ///
 /// # Examples
 ///
@@ -24,7 +24,7 @@ pub enum Advice {
     /// not in memory: 128 KiB on most machines, 8 MiB on some cloud images.
     #[default]
     Normal,
-    /// In ascending order: the kernel reads far ahead, and drops early what lies behind.
+    /// In ascending order: the kernel reads far ahead, and drops pages early after they were read.
     Sequential,
     /// At random: a page that is not in memory is read alone.
     Random,

@@ -1,21 +1,21 @@
-//! The room of the fault campaigns: every call of a life fails, in every way, and the life has to
-//! stay right.
+//! Fault injection: fails every system call of a scenario, in every way, and checks the scenario.
 //!
-//! A *life* is all that one kind of object can do, written as by a caller who tries again what was
-//! refused, and compared with a model at each step. A [`Campaign`] lives it again and again:
+//! A *life* is a scenario: it uses everything that one kind of object can do, as a caller that
+//! retries what was refused, and compares the object with a model at each step. A [`Campaign`] runs
+//! it again and again:
 //!
 //! * without a fault, to count its calls;
-//! * with what is planted: a difference of the life's own, a call that says that it worked when it
-//!   did nothing, a file that is never closed, addresses that are never given back. A life that
-//!   does not notice is no test, so then the campaign fails;
-//! * with faults: the call *k* fails, for each *k*, once and for good, in every way of [`plans`];
-//! * with pairs of them: a second call fails while the first failure is being handled.
+//! * with planted bugs: a difference that the life itself makes, a call that reports success
+//!   without doing anything, a file that is never closed, addresses that are never released. A life
+//!   that misses one of them proves nothing, so the campaign fails;
+//! * with faults: call *k* fails, for each *k*, once and for good, in every way of [`plans`];
+//! * with pairs of faults: a second call fails while the first failure is being handled.
 //!
-//! After each life no file, no mapping and no name is left of it.
+//! After each life no file, no mapping and no name of it is left.
 //!
-//! The short tier, which `cargo test` runs, takes a sample that `$OUTCORE_SEED` chooses. All of it
-//! is `OUTCORE_CAMPAIGN=long`. A failure names the faults, which is all that it takes to see it
-//! again. Each campaign says what it did, and what all did so far, for each container.
+//! The short tier, which `cargo test` runs, is a sample that `$OUTCORE_SEED` chooses. The long
+//! tier, `OUTCORE_CAMPAIGN=long`, runs everything. A failure names its faults, which is enough to
+//! reproduce it. Each campaign prints its figures, and the sums so far for each container.
 
 mod plans;
 #[cfg(shuttle)]
@@ -39,17 +39,17 @@ use crate::testing::plans::{EDQUOT, EFBIG, ENOMEM, plans};
 pub(crate) use crate::testing::plans::{EINTR, ENOSPC};
 use crate::testing::tally::Tally;
 
-/// A fault that never comes.
+/// A fault that no call reaches.
 const NONE: Fault = Fault {
     after: usize::MAX,
     sticky: false,
     outcome: Outcome::Zero,
 };
 
-/// How many lives a plan gets to be met, where calls are not the same in each.
+/// How many lives a plan may use until its faults are met, if the calls differ between lives.
 const TRIES_MAX: usize = 8;
 
-/// How many errors a caller bears before he says that it never works.
+/// How many errors a caller accepts before it concludes that the operation never works.
 const ERRORS_MAX: usize = 8;
 
 /// One run of a life, with its faults.
@@ -65,12 +65,12 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    /// Returns what to call this run in a complaint.
+    /// Returns the name of this run, for failure messages.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns the directory of this run, which has to be empty at its end.
+    /// Returns the directory of this run, which must be empty at the end.
     #[cfg(not(any(loom, shuttle)))]
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
@@ -83,17 +83,17 @@ impl Life {
         self.attempt("open a directory", || place.clone().build())
     }
 
-    /// Returns whether the life has to plant this difference.
+    /// Returns whether the life has to make this planted difference.
     pub(crate) fn is_planted(&self, what: &str) -> bool {
         self.planted == Some(what)
     }
 
-    /// Returns whether nothing goes wrong at all.
+    /// Returns whether no fault is injected.
     pub(crate) fn is_whole(&self) -> bool {
         self.first.after == usize::MAX
     }
 
-    /// Returns whether only one call can fail, so that what undoes its operation works.
+    /// Returns whether only one call can fail, so that the calls that undo its operation succeed.
     pub(crate) fn is_single(&self) -> bool {
         !self.first.sticky && self.second.is_none()
     }
@@ -103,7 +103,7 @@ impl Life {
         self.errors.iter().map(String::as_str)
     }
 
-    /// Does what a caller does: tries again when an operation failed.
+    /// Retries a failed operation, as a caller does.
     pub(crate) fn attempt<R>(&mut self, what: &str, mut operation: impl FnMut() -> Result<R>) -> R {
         loop {
             match operation() {
@@ -113,21 +113,21 @@ impl Life {
         }
     }
 
-    /// Looks at an error that reached the caller; a lasting fault ends with it.
+    /// Checks an error that reached the caller; it ends a lasting fault.
     pub(crate) fn refused(&mut self, what: &str, error: &Error) {
         let name = format!("{}: {what}: {error}", self.name);
         self.explain(error);
         let text = error.to_string();
         let says_where = match error.path() {
             Some(path) => path.starts_with(&self.dir) && text.contains(path.to_str().unwrap()),
-            // Memory is nowhere.
+            // Memory has no path.
             None => text.contains(" memory: ") || text.contains(" a mapping: "),
         };
         assert!(says_where, "{name}: where?");
         self.gave_up(&name);
     }
 
-    /// Sees to it that an error has a fault of ours for its cause.
+    /// Panics unless an injected fault is the cause of the error.
     pub(crate) fn explain(&self, error: &Error) {
         let name = format!("{}: {error}", self.name);
         assert!(error.to_string().starts_with("cannot "), "{name}");
@@ -135,12 +135,12 @@ impl Life {
         let ours = faults.any(|fault| explains(fault.outcome, error));
         assert!(
             ours,
-            "{name}: that is no fault of ours: {:?}",
+            "{name}: no injected fault explains this error: {:?}",
             error.source()
         );
     }
 
-    /// Notes a refusal that is no [`Error`]; a lasting fault ends with it.
+    /// Records a refusal that is not an [`Error`]; it ends a lasting fault.
     pub(crate) fn gave_up(&mut self, what: &str) {
         self.errors.push(what.to_owned());
         let name = &self.name;
@@ -151,7 +151,7 @@ impl Life {
         }
     }
 
-    /// Ends the faults, and counts them.
+    /// Ends the faults, and counts the calls that met them.
     pub(crate) fn disarm(&mut self) {
         if self.armed {
             self.seen = disarm_both();
@@ -160,11 +160,11 @@ impl Life {
     }
 }
 
-/// Returns whether a call that met this can be the cause of an error.
+/// Returns whether a call with this outcome can be the cause of an error.
 fn explains(outcome: Outcome, error: &Error) -> bool {
     let answer = error.io_error().and_then(std::io::Error::raw_os_error);
     match outcome {
-        // These are finished, or made again.
+        // The library continues or repeats these calls.
         Outcome::Errno(EINTR) | Outcome::Short | Outcome::Astray | Outcome::Lie => false,
         Outcome::Errno(errno) | Outcome::HalfThenErrno(errno) => {
             let kind = match errno {
@@ -179,21 +179,21 @@ fn explains(outcome: Outcome, error: &Error) -> bool {
     }
 }
 
-/// A life, and how often it is lived.
+/// A life, and how many runs the short tier makes.
 pub(crate) struct Campaign<L> {
     name: String,
     live: L,
     sample: usize,
-    /// What else may befall a call.
+    /// More errors that a call can return.
     more: &'static [i32],
     lies: bool,
-    /// The same life makes the same calls.
+    /// Whether every run of the life makes the same calls.
     exact: bool,
     differences: Vec<(&'static str, &'static str)>,
 }
 
 impl<L: Fn(&mut Life)> Campaign<L> {
-    /// Describes a campaign of which the short tier lives `sample` lives.
+    /// Describes a campaign whose short tier runs `sample` lives.
     pub(crate) fn new(name: impl Into<String>, sample: usize, live: L) -> Self {
         Self {
             name: name.into(),
@@ -206,37 +206,38 @@ impl<L: Fn(&mut Life)> Campaign<L> {
         }
     }
 
-    /// Plants no call that lies: elements that are not plain bytes would be made up by it.
+    /// Excludes calls that lie: they would invent elements that are not plain bytes.
     pub(crate) fn without_lies(mut self) -> Self {
         self.lies = false;
         self
     }
 
-    /// How many calls a life makes depends on what else goes on in the machine, so a fault may be
-    /// planned and not met.
+    /// Declares that the number of calls depends on what else the machine does, so a planned fault
+    /// may not be met.
     pub(crate) fn inexact(mut self) -> Self {
         self.exact = false;
         self
     }
 
-    /// Calls can meet these errors as well.
+    /// Adds errors that calls can return.
     pub(crate) fn and_with(mut self, more: &'static [i32]) -> Self {
         self.more = more;
         self
     }
 
-    /// The life can plant this difference, and has to complain in these words.
+    /// Adds a difference that the life can plant, and the words of the failure message that must
+    /// result.
     pub(crate) fn plants(mut self, what: &'static str, complaint: &'static str) -> Self {
         self.differences.push((what, complaint));
         self
     }
 
-    /// Runs the campaign, and says in one line what it did.
+    /// Runs the campaign, and prints its figures in one line.
     pub(crate) fn run(self) {
         let name = &self.name;
-        // What a process does once is done in the first.
+        // The first life includes what a process does only once.
         let [_, (seen, _errors)] = [(); 2].map(|()| self.live(NONE, None, None));
-        assert!(seen.calls > 10, "{name}: {} calls are no life", seen.calls);
+        assert!(seen.calls > 10, "{name}: {} calls are too few", seen.calls);
         self.finds_what_is_planted();
         let plans = plans(seen.calls, self.sample, self.more);
         let mut tally = Tally::default();
@@ -253,11 +254,11 @@ impl<L: Fn(&mut Life)> Campaign<L> {
         assert!(tally.failures > 0 && tally.seconds > 0, "{name}: {tally:?}");
     }
 
-    /// Lives a life with these faults; where it made fewer calls than were counted on, others with
+    /// Runs a life with these faults. If it made fewer calls than were counted, runs others with
     /// earlier faults.
     ///
-    /// The life that was counted read a cold file by 25 calls, others a warm one by 9 to 13. So a
-    /// small sample could end without any second fault, and with it the whole campaign in an error.
+    /// The counted life read a cold file by 25 calls, others a warm one by 9 to 13. So a small
+    /// sample could end without any second fault, and the whole campaign failed.
     fn meet(&self, mut first: Fault, mut second: Option<Fault>) -> (Seen, usize) {
         for _ in 1..TRIES_MAX {
             let lived = self.live(first, second, None);
@@ -275,7 +276,7 @@ impl<L: Fn(&mut Life)> Campaign<L> {
         self.live(first, second, None)
     }
 
-    /// Lives one life, and looks at what it leaves; how many errors reached the caller.
+    /// Runs one life, and checks what it leaves; returns how many errors reached the caller.
     fn live(
         &self,
         first: Fault,
@@ -305,7 +306,7 @@ impl<L: Fn(&mut Life)> Campaign<L> {
         (life.seen, life.errors.len())
     }
 
-    /// Sees to it that a life notices what is wrong.
+    /// Checks that the life detects planted bugs.
     fn finds_what_is_planted(&self) {
         for (what, complaint) in &self.differences {
             let found = self.complaint_of(NONE, Some(what), None);
@@ -340,7 +341,7 @@ impl<L: Fn(&mut Life)> Campaign<L> {
         );
     }
 
-    /// Returns what a life with this in it complains of.
+    /// Returns the failure message of a life with this planted.
     fn complaint_of(
         &self,
         first: Fault,
@@ -355,7 +356,7 @@ impl<L: Fn(&mut Life)> Campaign<L> {
     }
 }
 
-/// Makes a directory for one life, in memory where that can be had.
+/// Makes a directory for one life, in memory if possible.
 fn make_dir() -> PathBuf {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let memory = Path::new("/dev/shm");
@@ -365,7 +366,7 @@ fn make_dir() -> PathBuf {
         return base.to_owned();
     }
     let (process, number) = (process::id(), NEXT.fetch_add(1, Relaxed));
-    // No name is the begin of another's: names are looked for in lists of the kernel.
+    // No name is a prefix of another one: the checks search for names in lists of the kernel.
     let dir = base.join(format!("outcore-campaign-{process}-{number}-"));
     fs::create_dir_all(&dir).unwrap();
     dir
@@ -381,7 +382,7 @@ fn text_of(complaint: Box<dyn Any + Send>) -> String {
     }
 }
 
-/// Removes the directory of a life, and says which life a panic was in.
+/// Removes the directory of a life, and names the life if it panicked.
 struct Teller(String, PathBuf);
 
 impl Drop for Teller {
@@ -395,7 +396,7 @@ impl Drop for Teller {
     }
 }
 
-/// Returns what exists of a life that is over.
+/// Returns what is left of a life that is over.
 fn left_of(dir: &Path) -> Vec<String> {
     let (files, spaces) = unwatch();
     let mut left = Vec::new();
@@ -408,7 +409,7 @@ fn left_of(dir: &Path) -> Vec<String> {
     if cfg!(any(miri, memory_backend)) {
         return left;
     }
-    // What the kernel knows: its list of mappings, of descriptors, and of names.
+    // The kernel's own lists: of mappings, of descriptors, and of names.
     let dir_text = dir.to_str().unwrap();
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let maps = maps.lines().filter(|line| line.contains(dir_text));
@@ -425,7 +426,7 @@ fn left_of(dir: &Path) -> Vec<String> {
     left
 }
 
-/// A life that forgets to look is no test.
+/// A life that checks nothing must fail.
 #[test]
 #[should_panic(expected = "no overlooked failure was found")]
 fn a_life_that_compares_nothing_is_refused() {

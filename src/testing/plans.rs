@@ -14,7 +14,7 @@ pub(crate) const ENOSPC: i32 = 28;
 pub(crate) const EOPNOTSUPP: i32 = 95;
 pub(crate) const EDQUOT: i32 = 122;
 
-/// What may befall a call.
+/// The outcomes that a call can have.
 const OUTCOMES: [Outcome; 10] = [
     Outcome::Errno(ENOSPC),
     Outcome::Errno(EIO),
@@ -28,14 +28,14 @@ const OUTCOMES: [Outcome; 10] = [
     Outcome::Zero,
 ];
 
-/// How many pairs of faults there are for each call, in the long tier, at least.
+/// The minimum number of fault pairs for each call, in the long tier.
 const PAIRS: usize = 8;
 
-/// How many lives a campaign has in the long tier, at least: one with few calls has more pairs, of
-/// which there are thousands for each call.
+/// The minimum number of lives of a campaign in the long tier: a life with few calls gets more
+/// pairs, of which there are thousands for each call.
 const LIVES_MIN: usize = 3600;
 
-/// Returns all faults of the long tier, or a sample of them; `more` errors befall calls as well.
+/// Returns all faults of the long tier, or a sample of them; `more` adds errors.
 pub(super) fn plans(calls: usize, sample: usize, more: &[i32]) -> Vec<(Fault, Option<Fault>)> {
     let seed = env::var("OUTCORE_SEED").map_or(0, |seed| seed.parse().unwrap());
     let mut random = Random::new(seed);
@@ -43,7 +43,7 @@ pub(super) fn plans(calls: usize, sample: usize, more: &[i32]) -> Vec<(Fault, Op
     for sticky in [false, true] {
         let more = more.iter().map(|errno| Outcome::Errno(*errno));
         let outcomes = OUTCOMES.into_iter().chain(more);
-        // A signal that comes at every try would be waited for, for ever.
+        // The library would retry for ever on a signal that interrupts every attempt.
         let lasts = |outcome: &Outcome| *outcome != Outcome::Errno(EINTR);
         let outcomes = outcomes.filter(|outcome| !sticky || lasts(outcome));
         ways.extend(outcomes.map(|outcome| (outcome, sticky)));
@@ -68,7 +68,7 @@ pub(super) fn plans(calls: usize, sample: usize, more: &[i32]) -> Vec<(Fault, Op
         }
         return all;
     }
-    // On the heap a mapping is a copy, and a sanitizer or an interpreter looks at every byte.
+    // On the heap backend a mapping is a copy, and a sanitizer or an interpreter checks every byte.
     let slow = if cfg!(miri) {
         40
     } else if cfg!(memory_backend) {
@@ -77,7 +77,7 @@ pub(super) fn plans(calls: usize, sample: usize, more: &[i32]) -> Vec<(Fault, Op
         1
     };
     let sample = (sample / slow).max(5);
-    // Each call as often as any other, each way as often as any other, every fifth time two.
+    // All calls are equally likely, and all outcomes; every fifth plan has two faults.
     let mut order = Random::new(seed);
     let mut queue: Vec<usize> = Vec::new();
     (0..sample)

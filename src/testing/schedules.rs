@@ -1,18 +1,18 @@
-//! Schedules: what threads do to each other, under a scheduler that chooses at each atomic, each lock
-//! and, where a model asks for it, each system call which thread goes on. Run with
-//! `RUSTFLAGS="--cfg shuttle" cargo test --release --lib shuttle`: other tests share the atomics, and
-//! know no scheduler.
+//! Schedules: how threads affect each other. A scheduler chooses at each atomic, each lock and, if
+//! the model asks for it, each system call which thread continues. Run with `RUSTFLAGS="--cfg
+//! shuttle" cargo test --release --lib shuttle`: other tests share the atomics, but run outside of
+//! a scheduler.
 //!
-//! Half of the schedules choose at random, half change the thread at few places that are chosen at
-//! random (probabilistic concurrency testing). `$OUTCORE_SEED` says where they begin,
-//! `$OUTCORE_SCHEDULES` how many there are of each kind, for each model. A schedule that failed is printed, and
-//! `$OUTCORE_SCHEDULE` runs it again.
+//! Half of the schedules choose at random; the other half switch the thread at few places that are
+//! chosen at random (probabilistic concurrency testing). `$OUTCORE_SEED` sets the first seed,
+//! `$OUTCORE_SCHEDULES` the number of schedules of each kind, for each model. A failed schedule is
+//! printed, and `$OUTCORE_SCHEDULE` runs it again.
 //!
-//! A scheduler has one order for all threads: what a processor may reorder is for loom, and for the
-//! sanitizer of threads.
+//! A scheduler has one order for all threads: loom and the thread sanitizer cover what a processor
+//! may reorder.
 //!
-//! The canary is [`finds_torn`]: an addition, or an exchange, between whose two halves others may go
-//! on. What a model does not find then, it would not find in our code.
+//! The canary is [`finds_torn`]: an addition, or an exchange, in two halves, between which other
+//! threads may run. A bug that a model misses there, it would also miss in our code.
 
 use std::any::Any;
 use std::env;
@@ -29,39 +29,40 @@ use crate::sys::plan::before_each_call;
 /// Schedules of each kind in which a planted bug has to be found.
 const COUNT_PLANTED: usize = 4000;
 
-/// How many changes of thread those of the second kind make that nothing forces, and one.
+/// How many unforced thread switches the second kind makes, plus one.
 const DEPTH: usize = 4;
 
-/// Bytes of a thread's stack: paths are looked up on it.
+/// Bytes of a thread's stack, on which paths are resolved.
 const STACK_BYTES: usize = 512 << 10;
 
-/// Runs `model` in `count` schedules of each kind, in none of which it may panic, or wait for ever.
-/// Returns how many there were.
+/// Runs `model` in `count` schedules of each kind. Panics if the model panics or deadlocks in one.
+/// Returns the number of schedules.
 pub(crate) fn check(name: &str, count: usize, model: impl Fn() + Send + Sync + 'static) -> usize {
     let ran = run(count, model);
     println!("shuttle: {name}: {ran} schedules");
     ran
 }
 
-/// Checks that a model in which a bug is planted complains of it.
+/// Checks that a model with a planted bug fails with this message.
 pub(crate) fn finds(complaint: &str, model: impl Fn() + Send + Sync + 'static) {
     let found = catch_unwind(AssertUnwindSafe(|| run(COUNT_PLANTED, model)));
     let text = match found {
-        Ok(ran) => panic!("what is planted is not found in {ran} schedules"),
+        Ok(ran) => panic!("the planted bug was not found in {ran} schedules"),
         Err(payload) => text_of(payload.as_ref()),
     };
-    assert!(text.contains(complaint), "not what is planted: {text}");
-    println!("shuttle: planted, and found: {complaint}");
+    assert!(text.contains(complaint), "not the planted bug: {text}");
+    println!("shuttle: planted bug found: {complaint}");
 }
 
-/// Checks that a model complains where additions and exchanges are in two halves.
+/// Checks that a model fails with this message when additions and exchanges are split in two
+/// halves.
 pub(crate) fn finds_torn(complaint: &str, model: impl Fn() + Send + Sync + 'static) {
     tear(true);
     finds(complaint, model);
     tear(false);
 }
 
-/// Lets others go on, as each atomic does.
+/// Lets other threads run, as each atomic does.
 pub(crate) fn point() {
     atomic::AtomicBool::new(false).load(Relaxed);
 }
@@ -89,7 +90,7 @@ fn with<M: Fn() + Send + Sync + 'static>(
     Runner::new(scheduler, config).run(move || model())
 }
 
-/// Ends what is done before each call, however a run ends.
+/// Ends the hook that runs before each call, however a run ends.
 struct Quiet;
 
 impl Drop for Quiet {

@@ -1,15 +1,15 @@
-//! What came of the lives of campaigns, and the sum for each container.
+//! The results of the lives of campaigns, and the sums for each container.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-/// What came of the lives of a campaign.
+/// The results of the lives of a campaign.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
-    /// Lives in which a call failed.
+    /// Lives with a failed call.
     pub(super) failures: usize,
-    /// Those in which a second one did.
+    /// Lives with a second failed call.
     pub(super) seconds: usize,
     /// Calls that failed.
     pub(super) calls: usize,
@@ -28,8 +28,8 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Adds what a campaign did to what others did, and returns a line that says how many failures each
-/// container met. The campaign's name begins with the container's, up to a comma.
+/// Adds the results of a campaign to the sums, and returns a line with the number of failures for
+/// each container. The campaign's name begins with the container's, up to a comma.
 pub(super) fn sum(campaign: &str, tally: Tally) -> String {
     static FAILURES: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
     let container = campaign.split(',').next().unwrap_or(campaign);

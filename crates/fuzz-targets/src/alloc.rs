@@ -1,5 +1,5 @@
-//! An allocator on disk: layouts that no collection would ask for, and each block with a pattern of
-//! its own, so that two that overlap are found.
+//! An allocator on disk: unusual layouts, and a distinct pattern in each block, so that overlapping
+//! blocks are detected.
 #![expect(unsafe_code, reason = "calls an allocator by its unsafe trait")]
 
 use std::alloc::Layout;
@@ -10,19 +10,19 @@ use outcore::{Advice, DiskAlloc};
 
 use crate::bytes::{Bytes, fill, is_item};
 
-/// What the blocks of one case take at most.
+/// The most bytes that the blocks of one case take.
 const BYTES_MAX: usize = 12 << 20;
 
-/// The longest block that most cases ask for, and the longest at all.
+/// The longest block that most cases request, and the longest of all.
 const LEN_COMMON: usize = 80 << 10;
 const LEN_MAX: usize = 5 << 20;
 
-/// Blocks that ask for more alignment may be refused.
+/// Requests with a larger alignment may be refused.
 const ALIGN_MAX: usize = 2 << 20;
 
-/// A block that is handed out. Its bytes are those of the item.
+/// An allocated block. Its bytes are those of the item.
 struct Block {
-    /// Invariant 1: what the allocator handed out for `layout`, and nobody else uses.
+    /// Invariant 1: the allocator handed it out for `layout`, and no other code uses it.
     start: NonNull<u8>,
     layout: Layout,
     id: u64,
@@ -84,7 +84,7 @@ pub(crate) fn run(data: &[u8], planted: bool) {
     }
 }
 
-/// Reads a layout: mostly small ones, some of them aligned like nothing else.
+/// Reads a layout: mostly small ones, some with unusual alignments.
 fn layout(bytes: &mut Bytes<'_>) -> Layout {
     let size = match bytes.byte() {
         0..8 => bytes.len(LEN_MAX),
@@ -120,11 +120,11 @@ impl Run {
         self.took(start.cast(), layout, zeroed, 0);
     }
 
-    /// Takes note of a block; what is in it must be zero from a byte on if that was asked for.
+    /// Records a block. If zeros were requested, it must be zero from byte `from` on.
     fn took(&mut self, start: NonNull<u8>, layout: Layout, zeroed: bool, from: usize) {
         assert!(start.addr().get() % layout.align() == 0, "{layout:?}");
         if !zeroed {
-            // SAFETY: the block is ours, and was handed out for so many bytes.
+            // SAFETY: the block is ours, and has this many bytes.
             unsafe { start.write_bytes(0, layout.size()) };
         }
         let id = self.next;
@@ -140,14 +140,14 @@ impl Run {
         self.blocks.push(block);
     }
 
-    /// Chooses a block that is as it was left.
+    /// Chooses a block and checks that it is unchanged.
     fn choose(&mut self, bytes: &mut Bytes<'_>) -> Option<Block> {
         if self.blocks.is_empty() {
             return None;
         }
         let chosen = bytes.below(self.blocks.len());
         let mut block = self.blocks.swap_remove(chosen);
-        // Planted: a block behind a long one was written to.
+        // Planted: a write to a block behind a long one.
         if self.planted && block.layout.size() > 40_000 && self.blocks.len() > 3 {
             if let Some(first) = block.bytes_mut().first_mut() {
                 *first ^= 1;
@@ -193,7 +193,7 @@ impl Run {
             return;
         };
         let start: NonNull<u8> = resized.cast();
-        // SAFETY: the block was handed out for `new`, and so many bytes were in the old one.
+        // SAFETY: the block was allocated for `new`, and the old one had this many bytes.
         let moved = unsafe { std::slice::from_raw_parts(start.as_ptr(), kept) };
         assert!(is_item(moved, block.id), "{old:?} to {new:?} lost bytes");
         let zeroed = zeroed && new.size() >= old.size();

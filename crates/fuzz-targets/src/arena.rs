@@ -7,17 +7,17 @@ use crate::bytes::{Bytes, is_item, item};
 /// Bytes of a writer's buffer.
 const BUFFER: usize = 256 << 10;
 
-/// What one case pushes at most.
+/// The most bytes that one case pushes.
 const BYTES_MAX: usize = 2 << 20;
 
-/// The planted bug: the last byte of items longer than this gets lost.
+/// The planted bug: items longer than this lose their last byte.
 const PLANTED_LEN: usize = 64 << 10;
 
 struct Item {
     location: Location,
     id: u64,
     len: usize,
-    /// The writer that has it, as long as that may not have flushed it.
+    /// The writer that pushed the item, if it may not have flushed it.
     writer: Option<u64>,
 }
 
@@ -139,7 +139,7 @@ impl Run {
         found.len() - lost.min(found.len()) == item.len && is_item(found, item.id)
     }
 
-    /// What was flushed is there; what was not, either so or not at all.
+    /// Flushed items must be readable; others may be readable, or refused.
     fn check(&self, item: &Item, answer: Result<Vec<u8>>) {
         match answer {
             Ok(found) => assert!(self.is_right(item, &found), "{:?}", item.location),
@@ -179,7 +179,7 @@ impl Run {
                 let Some(map) = &self.map else { return };
                 match map.get(item.location) {
                     Ok(found) => assert!(self.is_right(item, found), "{:?}", item.location),
-                    // What came behind its end is in the next map.
+                    // Items behind the end of the map are in the next map.
                     Err(_behind) => {
                         let map = self.arena.map().unwrap();
                         self.check(item, map.get(item.location).map(<[u8]>::to_vec));
@@ -190,7 +190,7 @@ impl Run {
         }
     }
 
-    /// A writer reads what it holds back, and everything that is flushed.
+    /// A writer reads the items in its buffer, and all flushed items.
     fn read_through_writer(&mut self, bytes: &mut Bytes<'_>) {
         if self.items.is_empty() || self.writers.is_empty() {
             return;
@@ -204,7 +204,7 @@ impl Run {
         self.check(item, answer.map(|()| target));
     }
 
-    /// Returns some items that are flushed, some of them more than once.
+    /// Returns some flushed items, some of them more than once.
     fn some_flushed(&self, bytes: &mut Bytes<'_>) -> Vec<&Item> {
         let count = bytes.below(24);
         let chosen = (0..count).filter_map(|_| self.items.get(bytes.below(self.items.len())));
@@ -254,7 +254,7 @@ impl Run {
         assert!(taken < chosen.len() || stream.next().is_none());
     }
 
-    /// A location that nobody was given is refused, or leads to bytes as long as it says.
+    /// A location that was never handed out is refused, or returns as many bytes as it states.
     fn read_forged(&mut self, bytes: &mut Bytes<'_>) {
         let genuine = self
             .items

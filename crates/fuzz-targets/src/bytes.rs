@@ -1,6 +1,6 @@
-//! Decisions that are read from bytes, and bytes that follow from a number.
+//! Decisions that are read from bytes, and bytes that a number determines.
 
-/// Bytes that decide. Behind the last there are zeros.
+/// Bytes that determine decisions. Zeros follow the last one.
 pub(crate) struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {
@@ -12,7 +12,7 @@ impl<'a> Bytes<'a> {
         self.0.is_empty()
     }
 
-    /// Returns what is left.
+    /// Returns the remaining bytes.
     pub(crate) fn rest(self) -> &'a [u8] {
         self.0
     }
@@ -33,7 +33,7 @@ impl<'a> Bytes<'a> {
         self.byte() & 1 == 1
     }
 
-    /// Returns a number below `bound`; 0 where that is 0. It takes as few bytes as may be.
+    /// Returns a number below `bound`; 0 if that is 0. Uses as few bytes as possible.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         let number = match bound {
             0..=1 => return 0,
@@ -79,7 +79,7 @@ pub(crate) fn is_item(bytes: &[u8], id: u64) -> bool {
     parts.all(|(part, number)| *part == word(id, number).to_le_bytes()[..part.len()])
 }
 
-/// Never zero, so that bytes nobody wrote are told apart.
+/// Never zero, so that unwritten bytes are detected.
 fn word(id: u64, number: u64) -> u64 {
     let mixed =
         (id + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ number.wrapping_mul(0xD6E8_FEB8_6659_FD93);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::bytes::Bytes;
 use crate::json;
 
-/// What text is made of, so that records repeat, and some of them are JSON.
+/// The pieces of texts, so that records repeat, and some of them are JSON.
 const TOKENS: [&[u8]; 24] = [
     b"\n",
     b"\n",
@@ -37,7 +37,7 @@ const TOKENS: [&[u8]; 24] = [
     b"0",
 ];
 
-/// What a case asks for.
+/// The options of a case.
 #[expect(clippy::struct_excessive_bools, reason = "switches are bools")]
 struct Asked {
     null: bool,
@@ -49,7 +49,7 @@ struct Asked {
     verify: bool,
 }
 
-/// What comes out.
+/// The output.
 #[derive(Debug, Default, PartialEq)]
 struct Answer {
     kept: Vec<u8>,
@@ -74,7 +74,7 @@ pub(crate) fn run(data: &[u8], planted: bool) {
     let index = bytes.pick(&["1", "90000", "10M"]);
     let threads = 1 + bytes.below(2);
     let files = files(bytes);
-    // Records are read again, and empty files are taken for pipes.
+    // The program reads records again, and treats empty files as pipes.
     if asked.verify && files.iter().any(Vec::is_empty) {
         return;
     }
@@ -98,7 +98,7 @@ pub(crate) fn run(data: &[u8], planted: bool) {
     let (output, duplicates) = (dir.path("kept"), dir.path("duplicates"));
     arguments.extend(["-o".into(), output.clone().into()]);
     arguments.extend(["-d".into(), duplicates.clone().into()]);
-    // It stays open, so that the program can open it by its path.
+    // The pipe stays open, so that the program can open it by its path.
     let mut pipe: Option<OwnedFd> = None;
     for (number, file) in files.iter().enumerate() {
         if from_pipe && number == 0 && file.len() < 60_000 {
@@ -126,7 +126,7 @@ pub(crate) fn run(data: &[u8], planted: bool) {
     }
 }
 
-/// Makes the input: one to three files, of bytes as they come or of tokens.
+/// Makes the input: one to three files, of random bytes or of tokens.
 fn files(mut bytes: Bytes<'_>) -> Vec<Vec<u8>> {
     let mut files = vec![Vec::new(); 1 + bytes.below(3)];
     let plain = bytes.byte() % 4 == 0;
@@ -183,7 +183,7 @@ impl Asked {
         Some(bytes)
     }
 
-    /// Does it in memory; `None` if a record is bad, and that is a mistake.
+    /// Does the same in memory; `None` if a record is bad and bad records are errors.
     fn model(&self, files: &[Vec<u8>], planted: bool) -> Option<Answer> {
         let separator = if self.null { 0 } else { b'\n' };
         let mut seen: HashMap<Vec<u8>, usize> = HashMap::new();
@@ -202,7 +202,7 @@ impl Asked {
                     }
                     return None;
                 };
-                // Planted: records are equal whose first bytes are.
+                // Planted: records are equal if their first bytes are.
                 compared.truncate(if planted { 3 } else { usize::MAX });
                 if let Some(at) = seen.get(&compared) {
                     kept[*at].1 += 1;
@@ -223,7 +223,7 @@ impl Asked {
     }
 }
 
-/// A directory of this thread, which is removed at the end.
+/// A directory of this thread, removed at the end.
 struct Dir(PathBuf);
 
 impl Dir {
@@ -240,7 +240,7 @@ impl Dir {
 
 impl Drop for Dir {
     fn drop(&mut self) {
-        // What stays is in memory, or in a directory for what is of no use any more.
+        // If removal fails, the rest is in memory, or in a directory for temporary files.
         fs::remove_dir_all(&self.0).ok();
     }
 }

@@ -1,7 +1,8 @@
-//! The obvious way to read one field of a JSON object (RFC 8259): from left to right, and never back.
+//! The obvious way to read one field of a JSON object (RFC 8259): from left to right, without
+//! backtracking.
 
-/// Returns the text of a field, if `json` is an object that has it once, and as text. Of all other
-/// values only the form counts.
+/// Returns the text of a field, if `json` is an object that has it once, as a string. All other
+/// values are only checked for their syntax.
 pub(crate) fn field(json: &[u8], name: &str) -> Option<String> {
     let mut text = Text(json);
     let mut found = None;
@@ -24,7 +25,7 @@ pub(crate) fn field(json: &[u8], name: &str) -> Option<String> {
     found.filter(|_| text.0.is_empty())
 }
 
-/// What is still to be read.
+/// The unread text.
 struct Text<'a>(&'a [u8]);
 
 impl Text<'_> {
@@ -51,7 +52,7 @@ impl Text<'_> {
         (self.next()? == wanted).then_some(())
     }
 
-    /// Returns whether a list ends here; takes the comma where it does not.
+    /// Returns whether a list ends here; otherwise consumes the comma.
     fn close(&mut self, end: u8, is_first: &mut bool) -> Option<bool> {
         self.space();
         if self.takes(&[end]) {
@@ -64,7 +65,7 @@ impl Text<'_> {
         Some(false)
     }
 
-    /// Reads a string; as text if its characters count, otherwise for its form only.
+    /// Reads a string; returns its text if `counts`, otherwise only checks the syntax.
     fn string(&mut self, counts: bool) -> Option<Vec<u8>> {
         self.open(b'"')?;
         let mut bytes = Vec::new();
@@ -116,7 +117,7 @@ impl Text<'_> {
         })
     }
 
-    /// Reads a value of any depth without a call for each level.
+    /// Reads a value of any depth without recursion.
     fn value(&mut self) -> Option<()> {
         let mut open = Vec::new();
         loop {
@@ -137,7 +138,7 @@ impl Text<'_> {
                     }
                 }
             }
-            // To the next value, over the ends of what is open.
+            // Go to the next value, past the ends of open lists and objects.
             loop {
                 let Some(end) = open.last() else {
                     return Some(());

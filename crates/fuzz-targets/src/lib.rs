@@ -1,12 +1,12 @@
-//! What bytes can ask of outcore: each target reads them as a sequence of operations, does these on
-//! a container and on a model of std's, and panics where the two differ.
+//! Operations on outcore that bytes choose: each target reads the bytes as a sequence of
+//! operations, runs these on a container and on a model of std, and panics where the two differ.
 //!
-//! `cargo fuzz` chooses the bytes (the directory `fuzz`); `cargo test -p fuzz-targets` takes random
-//! ones, on any compiler. Each target has a planted bug that has to be found.
+//! `cargo fuzz` chooses the bytes (the directory `fuzz`); `cargo test -p fuzz-targets` uses random
+//! ones, on any compiler. Each target has a planted bug that must be found.
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::unwrap_used,
-    reason = "a panic is what is looked for"
+    reason = "a panic is a finding"
 )]
 
 mod alloc;
@@ -24,9 +24,9 @@ use std::sync::OnceLock;
 /// A target.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// As `cargo fuzz` knows it.
+    /// Its name in `cargo fuzz`.
     pub name: &'static str,
-    /// Does what the bytes say, with a planted bug if that is true.
+    /// Runs the operations, with a planted bug if the flag is set.
     pub run: fn(&[u8], bool),
 }
 
@@ -44,43 +44,43 @@ const fn target(name: &'static str, run: fn(&[u8], bool)) -> Target {
     Target { name, run }
 }
 
-/// Does what the bytes say on an arena, against a list of byte strings.
+/// Runs the operations on an arena, against a list of byte strings.
 pub fn arena_ops(data: &[u8]) {
     arena::run(data, is_planted());
 }
 
-/// Does what the bytes say on a vector, against std's.
+/// Runs the operations on a vector, against std's.
 pub fn vec_ops(data: &[u8]) {
     vec::run(data, is_planted());
 }
 
-/// Does what the bytes say on an allocator; each block has a pattern of its own.
+/// Runs the operations on an allocator; each block has a distinct pattern.
 pub fn alloc_ops(data: &[u8]) {
     alloc::run(data, is_planted());
 }
 
-/// Does what the bytes say on a range file, against its bytes in memory.
+/// Runs the operations on a range file, against its bytes in memory.
 pub fn ranged_ops(data: &[u8]) {
     ranged::run(data, is_planted());
 }
 
-/// Takes the bytes for locations, records and texts of serde, against what was pushed.
+/// Reads the bytes as locations, records and texts of serde, against the pushed items.
 pub fn location(data: &[u8]) {
     location::run(data, is_planted());
 }
 
-/// Takes the bytes for options and input of `outcore dedup`, against a dedup in memory.
+/// Reads the bytes as options and input of `outcore dedup`, against a dedup in memory.
 pub fn cli_input(data: &[u8]) {
     cli::run(data, is_planted());
 }
 
-/// Whether `$OUTCORE_FUZZ_CANARY` asks for the planted bugs, so that a fuzzer has one to find.
+/// Returns whether `$OUTCORE_FUZZ_CANARY` plants the bugs, so that a fuzzer has one to find.
 fn is_planted() -> bool {
     static PLANTED: OnceLock<bool> = OnceLock::new();
     *PLANTED.get_or_init(|| std::env::var_os("OUTCORE_FUZZ_CANARY").is_some())
 }
 
-/// Returns where files with names go: into memory where that can be, since each is synced.
+/// Returns the directory for named files: in memory if possible, since each file is synced.
 fn named_files() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     let dir = if memory.is_dir() {

@@ -1,4 +1,4 @@
-//! Locations that nobody was given, and texts of serde that nobody wrote.
+//! Locations that were never handed out, and texts that serde never wrote.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -8,15 +8,15 @@ use outcore::{Arena, ArenaMap, DiskVec, ErrorKind, Location, Result, ScratchDir,
 
 use crate::bytes::{Bytes, item};
 
-/// What is pushed to the arena that forged locations are given to.
+/// The lengths of the items in the arena that reads forged locations.
 const LENS: [usize; 9] = [3, 0, 4096, 1, 300_000, 65_536, 7, 100_000, 2];
 
-/// An arena and all that can be read of it.
+/// An arena and everything that can be read from it.
 struct Known {
     arena: Arena,
     map: ArenaMap,
     genuine: Vec<Location>,
-    /// The bytes that are flushed, by their position, those that follow each other as one.
+    /// The flushed bytes by their position; adjacent items are one entry.
     flushed: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn run(data: &[u8], planted: bool) {
     });
 }
 
-/// Returns the position of a location, as its documentation lays it out.
+/// Returns the position of a location, from its documented layout.
 fn position(location: Location) -> u64 {
     let [b4, b5, _, _, b0, b1, b2, b3, ..] = location.to_bytes();
     u64::from_le_bytes([b0, b1, b2, b3, b4, b5, 0, 0])
@@ -47,7 +47,7 @@ impl Known {
         let arena = Arena::new_in(&ScratchDir::from_env().unwrap()).unwrap();
         let mut genuine = Vec::new();
         let mut pieces = BTreeMap::new();
-        // Two writers at a time, so that the extents of one are not all in a row.
+        // Two writers at a time, so that the extents of each are not contiguous.
         let mut writers = [arena.writer().unwrap(), arena.writer().unwrap()];
         for (id, len) in (0..).zip(LENS) {
             for (number, writer) in (0..).zip(&mut writers) {
@@ -79,7 +79,7 @@ impl Known {
         }
     }
 
-    /// What the arena has there, if it has all of it.
+    /// Returns the bytes at a location, if all of them were flushed.
     fn at(&self, location: Location) -> Option<&[u8]> {
         let start = position(location);
         let before = (Bound::Unbounded, Bound::Included(start));
@@ -94,7 +94,7 @@ impl Known {
             let genuine = bytes.pick(&self.genuine);
             let raw: [u8; 12] = match bytes.byte() % 4 {
                 0 => bytes.array(),
-                // Bits of anything, and numbers near the genuine ones.
+                // Random bits, and numbers near the genuine ones.
                 1 => {
                     let mut raw = genuine.to_bytes();
                     raw[bytes.below(12)] ^= 1 << bytes.below(8);
@@ -148,7 +148,7 @@ impl Known {
         let mapped = self.map.get(location);
         assert_eq!(mapped.as_ref().ok().copied(), answer.as_deref().ok());
         let kind = answer.as_ref().err().map(outcore::Error::kind);
-        // Planted: an arena that looks at the position only.
+        // Planted: an arena that checks only the position.
         if !is_ours && !planted {
             let is_default = location == Location::default();
             assert_eq!(kind, (!is_default).then_some(ErrorKind::ForeignLocation));
@@ -167,7 +167,7 @@ impl Known {
     }
 }
 
-/// What serde reads from any text is what it writes, and a vector is what std's would be.
+/// Serde writes back any text that it reads, and a vector equals std's.
 fn texts(text: &[u8]) {
     if let Ok(location) = serde_json::from_slice::<Location>(text) {
         let written = serde_json::to_vec(&location).unwrap();
@@ -195,7 +195,7 @@ fn texts(text: &[u8]) {
     lines(text);
 }
 
-/// A line is that of a record, or an error; so is a line with one byte changed.
+/// A line parses as a record or is an error; so does a line with one changed byte.
 fn lines(text: &[u8]) {
     let text = String::from_utf8_lossy(text);
     for line in [text.to_string(), format!("{{{text}}}")] {
@@ -205,7 +205,7 @@ fn lines(text: &[u8]) {
     }
 }
 
-/// Lists that are written, read back and read again with a byte changed.
+/// Lists that are written, read back, and read again with a changed byte.
 fn lists(bytes: &mut Bytes<'_>) {
     let mut pairs = Vec::new();
     while !bytes.is_empty() && pairs.len() < 60 {

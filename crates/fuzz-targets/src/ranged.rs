@@ -1,4 +1,4 @@
-//! A range file against its bytes in memory, and who has them; and the record of what is written.
+//! A range file against its bytes in memory and their owners; and the record of written ranges.
 
 use std::io::Write;
 use std::ops::Range;
@@ -8,15 +8,15 @@ use outcore::{ErrorKind, FileRange, FileRangeMut, RangeFile, Written};
 
 use crate::bytes::{Bytes, item};
 
-/// How long the files of most cases get, and how long the others: a range of more than 1 MiB takes
-/// another way.
+/// The longest file of most cases, and of the others: a range of more than 1 MiB takes another code
+/// path.
 const LEN_MAX: usize = 100_000;
 const LEN_MAX_RARE: usize = 3 << 20;
 
 struct Run {
     file: RangeFile,
     bytes: Vec<u8>,
-    /// Which bytes are out, and which were frozen.
+    /// Which bytes are lent, and which were frozen.
     out: Vec<bool>,
     written: Vec<bool>,
     ranges: Vec<FileRangeMut>,
@@ -133,19 +133,19 @@ impl Run {
         assert_eq!(serde_json::from_str::<Written>(&text).unwrap(), written);
     }
 
-    /// Nobody else may have the range, and its bytes are those that were there.
+    /// The range must be free, and its bytes those that were there.
     fn took(&mut self, range: FileRangeMut) {
         let at = indices(range.start(), range.end());
         let is_free = |taken: &[bool]| taken[at.clone()].iter().all(|taken| !taken);
         assert!(
             is_free(&self.out) && is_free(&self.written),
-            "{range:?} is given out twice"
+            "{range:?} was given out twice"
         );
         assert!(
             range[..] == self.bytes[at.clone()],
-            "{range:?} has other bytes"
+            "{range:?} has wrong bytes"
         );
-        // Planted: a range that starts in the middle of a block is not noted to be out.
+        // Planted: a range that starts in the middle of a block is not recorded.
         self.out[at].fill(!self.planted || range.start() % ALIGNMENT == 0);
         self.ranges.push(range);
     }
@@ -157,7 +157,7 @@ impl Run {
                 assert!(len > 0 && range.start() % ALIGNMENT == 0 && range.len() as u64 >= len);
                 self.took(range);
             }
-            // A fresh file has room for what it is long.
+            // In a fresh file all bytes are free.
             None => assert!(len == 0 || self.next > 0 || len > self.file.len()),
         }
         self.next += 1;
@@ -201,7 +201,7 @@ impl Run {
             0 => range[from..from + made.len()].copy_from_slice(&made),
             1 => range.write_all_at(&made, from as u64).unwrap(),
             _ => {
-                // Where it goes on, it knows itself; nobody looks at these bytes but through it.
+                // The cursor of a range is in the range, and only the range reads these bytes.
                 let before = range.to_vec();
                 let count = range.write(&made).unwrap();
                 let differs = range.iter().zip(&before).filter(|(a, b)| a != b).count();

@@ -7,15 +7,15 @@ use outcore::{Advice, DiskVec};
 
 use crate::bytes::Bytes;
 
-/// What the elements of one case take at most, and how many there are.
+/// The most bytes that the elements of one case take, and their number.
 const BYTES_MAX: usize = 1 << 20;
 const COUNT_MAX: usize = 200_000;
 
-/// What elements are made of.
+/// The element types.
 trait Element: Clone + Debug + PartialEq {
     fn make(number: u64) -> Self;
 
-    /// Copies elements together, where they can be copied.
+    /// Gathers elements, if they are `Copy`.
     fn gather(_disk: &DiskVec<Self>, _model: &[Self], _bytes: &mut Bytes<'_>) {}
 }
 
@@ -47,17 +47,17 @@ elements! {
     Aligned: number => Aligned(number);
 }
 
-/// Aligned like a page.
+/// Aligned to a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(align(4096))]
 struct Aligned(u64);
 
 thread_local! {
-    /// How many `Counted` there are.
+    /// The number of live `Counted`.
     static ALIVE: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Has to be dropped once.
+/// Must be dropped exactly once.
 #[derive(Debug, PartialEq)]
 struct Counted(Box<u64>);
 
@@ -95,10 +95,10 @@ pub(crate) fn run(data: &[u8], planted: bool) {
         3 => run_of::<()>(bytes, planted),
         4 => run_of::<Aligned>(bytes, planted),
         5 | 6 => {
-            // A case that panicked has left some.
+            // A case that panicked leaves some.
             ALIVE.set(0);
             run_of::<Counted>(bytes, planted);
-            assert_eq!(ALIVE.get(), 0, "elements that nobody dropped");
+            assert_eq!(ALIVE.get(), 0, "elements that were not dropped");
         }
         _ => run_of::<u64>(bytes, planted),
     }
@@ -224,7 +224,7 @@ impl<T: Element> Pair<T> {
                 model.truncate(index);
             }
             4 | 5 => {
-                // Planted: one too many goes in front of a vector that has given back before.
+                // Planted: one element too many is removed from the front.
                 let more = usize::from(self.planted && index > 9 && index + 1 < len);
                 disk.truncate_front(index + more);
                 drop(model.drain(..index));
@@ -258,7 +258,7 @@ impl<T: Element> Pair<T> {
         }
     }
 
-    /// Drains a part, and takes only some of it, from both ends.
+    /// Drains a range, and takes only some of it, from both ends.
     fn drain(&mut self, start: usize, bytes: &mut Bytes<'_>) {
         let end = start + bytes.below(self.model.len() - start + 1);
         let (front, back) = (bytes.below(9), bytes.below(9));
@@ -284,7 +284,7 @@ impl<T: Element> Pair<T> {
             2 => disk.reserve_exact(more).unwrap(),
             _ => {
                 let refused = disk.reserve(usize::MAX - more);
-                // Elements without bytes need no room.
+                // Zero-sized elements need no room.
                 let may_be = size_of::<T>() == 0 && disk.len() <= more;
                 assert!(refused.is_err() || may_be);
             }

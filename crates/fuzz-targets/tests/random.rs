@@ -1,13 +1,13 @@
-//! All targets on random bytes, and each with a bug that it has to find.
+//! Runs all targets on random bytes, and each with a planted bug that it must find.
 //!
 //! `OUTCORE_FUZZ_CASES=100000 cargo test --release -p fuzz-targets` runs more of them, and
-//! `OUTCORE_SEED` says from which seed on.
+//! `OUTCORE_SEED` sets the first seed.
 
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "a panic is a failed test, and says how to do it again"
+    reason = "a panic is a failed test, and prints the command that repeats it"
 )]
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -15,10 +15,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use fuzz_targets::{TARGETS, Target};
 use testkit::Random;
 
-/// Cases of each target where nothing else is asked for.
+/// Cases of each target by default.
 const CASES: u64 = 40;
 
-/// Cases in which a planted bug has to be found.
+/// Cases in which a planted bug must be found.
 const CASES_PLANTED: u64 = 2000;
 
 fn number(variable: &str) -> Option<u64> {
@@ -46,7 +46,7 @@ fn finds_nothing(name: &str) {
     for seed in first..first + number("OUTCORE_FUZZ_CASES").unwrap_or(CASES) {
         let case = AssertUnwindSafe(|| (target(name).run)(&data(seed), false));
         if let Err(panic) = catch_unwind(case) {
-            eprintln!("{name}: OUTCORE_SEED={seed} OUTCORE_FUZZ_CASES=1 does it again");
+            eprintln!("{name}: OUTCORE_SEED={seed} OUTCORE_FUZZ_CASES=1 runs it again");
             resume_unwind(panic);
         }
     }
@@ -63,7 +63,7 @@ fn finds_its_planted_bug(name: &str) {
 macro_rules! targets {
     ($($name:ident)*) => {
         $(mod $name {
-            /// One after the other, since files of one process have the same names.
+            /// Run one after the other, since the files of one process have the same names.
             #[test]
             fn agrees_with_its_model_and_finds_its_planted_bug() {
                 super::finds_nothing(stringify!($name));

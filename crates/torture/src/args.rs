@@ -9,7 +9,7 @@ use clap::Parser;
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "torture",
-    after_help = "Each campaign ends with one line: cases, seed, failures, what happened in them. A \
+    after_help = "Each campaign ends with one line: cases, seed, failures, and counts of events. A \
                   failed case prints the command that runs it again. Exit status: 0 all cases \
                   passed (with --canary: all planted bugs were found); 1 not; 2 wrong usage."
 )]
@@ -19,43 +19,43 @@ pub(crate) struct Args {
     #[arg(required_unless_present = "list")]
     pub(crate) campaign: Option<String>,
 
-    /// Name the campaigns
+    /// List the campaigns
     #[arg(long)]
     pub(crate) list: bool,
 
-    /// As many cases as every change has to pass, and the canaries
+    /// Run as many cases as every change has to pass, and the canaries
     #[arg(long)]
     pub(crate) short: bool,
 
-    /// As many as a release has to pass
+    /// Run as many cases as a release has to pass
     #[arg(long, conflicts_with = "short")]
     pub(crate) long: bool,
 
-    /// Run cases for so long: 60s, 30min, 2h
+    /// Run cases for this long: 60s, 30min, 2h
     #[arg(long, value_parser = parse_time, conflicts_with = "cases")]
     pub(crate) time: Option<Duration>,
 
-    /// Run so many cases
+    /// Run this many cases
     #[arg(long)]
     pub(crate) cases: Option<u64>,
 
-    /// The seed of the first case; the next has the next number
+    /// The seed of the first case; later cases count up from it
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
 
-    /// Plant each bug that the campaign is there for, and fail unless it is found
+    /// Plant each bug that the campaign must detect, and fail unless it is found
     #[arg(long, hide = true)]
     pub(crate) canary: bool,
 
-    /// Cases at a time; the number of cores where it is not said
+    /// Number of parallel cases [default: number of cores]
     #[arg(long)]
     pub(crate) jobs: Option<usize>,
 
-    /// A directory on a disk; as for scratch files where it is not said
+    /// A directory on a disk [default: as for scratch files]
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
 
-    /// Let what this machine cannot run count as a failure
+    /// Count cases that this machine cannot run as failures
     #[arg(long)]
     pub(crate) no_skips: bool,
 }
@@ -70,7 +70,7 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     };
     let count: u64 = digits
         .parse()
-        .map_err(|_no_number| format!("{text}: no time"))?;
+        .map_err(|_no_number| format!("{text}: not a time"))?;
     Ok(Duration::from_secs(count.saturating_mul(seconds)))
 }
 

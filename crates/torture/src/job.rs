@@ -1,5 +1,5 @@
-//! What a child process is told, and how it ended. A child is this program again, with one job as
-//! arguments of the form `name=value`.
+//! The job of a child process, and how the child ended. A child is this program again, with one job
+//! as arguments of the form `name=value`.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -14,10 +14,10 @@ use std::process::{Command, ExitStatus, Stdio};
 /// The first argument of a child.
 pub(crate) const CHILD: &str = "child";
 
-/// After so many seconds a case has failed.
+/// A case fails after this many seconds.
 pub(crate) const SECONDS_MAX: u32 = 120;
 
-/// What a child is to do.
+/// The task of a child.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Job(BTreeMap<String, OsString>);
 
@@ -40,7 +40,7 @@ impl Job {
         self
     }
 
-    /// Plants a bug, if there is one to plant.
+    /// Plants a bug, if there is one.
     pub(crate) fn bug(self, bug: Option<&str>) -> Self {
         match bug {
             Some(bug) => self.with("bug", bug),
@@ -82,7 +82,7 @@ impl Job {
         self.path_of("dir")
     }
 
-    /// Returns the arguments of a child that does this.
+    /// Returns the arguments of a child with this job.
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         let joined = |(name, value): (&String, &OsString)| {
             OsString::from_vec([name.as_bytes(), b"=", value.as_bytes()].concat())
@@ -91,9 +91,9 @@ impl Job {
         std::iter::once(CHILD.into()).chain(job).collect()
     }
 
-    /// Gives a command the environment that children need: big blocks spill only where that is what
-    /// is tried, and the heap of the C library neither maps nor gives back anything while limits
-    /// and injected failures are there to meet the library.
+    /// Gives a command the environment that children need: large blocks spill only where the job is
+    /// about that, and the heap of the C library neither maps nor returns memory while limits and
+    /// injected failures should affect only the library.
     pub(crate) fn prepare(&self, command: &mut Command) {
         let tunables = "glibc.malloc.mmap_max=0:glibc.malloc.top_pad=134217728:\
                         glibc.malloc.trim_threshold=4294967296:glibc.malloc.arena_max=1";
@@ -110,7 +110,7 @@ impl Job {
         }
     }
 
-    /// Returns a command that does this in a process of its own.
+    /// Returns a command that runs the job in a separate process.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(exe());
         command.args(self.arguments());
@@ -118,7 +118,7 @@ impl Job {
         command
     }
 
-    /// Does this in a process of its own.
+    /// Runs the job in a separate process.
     pub(crate) fn run(&self) -> Ended {
         Ended::of(self.command())
     }
@@ -129,7 +129,7 @@ pub(crate) fn exe() -> PathBuf {
     env::current_exe().unwrap()
 }
 
-/// How a child ended, and what it said.
+/// How a child ended, and its output.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -149,7 +149,7 @@ impl Ended {
         }
     }
 
-    /// Returns what was counted, or why the child failed.
+    /// Returns the counts, or why the child failed.
     pub(crate) fn verdict(&self) -> Result<Tally, String> {
         let complained = self.complaint();
         if let Some(signal) = self.status.signal() {
@@ -170,7 +170,7 @@ impl Ended {
         Ok(tally)
     }
 
-    /// Returns the standard error in one line, without what std says around a panic.
+    /// Returns the standard error in one line, without std's text around a panic.
     fn complaint(&self) -> String {
         let lines = self.complained.lines().map(str::trim);
         let told = lines.filter(|line| !line.is_empty() && !line.starts_with("note: run with"));
@@ -179,8 +179,8 @@ impl Ended {
     }
 }
 
-/// What happened in a case, or in many: names and counts. Names that start with `max-` keep the
-/// largest number, all others the sum.
+/// Event counts of one case or of many, by name. Names that start with `max-` keep the largest
+/// number, all others the sum.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally(pub(crate) BTreeMap<String, u64>);
 
@@ -207,13 +207,13 @@ impl Tally {
     }
 }
 
-/// Tells the parent a line.
+/// Prints a line for the parent.
 pub(crate) fn tell(line: impl Display) {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).unwrap();
 }
 
-/// Tells the parent what was counted.
+/// Prints a count for the parent.
 pub(crate) fn counted(what: &str, count: u64) {
     tell(format_args!("counted {count} {what}"));
 }

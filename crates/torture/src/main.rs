@@ -1,19 +1,20 @@
 //! Campaigns that try to break outcore from outside: `cargo run --release -p torture -- --list`.
 //!
-//! A campaign is many cases, a case follows from its seed, and what may die or be limited runs in a
-//! child process: this program again, with a [`job::Job`]. What cannot run on a machine is skipped
-//! and named. Each campaign has canaries: bugs that are planted and that it has to find.
+//! A campaign is many cases. A seed determines each case. Work that may die or be limited runs in a
+//! child process: this program again, with a [`job::Job`]. What a machine cannot run is skipped and
+//! named. Each campaign has canaries: planted bugs that it must find.
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::print_stdout,
     clippy::unwrap_in_result,
     clippy::unwrap_used,
-    reason = "a panic in a case is what is looked for"
+    reason = "a panic in a case is a finding"
 )]
 
 mod args;
 mod campaigns;
 mod job;
+mod process;
 mod random;
 mod room;
 mod runner;
@@ -32,7 +33,7 @@ use crate::job::Job;
 use crate::room::Room;
 use crate::runner::{Campaign, Plan, Summary};
 
-/// Spills nothing but in children that are told to by `$OUTCORE_SPILL`.
+/// Spills only in children for which `$OUTCORE_SPILL` is set.
 #[global_allocator]
 static GLOBAL: SpillAlloc = SpillAlloc::new(usize::MAX);
 
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
         .filter(|campaign| name == "all" || name == campaign.name)
         .collect();
     if chosen.is_empty() {
-        say(format_args!("{name}: no such campaign; --list names them"));
+        say(format_args!("{name}: no such campaign; see --list"));
         return ExitCode::from(2);
     }
     if let Some(code) = room::hide_mounts() {
@@ -131,7 +132,7 @@ fn is_passed(campaign: &Campaign, args: &Args, rooms: &[Room]) -> bool {
     passed
 }
 
-/// Says what was skipped and what failed.
+/// Prints what was skipped and what failed.
 fn report(campaign: &Campaign, summary: &Summary) {
     for (why, count) in &summary.skipped {
         say(format_args!(

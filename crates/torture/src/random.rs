@@ -1,4 +1,4 @@
-//! Random numbers that a seed repeats, and bytes that follow from a number.
+//! Random numbers that a seed determines, and bytes that a number determines.
 
 pub(crate) use testkit::{Random, assert_item, item};
 

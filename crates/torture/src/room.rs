@@ -1,4 +1,4 @@
-//! Where a worker works: a directory of its own on a disk, and small file systems.
+//! The workplace of a worker: a directory of its own on a disk, and small file systems.
 
 use std::env;
 use std::fs::{self, File};
@@ -8,11 +8,11 @@ use std::process::{Command, ExitCode, Stdio};
 
 use rustix::fs::statvfs;
 
-/// Set in a process whose mounts nobody else sees: `root`, or `user` where it is one only inside.
+/// Set in a process with private mounts: `root`, or `user` if it is root only in a user namespace.
 const MOUNTS: &str = "OUTCORE_TORTURE_MOUNTS";
 
-/// Starts this program again with mounts that vanish with it, where that is possible. Returns
-/// where it is not, and in the program that was started.
+/// Starts this program again with private mounts, which vanish with it, if possible. Returns `None`
+/// if it is not possible, and in the program that was started.
 pub(crate) fn hide_mounts() -> Option<ExitCode> {
     if env::var_os(MOUNTS).is_some() {
         return None;
@@ -32,7 +32,7 @@ pub(crate) fn hide_mounts() -> Option<ExitCode> {
     Some(ExitCode::from(2))
 }
 
-/// Runs a command without a word, and returns whether it worked.
+/// Runs a command without output, and returns whether it succeeded.
 pub(crate) fn succeeds(mut command: Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -41,20 +41,20 @@ pub(crate) fn succeeds(mut command: Command) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Returns whether a program is there.
+/// Returns whether a program is installed.
 pub(crate) fn has_program(name: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|dir| dir.join(name).exists())
 }
 
-/// Where a worker works.
+/// The workplace of a worker.
 #[derive(Debug)]
 pub(crate) struct Room {
     path: PathBuf,
 }
 
 impl Room {
-    /// Makes an empty room under a directory on a disk.
+    /// Makes an empty workplace under a directory on a disk.
     pub(crate) fn new(base: &Path, number: usize) -> std::io::Result<Self> {
         let name = format!("outcore-torture-{}-{number}", std::process::id());
         let path = base.join(name);
@@ -65,7 +65,7 @@ impl Room {
     /// Returns a new and empty directory on the disk.
     pub(crate) fn fresh(&self, name: &str) -> PathBuf {
         let path = self.path.join(name);
-        // Left by a case that failed.
+        // A failed case may have left one.
         drop(fs::remove_dir_all(&path));
         fs::create_dir(&path).unwrap();
         path
@@ -76,7 +76,7 @@ impl Room {
         &self.path
     }
 
-    /// Mounts a tmpfs of so many bytes.
+    /// Mounts a tmpfs of this many bytes.
     pub(crate) fn tmpfs(&self, bytes: u64) -> Result<Mounted, String> {
         let target = self.path.join(format!("tmpfs-{bytes}"));
         let mut mount = Command::new("mount");
@@ -91,12 +91,12 @@ impl Room {
         Mounted::by(mount, target, None).ok_or_else(|| "this user may not mount a tmpfs".to_owned())
     }
 
-    /// Makes an ext4 of so many bytes in a file, and mounts it.
+    /// Makes an ext4 of this many bytes in a file, and mounts it.
     pub(crate) fn ext4(&self, bytes: u64) -> Result<Mounted, String> {
         self.in_file("ext4", &["-q", "-F", "-b", "4096", "-m", "0"], bytes)
     }
 
-    /// Makes an XFS of so many bytes in a file, on which files can share blocks, and mounts it.
+    /// Makes an XFS of this many bytes in a file, on which files can share blocks, and mounts it.
     pub(crate) fn xfs(&self, bytes: u64) -> Result<Mounted, String> {
         self.in_file("xfs", &["-q", "-f", "-m", "reflink=1"], bytes)
     }
@@ -124,12 +124,15 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         if let Err(left) = fs::remove_dir_all(&self.path) {
-            crate::say(format_args!("{} stays behind: {left}", self.path.display()));
+            crate::say(format_args!(
+                "{} is left behind: {left}",
+                self.path.display()
+            ));
         }
     }
 }
 
-/// A small file system, until it is dropped.
+/// A small file system, mounted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Mounted {
     target: PathBuf,
@@ -160,7 +163,7 @@ impl Drop for Mounted {
             unmount.args(flags).arg(&self.target);
             succeeds(unmount)
         };
-        // What a killed process had open may be closed a moment later.
+        // The files of a killed process may be closed a moment later.
         for _attempt in 0..100 {
             if unmount(&[]) {
                 break;
@@ -177,13 +180,13 @@ impl Drop for Mounted {
     }
 }
 
-/// Returns how many bytes of its file system are free for this user.
+/// Returns how many bytes of the file system are free for this user.
 pub(crate) fn free_bytes(path: &Path) -> u64 {
     let facts = statvfs(path).unwrap();
     facts.f_bavail * facts.f_frsize
 }
 
-/// Returns how many names are in a directory, without what ext4 puts there.
+/// Returns the names in a directory, without those that ext4 creates.
 pub(crate) fn names_in(path: &Path) -> Vec<String> {
     let entries = fs::read_dir(path).unwrap();
     let name = |entry: std::io::Result<fs::DirEntry>| {

@@ -1,4 +1,4 @@
-//! Runs the cases of a campaign, side by side, and says what came of them.
+//! Runs the cases of a campaign in parallel, and sums up the results.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -13,24 +13,24 @@ use crate::room::Room;
 pub(crate) struct Campaign {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
-    /// Cases of the short and of the long tier.
+    /// Number of cases in the short and in the long tier.
     pub(crate) short: u64,
     pub(crate) long: u64,
-    /// Whether a case takes the machine for itself.
+    /// Whether a case needs the machine for itself.
     pub(crate) alone: bool,
-    /// Bugs that it has to find, and how many cases it gets for each.
+    /// Bugs that it must find, and the number of cases for each.
     pub(crate) canaries: &'static [(&'static str, u64)],
     pub(crate) case: fn(&Case<'_>) -> Verdict,
 }
 
-/// One case: all of it follows from the seed.
+/// One case: the seed determines everything.
 pub(crate) struct Case<'a> {
     pub(crate) seed: u64,
-    /// Where this worker works.
+    /// The workplace of this worker.
     pub(crate) room: &'a Room,
-    /// A bug that is planted.
+    /// The planted bug.
     pub(crate) bug: Option<&'static str>,
-    /// What a long case is to take.
+    /// The duration of a long case.
     pub(crate) seconds: u64,
     pub(crate) long: bool,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Case<'a> {
 pub(crate) enum Verdict {
     Passed(Tally),
     Failed(String),
-    /// This machine cannot run it.
+    /// This machine cannot run the case.
     Skipped(String),
 }
 
@@ -53,7 +53,7 @@ impl From<Result<Tally, String>> for Verdict {
     }
 }
 
-/// How much is run.
+/// How much to run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
@@ -63,7 +63,7 @@ pub(crate) struct Plan {
     pub(crate) bug: Option<&'static str>,
 }
 
-/// What came of it.
+/// The results.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) cases: u64,
@@ -73,7 +73,7 @@ pub(crate) struct Summary {
     pub(crate) seconds: f64,
 }
 
-/// So many failures are enough.
+/// The campaign stops after this many failures.
 const FAILURES_MAX: usize = 10;
 
 /// Runs a campaign with one worker in each room.
@@ -86,7 +86,7 @@ pub(crate) fn run(campaign: &Campaign, plan: &Plan, rooms: &[Room]) -> Summary {
         while !stop.load(Relaxed) {
             let number = next.fetch_add(1, Relaxed);
             let over = match plan.time {
-                // One that takes its time gets all of it.
+                // The first case always runs.
                 Some(time) => started.elapsed() >= time && number > 0,
                 None => number >= plan.cases,
             };

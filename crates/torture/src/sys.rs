@@ -1,7 +1,7 @@
-//! What std does not have: forks, alarms, and the naive mappings of planted bugs.
+//! Calls that std lacks: forks, alarms, and the naive mappings of planted bugs.
 #![expect(
     unsafe_code,
-    reason = "calls the C library; the planted bugs are bugs of just this kind"
+    reason = "calls the C library; the planted bugs are bugs of this kind"
 )]
 
 use std::fs::File;
@@ -15,16 +15,16 @@ use std::ptr;
 
 use outcore::RangeFile;
 
-/// Lets `SIGALRM` end this process after so many seconds: a case that hangs has failed.
+/// Arranges that `SIGALRM` ends this process after this many seconds: a case that hangs has failed.
 pub(crate) fn alarm(seconds: u32) {
     // SAFETY: takes a number.
     unsafe { libc::alarm(seconds) };
 }
 
 /// Runs `work` in a forked child, waits for it, and returns how it ended: with 0, with 101 after a
-/// panic, or by a signal. To be called where no other thread works.
+/// panic, or by a signal. Call it only while no other thread runs.
 pub(crate) fn in_forked_child(work: impl FnOnce()) -> ExitStatus {
-    // SAFETY: the process has one thread, so the child finds all locks open.
+    // SAFETY: the process has one thread, so all locks are free in the child.
     let child = unsafe { libc::fork() };
     assert_ne!(child, -1, "fork: {}", io::Error::last_os_error());
     if child == 0 {
@@ -40,20 +40,20 @@ pub(crate) fn in_forked_child(work: impl FnOnce()) -> ExitStatus {
     ExitStatus::from_raw(status)
 }
 
-/// Gives this thread a table of descriptors of its own.
+/// Gives this thread a private descriptor table.
 pub(crate) fn make_descriptors_private() {
-    // SAFETY: the thread closes nothing that it did not open itself, and what others open it does not
-    // use.
+    // SAFETY: the thread closes only descriptors that it opened itself, and does not use those that
+    // other threads open.
     let answer = unsafe { libc::unshare(libc::CLONE_FILES) };
     assert_eq!(answer, 0, "unshare: {}", io::Error::last_os_error());
 }
 
-/// Returns the flag that makes a file without a name.
+/// Returns the flag that creates a file without a name.
 pub(crate) fn tmpfile_flag() -> i32 {
     libc::O_TMPFILE
 }
 
-/// Makes std fork, instead of asking the C library for a new process.
+/// Makes std use `fork`, instead of `posix_spawn`.
 pub(crate) fn let_std_fork(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     // SAFETY: the function does nothing.
@@ -85,7 +85,8 @@ pub(crate) fn can_lock_memory() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Maps a file for writing as programs do that think of nothing: no claim, and shared with children.
+/// Maps a file for writing as a naive program does: without preallocation, and shared with
+/// children.
 pub(crate) fn naive_map(file: &File, len: usize) -> io::Result<&'static mut [u8]> {
     // SAFETY: a new mapping, which changes no other.
     let base = unsafe {
@@ -101,8 +102,8 @@ pub(crate) fn naive_map(file: &File, len: usize) -> io::Result<&'static mut [u8]
     if base == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the mapping is never taken away. A page without a block is a signal, and that is the
-    // bug which is planted here.
+    // SAFETY: the mapping is never removed. A page without a block raises a signal, which is the
+    // planted bug.
     Ok(unsafe { std::slice::from_raw_parts_mut(base.cast(), len) })
 }
 
@@ -110,7 +111,7 @@ pub(crate) fn naive_map(file: &File, len: usize) -> io::Result<&'static mut [u8]
 pub(crate) fn use_up_mappings(left: usize) {
     const PAGE: usize = 4096;
     let mut made = Vec::with_capacity(1 << 20);
-    // Neighbours with different rights are never joined.
+    // The kernel does not join neighbours with different rights.
     for n in 0_usize.. {
         let rights = if n % 2 == 0 {
             libc::PROT_READ
@@ -125,9 +126,10 @@ pub(crate) fn use_up_mappings(left: usize) {
         }
         made.push(page);
     }
-    // The kernel puts each below the one before, so those at the end have no neighbour on one side.
+    // The kernel puts each mapping below the previous one, so the last ones have no neighbour on
+    // one side.
     for page in made.drain(made.len().saturating_sub(left)..) {
-        // SAFETY: a page of our own, which nobody uses.
+        // SAFETY: a page of our own, which no code uses.
         unsafe { libc::munmap(page, PAGE) };
     }
 }

@@ -1,5 +1,5 @@
-//! Forks and programs that are started while containers live: a child cannot change its parent's
-//! data, calls that would are refused, and `Command` works.
+//! Forks and started programs while containers live: a child cannot change its parent's data, calls
+//! that would are refused, and `Command` works.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
@@ -54,7 +54,7 @@ pub(crate) fn child(job: &Job) {
     }
 }
 
-/// In a third of the cases a program is started instead, in each of the two ways.
+/// A third of the cases start a program instead, in each of the two ways.
 fn starts_program(random: &mut Random) -> bool {
     if !random.once_in(3) {
         return false;
@@ -72,7 +72,7 @@ fn starts_program(random: &mut Random) -> bool {
     true
 }
 
-/// A child that touched what it has not was killed; one that did not was not.
+/// A child that touched memory it does not have was killed; any other child was not.
 #[track_caller]
 fn check(ended: ExitStatus, touches: bool) {
     let killed = [Some(SIGSEGV), Some(SIGABRT)].contains(&ended.signal());
@@ -143,7 +143,7 @@ fn vec(dir: &ScratchDir, random: &mut Random) {
                 0 => assert_eq!(numbers[index], index as u64),
                 1 => numbers[index] = 666,
                 2 => numbers.fill(666),
-                // Its copy of the window is its own, and full some day.
+                // The child has a copy of the window, which fills up after a while.
                 3 => while numbers.push(666).is_ok() && numbers.len() < 4 << 20 {},
                 4 => drop(numbers.reserve(8 << 20)),
                 5 => {
@@ -283,7 +283,7 @@ fn ranged(dir: &ScratchDir, random: &mut Random) {
     drop((ranges, frozen));
     file.publish().unwrap();
     let bytes = std::fs::read(path).unwrap();
-    assert!(bytes.iter().all(|byte| *byte == 3), "what was published");
+    assert!(bytes.iter().all(|byte| *byte == 3), "the published file");
 }
 
 fn spill(random: &mut Random) {
@@ -302,7 +302,7 @@ fn spill(random: &mut Random) {
                 3 => {
                     let own: Vec<Vec<u8>> = (0..20).map(|id| item(id, 200_000)).collect();
                     for (id, block) in (0..).zip(&own) {
-                        assert_item(block, id, 200_000, "of the child");
+                        assert_item(block, id, 200_000, "the child's own");
                     }
                 }
                 4 => {
@@ -322,7 +322,7 @@ fn spill(random: &mut Random) {
     }
 }
 
-/// What a mapping does of which nobody has thought: a child stores into its parent's file.
+/// A mapping without any protection: a child stores into its parent's file.
 fn shared(job: &Job) {
     let path = job.dir().join("shared");
     let mut options = std::fs::OpenOptions::new();

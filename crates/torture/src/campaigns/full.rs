@@ -1,5 +1,5 @@
-//! Disks that are full for real: small file systems, on which somebody else takes and gives space.
-//! No signal, nothing lost, all space back, and work goes on when there is space again.
+//! Full disks: small file systems on which another file takes and frees space. No signal, no loss,
+//! all space is returned, and work continues when there is space again.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -26,7 +26,7 @@ pub(crate) const CAMPAIGN: Campaign = Campaign {
 
 const MIB: u64 = 1 << 20;
 
-/// Where the cases run, in turns.
+/// The disks, in the order of the seeds.
 const DISKS: [(&str, u64); 4] = [
     ("tmpfs", MIB),
     ("tmpfs", 8 * MIB),
@@ -39,7 +39,7 @@ fn case(case: &Case<'_>) -> Verdict {
     let container = CONTAINERS[number % CONTAINERS.len()];
     let (kind, mut bytes) = DISKS[number / CONTAINERS.len() % DISKS.len()];
     let is_ext4 = kind == "ext4" || container == "spill";
-    // An allocator for the whole program takes no directory in memory.
+    // A global allocator accepts no directory in memory.
     if is_ext4 {
         bytes = bytes.max(16 * MIB);
     }
@@ -72,7 +72,7 @@ fn on_disk(case: &Case<'_>, container: &str, bytes: u64, path: &Path) -> Result<
         .with("grow", "StorageFull")
         .bug(case.bug);
     // In one case of four, the neighbour is another process at the same time; in the others it
-    // takes turns with the work, so that the seed repeats all of it.
+    // alternates with the work, so that the seed repeats everything.
     let beside = random.once_in(4);
     if !beside {
         job = job.with("neighbour", 1);
@@ -91,12 +91,12 @@ fn on_disk(case: &Case<'_>, container: &str, bytes: u64, path: &Path) -> Result<
     }
     let free = free_bytes(path);
     if free != base {
-        return Err(format!("{base} bytes were free, and now {free}"));
+        return Err(format!("{base} bytes were free before, {free} now"));
     }
     Ok(tally)
 }
 
-/// Runs a job while somebody else takes and gives space on the same disk, all the time.
+/// Runs a job while another process takes and frees space on the same disk, all the time.
 fn with_neighbour(job: &Job, path: &Path, bytes: u64, random: &mut Random) -> Ended {
     let name = path.join("beside");
     let mut options = OpenOptions::new();
@@ -122,13 +122,13 @@ fn with_neighbour(job: &Job, path: &Path, bytes: u64, random: &mut Random) -> En
         is_done.store(true, Relaxed);
         ended
     });
-    // A child that another worker is about to start has the file open, until it is another program.
+    // A child that another worker is starting has the file open until `exec`.
     file.set_len(0).unwrap();
     std::fs::remove_file(name).unwrap();
     ended
 }
 
-/// What a program does that claims no space: it makes its file long and maps it.
+/// A program that does not preallocate: it makes its file long and maps it.
 pub(crate) fn bug(job: &Job) {
     let path = job.dir().join("sparse");
     let mut options = OpenOptions::new();

@@ -1,5 +1,5 @@
-//! System calls that fail for real: a child works on a container under `strace`, which fails the
-//! k-th call of one name. What is refused is an error, and the container is what it was.
+//! System calls that fail in the kernel: a child works on a container under `strace`, which fails
+//! the k-th call of one name. A refusal is an error, and the container is unchanged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +23,7 @@ pub(crate) const CAMPAIGN: Campaign = Campaign {
     case,
 };
 
-/// Calls, and the errors that they can have.
+/// Calls, and the errors that they can return.
 const CALLS: [(&str, &[&str]); 20] = [
     ("openat", &["EMFILE", "ENFILE", "EACCES", "EINTR", "ENOMEM"]),
     ("fallocate", &["ENOSPC", "EDQUOT", "EIO", "EINTR", "EFBIG"]),
@@ -47,13 +47,13 @@ const CALLS: [(&str, &[&str]); 20] = [
     ("io_uring_setup", &["EPERM", "ENOSYS", "ENOMEM"]),
 ];
 
-/// The call that marks start and end of the work.
+/// The call that marks the start and the end of the work.
 const MARK: &str = "getpgid";
 
 /// Workloads for each container: few, so that their calls are counted once.
 const WORKLOADS: u64 = 4;
 
-/// How often a workload makes each call, before its work and up to its end.
+/// How often a workload makes each call: before its work, and up to its end.
 type Counts = BTreeMap<String, (u64, u64)>;
 
 static COUNTED: Mutex<BTreeMap<(usize, u64, bool), Counts>> = Mutex::new(BTreeMap::new());

@@ -1,5 +1,5 @@
-//! `SIGKILL` at any moment: scratch leaves no name and no space, a published file is whole or not
-//! there, a lock is free again. And two who open one file: the second is refused.
+//! `SIGKILL` at any moment: scratch files leave no name and no space, a published file is complete
+//! or absent, a lock is free again. And of two openers of one file, the second is refused.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -21,7 +21,7 @@ use crate::work::{self, CONTAINERS, PUBLISHED};
 
 pub(crate) const CAMPAIGN: Campaign = Campaign {
     name: "kill",
-    about: "SIGKILL at any moment: no names and no space left, files whole or not there, no locks",
+    about: "SIGKILL at any moment: no names and no space left, files complete or absent, no locks",
     short: 150,
     long: 10_000,
     alone: false,
@@ -44,7 +44,7 @@ fn case(case: &Case<'_>) -> Verdict {
     verdict.unwrap_or_else(Verdict::Failed)
 }
 
-/// Starts a job, waits for some of its lines, lets a moment pass, and kills it.
+/// Starts a job, waits for some of its lines and a random moment, and kills it.
 fn kill(job: &Job, lines: usize, random: &mut Random) -> Result<(), String> {
     let mut command = job.command();
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -54,7 +54,7 @@ fn kill(job: &Job, lines: usize, random: &mut Random) -> Result<(), String> {
         if said.next().is_none() {
             let output = victim.wait_with_output().unwrap();
             let complained = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(format!("the victim ended before: {complained}"));
+            return Err(format!("the victim ended too early: {complained}"));
         }
     }
     std::thread::sleep(Duration::from_micros(random.len(20_000) as u64));
@@ -68,7 +68,7 @@ fn kill(job: &Job, lines: usize, random: &mut Random) -> Result<(), String> {
     }
 }
 
-/// Containers at work, killed on a small disk: all of it is free again.
+/// Containers at work, killed on a small disk: all space is free again.
 fn scratch(case: &Case<'_>, random: &mut Random) -> Result<Verdict, String> {
     let container = random.pick(&CONTAINERS);
     let disk = if container == "spill" {
@@ -76,7 +76,7 @@ fn scratch(case: &Case<'_>, random: &mut Random) -> Result<Verdict, String> {
     } else {
         case.room.tmpfs(64 * MIB)
     };
-    // Without a disk of its own, names are all that can be looked at.
+    // Without a separate disk, only names can be checked.
     let path = match &disk {
         Ok(disk) => disk.path().to_owned(),
         Err(_why) => case.room.fresh("kill"),
@@ -102,8 +102,8 @@ fn scratch(case: &Case<'_>, random: &mut Random) -> Result<Verdict, String> {
     Ok(Verdict::Passed(Tally::of("killed-at-work")))
 }
 
-/// Waits until as many bytes are free as before: the kernel ends an `io_uring` some time after the
-/// process that had it, and until then that has its files open.
+/// Waits until as many bytes are free as before: the kernel ends an `io_uring` some time after its
+/// process, and until then the ring has its files open.
 fn all_is_free(path: &Path, base: u64) -> Result<(), String> {
     const PATIENCE: Duration = Duration::from_secs(10);
     let started = Instant::now();
@@ -113,7 +113,7 @@ fn all_is_free(path: &Path, base: u64) -> Result<(), String> {
             return Ok(());
         }
         if started.elapsed() > PATIENCE {
-            return Err(format!("{base} bytes were free, and now {free}"));
+            return Err(format!("{base} bytes were free before, {free} now"));
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -131,7 +131,7 @@ pub(crate) fn scratch_child(job: &Job) -> ! {
     }
 }
 
-/// Files that are published until the end, some in place of others.
+/// Publishes files until the end, some in place of others.
 fn publish(case: &Case<'_>, random: &mut Random) -> Result<Verdict, String> {
     let dir = case.room.fresh("kill");
     let job = Job::new("kill-publish", case.seed, &dir).bug(case.bug);
@@ -143,23 +143,23 @@ fn publish(case: &Case<'_>, random: &mut Random) -> Result<Verdict, String> {
         let bytes = fs::read(dir.join(&name)).unwrap();
         let aside = name.starts_with(".outcore-publish-");
         if !aside && name != "same" && !name.starts_with("new-") {
-            return Err(format!("{name}: what is this?"));
+            return Err(format!("{name}: an unexpected name"));
         }
         let whole = bytes.len() == LEN && bytes[0] > 0 && bytes.iter().all(|b| *b == bytes[0]);
         if !whole {
-            return Err(format!("{name}: {} bytes, and not whole", bytes.len()));
+            return Err(format!("{name}: {} bytes, and not complete", bytes.len()));
         }
         left_aside |= aside;
         tally.add("whole-files", 1);
     }
     if left_aside {
-        // As documented, the next one published in its place takes it away.
+        // As documented, the next file that is published in its place removes it.
         let refused = |refused: &dyn std::fmt::Display| format!("publish after a kill: {refused}");
         let file = RangeFile::create(dir.join("same"), LEN as u64).map_err(|e| refused(&e))?;
         file.publish().map_err(|e| refused(&e))?;
         let names = names_in(&dir);
         if names.iter().any(|name| name.starts_with('.')) {
-            return Err(format!("a second name stays: {names:?}"));
+            return Err(format!("a second name is left: {names:?}"));
         }
         tally.add("second-names", 1);
     }
@@ -201,7 +201,8 @@ pub(crate) fn publish_child(job: &Job) {
     }
 }
 
-/// A file that another process has open, under each of its names; and free when that is killed.
+/// A file that another process has open, under each of its names; it is free when that process is
+/// killed.
 fn hold(case: &Case<'_>, random: &mut Random) -> Result<Verdict, String> {
     let dir = case.room.fresh("kill");
     let path = dir.join("held");
@@ -231,7 +232,7 @@ fn hold(case: &Case<'_>, random: &mut Random) -> Result<Verdict, String> {
     }
     for path in named {
         let file = open_ranged(path).map_err(|refused| format!("after the kill: {refused}"))?;
-        // In this process too.
+        // The same in this process.
         let again = refused(path);
         if again != Some(ErrorKind::AlreadyOpen) {
             return Err(format!("twice in one process: {again:?}"));
@@ -241,12 +242,12 @@ fn hold(case: &Case<'_>, random: &mut Random) -> Result<Verdict, String> {
     let bytes = fs::read(&path).unwrap();
     let expected = [vec![7; 100], vec![1; 9_900]].concat();
     if bytes != expected {
-        return Err("what the killed process stored is not there".to_owned());
+        return Err("the stores of the killed process are lost".to_owned());
     }
     Ok(Verdict::Passed(Tally::of("held-by-another")))
 }
 
-/// Opens a file and stores to it, and waits for its end.
+/// Opens a file and stores to it, and waits until it is killed.
 pub(crate) fn hold_child(job: &Job) -> ! {
     let file = open_ranged(&job.path_of("file")).unwrap();
     let mut range = file.claim(0..100).unwrap();

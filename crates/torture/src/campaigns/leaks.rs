@@ -1,4 +1,5 @@
-//! A thousand times made, grown and dropped: descriptors, mappings and space are back at the end.
+//! Each container is made, grown and dropped a thousand times: descriptors, mappings and space are
+//! released at the end.
 
 use std::fs;
 use std::mem::ManuallyDrop;
@@ -8,17 +9,18 @@ use outcore::range_file::ALIGNMENT;
 use outcore::{Arena, DiskAlloc, DiskVec, RangeFile, ScratchDir};
 
 use crate::job::{Job, Tally, counted};
+use crate::process::open_descriptors;
 use crate::random::{Random, size};
 use crate::room::names_in;
 use crate::runner::{Campaign, Case, Verdict};
-use crate::work::{CONTAINERS, open_descriptors};
+use crate::work::CONTAINERS;
 
-/// How often a container is made in one case.
+/// How often one case makes a container.
 const ROUNDS: u64 = 1000;
 
 pub(crate) const CAMPAIGN: Campaign = Campaign {
     name: "leaks",
-    about: "each container made, grown and dropped 1,000 times: descriptors and mappings are back",
+    about: "each container made, grown and dropped 1,000 times: descriptors and mappings released",
     short: 5,
     long: 50,
     alone: false,
@@ -40,7 +42,7 @@ fn case(case: &Case<'_>) -> Verdict {
     verdict.map_err(|why| format!("{container}: {why}")).into()
 }
 
-/// Returns how many mappings this process has.
+/// Returns the number of mappings of this process.
 fn mappings() -> usize {
     fs::read_to_string("/proc/self/maps")
         .unwrap()
@@ -59,7 +61,8 @@ pub(crate) fn child(job: &Job) {
         "ranged" => ranged(&dir, random),
         _ => drop(vec![1_u8; 64 << 10 << random.below(6)]),
     };
-    // What is kept for good, such as the page that tells forked children, is made by then.
+    // By then the process has everything that it keeps for good, such as the page that detects
+    // forked children.
     for _ in 0..20 {
         round(&mut random);
     }
@@ -79,9 +82,9 @@ pub(crate) fn child(job: &Job) {
         assert_eq!(now.disk_bytes, held.disk_bytes, "bytes on disk");
         assert_eq!(dir.used_bytes(), 0, "bytes of the budget");
     }
-    // The C library and the kernel split and join mappings as they like.
+    // The C library and the kernel may split and join mappings.
     let grown = mappings().saturating_sub(maps);
-    assert!(grown <= 8, "{grown} mappings more than before");
+    assert!(grown <= 8, "{grown} more mappings than before");
     counted("rounds", ROUNDS);
 }
 

@@ -1,10 +1,11 @@
 //! Limits of the process: file size, also one that changes all the time, open files, addresses, data,
-//! mappings, and memory that is locked. An error that says so and no signal; what is there stays and
-//! can be used.
+//! mappings, and locked memory. Each is an error that names it, and no signal; existing data stays
+//! usable.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::job::{Job, Tally};
+use crate::process::{check_memory, set_limit};
 use crate::random::{Random, size};
 use crate::runner::{Campaign, Case, Verdict};
 use crate::sys;
@@ -20,7 +21,7 @@ pub(crate) const CAMPAIGN: Campaign = Campaign {
     case,
 };
 
-/// Limits, in the order of the seeds; with the reasons that they may be.
+/// Limits, in the order of the seeds, and the kinds of errors that they may cause.
 const LIMITS: [(&str, &str, &str); 7] = [
     ("fsize", "FileTooLarge", ""),
     ("nofile", "Io", "Io"),
@@ -30,14 +31,6 @@ const LIMITS: [(&str, &str, &str); 7] = [
     ("lowered", "FileTooLarge", "FileTooLarge"),
     ("locked", "OutOfMemory,CapacityOverflow", "OutOfMemory,Io"),
 ];
-
-/// The addresses that a process with locked memory gets beyond what it uses: a map of all that an
-/// allocator takes of them, 1 GiB, is found out and does no harm.
-const LOCKED_ADDRESSES: u64 = 8 << 30;
-
-/// How much more may come into memory there: buffers, windows, what the work keeps for itself, the
-/// heap of the C library, and stacks.
-const LOCKED_BYTES_MAX: u64 = 600 << 20;
 
 fn case(case: &Case<'_>) -> Verdict {
     let number = size(case.seed);
@@ -71,7 +64,7 @@ fn case(case: &Case<'_>) -> Verdict {
     verdict.map_err(|why| format!("{what}: {why}")).into()
 }
 
-/// Returns a limit; for addresses and data, beyond what is in use when it is set.
+/// Returns a limit; for addresses and data, in addition to what is in use when it is set.
 fn value(limit: &str, random: &mut Random) -> u64 {
     let below = |random: &mut Random, bits: &[u32]| {
         let bit = random.pick(bits);
@@ -86,63 +79,8 @@ fn value(limit: &str, random: &mut Random) -> u64 {
     }
 }
 
-/// Sets the limit of this process, if the job has one.
-pub(crate) fn set(job: &Job) {
-    let value = job.number("value");
-    let in_use = |index| {
-        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
-        let pages: u64 = pages.split(' ').nth(index).unwrap().parse().unwrap();
-        pages * rustix::param::page_size() as u64
-    };
-    let (resource, value) = match job.text("limit") {
-        "fsize" => (Resource::Fsize, value),
-        "nofile" => (
-            Resource::Nofile,
-            crate::work::open_descriptors() as u64 - 1 + value,
-        ),
-        "as" => (Resource::As, in_use(0) + value),
-        "data" => (Resource::Data, in_use(5) + value),
-        "maps" => return sys::use_up_mappings(size(value)),
-        "locked" => {
-            sys::lock_future_memory();
-            (Resource::As, in_use(0) + LOCKED_ADDRESSES)
-        }
-        _ => return,
-    };
-    let limit = Rlimit {
-        current: Some(value),
-        maximum: Some(value),
-    };
-    setrlimit(resource, limit).unwrap();
-}
-
-/// Sets another limit of file size, which the next call may lift.
-pub(crate) fn change_file_size(random: &mut Random) {
-    let limit = Rlimit {
-        current: match random.below(3) {
-            0 => None,
-            _ => Some((1 << random.pick(&[0, 12, 16, 19, 21, 23])) + random.next() % 5000),
-        },
-        maximum: None,
-    };
-    setrlimit(Resource::Fsize, limit).unwrap();
-}
-
-/// Panics if a process with locked memory has had more in memory than its work explains.
-pub(crate) fn check(job: &Job) {
-    if job.text("limit") != "locked" {
-        return;
-    }
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let most = most.unwrap().trim().trim_end_matches(" kB");
-    let most = most.parse::<u64>().unwrap() << 10;
-    assert!(most < LOCKED_BYTES_MAX, "{most} bytes were in memory");
-    crate::job::counted("max-locked-bytes", most);
-}
-
-/// What a program does that does not ask for the limit of file size, or only once; or that maps a
-/// file as long as it may become.
+/// A program that checks the limit on the file size once or never, or that maps a file as long as it
+/// may become.
 pub(crate) fn bug(job: &Job) {
     if job.text("bug") == "mapped" {
         sys::lock_future_memory();
@@ -154,7 +92,7 @@ pub(crate) fn bug(job: &Job) {
         let file = file.unwrap();
         file.set_len(1 << 30).unwrap();
         let _mapped = sys::naive_map(&file, 1 << 30).unwrap();
-        return check(&Job::default().with("limit", "locked"));
+        return check_memory(&Job::default().with("limit", "locked"));
     }
     if job.text("bug") == "stale" {
         let file = std::fs::File::create_new(job.dir().join("long")).unwrap();
@@ -168,7 +106,7 @@ pub(crate) fn bug(job: &Job) {
         assert!(refused.is_err());
         return;
     }
-    set(job);
+    set_limit(job);
     let bytes = vec![1; 16 << 20];
     drop(std::fs::write(job.dir().join("long"), bytes));
 }

@@ -1,4 +1,4 @@
-//! The campaigns, and what their children do.
+//! The campaigns, and the jobs of their children.
 
 mod floor;
 mod fork;
@@ -17,7 +17,7 @@ use crate::job::{Job, SECONDS_MAX};
 use crate::runner::Campaign;
 use crate::{sys, work};
 
-/// All of them, in the order in which they run.
+/// All campaigns, in the order in which they run.
 pub(crate) const ALL: &[Campaign] = &[
     ops::CAMPAIGN,
     full::CAMPAIGN,
@@ -33,7 +33,7 @@ pub(crate) const ALL: &[Campaign] = &[
     soak::CAMPAIGN,
 ];
 
-/// Does a job in this process, which was made for it.
+/// Runs a job in this process, which was started for it.
 pub(crate) fn child(job: &Job) {
     if !job.has("no-alarm") {
         sys::alarm(SECONDS_MAX);

@@ -1,5 +1,5 @@
-//! Directories that somebody has prepared: links, pipes, odd names, open to the world; and files
-//! that hold nothing but what was put into them, and are nobody else's to read.
+//! Prepared directories: links, pipes, odd names, writable by all users. And files: they contain
+//! only what was written to them, and other users cannot read them.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -13,15 +13,16 @@ use outcore::{Arena, DiskAlloc, DiskVec, ErrorKind, RangeFile, ScratchDir};
 use rustix::fs::{CWD, FileType, Mode, SeekFrom, mknodat, seek};
 
 use crate::job::{Job, Tally, counted};
+use crate::process::unnamed_files;
 use crate::random::{Random, item, size};
 use crate::room::names_in;
 use crate::runner::{Campaign, Case, Verdict};
 use crate::sys::{create_ranged_in_place, open_ranged};
-use crate::work::{CONTAINERS, PUBLISHED, unnamed_files};
+use crate::work::{CONTAINERS, PUBLISHED};
 
 pub(crate) const CAMPAIGN: Campaign = Campaign {
     name: "names",
-    about: "links, pipes, odd names, umask 0, a directory open to the world; no stray bytes in files",
+    about: "links, pipes, odd names, umask 0, a world-writable directory; no stray bytes in files",
     short: 96,
     long: 960,
     alone: false,
@@ -29,7 +30,7 @@ pub(crate) const CAMPAIGN: Campaign = Campaign {
     case,
 };
 
-/// What is planted at the path of a file that is to be published.
+/// What is planted at the path of a file that will be published.
 const PLANTED: [&str; 8] = [
     "nothing",
     "file",
@@ -51,7 +52,7 @@ fn case(case: &Case<'_>) -> Verdict {
     verdict.into()
 }
 
-/// Returns a name that programs get wrong.
+/// Returns a name that programs often handle wrongly.
 fn odd_name(random: &mut Random) -> PathBuf {
     let long = [b'n'; 255];
     let names: [&[u8]; 8] = [
@@ -67,7 +68,7 @@ fn odd_name(random: &mut Random) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(random.pick(&names)))
 }
 
-/// A path that is not what it seems, for each way to make a range file.
+/// Plants something at a path, for each way to make a range file.
 fn planted(case: &Case<'_>, what: &str) -> Result<Tally, String> {
     let mut random = Random::new(case.seed);
     let room = case.room.fresh("names");
@@ -79,7 +80,7 @@ fn planted(case: &Case<'_>, what: &str) -> Result<Tally, String> {
     fs::write(&victim, "the victim's").unwrap();
     let mut path = dir.join(odd_name(&mut random));
     plant(what, &path, &victim);
-    // By a detour, in some cases.
+    // In some cases, through a link.
     if random.once_in(3) {
         let detour = room.join("detour");
         symlink(&dir, &detour).unwrap();
@@ -128,13 +129,13 @@ pub(crate) fn child(job: &Job) {
     let (path, planted) = (job.path_of("file"), job.text("planted"));
     rustix::process::umask(Mode::empty());
     if job.text("bug") == "follow" {
-        // What a program does that opens a path to write to it.
+        // A program that opens a path to write to it.
         if planted != "pipe" {
             drop(fs::write(&path, "published"));
         }
         return;
     }
-    // Nothing is opened that is no regular file, and a pipe blocks nobody.
+    // Only regular files are opened, and a pipe does not block.
     let opens = !matches!(planted, "hard" | "link-to-file");
     if opens {
         let opened = open_ranged(&path);
@@ -184,7 +185,7 @@ pub(crate) fn child(job: &Job) {
     counted(&format!("at-{planted}"), 1);
 }
 
-/// Files while they are in use: who may read them, and what is in them.
+/// Files in use: their permissions and their content.
 fn bytes(case: &Case<'_>) -> Result<Tally, String> {
     let container = CONTAINERS[size(case.seed / 4) % CONTAINERS.len()];
     let dir = case.room.fresh("names");
@@ -203,10 +204,10 @@ fn bytes(case: &Case<'_>) -> Result<Tally, String> {
     }
 }
 
-/// What the memory of the process is full of, before a container gets any of it.
+/// The pattern that fills the memory of the process before a container gets any of it.
 const STRAY: [u8; 16] = *b"\xA5stray\xC3bytes\x96\x69\x5A\x3C";
 
-/// Fills heap and stack with the pattern, and frees it: what is not initialized has it then.
+/// Fills heap and stack with the pattern and frees them, so that uninitialized memory contains it.
 #[inline(never)]
 fn litter() {
     let pattern = |len: usize| STRAY.iter().copied().cycle().take(len).collect::<Vec<u8>>();
@@ -223,7 +224,7 @@ fn litter() {
     black_box(&mut stack);
 }
 
-/// Works on a container and looks at its files meanwhile.
+/// Works on a container and inspects its files meanwhile.
 pub(crate) fn bytes_child(job: &Job) {
     rustix::process::umask(Mode::empty());
     let dir = ScratchDir::new(job.dir()).unwrap();
@@ -241,7 +242,7 @@ pub(crate) fn bytes_child(job: &Job) {
     counted("looked-into", 1);
 }
 
-/// A program that writes of its memory what it did not mean to.
+/// A program that writes uninitialized memory to a file.
 fn stray(dir: &ScratchDir) {
     let mut numbers = DiskVec::new_in(dir);
     numbers.resize(200_000, 0_u8).unwrap();
@@ -251,7 +252,7 @@ fn stray(dir: &ScratchDir) {
     check_files();
 }
 
-/// A program that makes its scratch file as any other.
+/// A program that creates its scratch file like any other file.
 fn readable(job: &Job) {
     let mut options = fs::OpenOptions::new();
     let path = job.dir().join("named");
@@ -277,7 +278,7 @@ fn arena_bytes(dir: &ScratchDir, random: &mut Random) {
 
 fn vec_bytes(dir: &ScratchDir, random: &mut Random) {
     let mut numbers = DiskVec::<u64>::new_in(dir);
-    // So that there is a file.
+    // So that the file exists.
     numbers.resize(100_000, 1).unwrap();
     for _ in 0..12 {
         numbers.reserve_exact(random.len(200_000)).unwrap();
@@ -317,7 +318,7 @@ fn ranged_bytes(job: &Job, random: &mut Random) {
     check_bytes(&fs::read(path).unwrap());
 }
 
-/// Whatever the program frees and leaves is the program's own, so zeros are asked for.
+/// Memory that the program frees may contain its own bytes, so this requests zeros.
 fn spilled_bytes(random: &mut Random) {
     let make = |random: &mut Random| vec![0; 70_000 + random.len(1 << 20)];
     let blocks: Vec<Vec<u8>> = (0..8).map(|_| make(random)).collect();
@@ -328,7 +329,7 @@ fn spilled_bytes(random: &mut Random) {
     assert!(blocks.iter().flatten().all(|byte| *byte == 0), "not zeroed");
 }
 
-/// The length of the range file that is looked into.
+/// The length of the inspected range file.
 const RANGED_LEN: u64 = 1 << 20;
 
 #[track_caller]
@@ -337,13 +338,13 @@ fn assert_private(path: &Path) {
     assert_eq!(mode & 0o7777, 0o600, "others may open the file");
 }
 
-/// Looks into all unnamed files of this process.
+/// Inspects all unnamed files of this process.
 #[track_caller]
 fn check_files() {
     let files = unnamed_files();
-    assert!(!files.is_empty(), "no file to look into");
+    assert!(!files.is_empty(), "no file to inspect");
     for path in files {
-        // A range file will have the rights of any file when it is published.
+        // A range file gets the permissions of any new file when it is published.
         if !path_is_linkable(&path) {
             assert_private(&path);
         }
@@ -359,7 +360,7 @@ fn check_files() {
     }
 }
 
-/// Returns whether the file is a range file, which is to have the rights of any file.
+/// Returns whether the file is a range file, which has the permissions of any new file.
 fn path_is_linkable(path: &Path) -> bool {
     let facts = fs::metadata(path).unwrap();
     facts.mode() & 0o7777 == 0o666 && facts.len() == RANGED_LEN
@@ -369,5 +370,5 @@ fn path_is_linkable(path: &Path) -> bool {
 fn check_bytes(bytes: &[u8]) {
     let half = &STRAY[..8];
     let found = bytes.windows(half.len()).position(|window| window == half);
-    assert_eq!(found, None, "bytes of the process's memory are in a file");
+    assert_eq!(found, None, "bytes of the process's memory are in the file");
 }

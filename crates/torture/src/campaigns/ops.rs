@@ -1,5 +1,5 @@
 //! Random operations on each container against its model, also while it is evicted; and threads on
-//! shared containers. Nothing is refused here.
+//! shared containers. No operation is refused here.
 
 use crate::job::Job;
 use crate::random::size;

@@ -1,5 +1,5 @@
-//! File systems on which files can share blocks, when they are full: copies of vectors and of files
-//! own their space, so no store is a signal, and what is counted was taken.
+//! Full file systems on which files can share blocks: copies of vectors and of files own their
+//! space, so no store raises a signal, and the budget matches the space taken.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -25,10 +25,10 @@ pub(crate) const CAMPAIGN: Campaign = Campaign {
 
 const MIB: u64 = 1 << 20;
 
-/// The smallest XFS has 300 MiB. The image takes as many as are written.
+/// The smallest XFS has 300 MiB. The image takes as much space as is written to it.
 const XFS_BYTES: u64 = 320 * MIB;
 
-/// Where the cases run, in turns, and what they do there.
+/// The disks and the work on them, in the order of the seeds.
 const DISKS: [(&str, &str); 4] = [
     ("xfs", "copies"),
     ("xfs", "work"),
@@ -88,7 +88,7 @@ fn work(case: &Case<'_>, container: &str, disk: &Mounted) -> Result<Tally, Strin
     }
 }
 
-/// Takes the space of a disk until about so many bytes are left, for as long as the file is open.
+/// Takes the space of a disk until about `left` bytes are free, for as long as the file is open.
 fn fill(path: &Path, left: u64) -> File {
     let name = path.join("filler");
     let mut options = OpenOptions::new();
@@ -107,10 +107,10 @@ fn fill(path: &Path, left: u64) -> File {
     file
 }
 
-/// What is copied, and what it has to hold.
+/// A thing that is copied, and its expected content.
 enum Thing {
     Vector(DiskVec<u64>, Vec<u64>),
-    /// A file that is not open, with the number and the length of its content.
+    /// A closed file, with the number and the length of its content.
     Closed(PathBuf, u64, usize),
     Open(RangeFile, Vec<u8>),
 }
@@ -120,7 +120,7 @@ struct Things {
     path: PathBuf,
     random: Random,
     all: Vec<Thing>,
-    /// The filler of a full disk.
+    /// The file that fills a full disk.
     filler: Option<File>,
     names: u64,
     refusals: u64,
@@ -155,7 +155,7 @@ pub(crate) fn child(job: &Job) {
                 stores_when_full += if things.filler.is_some() { count } else { 0 };
             }
         }
-        // The budget counts what the disk gave. Files with names are more.
+        // The budget counts the space that the disk gave. Named files are additional.
         if things.filler.is_none() {
             let (used, taken) = (
                 things.dir.used_bytes(),
@@ -176,7 +176,7 @@ pub(crate) fn child(job: &Job) {
 }
 
 impl Things {
-    /// Counts a refusal, for which there has to be a reason.
+    /// Counts a refusal, which must have a reason.
     fn grown<T>(&mut self, answer: Result<T, Error>) -> Option<T> {
         if let Err(refused) = &answer {
             assert_eq!(refused.kind(), ErrorKind::StorageFull, "{refused}");
@@ -210,7 +210,7 @@ impl Things {
         }
     }
 
-    /// Copies something, and opens what was a file. Returns whether it was a copy.
+    /// Copies something, and opens a copied file. Returns whether it made a copy.
     fn copy(&mut self) -> bool {
         if self.all.is_empty() {
             return false;
@@ -246,7 +246,7 @@ impl Things {
             return false;
         }
         let copy = self.name();
-        // Shares the blocks of its source, where that can be.
+        // Shares the blocks of its source, if the file system can.
         let copied = fs::copy(path, &copy).is_ok();
         if copied {
             self.all.push(Thing::Closed(copy, id, len));
@@ -256,8 +256,7 @@ impl Things {
         copied
     }
 
-    /// Stores to each page of something that is open, and has that written. Returns how many stores
-    /// there were.
+    /// Stores to each page of something open, and writes it back. Returns the number of stores.
     fn store(&mut self) -> u64 {
         if self.all.is_empty() {
             return 0;
@@ -287,11 +286,11 @@ impl Things {
 }
 
 impl Thing {
-    /// Has it written to the disk, and compares.
+    /// Writes everything back to the disk, and compares.
     fn check(&self) {
         match self {
             Self::Vector(vec, model) => {
-                // What has no block fails here, where its store did not.
+                // A page without a block fails here, even if the store to it did not.
                 vec.evict(..).unwrap();
                 let differs = vec.iter().zip(model).position(|(one, other)| one != other);
                 assert_eq!((vec.len(), differs), (model.len(), None), "a vector");
@@ -299,16 +298,17 @@ impl Thing {
             Self::Open(file, model) => {
                 file.sync_all().unwrap();
                 let all = file.claim(0..file.len()).unwrap();
-                assert!(all[..] == model[..], "a file that is open");
+                assert!(all[..] == model[..], "an open file");
             }
             Self::Closed(path, id, len) => {
-                assert_item(&fs::read(path).unwrap(), *id, *len, "a file");
+                assert_item(&fs::read(path).unwrap(), *id, *len, "a closed file");
             }
         }
     }
 }
 
-/// What a program does that takes claimed space for its own: it copies, claims, maps and stores.
+/// A program that believes preallocated space to be its own: it copies, preallocates, maps and
+/// stores.
 pub(crate) fn bug(job: &Job) {
     const LEN: usize = 8 << 20;
     let [first, copy] = ["first", "copy"].map(|name| job.dir().join(name));

@@ -1,5 +1,5 @@
-//! More data than memory: four times what a control group allows, written, changed and verified,
-//! again and again, for as long as was asked.
+//! More data than memory: four times the limit of a control group, written, changed and verified
+//! repeatedly, for the requested time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub(crate) const CAMPAIGN: Campaign = Campaign {
 
 const MIB: u64 = 1 << 20;
 
-/// A memory group of our own, of either version.
+/// A memory control group of our own, of either version.
 struct Group {
     folder: PathBuf,
     is_v2: bool,
@@ -56,12 +56,12 @@ impl Group {
         } else {
             "memory.swappiness"
         };
-        // Without swap accounting, there is no such file.
+        // Without swap accounting, this file does not exist.
         drop(fs::write(group.folder.join(swap), "0"));
         Ok(group)
     }
 
-    /// Returns a number that the group counts.
+    /// Returns a counter of the group.
     fn count(&self, v2: &str, v1: &str) -> u64 {
         let name = if self.is_v2 { v2 } else { v1 };
         let text = fs::read_to_string(self.folder.join(name)).unwrap_or_default();
@@ -71,10 +71,10 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Version 1 keeps the page cache of what ran inside.
+        // Version 1 keeps charging the page cache of the processes that ran inside.
         drop(fs::write(self.folder.join("memory.force_empty"), "0"));
         if let Err(left) = fs::remove_dir(&self.folder) {
-            crate::say(format_args!("a memory group stays behind: {left}"));
+            crate::say(format_args!("a memory group is left behind: {left}"));
         }
     }
 }
@@ -105,12 +105,12 @@ fn case(case: &Case<'_>) -> Verdict {
     job.run().verdict().map(counted).into()
 }
 
-/// The data of one container in pieces that follow from a number each, and how to change them.
+/// The data of one container, in pieces that a number determines each, and how to change them.
 struct Data {
     arena: Arena,
     items: Vec<(u64, usize, Location)>,
     numbers: DiskVec<u64>,
-    /// Added to each number so far.
+    /// The sum that was added to each number so far.
     added: u64,
     blocks: Vec<(u64, AllocVec<u8, DiskAlloc>)>,
     alloc: DiskAlloc,
@@ -180,7 +180,7 @@ fn block(alloc: &DiskAlloc, id: u64, len: usize) -> AllocVec<u8, DiskAlloc> {
     block
 }
 
-/// Looks at every element; returns how many bytes these were.
+/// Checks every element; returns the number of bytes.
 fn verify(data: &Data) -> u64 {
     let locations: Vec<Location> = data
         .items
@@ -223,7 +223,7 @@ fn change(data: &mut Data, random: &mut Random) {
     }
 }
 
-/// Looks at single elements at random.
+/// Checks single elements at random.
 fn look_around(data: &Data, random: &mut Random) {
     let locations: Vec<usize> = (0..500).map(|_| random.below(data.items.len())).collect();
     let chosen: Vec<Location> = locations.iter().map(|index| data.items[*index].2).collect();
@@ -240,7 +240,7 @@ fn look_around(data: &Data, random: &mut Random) {
     }
 }
 
-/// Returns how much of this process is in memory.
+/// Returns the resident memory of this process.
 fn resident_mib() -> u64 {
     let text = fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = text.split(' ').nth(1).unwrap().parse().unwrap();

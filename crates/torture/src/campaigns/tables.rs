@@ -1,5 +1,5 @@
-//! Threads with descriptors of their own: what one opens has a number under which the others have
-//! other files, and each container stays with its own.
+//! Threads with private descriptor tables: a number that one thread opens refers to other files in
+//! the others, and each container keeps to its own files.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
@@ -17,7 +17,7 @@ use crate::work;
 
 pub(crate) const CAMPAIGN: Campaign = Campaign {
     name: "tables",
-    about: "threads with descriptors of their own, by unshare(CLONE_FILES): each keeps to its files",
+    about: "threads with private descriptors, by unshare(CLONE_FILES): each keeps to its own files",
     short: 30,
     long: 3000,
     alone: false,
@@ -25,7 +25,7 @@ pub(crate) const CAMPAIGN: Campaign = Campaign {
     case,
 };
 
-/// What threads work on. Blocks that a program spills belong to all of its threads.
+/// The containers of single threads. Spilled blocks belong to all threads of a program.
 const CONTAINERS: [&str; 4] = ["ranged", "arena", "vec", "alloc"];
 
 const THREADS: u64 = 4;
@@ -54,9 +54,9 @@ pub(crate) fn child(job: &Job) {
             let dir = job.dir().join(number.to_string());
             fs::create_dir(&dir).unwrap();
             let others = random.below(5);
-            // One stays with the first thread's.
+            // One thread keeps the table of the first thread.
             let is_private = number > 0;
-            // Every other one publishes, whatever the rest does.
+            // Every other thread publishes, whatever the rest does.
             let container = if number % 2 == 0 {
                 "ranged"
             } else {
@@ -72,7 +72,7 @@ pub(crate) fn child(job: &Job) {
                 if is_private {
                     make_descriptors_private();
                 }
-                // So that numbers are not the same everywhere.
+                // So that the numbers differ between threads.
                 let _open: Vec<File> = (0..others).map(|_| unnamed(&own)).collect();
                 work::run_beside_others(&own);
             });
@@ -87,7 +87,7 @@ fn unnamed(job: &Job) -> File {
     options.open(job.dir()).unwrap()
 }
 
-/// What a program does that names a file by `/proc/self/fd`.
+/// A program that names a file by `/proc/self/fd`.
 pub(crate) fn bug(job: &Job) {
     use std::io::Write;
     let start = Barrier::new(2);
@@ -98,7 +98,7 @@ pub(crate) fn bug(job: &Job) {
             let mut file = unnamed(job);
             file.write_all(b"own").unwrap();
             start.wait();
-            // The first thread has another file there.
+            // The first thread has another file under this number.
             start.wait();
             let path = format!("/proc/self/fd/{}", file.as_raw_fd());
             linkat(CWD, path, CWD, &name, AtFlags::SYMLINK_FOLLOW).unwrap();

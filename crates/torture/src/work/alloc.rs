@@ -12,7 +12,7 @@ use crate::random::item;
 use crate::work::Work;
 
 type Bytes = AllocVec<u8, DiskAlloc>;
-/// With a hasher that hashes the same in each run.
+/// With a hasher that is the same in each run.
 type Map = HashMap<u64, Bytes, BuildHasherDefault<DefaultHasher>, DiskAlloc>;
 
 struct Pair {
@@ -100,7 +100,7 @@ impl Pair {
         );
     }
 
-    /// A block of `len` bytes, aligned as `u8`s are.
+    /// Makes a block of `len` bytes, aligned as `u8`.
     fn make(&self, work: &mut Work, id: u64, len: usize) -> Option<Bytes> {
         let mut bytes = Bytes::new_in(self.alloc.clone());
         work.allocated("reserve bytes", bytes.try_reserve_exact(len))?;
@@ -141,7 +141,7 @@ impl Pair {
         }
     }
 
-    /// Blocks grow, and shrink, in place or not.
+    /// Makes blocks longer and shorter, in place or not.
     fn lengthen(&mut self, work: &mut Work) {
         let key = work.random.next() % 512;
         let more = work.random.len(200_000.min(work.bytes / 4));

@@ -1,4 +1,4 @@
-//! An arena and its writers, against a list of what was pushed.
+//! An arena and its writers, against a list of the pushed items.
 
 use outcore::{Arena, ArenaWriter, ErrorKind, Location, ReadOptions};
 
@@ -9,13 +9,13 @@ struct Pushed {
     id: u64,
     len: usize,
     location: Location,
-    /// Which writer has it in its buffer, if one has.
+    /// The writer that has the item in its buffer, if any.
     writer: Option<u64>,
 }
 
 struct Model {
     arena: Arena,
-    /// Writers with a number that none had before.
+    /// Writers, each with a unique number.
     writers: Vec<(u64, ArenaWriter)>,
     next_writer: u64,
     pushed: Vec<Pushed>,
@@ -119,7 +119,7 @@ impl Model {
         let writer = Some(*writer);
         let location = match work.grown("push", answer) {
             Some(location) => location,
-            // A program that does not look at what it gets.
+            // Planted: a program that ignores the result.
             None if work.has_bug("believe") && !self.pushed.is_empty() => self.pushed[0].location,
             None => return,
         };
@@ -152,7 +152,7 @@ impl Model {
         }
     }
 
-    /// Ends a writer; where that is refused, tries again, and at last gives it up.
+    /// Ends a writer; if that is refused, retries, and finally gives the writer up.
     fn finish(&mut self, work: &mut Work) {
         if self.writers.is_empty() {
             return;
@@ -180,7 +180,7 @@ impl Model {
             let mut bytes = vec![7];
             let answer = self.arena.get_into(pushed.location, &mut bytes);
             let is_refused = answer.is_err();
-            assert!(!is_refused || bytes == [7], "what was refused was appended");
+            assert!(!is_refused || bytes == [7], "a refused read appended bytes");
             check(work, pushed, answer.map(|()| bytes.split_off(1)), "alone");
         }
     }
@@ -200,7 +200,7 @@ impl Model {
         }
     }
 
-    /// Returns some of what is flushed, in any order.
+    /// Returns some flushed items, in any order.
     fn some_flushed(&self, work: &mut Work) -> Vec<&Pushed> {
         let all: Vec<&Pushed> = self
             .pushed
@@ -248,7 +248,7 @@ impl Model {
     }
 }
 
-/// What was flushed is read as it was pushed; what was not, either so or not at all.
+/// Flushed items are read as they were pushed; others are read so too, or refused.
 #[track_caller]
 fn check(work: &mut Work, pushed: &Pushed, answer: outcore::Result<Vec<u8>>, what: &str) {
     if pushed.writer.is_some() {

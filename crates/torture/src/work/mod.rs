@@ -1,5 +1,5 @@
-//! Random operations on a container, each against its model in memory. What is refused must leave
-//! the container as it was; what is accepted must be there at the end.
+//! Random operations on a container, each against its model in memory. A refused operation must
+//! leave the container unchanged; the effect of an accepted one must be there at the end.
 
 mod alloc;
 mod arena;
@@ -9,31 +9,32 @@ mod stress;
 mod vec;
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use outcore::{Error, ScratchDir};
 
-use crate::campaigns::limits;
 use crate::job::{Job, counted, tell};
+use crate::process::{change_file_size_limit, check_memory, open_descriptors, set_limit};
 use crate::random::{Random, size};
 use crate::room::free_bytes;
 
-/// What can be worked on.
+/// The containers.
 pub(crate) const CONTAINERS: [&str; 5] = ["arena", "vec", "alloc", "ranged", "spill"];
 
-/// The name of the file that work on a range file publishes, and what may have that name before.
+/// The name of the file that a range file publishes, and the content of a file that had the name
+/// before.
 pub(crate) const PUBLISHED: &str = "published";
 pub(crate) const THERE_BEFORE: &str = "was there before";
 
-/// Work on one container, and what befell it.
+/// Work on one container, and its events.
 pub(crate) struct Work {
     pub(crate) random: Random,
     pub(crate) dir: PathBuf,
     pub(crate) steps: usize,
-    /// About so many bytes are stored.
+    /// The approximate number of bytes that are stored.
     pub(crate) bytes: usize,
-    /// Kinds of errors with which growth may be refused, and all other calls.
+    /// Kinds of errors that calls that grow may return, and those that all other calls may return.
     grow: Vec<String>,
     io: Vec<String>,
     bug: String,
@@ -78,8 +79,8 @@ impl Work {
         self.grown("open the directory", opened)
     }
 
-    /// Counts a call that takes space, memory or descriptors; `None` where it was refused for a
-    /// reason that there is.
+    /// Counts a call that takes space, memory or descriptors; returns `None` if it was refused for
+    /// an allowed reason.
     #[track_caller]
     pub(crate) fn grown<T>(&mut self, what: &str, answer: Result<T, Error>) -> Option<T> {
         let answer = answer.map_err(|refused| self.refused(what, &refused, true));
@@ -95,14 +96,14 @@ impl Work {
         answer.ok()
     }
 
-    /// Panics where there is no such reason here.
+    /// Panics if the job does not allow this kind of error.
     #[track_caller]
     pub(crate) fn refused(&mut self, what: &str, refused: &Error, grows: bool) {
         let kind = format!("{:?}", refused.kind());
         let mut allowed = self.io.iter().chain(self.grow.iter().filter(|_| grows));
         assert!(
             allowed.any(|allowed| *allowed == kind),
-            "{what}: {kind} is no reason here: {refused}"
+            "{what}: {kind} is not allowed here: {refused}"
         );
         self.refusals += 1;
     }
@@ -112,17 +113,20 @@ impl Work {
     pub(crate) fn allocated<T, E>(&mut self, what: &str, answer: Result<T, E>) -> Option<T> {
         self.operations += 1;
         let allowed = self.grow.iter().any(|kind| !kind.is_empty());
-        assert!(answer.is_ok() || allowed, "{what}: refused for no reason");
+        assert!(
+            answer.is_ok() || allowed,
+            "{what}: refused without a reason"
+        );
         self.refusals += u64::from(answer.is_err());
         answer.ok()
     }
 
-    /// Returns whether something was refused, or could have been.
+    /// Returns whether no call may be refused.
     pub(crate) fn is_unlimited(&self) -> bool {
         self.grow.iter().chain(&self.io).all(String::is_empty)
     }
 
-    /// Returns whether there are other reasons for a refusal than space on disk.
+    /// Returns whether calls may be refused for other reasons than disk space.
     pub(crate) fn can_fail_in_reserved_space(&self) -> bool {
         if self.is_lowered {
             return true;
@@ -132,17 +136,17 @@ impl Work {
         all.any(|kind| !space.contains(&kind.as_str()))
     }
 
-    /// Lets the neighbour on the same disk take and give, and the limit of file size change.
+    /// Runs a step of the neighbour on the same disk, and changes the limit of file size.
     pub(crate) fn step(&mut self) {
         if self.is_lowered && self.random.once_in(4) {
-            limits::change_file_size(&mut self.random);
+            change_file_size_limit(&mut self.random);
         }
         if let Some(neighbour) = &self.neighbour {
             neighbour.step(&mut self.random);
         }
     }
 
-    /// Sends the neighbour away; returns whether there is space for certain.
+    /// Removes the neighbour; returns whether there is certainly space.
     pub(crate) fn has_space_again(&mut self) -> bool {
         if self.neighbour.take().is_none() {
             return false;
@@ -151,7 +155,7 @@ impl Work {
     }
 }
 
-/// Somebody else on the same disk, who takes and gives space.
+/// Another file on the same disk, which takes and frees space.
 struct Neighbour {
     file: File,
     path: PathBuf,
@@ -178,7 +182,7 @@ impl Neighbour {
         }
     }
 
-    /// Grows by `bytes`, or as far as the disk lets it; the last page is often half full.
+    /// Grows by `bytes`, or as far as the disk allows; the last page is often half full.
     fn take(&self, bytes: u64) {
         let mut at = self.file.metadata().unwrap().len();
         let end = at + bytes;
@@ -204,30 +208,34 @@ impl Drop for Neighbour {
     }
 }
 
-/// Does the work of a job in this process.
+/// Runs the job in this process.
 pub(crate) fn run(job: &Job) {
     let before = open_descriptors();
     let base = outcore::stats();
     let mut work = Work::new(job);
-    // Not always the first file of its name.
+    // In some cases a file has the name already.
     if work.random.once_in(3) && job.text("container") == "ranged" {
         drop(fs::write(work.dir.join(PUBLISHED), THERE_BEFORE));
     }
-    limits::set(job);
+    set_limit(job);
     mark();
     on_container(job, &mut work);
     mark();
-    limits::check(job);
+    check_memory(job);
     drop(work.neighbour.take());
     counted("operations", work.operations);
     counted("refusals", work.refusals);
     let spills = job.text("container") == "spill";
-    // An unmapping or closing that the system refuses takes nothing back.
+    // If the system refuses to unmap or close something, it is not released.
     if !job.has("leaks-allowed") && !spills {
         let now = outcore::stats();
         let held = |stats: outcore::Stats| (stats.open_files, stats.disk_bytes, stats.mapped_bytes);
-        assert_eq!(held(now), held(base), "held after everything was dropped");
-        // Where no descriptor is left, they cannot be counted.
+        assert_eq!(
+            held(now),
+            held(base),
+            "still held after everything was dropped"
+        );
+        // Without a free descriptor, they cannot be counted.
         if job.text("limit") != "nofile" {
             assert_eq!(open_descriptors(), before, "descriptors");
         }
@@ -235,7 +243,7 @@ pub(crate) fn run(job: &Job) {
     tell("done");
 }
 
-/// Does the work of a job in this thread, while others do theirs.
+/// Runs the job in this thread, while other threads run theirs.
 pub(crate) fn run_beside_others(job: &Job) {
     let mut work = Work::new(job);
     on_container(job, &mut work);
@@ -254,23 +262,8 @@ fn on_container(job: &Job, work: &mut Work) {
     }
 }
 
-/// Makes a system call that nothing else makes, so that a trace shows where the work starts and
+/// Makes a system call that no other code makes, so that a trace shows where the work starts and
 /// ends.
 fn mark() {
     let _mark = rustix::process::getpgid(None);
-}
-
-/// Returns how many descriptors are open.
-pub(crate) fn open_descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// Returns the unnamed files that this process has open: what they are, for reading.
-pub(crate) fn unnamed_files() -> Vec<PathBuf> {
-    let entries = fs::read_dir("/proc/self/fd").unwrap();
-    let paths = entries.map(|entry| entry.unwrap().path());
-    let is_unnamed = |path: &PathBuf| {
-        fs::metadata(path).is_ok_and(|facts| facts.is_file() && facts.nlink() == 0)
-    };
-    paths.filter(is_unnamed).collect()
 }

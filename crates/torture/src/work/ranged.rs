@@ -14,7 +14,7 @@ struct Pair {
     model: Vec<u8>,
     ranges: Vec<FileRangeMut>,
     frozen: Vec<FileRange>,
-    /// What a refused write may have written in part.
+    /// The ranges that a refused write may have written in part.
     unsure: Vec<(usize, usize)>,
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn run(work: &mut Work) {
     publish(work, pair, &path);
 }
 
-/// Publishes, tries again where that is refused, and compares the file that others see.
+/// Publishes, retries if that is refused, and compares the file that others see.
 fn publish(work: &mut Work, pair: Pair, path: &PathBuf) {
     let Pair {
         mut file,
@@ -101,16 +101,16 @@ fn publish(work: &mut Work, pair: Pair, path: &PathBuf) {
         }
     }
     let published = unpublished.is_none();
-    // What was not published goes before anyone looks.
+    // Drop an unpublished file before reading the path.
     drop(unpublished);
-    // A name may be there although its directory could not be synced.
+    // The name may exist although its directory could not be synced.
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(refused) if refused.kind() == std::io::ErrorKind::NotFound => {
-            assert!(!published, "published, and not there");
+            assert!(!published, "published, but absent");
             return;
         }
-        // The call that reads it was made to fail.
+        // The read was made to fail.
         Err(_refused) => return,
     };
     if !published && bytes == THERE_BEFORE.as_bytes() {
@@ -120,7 +120,7 @@ fn publish(work: &mut Work, pair: Pair, path: &PathBuf) {
 }
 
 impl Pair {
-    /// Compares what can be seen: lengths, the ranges that are out and those that are frozen.
+    /// Compares what is visible: lengths, the lent ranges and the frozen ones.
     fn check(&self, what: &str) {
         assert_eq!(self.file.len(), self.model.len() as u64, "{what}");
         for range in &self.ranges {
@@ -133,7 +133,7 @@ impl Pair {
         let written = self.file.written().bytes();
         assert!(
             out + written <= self.file.len(),
-            "{what}: more is out than there is"
+            "{what}: more is lent than exists"
         );
     }
 
@@ -150,7 +150,7 @@ impl Pair {
         }
     }
 
-    /// Nobody else may have the range, and its bytes are those that were there.
+    /// The range must be free, and its bytes those that were there.
     fn took(&mut self, range: FileRangeMut) {
         let overlaps =
             |start: u64, end: u64| start < end && start < range.end() && range.start() < end;
@@ -247,7 +247,7 @@ impl Pair {
     }
 }
 
-/// Panics unless both are equal where that is known.
+/// Panics unless both are equal, except in the ranges that are not known.
 fn assert_bytes(found: &[u8], model: &[u8], unsure: &[(usize, usize)], what: &str) {
     assert_eq!(found.len(), model.len(), "{what}: the length");
     let is_sure = |at: usize| !unsure.iter().any(|(from, to)| (*from..*to).contains(&at));

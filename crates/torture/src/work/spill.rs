@@ -1,5 +1,5 @@
-//! Big blocks of this program's global allocator, each against the number that its bytes follow
-//! from. What cannot be spilled goes to the inner allocator, so nothing is refused.
+//! Large blocks of this program's global allocator, each against the number that determines its
+//! bytes. Blocks that cannot be spilled go to the inner allocator, so no request is refused.
 
 use crate::job::counted;
 use crate::random::{assert_item, item};
@@ -37,7 +37,7 @@ pub(crate) fn run(work: &mut Work) {
                     &block.bytes,
                     block.id,
                     block.bytes.len(),
-                    "a block that goes",
+                    "a block before its release",
                 );
             }
             7 if !blocks.is_empty() => {
@@ -75,7 +75,7 @@ pub(crate) fn run(work: &mut Work) {
     }
 }
 
-/// Makes a block longer by what follows, or shorter, and gives back what is left over.
+/// Makes a block longer or shorter, and returns unused capacity.
 fn resize(block: &mut Block, len: usize) {
     let before = block.bytes.len();
     if len <= before {

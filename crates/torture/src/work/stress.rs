@@ -1,5 +1,5 @@
 //! Threads on shared containers: one arena, one allocator, one range file, and a vector for each
-//! thread in one directory. Everything that a thread made is checked by another one too.
+//! thread in one directory. Other threads also check what a thread made.
 
 use std::sync::Mutex;
 use std::thread;
@@ -11,7 +11,7 @@ use outcore::{Arena, DiskAlloc, DiskVec, Location, RangeFile, ScratchDir};
 use crate::random::{Random, assert_item, item, size};
 use crate::work::Work;
 
-/// Items, blocks and ranges that any thread may look at, and take.
+/// Items, blocks and ranges that every thread may check and take.
 struct Shared {
     dir: ScratchDir,
     arena: Arena,
@@ -126,7 +126,8 @@ fn one_thread(shared: &Shared, seed: u64, steps: usize) {
     shared.items.lock().unwrap().append(&mut own);
 }
 
-/// Puts a block of this thread into the middle, and often frees or grows one that another made.
+/// Stores a block of this thread in the shared list, and often frees or grows one of another
+/// thread.
 fn exchange_block(shared: &Shared, random: &mut Random) {
     let (id, len) = (random.next(), random.len(100_000));
     let mut block = AllocVec::new_in(shared.alloc.clone());
@@ -150,7 +151,7 @@ fn write_ranges(shared: &Shared, random: &mut Random) {
     };
     let first = range.start() / ALIGNMENT;
     if random.once_in(4) {
-        // Given back as it was: zeros.
+        // A range that was given back reads as zeros.
         assert!(
             range.iter().all(|byte| *byte == 0),
             "{range:?} was used before"

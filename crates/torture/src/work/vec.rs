@@ -6,9 +6,9 @@ use outcore::{Advice, DiskVec};
 
 use crate::work::Work;
 
-/// What elements are made of.
+/// The element types.
 trait Element: Clone + Debug + PartialEq {
-    /// Bytes that one takes, with what it owns elsewhere.
+    /// Bytes that one element takes, with the memory that it owns elsewhere.
     const COST: usize = size_of::<Self>();
 
     fn make(number: u64) -> Self;
@@ -39,7 +39,7 @@ impl Element for [u64; 600] {
     }
 }
 
-/// With something to drop.
+/// An element that must be dropped.
 impl Element for Box<u64> {
     const COST: usize = 128;
 
@@ -153,7 +153,7 @@ impl<T: Element> Pair<T> {
                 }
             }
             _ => {
-                // What was appended before the refusal stays.
+                // Elements that were appended before the refusal stay.
                 let before = disk.len();
                 let added: Vec<T> = made.collect();
                 let answer = disk.try_extend(added.iter().cloned());
@@ -191,7 +191,7 @@ impl<T: Element> Pair<T> {
                 let end = index + work.random.below(len - index + 1);
                 let taken: Vec<T> = disk.drain(index..end).collect();
                 let expected: Vec<T> = model.drain(index..end).collect();
-                assert!(taken == expected, "drained something else");
+                assert!(taken == expected, "drained other elements");
             }
             6 => {
                 let pivot = model[index].clone();
@@ -245,7 +245,7 @@ impl<T: Element> Pair<T> {
                 work.grown("reserve exactly", answer);
             }
             2 => {
-                // What is reserved is there.
+                // Reserved space is usable.
                 let answer = disk.reserve(more);
                 if work.grown("reserve", answer).is_some() {
                     assert!(disk.capacity() >= disk.len() + more);
@@ -253,9 +253,13 @@ impl<T: Element> Pair<T> {
                         let element = T::make(more as u64);
                         match disk.push_within_capacity(element.clone()) {
                             Ok(()) => self.model.push(element),
-                            // The space is there. What writes a window to it can fail for others.
+                            // The space is there. Writing the window to it can fail for other
+                            // reasons.
                             Err(_element) => {
-                                assert!(work.can_fail_in_reserved_space(), "no room where it is");
+                                assert!(
+                                    work.can_fail_in_reserved_space(),
+                                    "no room in reserved space"
+                                );
                                 work.refusals += 1;
                                 break;
                             }
@@ -270,7 +274,7 @@ impl<T: Element> Pair<T> {
         }
     }
 
-    /// A clone has a file of its own, and its dropping harms nothing.
+    /// A clone has its own file, and dropping it harms nothing.
     fn clone(&mut self, work: &mut Work) {
         let answer = self.disk.try_clone();
         if let Some(clone) = work.grown("clone", answer) {
@@ -301,7 +305,7 @@ impl<T: Element> Pair<T> {
         } else {
             assert!(
                 other.as_slice() == moved.as_slice(),
-                "what was not appended is gone"
+                "the elements that were not appended are gone"
             );
         }
     }
