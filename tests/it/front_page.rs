@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Documents that link to files of the repository.
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
     "SECURITY.md",
     "docs/architecture.md",
     "docs/coming-from.md",
+    "docs/glossary.md",
     "docs/performance.md",
     "docs/records/past-memory-2026-11.md",
     "docs/reliability.md",
