@@ -1,4 +1,4 @@
-//! `DiskAlloc` as its users meet it: collections of several kinds, in one file.
+//! `DiskAlloc` from the user's view: collections of several kinds, in one file.
 
 use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
@@ -15,7 +15,7 @@ use crate::support::test_name;
 
 type Map<K, V> = HashMap<K, V, DefaultHashBuilder, DiskAlloc>;
 
-/// What a heap may keep claimed: twelve empty runs of small blocks.
+/// What a heap may keep allocated: twelve empty runs of small blocks.
 const KEPT_MAX: u64 = 12 * (64 << 10);
 
 const COUNT: u64 = if cfg!(miri) {
@@ -26,7 +26,7 @@ const COUNT: u64 = if cfg!(miri) {
     200_000
 };
 
-/// Returns an allocator, and its directory, which nobody else charges.
+/// Returns an allocator, and its directory, which no other test uses.
 fn alloc() -> (DiskAlloc, ScratchDir) {
     let dir = ScratchDir::builder(disk().path()).build().unwrap();
     (DiskAlloc::new_in(&dir).unwrap(), dir)
@@ -120,15 +120,14 @@ fn zeroed_blocks_are_zero_after_others_were_there() {
             dirty.resize(len, 0xFF_u8);
             drop(dirty);
             let clean = Box::<[u8], _>::new_zeroed_slice_in(len, alloc.clone());
-            // A box of zeroed bytes may be read: they are no uninitialized ones.
+            // Zeroed bytes may be read: they are initialized.
             let clean = clean.iter().all(|byte| is_zero(*byte));
             assert!(clean, "round {round}, {len} bytes");
         }
     }
 }
 
-/// Zeros that are there already are not written again: a table of a gibibyte takes no memory until
-/// it is filled.
+/// Existing zeros are not written again: a table of a gibibyte takes no memory until it is filled.
 #[test]
 #[cfg(not(any(miri, memory_backend)))]
 fn zeroed_blocks_touch_no_page_that_is_new() {
@@ -142,7 +141,7 @@ fn zeroed_blocks_touch_no_page_that_is_new() {
         pages * 4096
     };
     let (alloc, _dir) = alloc();
-    // What is counted only now and then shows up in pieces of up to 64 pages for each processor.
+    // The kernel updates its counters in steps of up to 64 pages for each processor.
     let slack = 16 << 20;
     let before = resident();
     let large = Box::<[u8], _>::new_zeroed_slice_in(1 << 30, alloc.clone());
@@ -154,7 +153,7 @@ fn zeroed_blocks_touch_no_page_that_is_new() {
     assert!(large.iter().step_by(1 << 16).all(|byte| is_zero(*byte)));
     let all_zero = |bytes: &Box<[_], _>| bytes.iter().all(|byte| is_zero(*byte));
     assert!(whole.iter().all(all_zero));
-    // The measure sees pages that are stored to.
+    // The measurement detects pages that are stored to.
     let mut filled = Vec::new_in(alloc);
     filled.resize(64 << 20, 1_u8);
     let touched = resident().saturating_sub(before);
@@ -200,8 +199,8 @@ fn hundreds_of_allocators_with_many_collections_each() {
     }
 }
 
-/// What a panic in the middle of an insertion leaves is the collection's affair; the allocator and
-/// the other collections go on.
+/// After a panic in the middle of an insertion, the allocator and the other collections still work;
+/// the state of the collection itself is its own matter.
 #[test]
 fn a_panic_in_a_collection_leaves_the_allocator_usable() {
     let (alloc, _dir) = alloc();
@@ -260,8 +259,8 @@ fn eviction_and_advice_change_no_byte() {
     assert!((0..COUNT).all(|n| map.contains_key(&n) == (n % 2 == 0)));
 }
 
-/// Where blocks of many sizes came and went, one empty run of each stayed on disk for each heap: up
-/// to 18 MiB. And a size that comes and goes must not pay for all others that were there.
+/// After blocks of many sizes came and went, one empty run of each size stayed on disk for each
+/// heap: up to 18 MiB. And a size that comes and goes must not depend on the other sizes.
 #[test]
 #[cfg(not(any(miri, memory_backend)))]
 fn what_stays_claimed_is_little_and_of_the_latest_sizes() {
@@ -275,7 +274,7 @@ fn what_stays_claimed_is_little_and_of_the_latest_sizes() {
         drop(blocks);
         assert!(alloc.disk_bytes() <= KEPT_MAX, "{}", alloc.disk_bytes());
     }
-    // From the second time on, nothing is claimed or given back for a block that comes and goes.
+    // From the second time on, a block that comes and goes allocates and frees nothing on disk.
     for size in [20, 500, 3000, 9000, 16 << 10] {
         let block = || Vec::<u8, _>::with_capacity_in(size, alloc.clone());
         drop(block());
@@ -287,7 +286,7 @@ fn what_stays_claimed_is_little_and_of_the_latest_sizes() {
     }
 }
 
-/// Threads that come and go, each with blocks of its own and some of others.
+/// Short-lived threads, each with its own blocks and some of other threads.
 #[test]
 #[cfg_attr(
     memory_backend,
@@ -327,13 +326,13 @@ fn many_threads_use_one_allocator() {
             .sum()
     });
     assert_eq!(total, threads * rounds);
-    // Each thread has a heap of its own.
+    // Each thread uses a heap of its own.
     let kept = alloc.disk_bytes();
     assert!(kept <= threads * KEPT_MAX, "{kept}");
     assert_eq!(dir.used_bytes(), kept);
 }
 
-/// After a long trace the disk holds little more than what lives.
+/// After a long trace, the disk holds little more than the live blocks.
 #[test]
 #[cfg(not(any(miri, memory_backend)))]
 fn little_is_lost_to_fragments() {

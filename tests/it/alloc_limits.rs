@@ -1,5 +1,5 @@
-//! Where space runs out for a `DiskAlloc`: quotas, full disks, limits of the process. An error
-//! each time, never a signal, and work goes on afterwards.
+//! Refused space of a `DiskAlloc`: quotas, full disks, limits of the process. An error each time,
+//! never a signal, and the allocator works afterwards.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn quota(bytes: usize) -> ScratchDir {
     builder.quota_bytes(bytes as u64).build().unwrap()
 }
 
-/// Fills an allocator with vectors and a map until both are refused; frees some, and goes on.
+/// Fills an allocator with vectors and a map until both are refused; frees some, and continues.
 fn fill_and_go_on(alloc: &DiskAlloc) {
     let mut map = Map::new_in(alloc.clone());
     let mut vectors = std::vec::Vec::new();
@@ -48,18 +48,18 @@ fn fill_and_go_on(alloc: &DiskAlloc) {
                 len /= 2;
             }
         }
-        // What lives is as it was, and can be changed.
+        // Live collections are unchanged, and can be changed.
         assert!(map.iter().all(|(key, value)| *value == !*key));
         for bytes in &mut vectors {
             assert!(bytes.iter().all(|byte| *byte == 7));
             bytes.fill(7);
         }
-        // What was refused stays refused, and what is there can still be looked at.
+        // Refused requests stay refused, and existing data is still readable.
         let longest = vectors.iter_mut().max_by_key(|bytes| bytes.len()).unwrap();
         let (len, first) = (longest.len(), longest.as_ptr());
         assert!(longest.try_reserve_exact(64 * MIB).is_err());
         assert_eq!((longest.len(), longest.as_ptr()), (len, first));
-        // Half of it goes, and is there again for the next round.
+        // Half of it is freed, and is available in the next round.
         let before = alloc.disk_bytes();
         let mut odd = true;
         vectors.retain(|_bytes| {
@@ -70,7 +70,7 @@ fn fill_and_go_on(alloc: &DiskAlloc) {
     }
     assert!(refused > 0);
     let last = Box::try_new_in([1_u8; 1000], alloc.clone());
-    assert!(last.is_ok(), "nothing is left of what was freed");
+    assert!(last.is_ok(), "no freed space is left");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_full_disk_is_an_error_that_can_be_asked_for() {
     });
 }
 
-/// ext4 claims part of what it is asked for before it says that the disk is full (linux-facts G3).
+/// ext4 allocates part of a request before it reports that the disk is full (linux-facts G3).
 #[test]
 fn a_full_ext4_is_an_error_that_can_be_asked_for() {
     on_ext4(test_name!(), 16 * MIB as u64, |path| {
@@ -109,9 +109,9 @@ fn a_full_ext4_is_an_error_that_can_be_asked_for() {
     });
 }
 
-/// ext4 and XFS keep what is read ahead in pieces of several pages. A piece reached from the end
-/// of a block into the hole behind it, and the first store into it had to find space for all of
-/// it: on a full disk a `SIGBUS`, on others space that nobody had counted.
+/// ext4 and XFS read ahead into folios of several pages. A folio reached from the end of a block
+/// into the hole behind it, and the first store into the folio had to allocate space for all of it:
+/// a `SIGBUS` on a full disk, uncounted space on other disks.
 #[test]
 fn stores_beside_a_hole_find_their_space_on_a_full_disk() {
     on_ext4(test_name!(), 32 * MIB as u64, |path| {
@@ -126,7 +126,7 @@ fn stores_beside_a_hole_find_their_space_on_a_full_disk() {
                 if block.try_reserve_exact(len).is_err() {
                     break;
                 }
-                // In order, as the kernel likes it for reading ahead.
+                // In order, which triggers the kernel's read-ahead.
                 block.extend((0..len).map(byte_of));
                 blocks.push(block);
             }
@@ -146,9 +146,9 @@ fn stores_beside_a_hole_find_their_space_on_a_full_disk() {
     });
 }
 
-/// Blocks that grow come into memory in pieces of 2 MiB. A piece that reached past what its block
-/// has on disk would be the same `SIGBUS`: where a block ends, where it got shorter, and where it
-/// lies in the place of a longer one.
+/// Growing blocks are loaded in huge pages of 2 MiB. A huge page that reached past the space of its
+/// block would raise the same `SIGBUS`: at the end of a block, after a block was shortened, and in
+/// the place of a longer block.
 #[test]
 fn stores_at_the_ends_of_grown_blocks_find_their_space_on_a_full_disk() {
     on_ext4(test_name!(), 96 * MIB as u64, |path| {
@@ -156,7 +156,7 @@ fn stores_at_the_ends_of_grown_blocks_find_their_space_on_a_full_disk() {
     });
 }
 
-/// The same with blocks that are folded when they are made.
+/// The same with blocks that are folded from the start.
 #[test]
 fn stores_at_the_ends_of_folded_blocks_find_their_space_on_a_full_disk() {
     on_ext4(test_name!(), 96 * MIB as u64, |path| {
@@ -208,7 +208,7 @@ fn byte_of(n: usize) -> u8 {
     u8::try_from(n % 251).unwrap()
 }
 
-/// The model of `alloc_model` where most requests are refused.
+/// The model of `alloc_model` with most requests refused.
 #[test]
 fn random_traces_on_a_full_disk_leave_every_block_as_it_was() {
     on_tmpfs(test_name!(), 4 * MIB as u64, |path| {
@@ -237,7 +237,7 @@ fn play_scarce(seed: u64, dir: &ScratchDir) {
     assert_eq!(dir.used_bytes(), 0, "seed {seed}");
 }
 
-/// Pages of freed blocks are given back, of blocks of each kind, while their neighbours live.
+/// Pages of freed blocks of each kind are given back while their neighbours live.
 #[test]
 fn freed_pages_are_free_on_the_disk() {
     on_tmpfs(test_name!(), 64 * MIB as u64, |path| {
@@ -254,7 +254,7 @@ fn freed_pages_are_free_on_the_disk() {
                 .collect();
             let full = base - free_bytes(path);
             assert!(full >= all as u64 - 5 * MIB as u64, "{len}: {full}");
-            // The first half, so that runs of small blocks are empty as a whole.
+            // The first half, so that whole runs of small blocks are empty.
             blocks.drain(..all / len / 2);
             let half = base - free_bytes(path);
             assert!(half <= full * 5 / 8 + MIB as u64, "{len}: {half} of {full}");
@@ -273,7 +273,7 @@ fn held() -> (usize, usize) {
     (files, maps.lines().count())
 }
 
-/// A mapping for each block would end at 65,530 of them, and malloc with it.
+/// A mapping for each block would reach the limit of 65,530 mappings, and malloc would fail, too.
 #[test]
 fn hundreds_of_thousands_of_blocks_take_few_mappings_and_one_file() {
     if let Some(child) = child(test_name!()) {
@@ -308,7 +308,7 @@ fn hundreds_of_thousands_of_blocks_take_few_mappings_and_one_file() {
     assert!(held().1 <= mappings + 16);
 }
 
-/// To pass the limit raises `SIGXFSZ`, which ends the process where nobody ignores it.
+/// Passing the limit raises `SIGXFSZ`, which ends the process unless it is ignored.
 #[test]
 fn a_limit_of_file_size_leaves_room_or_is_an_error() {
     if let Some(child) = child(test_name!()) {
@@ -323,7 +323,7 @@ fn a_limit_of_file_size_leaves_room_or_is_an_error() {
     let alloc = DiskAlloc::new_in(&dir).unwrap();
     fill_all(&alloc, MIB, 4);
     fill_all(&alloc, 10_000, 100);
-    // A limit that comes later does not take away what the file has.
+    // A limit that is set later does not affect the existing file.
     set_limit(Resource::FileSize, 4096);
     fill_all(&alloc, 10_000, 100);
     fill_all(&alloc, MIB, 4);
@@ -331,7 +331,7 @@ fn a_limit_of_file_size_leaves_room_or_is_an_error() {
     fill_all(&DiskAlloc::new_in(&dir).unwrap(), MIB, 200);
 }
 
-/// Allocates blocks until one is refused or there are 200, and expects at least as many as said.
+/// Allocates blocks until one is refused or there are 200, and expects at least `at_least`.
 #[track_caller]
 fn fill_all(alloc: &DiskAlloc, len: usize, at_least: usize) {
     let mut blocks = std::vec::Vec::new();
@@ -367,21 +367,21 @@ fn a_limit_of_addresses_leaves_room_or_is_an_error() {
     set_limit(Resource::AddressSpace, address_space() + (512 << 20));
     let alloc = DiskAlloc::new_in(&dir).unwrap();
     assert!(alloc.mapped_bytes() <= 512 << 20);
-    // There is something left for the program, too.
+    // Some addresses are left for the program, too.
     let room = std::vec::Vec::<u8>::new().try_reserve_exact(100 << 20);
     assert!(room.is_ok(), "nothing left beside {alloc:?}");
     fill_all(&alloc, 10_000, 200);
     fill_all(&alloc, MIB, 10);
     fill_all(&alloc, 3 * MIB, 3);
-    // Refused for addresses, not for the disk; and there again when some are free.
+    // Refused for addresses, not for the disk; and accepted again when some are free.
     let mut long = Vec::<u8, _>::new_in(alloc.clone());
     assert!(long.try_reserve_exact(512 << 20).is_err());
     assert!(long.try_reserve_exact(4 << 20).is_ok());
     drop(alloc);
 }
 
-/// With few addresses, large blocks soon meet their neighbours and go elsewhere: random traces beside
-/// copies of every block.
+/// With few addresses, large blocks soon meet their neighbours and move: random traces with copies
+/// of every block.
 #[test]
 fn random_traces_with_few_addresses_leave_every_block_as_it_was() {
     if let Some(child) = child(test_name!()) {
@@ -433,7 +433,7 @@ fn a_limit_of_open_files_is_an_error_and_harms_none_that_are_open() {
     fill_all(&DiskAlloc::new_in(&dir).unwrap(), MIB, 10);
 }
 
-/// The child shares the open file, and is refused all that would change it.
+/// The child shares the open file; calls that would change it are refused.
 #[test]
 fn a_forked_child_gets_and_frees_nothing() {
     if let Some(child) = child(test_name!()) {
@@ -450,12 +450,12 @@ fn a_forked_child_gets_and_frees_nothing() {
         let mut own = Vec::<u64, _>::new_in(alloc.clone());
         assert!(own.try_reserve(1).is_err());
         assert!(own.try_reserve(1 << 20).is_err());
-        // Numbers have no destructor, so that only the blocks are freed, without being touched.
+        // Numbers have no destructor, so dropping frees only the blocks, without touching them.
         let (numbers, boxed) = dropped.take().unwrap();
         drop(numbers);
         drop(boxed);
         assert_eq!(alloc.disk_bytes(), claimed);
-        // One of its own works, and vanishes with it.
+        // The child's own allocator works, and vanishes with the child.
         let own = DiskAlloc::new_in(alloc.dir().unwrap()).unwrap();
         fill_all(&own, 10_000, 100);
     });

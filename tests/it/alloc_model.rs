@@ -4,7 +4,7 @@
 //! `OUTCORE_CAMPAIGN=long` there are 2,000 cases, all but the first of them small.
 #![expect(
     unsafe_code,
-    reason = "an allocator that goes wrong implements the trait all the same"
+    reason = "an allocator with planted faults implements the trait as well"
 )]
 
 use std::alloc::Layout;
@@ -30,8 +30,8 @@ const STEPS: usize = if cfg!(miri) {
     2500
 };
 
-/// What all traces together meet. With addresses for all, long blocks seldom meet a neighbour, so that
-/// they stay where they are: `alloc_limits` has few addresses, and moves them.
+/// The events of all traces together. With many addresses, long blocks seldom meet a neighbour, so
+/// they stay in place: `alloc_limits` has few addresses, and moves them.
 const CALLS: [&str; 11] = [
     "allocate",
     "allocate_zeroed",
@@ -46,7 +46,7 @@ const CALLS: [&str; 11] = [
     "grown where it is, more than 1 MiB",
 ];
 
-/// What happens between the calls, and where the blocks are.
+/// The events between the calls, and where the blocks are.
 const BETWEEN: [&str; 6] = [
     "advise(Normal)",
     "advise(Sequential)",
@@ -60,7 +60,7 @@ fn steps(case: Case) -> usize {
     case.either(STEPS, STEPS / 10)
 }
 
-/// Makes a trace as large as its case wants it.
+/// Makes a trace of the size of its case.
 fn trace(case: Case, seed: u64, alloc: &DiskAlloc) -> Trace<DiskAlloc> {
     let mut trace = Trace::new(seed, alloc.clone());
     if case.small {
@@ -94,7 +94,7 @@ fn every_trace_leaves_every_block_as_it_was() {
     );
 }
 
-/// Makes an allocator in each way that there is.
+/// Makes an allocator in each possible way.
 fn place(seed: u64) -> DiskAlloc {
     match seed % 4 {
         2 => on_file(),
@@ -103,7 +103,7 @@ fn place(seed: u64) -> DiskAlloc {
     }
 }
 
-/// What changes no block: now and then it is said how they are used, or they leave memory.
+/// Operations that change no block: advice, and eviction at times.
 fn between_steps(alloc: &DiskAlloc, step: usize, case: Case, tally: &mut Tally) {
     let seed = case.seed;
     let advice = [Advice::Normal, Advice::Sequential, Advice::Random];
@@ -118,7 +118,8 @@ fn between_steps(alloc: &DiskAlloc, step: usize, case: Case, tally: &mut Tally) 
         tally.met("evict");
     }
     let (claimed, mapped) = (alloc.disk_bytes(), alloc.mapped_bytes());
-    // The directory of the environment is everybody's, and a file of the caller's in none.
+    // Other objects share the directory of the environment, and a file of the caller is in no
+    // directory.
     let used = alloc.dir().map(ScratchDir::used_bytes);
     let expected = match seed % 4 {
         2 => used.is_none(),
@@ -187,7 +188,7 @@ fn blocks_that_wander_between_threads_are_as_they_were() {
     );
 }
 
-/// What an allocator could do wrong, in a wrapper around one that does not.
+/// The faults of an allocator, planted in a wrapper around a correct one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     /// A block is handed out a second time while it lives.
@@ -198,11 +199,11 @@ enum Fault {
     LostByte,
     /// A byte of a block that is not involved changes.
     Scribble,
-    /// A block is not where its alignment wants it.
+    /// A block does not have its alignment.
     Crooked,
-    /// A request that no machine can serve seems to be served.
+    /// A request that no machine can serve seems to succeed.
     Boast,
-    /// A block is not given back.
+    /// A block is not freed.
     Leak,
 }
 
@@ -237,7 +238,7 @@ fn planted_faults_are_found() {
     }
 }
 
-/// An allocator that goes wrong now and then.
+/// An allocator that fails at times.
 struct Faulty {
     alloc: DiskAlloc,
     fault: Fault,
@@ -246,7 +247,7 @@ struct Faulty {
 }
 
 impl Faulty {
-    /// Returns whether the fault is due, which it is in each tenth call.
+    /// Returns whether the fault is due, in every tenth call.
     fn due(&self, fault: Fault) -> bool {
         self.calls.set(self.calls.get() + 1);
         self.fault == fault && self.calls.get() % 10 == 0
@@ -267,7 +268,8 @@ impl Faulty {
     fn scribble(&self, at: usize) {
         if let Some((block, _)) = self.last.get().filter(|(block, _)| at < block.len()) {
             let byte = block.cast::<u8>().as_ptr().wrapping_add(at);
-            // SAFETY: the block lives, since `deallocate` forgets it, and is that long.
+            // SAFETY: the block lives, since `deallocate` removes it from the list, and is that
+            // long.
             let old = unsafe { byte.read() };
             // SAFETY: as above.
             unsafe { byte.write(!old) };
@@ -275,8 +277,7 @@ impl Faulty {
     }
 }
 
-// SAFETY: it does not keep the contract, and is only ever asked by a harness that looks for that
-// before it uses a block.
+// SAFETY: it breaks the contract, but only a test uses it that checks each block before its use.
 unsafe impl Allocator for Faulty {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         if self.due(Fault::Overlap) {
@@ -296,7 +297,7 @@ unsafe impl Allocator for Faulty {
         }
         if self.due(Fault::Crooked) && layout.align() > 1 {
             let block = got?.cast::<u8>();
-            // SAFETY: the address is not used, only looked at.
+            // SAFETY: the address is only compared, not dereferenced.
             let crooked = unsafe { block.byte_add(1) };
             return Ok(NonNull::slice_from_raw_parts(crooked, layout.size()));
         }
@@ -355,13 +356,13 @@ fn new_alloc() -> DiskAlloc {
     DiskAlloc::new_in(&dir).unwrap()
 }
 
-/// Makes an allocator in a file that was opened here and has no name.
+/// Makes an allocator in a file without a name that is opened here.
 fn on_file() -> DiskAlloc {
     let path = ranged_path();
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create_new(true).open(&path);
     std::fs::remove_file(&path).unwrap();
-    // SAFETY: without a name, the file is nobody else's to change, and this is its only handle.
+    // SAFETY: no other process can change a file without a name, and this is its only handle.
     unsafe { DiskAlloc::on_file(file.unwrap()) }.unwrap()
 }
 

@@ -1,4 +1,4 @@
-//! The byte arena as its users see it: what is pushed is read back, in every way there is.
+//! The byte arena from the user's view: pushed items are read back, in every way.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,7 +8,7 @@ use crate::support::allocations::counted;
 use crate::support::items::{BUFFER, EDGES, assert_bytes, assert_item, item};
 use crate::support::{arena, disk};
 
-/// Reads an item in every way that an arena offers; all of them have to agree.
+/// Reads an item in every way that an arena offers; all results must agree.
 #[track_caller]
 fn assert_reads(arena: &Arena, map: &ArenaMap, location: Location, id: u64, len: usize) {
     let what = format!("item {id} at {location:?}");
@@ -120,7 +120,7 @@ fn items_of_all_sizes_come_back_in_every_way() {
     for (location, id, len) in &pushed {
         assert_reads(&arena, &map, *location, *id, *len);
     }
-    // All at once, in one batch and from the last to the first.
+    // All items in one batch, from the last to the first.
     let backwards: Vec<Location> = pushed.iter().rev().map(|pushed| pushed.0).collect();
     let mut times = vec![0; backwards.len()];
     let deliver = |index: usize, bytes: &[u8]| {
@@ -188,7 +188,7 @@ fn a_map_shows_what_is_flushed_after_it_was_made() {
     let before = first.push("before the map").unwrap();
     first.flush().unwrap();
     let map = arena.map().unwrap();
-    // A second writer at the same time has a file of its own where there are two cores.
+    // A second concurrent writer has its own file if there are two cores.
     let mut second = arena.writer().unwrap();
     let elsewhere = second.push(item(1, 3 << 20)).unwrap();
     let file = |location: Location| location.to_bytes()[1] >> 4;
@@ -376,7 +376,7 @@ fn reads_and_pushes_with_room_allocate_nothing() {
     assert_eq!((calls, peak), (1, 512), "get takes just the item's length");
 }
 
-/// Each writer that ended took the rest of its block with it: 1,000 of them cost 256 MiB.
+/// Each writer that ended lost the rest of its block: 1,000 writers took 256 MiB.
 #[test]
 fn a_thousand_short_writers_share_their_blocks() {
     let arena = arena();
@@ -397,8 +397,8 @@ fn a_thousand_short_writers_share_their_blocks() {
     );
 }
 
-/// Each new writer took all of a growth by a quarter, so that the hundredth of them took 32 MiB
-/// for its first byte.
+/// Each new writer took all of a growth by a quarter, so the hundredth writer took 32 MiB for its
+/// first byte.
 #[test]
 fn a_hundred_writers_at_once_take_little_more_than_their_blocks() {
     let arena = arena();
@@ -417,7 +417,7 @@ fn a_hundred_writers_at_once_take_little_more_than_their_blocks() {
     for (id, location) in (0..).zip(locations) {
         assert_item(&arena.get(location).unwrap(), id, 1000, "of one of many");
     }
-    // Twice the blocks: a quarter ahead, and what each file has in reserve.
+    // Twice the blocks: growth by a quarter, and the reserve of each file.
     let blocks = 100 * BUFFER as u64;
     assert!(disk_bytes <= 2 * blocks, "{disk_bytes} bytes for {blocks}");
 }

@@ -1,4 +1,4 @@
-//! Locations outside of the process: in trees and maps, as bytes, through serde and bytemuck.
+//! Locations outside of the process: in trees and maps, as bytes, with serde and bytemuck.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -68,7 +68,7 @@ mod with_serde {
         assert!(Location::deserialize(short).is_err());
     }
 
-    /// The least of a format: a tuple of bytes.
+    /// A minimal format: a tuple of bytes.
     struct Bytes(Vec<u8>);
 
     macro_rules! refuse {

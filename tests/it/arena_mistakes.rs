@@ -1,5 +1,5 @@
-//! Locations that an arena did not hand out, or whose bytes are not there: always an error of its
-//! own kind, never a panic, never the bytes of something else.
+//! Locations that an arena did not hand out, or whose bytes are not available: always a specific
+//! error, never a panic, never other bytes.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::support::arena;
 use crate::support::items::{BUFFER, item};
 use crate::support::random::{Random, seeds};
 
-/// Returns a location that says what it is told to, as `Location` documents its layout.
+/// Returns a location with these fields, in the layout that `Location` documents.
 fn forge(tag: [u8; 2], file: u8, offset: u64, len: u32) -> Location {
     let [o0, o1, o2, o3, o4, o5, ..] = offset.to_le_bytes();
     let [l0, l1, l2, l3] = len.to_le_bytes();
@@ -18,14 +18,14 @@ fn forge(tag: [u8; 2], file: u8, offset: u64, len: u32) -> Location {
     Location::from_bytes([o4, upper, tag[0], tag[1], o0, o1, o2, o3, l0, l1, l2, l3])
 }
 
-/// Returns what a location says: the tag, the file, the offset.
+/// Returns the fields of a location: the tag, the file, the offset.
 fn parts(location: Location) -> ([u8; 2], u8, u64) {
     let [o4, upper, t0, t1, o0, o1, o2, o3, ..] = location.to_bytes();
     let offset = u64::from_le_bytes([o0, o1, o2, o3, o4, upper & 0x0F, 0, 0]);
     ([t0, t1], upper >> 4, offset)
 }
 
-/// What an arena holds, by file and offset: a byte is there once it is flushed.
+/// The content of an arena, by file and offset: a byte is available once it is flushed.
 #[derive(Default)]
 struct Shadow {
     files: BTreeMap<u8, Content>,
@@ -34,7 +34,7 @@ struct Shadow {
 #[derive(Default)]
 struct Content {
     bytes: Vec<u8>,
-    /// For each byte, 1 if it is there.
+    /// For each byte, 1 if it is available.
     there: Vec<u8>,
 }
 
@@ -53,7 +53,7 @@ impl Shadow {
         content.bytes[range].copy_from_slice(bytes);
     }
 
-    /// Returns the bytes at a location if all of them were noted.
+    /// Returns the bytes at a location if all of them were recorded.
     fn bytes(&self, location: Location) -> Option<&[u8]> {
         let (_, file, offset) = parts(location);
         if location.is_empty() {
@@ -67,7 +67,7 @@ impl Shadow {
     }
 }
 
-/// Returns a location that is wrong in one of the ways in which locations go wrong.
+/// Returns a location that is wrong in one of the typical ways.
 fn forged(random: &mut Random, real: Location) -> Location {
     let (tag, file, offset) = parts(real);
     let near = [0, 1, 2, 3, 7, BUFFER as u64, BUFFER as u64 + 1];
@@ -105,7 +105,7 @@ fn forged(random: &mut Random, real: Location) -> Location {
     }
 }
 
-/// Reads a forged location in every way; nothing but noted bytes may come out.
+/// Reads a forged location in every way; only recorded bytes may be returned.
 fn assert_only_noted(what: &str, map: &ArenaMap, shadow: &Shadow, location: Location) {
     let arena = map.arena();
     let what = format!("{what}: {location:?}");
@@ -151,7 +151,7 @@ fn assert_only_noted(what: &str, map: &ArenaMap, shadow: &Shadow, location: Loca
     }
 }
 
-/// Reads forged locations of an arena with two writers that hold bytes back.
+/// Reads forged locations of an arena with two writers that hold unflushed bytes.
 fn run(seed: u64, count: usize, sabotage: impl Fn(&mut Shadow)) {
     let mut random = Random::new(seed);
     let arena = arena();
@@ -166,7 +166,7 @@ fn run(seed: u64, count: usize, sabotage: impl Fn(&mut Shadow)) {
             real.push(location);
         }
         writer.flush().unwrap();
-        // These are not noted, so no way of reading may lend a byte of them.
+        // These are not recorded, so no read may return a byte of them.
         real.push(writer.push(item(seed, 2000)).unwrap());
     }
     sabotage(&mut shadow);
@@ -177,7 +177,7 @@ fn run(seed: u64, count: usize, sabotage: impl Fn(&mut Shadow)) {
         let what = format!("seed {seed}, location {n}");
         let (_, peak, ()) = counted(|| assert_only_noted(&what, &map, &shadow, location));
         assert!(peak < 8 << 20, "{what}: {peak} bytes for {location:?}");
-        // A writer adds what it holds itself, and is as strict with the rest.
+        // A writer also reads its own buffer, and checks the rest as strictly.
         let mut bytes = b"kept".to_vec();
         if writers[0].get_into(location, &mut bytes).is_err() {
             assert_eq!(bytes, b"kept", "{what}");
@@ -295,8 +295,8 @@ fn what_is_not_flushed_is_an_error_until_it_is() {
     assert_eq!(map.get(location).unwrap(), b"not on disk yet");
 }
 
-/// farena F1: `get_into` lengthened the vector over memory that nobody had written before it
-/// looked at the location; after the panic of a bad index the vector showed that memory.
+/// farena F1: `get_into` lengthened the vector over uninitialized memory before it checked the
+/// location; after the panic for a bad index, the vector exposed that memory.
 #[test]
 fn a_failed_read_leaves_the_vector_as_it_was() {
     let arena = arena();
@@ -316,8 +316,8 @@ fn a_failed_read_leaves_the_vector_as_it_was() {
     }
 }
 
-/// farena F6: two writers with the same index were accepted, and the file of the first was
-/// dropped. Here there is no index to get wrong.
+/// farena F6: two writers with the same index were accepted, and the file of the first was dropped.
+/// outcore has no index.
 #[test]
 fn writers_made_the_same_way_all_keep_their_items() {
     let arena = arena();
@@ -330,8 +330,8 @@ fn writers_made_the_same_way_all_keep_their_items() {
     assert_eq!(arena.get(locations[1]).unwrap(), b"other");
 }
 
-/// farena F7: a file number that the arena does not have was a panic from a method that returns
-/// a `Result`.
+/// farena F7: a file number that the arena does not have caused a panic in a method that returns a
+/// `Result`.
 #[test]
 fn a_file_that_is_not_there_is_out_of_bounds() {
     let arena = arena();
@@ -343,8 +343,8 @@ fn a_file_that_is_not_there_is_out_of_bounds() {
     }
 }
 
-/// farena F8: `get` allocated and zeroed what a location said before it looked at the file, so
-/// twelve forged bytes cost 4 GiB.
+/// farena F8: `get` allocated and zeroed the stated length before it checked the file, so twelve
+/// forged bytes took 4 GiB.
 #[test]
 fn a_forged_length_takes_no_memory() {
     let arena = arena();

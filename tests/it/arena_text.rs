@@ -1,4 +1,4 @@
-//! Items that are text: checked where the caller asks for it, taken at their word otherwise.
+//! Items that are text: checked if the caller asks for it, unchecked otherwise.
 #![expect(unsafe_code, reason = "vouches for the text that the test pushed")]
 
 use outcore::{ErrorKind, Location};
@@ -6,7 +6,7 @@ use outcore::{ErrorKind, Location};
 use crate::support::allocations::counted;
 use crate::support::arena;
 
-// The strings are compared as bytes: where the library is wrong, they are no text to be shown.
+// The strings are compared as bytes: if the library is wrong, they are not printable text.
 
 #[test]
 fn invalid_text_is_an_error_and_leaves_the_string() {

@@ -1,4 +1,4 @@
-//! The byte arena between threads: writers beside writers, readers beside writers.
+//! The byte arena with threads: concurrent writers, and readers beside writers.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -25,7 +25,7 @@ fn len_of(id: u64) -> usize {
 const WRITERS: u64 = 3;
 const ITEMS: u64 = if cfg!(miri) { 20 } else { 1500 };
 
-/// What writers have pushed so far, flushed or not.
+/// The items that writers have pushed so far, flushed or not.
 type Pushed = Mutex<Vec<(u64, Location)>>;
 
 fn write(arena: &outcore::Arena, ids: std::ops::Range<u64>, pushed: &Pushed) {
@@ -33,7 +33,7 @@ fn write(arena: &outcore::Arena, ids: std::ops::Range<u64>, pushed: &Pushed) {
     let mut random = Random::new(ids.start);
     for id in ids {
         let location = writer.push(item(id, len_of(id))).unwrap();
-        // Readers learn of it before it is flushed, so that they try what they must not get.
+        // Readers get the location before the flush, so that they try to read unflushed items.
         pushed.lock().unwrap().push((id, location));
         match random.below(50) {
             0 => writer.flush().unwrap(),
@@ -47,7 +47,7 @@ fn write(arena: &outcore::Arena, ids: std::ops::Range<u64>, pushed: &Pushed) {
     }
 }
 
-/// Reads random items; one that is not flushed is that error, every other is its own bytes.
+/// Reads random items: an unflushed item is that error, every other one has its own bytes.
 fn read(arena: &outcore::Arena, seed: u64, pushed: &Pushed, running: &AtomicUsize) -> usize {
     let mut random = Random::new(seed);
     let mut map = arena.map().unwrap();

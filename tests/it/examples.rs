@@ -43,15 +43,15 @@ fn tasks_go_on_while_items_are_read() {
     async_reads::main().unwrap();
 }
 
-/// What a server of a test does with the connections after the first ones.
+/// How a test server treats the connections after the first ones.
 #[derive(Clone, Copy)]
 enum After {
     Reset,
-    /// Answers none of them.
+    /// Does not answer.
     Silence,
 }
 
-/// A server that answers so many connections as it should.
+/// A server that answers a given number of connections.
 struct Server {
     address: SocketAddr,
     answered: Arc<AtomicUsize>,
@@ -61,7 +61,7 @@ struct Server {
 const WORKERS: usize = 4;
 
 impl Server {
-    /// Starts a server. The sender is told of each connection after those that are answered.
+    /// Starts a server. It sends a message for each connection after the answered ones.
     fn start(content: Vec<u8>, answers: usize, after: After, late: Sender<()>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -93,7 +93,7 @@ impl Server {
     }
 }
 
-/// More than a few batches, and not a multiple of anything.
+/// More than a few batches, and not a multiple of a piece.
 fn content() -> Vec<u8> {
     let words = (0..).flat_map(|word: u32| word.wrapping_mul(0x9E37_79B9).to_le_bytes());
     words.take(100 * download::PIECE + 7).collect()
@@ -101,20 +101,20 @@ fn content() -> Vec<u8> {
 
 const PIECES: usize = 101;
 
-/// Gets the rest from a server that answers all; returns how many pieces that were.
+/// Downloads the rest from a server that answers all; returns the number of pieces.
 fn finish(target: &Path) -> usize {
     let (late, _nobody) = channel();
     let server = Server::start(content(), usize::MAX, After::Reset, late);
     download::download(server.address, target).unwrap();
     assert!(fs::read(target).unwrap() == content(), "other bytes");
     let names = fs::read_dir(target.parent().unwrap()).unwrap().count();
-    assert_eq!(names, 1, "the part and the record are gone");
-    // The first one asked for the length.
+    assert_eq!(names, 1, "the partial file and the record are gone");
+    // The first connection asked for the length.
     server.answered() - 1
 }
 
-/// The record was saved when all workers had succeeded, and never where one had not: one connection
-/// that was reset after 20 pieces, and all of them were fetched again.
+/// The record was saved only after all workers had succeeded: one connection was reset after 20
+/// pieces, and all of them were downloaded again.
 #[test]
 fn a_connection_that_is_reset_costs_its_own_piece_only() {
     for answers in [1, 2, 9, 21, 100] {
@@ -122,7 +122,7 @@ fn a_connection_that_is_reset_costs_its_own_piece_only() {
         let (late, lates) = channel();
         let server = Server::start(content(), answers, After::Reset, late);
         let refused = download::download(server.address, &target).unwrap_err();
-        // Each worker meets it once, if there is a piece left for it.
+        // Each worker meets the reset once, if a piece is left for it.
         let met = WORKERS.min(PIECES + 1 - answers);
         let lates = lates.iter().take(met).count();
         assert_eq!(lates, met, "{refused}");
@@ -135,7 +135,7 @@ fn a_connection_that_is_reset_costs_its_own_piece_only() {
 const TARGET: &str = "OUTCORE_TEST_TARGET";
 const ADDRESS: &str = "OUTCORE_TEST_ADDRESS";
 
-/// A process that is killed has saved every whole batch, since the record was only saved at the end.
+/// A killed process must have saved every complete batch. The record was only saved at the end.
 #[test]
 fn a_download_that_is_killed_loses_less_than_a_batch() {
     let Some(_) = child(test_name!()) else {
@@ -151,13 +151,13 @@ fn a_download_that_is_killed_loses_less_than_a_batch() {
             .env(TARGET, &target)
             .env(ADDRESS, server.address.to_string());
         let mut process = process.spawn();
-        // Each worker waits for an answer, so none is about to save.
+        // Each worker waits for an answer, so none is saving.
         for _worker in 0..WORKERS {
             lates.recv().unwrap();
         }
         process.kill().unwrap();
         assert_eq!(process.wait().unwrap().signal(), Some(9));
-        // A batch may have been saved together with what came while that began.
+        // A save may include pieces that arrived after it was due.
         let saved = pieces / download::BATCH * download::BATCH;
         let rest = finish(&target);
         let expected = PIECES - pieces..=PIECES - saved;

@@ -1,5 +1,5 @@
-//! What readers see first: links of the documents lead somewhere, pictures too where there is no
-//! repository around the README.
+//! The first pages that readers see: links of the documents have a target, and pictures load
+//! outside of the repository, too.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Returns each link of a text, as `](address)`, that starts with an exclamation mark or not.
+/// Returns each link of a text, as `](address)`, and whether an exclamation mark precedes it.
 fn links(text: &str) -> impl Iterator<Item = (bool, &str)> {
     text.match_indices("](").map(|(at, _)| {
         let address = text[at + 2..].split([')', ' ']).next().unwrap();
@@ -37,8 +37,8 @@ fn links(text: &str) -> impl Iterator<Item = (bool, &str)> {
     })
 }
 
-/// Returns the links of a document that lead to no file, and pictures of the front page that only
-/// the repository shows.
+/// Returns the links of a document to missing files, and pictures of the front page that load only
+/// in the repository.
 fn broken(document: &str, text: &str, is_file: impl Fn(&Path) -> bool) -> Vec<String> {
     let pictures = format!("{}/raw/HEAD/", env!("CARGO_PKG_REPOSITORY"));
     let folder = Path::new(document).parent().unwrap();

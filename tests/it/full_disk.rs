@@ -1,5 +1,5 @@
-//! Disks that are full, on file systems of a few MiB: an error and never a signal, nothing lost,
-//! and work goes on when space comes back.
+//! Full disks, on file systems of a few MiB: an error and never a signal, no loss, and work
+//! continues when there is space again.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -17,9 +17,9 @@ use crate::support::tmpfs::{free_bytes, on_ext4, on_tmpfs, ram};
 
 const MIB: u64 = 1 << 20;
 
-/// The floor was looked at by each thread for itself. Of 32 threads on a disk with room for 8 above
-/// the floor, all were told that there was room, before the first had taken its own; and what was
-/// left was 6 MB less than what the user had asked to keep free.
+/// Each thread checked the free floor by itself. 32 threads on a disk with room for 8 above the
+/// floor were all accepted before the first had taken its space; the rest was 6 MB below the floor
+/// that the user had set.
 #[test]
 fn the_free_floor_is_kept_by_all_threads_together() {
     const THREADS: usize = 32;
@@ -50,7 +50,7 @@ fn the_free_floor_is_kept_by_all_threads_together() {
     });
 }
 
-/// Items that were pushed: number, length, place.
+/// Pushed items: number, length, location.
 type Pushed = Vec<(u64, usize, Location)>;
 
 /// Pushes items of `len` bytes until one is refused.
@@ -64,7 +64,7 @@ fn push_until_refused(writer: &mut ArenaWriter, len: usize, pushed: &mut Pushed)
     }
 }
 
-/// Reads everything that was pushed and flushed, and some of it in every way.
+/// Reads all flushed items, and some of them in every way.
 #[track_caller]
 fn assert_all(arena: &Arena, pushed: &Pushed) {
     let locations: Vec<Location> = pushed.iter().map(|pushed| pushed.2).collect();
@@ -98,7 +98,7 @@ fn fill(path: &Path, disk: u64, len: usize) {
     let total = pushed.len() as u64 * len as u64;
     let stored = total + BUFFER as u64 + len as u64;
     assert!(stored > base, "{what}: refused after {total} of {base}");
-    // What is refused leaves no trace, however often it is tried.
+    // A refusal leaves no trace, however often it is repeated.
     for _ in 0..3 {
         let refused = writer.push(item(0, len)).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::StorageFull, "{what}");
@@ -134,8 +134,8 @@ fn a_full_disk_of_1_mib_is_an_error_and_loses_nothing() {
     });
 }
 
-/// ext4 leaves a file half grown when the disk is full (linux-facts G3): the refused growth
-/// stayed claimed, and the disk full for everybody else.
+/// ext4 leaves a file half grown when the disk is full (linux-facts G3): the refused growth stayed
+/// allocated, and the disk stayed full for all programs.
 #[test]
 fn a_full_ext4_gets_back_what_a_refused_growth_took() {
     on_ext4(test_name!(), 16 * MIB, |path| {
@@ -180,7 +180,7 @@ fn a_push_that_fails_leaves_right_locations() {
     });
 }
 
-/// The same in the middle of a file: behind items that are written, and behind some that are not.
+/// The same in the middle of a file: behind written items, and behind unwritten ones.
 #[test]
 fn a_push_that_fails_behind_others_leaves_right_locations() {
     on_tmpfs(test_name!(), MIB, |path| {
@@ -219,8 +219,8 @@ fn what_still_fits_is_taken_after_what_does_not() {
     });
 }
 
-/// farena F9: `finish` took the writer with it; when its flush met the full disk, all was lost.
-/// What was accepted has its space already.
+/// farena F9: `finish` consumed the writer; when its flush met the full disk, everything was lost.
+/// Accepted items have their space already.
 #[test]
 fn what_was_accepted_can_be_finished_on_a_full_disk() {
     on_tmpfs(test_name!(), 2 * MIB, |path| {
@@ -270,7 +270,8 @@ fn what_was_reserved_can_be_pushed_on_a_full_disk() {
     });
 }
 
-/// What a writer left of its block was lost, so that the others met a full disk too early.
+/// The unused rest of a writer's block was lost, so that the other writers met a full disk too
+/// early.
 #[test]
 fn a_writer_takes_what_others_gave_back() {
     on_tmpfs(test_name!(), 2 * MIB, |path| {
@@ -315,7 +316,7 @@ fn the_free_floor_is_kept_on_a_real_file_system() {
     });
 }
 
-/// A file of somebody else on the same disk.
+/// A file of another program on the same disk.
 struct Filler {
     file: File,
     path: std::path::PathBuf,
@@ -329,7 +330,7 @@ impl Filler {
         Self { file, path }
     }
 
-    /// Grows by `bytes`, or as far as the disk lets it.
+    /// Grows by `bytes`, or as far as the disk allows.
     fn take(&self, bytes: u64) {
         let mut at = self.file.metadata().unwrap().len();
         let end = at + bytes;
@@ -353,7 +354,7 @@ impl Drop for Filler {
     }
 }
 
-/// Two writers on a disk that somebody else fills and empties.
+/// Two writers on a disk that another file fills and empties.
 fn run(path: &Path, seed: u64, sabotage: impl Fn(&mut Pushed)) {
     let mut random = Random::new(seed);
     let base = free_bytes(path);
@@ -368,7 +369,7 @@ fn run(path: &Path, seed: u64, sabotage: impl Fn(&mut Pushed)) {
         match random.below(20) {
             0 | 1 => filler.take(random.next() % (4 * MIB)),
             2 | 3 => filler.give(random.next() % (4 * MIB)),
-            // Both only move what has its space already.
+            // Both only move data that has its space already.
             4 => writer
                 .flush()
                 .unwrap_or_else(|refused| panic!("{what}: {refused}")),
@@ -399,7 +400,7 @@ fn run(path: &Path, seed: u64, sabotage: impl Fn(&mut Pushed)) {
         let found = arena.get(*location).unwrap();
         assert_item(&found, *id, *len, &format!("seed {seed}: {location:?}"));
     }
-    // On 8 MiB, no seed ends without a refusal: the filler alone wants more than that.
+    // On 8 MiB, every seed has a refusal: the other file alone needs more space than that.
     assert!(refusals > 0, "seed {seed}: the disk was never full");
     drop((arena, filler));
     assert_eq!(free_bytes(path), base, "seed {seed}");

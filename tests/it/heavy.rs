@@ -1,4 +1,4 @@
-//! What takes gigabytes: one test at a time, and none where the machine has too little.
+//! Tests that take gigabytes: one at a time, and skipped if the machine has too little.
 
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use crate::support::{arena, disk, skipped, test_name};
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
 
-/// Lets one test in at a time; `None`, with the reason printed, where there is too little.
+/// Admits one test at a time; `None`, with the reason printed, if there is too little.
 fn alone(test: &str, memory: usize, space: usize) -> Option<MutexGuard<'static, ()>> {
     static ALONE: Mutex<()> = Mutex::new(());
     let lock = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -30,7 +30,7 @@ fn alone(test: &str, memory: usize, space: usize) -> Option<MutexGuard<'static, 
     Some(lock)
 }
 
-/// Returns the memory that the machine can still give, in bytes.
+/// Returns the available memory of the machine, in bytes.
 fn available_memory() -> u64 {
     let facts = fs::read_to_string("/proc/meminfo").unwrap();
     let line = facts.lines().find(|line| line.starts_with("MemAvailable:"));
@@ -57,9 +57,9 @@ fn assert_stamped(found: &[u8], len: usize) {
     }
 }
 
-/// farena F3: one call of the kernel moves at most 2,147,479,552 bytes (linux-facts M1), so a
-/// longer item was written and could never be read. F4: a file was full after 4 GiB, with a panic
-/// after the bytes were written.
+/// farena F3: one system call moves at most 2,147,479,552 bytes (linux-facts M1), so a longer item
+/// was written and could never be read. F4: a file was full after 4 GiB, with a panic after the
+/// bytes were written.
 #[test]
 fn an_item_of_more_than_2_gib_and_a_file_of_more_than_4_come_back() {
     let Some(_alone) = alone(test_name!(), 4 * GIB, 8 * GIB) else {
@@ -86,7 +86,7 @@ fn an_item_of_more_than_2_gib_and_a_file_of_more_than_4_come_back() {
 
 #[test]
 fn an_item_of_5_gib_is_refused_before_anything_is_written() {
-    // The memory is zero and never touched, but some machines count it.
+    // The memory is zero and never touched, but some machines charge it.
     let Some(_alone) = alone(test_name!(), 6 * GIB, 0) else {
         return;
     };

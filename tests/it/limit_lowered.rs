@@ -1,4 +1,4 @@
-//! `RLIMIT_FSIZE` that is lowered after space was reserved: every write is an error, never `SIGXFSZ`.
+//! `RLIMIT_FSIZE` lowered after space was reserved: every write is an error, never `SIGXFSZ`.
 
 use outcore::{Arena, DiskVec, ErrorKind, RangeFile, ScratchDir};
 
@@ -10,9 +10,9 @@ use crate::support::{disk, ranged_path, test_name};
 
 const MIB: usize = 1 << 20;
 
-/// A limit was asked for when a file grew, and believed from then on. Once it was lowered, the next
-/// push into space that was reserved before wrote past it, and the signal ended the process. The
-/// promise of `reserve` is that pushes work, and that of the crate that what cannot work is an error.
+/// The library read the limit when a file grew, and relied on it from then on. After the limit was
+/// lowered, the next push into reserved space wrote past it, and the signal ended the process.
+/// `reserve` promises that pushes succeed, and the crate promises an error for what cannot succeed.
 #[test]
 fn pushes_into_reserved_space_are_errors_once_the_limit_is_lowered() {
     if let Some(child) = child(test_name!()) {
@@ -48,7 +48,7 @@ fn pushes_into_reserved_space_are_errors_once_the_limit_is_lowered() {
     assert_eq!(refused.error().kind(), ErrorKind::FileTooLarge);
     let mut writer = refused.into_writer();
 
-    // With the limit, the refusal is gone.
+    // Without the lowered limit, the push succeeds.
     set_limit(Resource::FileSize, u64::MAX);
     vec.push(len as u64).unwrap();
     assert!((0..vec.len()).all(|n| vec[n] == n as u64));
@@ -57,7 +57,7 @@ fn pushes_into_reserved_space_are_errors_once_the_limit_is_lowered() {
     assert_eq!(arena.get(second).unwrap(), b"short");
 }
 
-/// The same for ranges, which are written by system calls, and for a copy by the kernel.
+/// The same for ranges, which are written by system calls, and for a copy inside the kernel.
 #[test]
 fn writes_to_ranges_and_copies_are_errors_once_the_limit_is_lowered() {
     if let Some(child) = child(test_name!()) {
@@ -79,12 +79,12 @@ fn writes_to_ranges_and_copies_are_errors_once_the_limit_is_lowered() {
     let refused = vec.try_copy().unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::FileTooLarge);
     drop(range);
-    // Neither the last sync nor the name makes the file longer.
+    // Neither the last sync nor the name lengthens the file.
     file.publish().unwrap();
     std::fs::remove_file(path).unwrap();
 }
 
-/// A program that blocks the signal to take it at its own time must not find ours, nor lose its own.
+/// A program that blocks the signal to handle it later must neither find ours nor lose its own.
 #[test]
 fn a_signal_that_was_pending_before_stays_and_ours_does_not() {
     if let Some(child) = child(test_name!()) {
@@ -98,12 +98,18 @@ fn a_signal_that_was_pending_before_stays_and_ours_does_not() {
     set_limit(Resource::FileSize, 4096);
     block_file_size_signal();
     writer.push(vec![1; MIB]).unwrap_err();
-    assert!(!file_size_signal_is_pending(), "ours is left");
-    // One of the program's own, by a write that does not ask.
+    assert!(
+        !file_size_signal_is_pending(),
+        "the library's signal is left"
+    );
+    // The program's own signal, by a write that does not check the limit.
     let other = dir.path().join(format!("own-{}", std::process::id()));
     std::fs::write(&other, vec![1; 8192]).unwrap_err();
     std::fs::remove_file(other).unwrap();
     assert!(file_size_signal_is_pending());
     writer.push(vec![1; MIB]).unwrap_err();
-    assert!(file_size_signal_is_pending(), "the program's own is gone");
+    assert!(
+        file_size_signal_is_pending(),
+        "the program's signal is lost"
+    );
 }

@@ -1,7 +1,7 @@
-//! The public API from outside, in one binary so that it links once.
+//! Tests of the public API, in one binary so that it links once.
 //!
-//! A test that needs a process of its own (limits, signals, a fork, another environment) starts
-//! this binary again with the name of the test: see `support::process`.
+//! A test that needs a separate process (limits, signals, a fork, another environment) starts this
+//! binary again with the name of the test: see `support::process`.
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::unwrap_used,
@@ -59,7 +59,7 @@ mod vec_model;
 mod vec_queue;
 mod vec_unwind;
 
-// What asks the real system for its limits, its disks and its memory.
+// Tests that query the real system for its limits, disks and memory.
 #[cfg(all(not(any(miri, memory_backend)), feature = "allocator-api2"))]
 mod alloc_limits;
 #[cfg(not(any(miri, memory_backend)))]

@@ -1,4 +1,4 @@
-//! `RangeFile` as its users see it: who gets which bytes, what is seen under the name and when.
+//! `RangeFile` from the user's view: who owns which bytes, what is visible under the name and when.
 
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

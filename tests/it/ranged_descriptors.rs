@@ -1,5 +1,5 @@
-//! Threads that have descriptors of their own, and processes whose first thread has ended: what a
-//! number or `/proc/self` says there is not what it says elsewhere.
+//! Threads with private descriptor tables, and processes whose first thread has ended: there, a
+//! descriptor number or `/proc/self` has another meaning.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::support::{new_dir, skipped, test_name};
 
 const LEN: u64 = 10_000;
 
-/// Returns the numbers under which this thread has unnamed files open.
+/// Returns the descriptors of unnamed files in this thread.
 fn unnamed() -> BTreeSet<i32> {
     let entries = fs::read_dir("/proc/thread-self/fd").unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -33,8 +33,8 @@ fn filled(path: &Path, byte: u8) -> RangeFile {
 }
 
 /// A thread that had called `unshare(CLONE_FILES)` published a file, and the name led to another
-/// one: `/proc/self/fd/5` is number 5 of the first thread of the process, which had an unnamed file
-/// of somebody else there. `publish` returned `Ok`.
+/// file: `/proc/self/fd/5` is descriptor 5 of the first thread of the process, which had another
+/// unnamed file there. `publish` returned `Ok`.
 #[test]
 fn a_thread_with_descriptors_of_its_own_publishes_its_own_file() {
     if let Some(child) = child(test_name!()) {
@@ -65,10 +65,10 @@ fn a_thread_with_descriptors_of_its_own_publishes_its_own_file() {
         while !theirs.is_subset(&unnamed()) {
             others.push(filled(&foreign, 9));
         }
-        // In one of the two, the name is taken.
+        // In one of the two directories, the name is taken.
         fs::write(&own, "old").unwrap();
         to_second.send(()).unwrap();
-        // Its end closes the channel.
+        // The end of the thread closes the channel.
         from_second.recv().unwrap_err();
         drop(others);
     });
@@ -85,7 +85,7 @@ fn a_thread_with_descriptors_of_its_own_publishes_its_own_file() {
     fs::remove_dir_all(&dir).unwrap();
 }
 
-/// Returns how many files this thread has open for reads past the page cache.
+/// Returns how many files this thread has open for direct reads.
 fn direct_files() -> usize {
     const O_DIRECT: u32 = if cfg!(target_arch = "aarch64") {
         0o200_000
@@ -101,7 +101,7 @@ fn direct_files() -> usize {
     flags.filter(|flags| flags & O_DIRECT != 0).count()
 }
 
-/// Reads past the page cache, and returns how many files are open for that.
+/// Reads directly, and returns how many files are open for that.
 fn read_directly() -> usize {
     let arena = Arena::new_in(&ScratchDir::new(env!("CARGO_TARGET_TMPDIR")).unwrap()).unwrap();
     let mut writer = arena.writer().unwrap();
@@ -121,8 +121,8 @@ fn read_directly() -> usize {
     direct_files()
 }
 
-/// The file was looked for among the descriptors of the first thread, was not found there, and every
-/// direct read of the thread went through the page cache after all.
+/// The file was looked up among the descriptors of the first thread and not found, so every direct
+/// read of the thread used the page cache after all.
 #[test]
 fn a_thread_with_descriptors_of_its_own_reads_past_the_page_cache() {
     if let Some(child) = child(test_name!()) {
@@ -139,8 +139,8 @@ fn a_thread_with_descriptors_of_its_own_reads_past_the_page_cache() {
     assert_eq!(thread::scope(|scope| scope.spawn(reads).join()).unwrap(), 1);
 }
 
-/// What `/proc/self` says of memory and of descriptors is what the first thread has, and one that has
-/// ended has none: how much of a vector is resident was an error.
+/// `/proc/self` shows memory and descriptors of the first thread, and a thread that has ended has
+/// none: asking for the resident bytes of a vector returned an error.
 #[test]
 fn a_process_goes_on_without_its_first_thread() {
     if let Some(child) = child(test_name!()) {

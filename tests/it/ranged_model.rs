@@ -1,6 +1,6 @@
-//! Random operations on a range file by many threads. Each owner stamps its range with a number of
-//! its own, byte for byte, and checks all of it before it gives the range back. A table of owners
-//! says who owns each byte; bytes that were never owned keep their first value.
+//! Random operations on a range file by many threads. Each owner stamps its range with its own
+//! number, byte for byte, and checks all of it before it gives the range back. A table of owners
+//! records the owner of each byte; bytes that were never owned keep their first value.
 //!
 //! Reproduce a failure with `OUTCORE_SEED=<seed> cargo test ranged_model`. With
 //! `OUTCORE_CAMPAIGN=long` there are 2,000 cases, all but the first of them small.
@@ -34,7 +34,7 @@ const STEPS: usize = if cfg!(miri) {
     400
 };
 
-/// What all runs together meet.
+/// The events of all runs together.
 const MET: [&str; 24] = [
     "create",
     "create_in_place",
@@ -62,11 +62,11 @@ const MET: [&str; 24] = [
     "publish_new, refused",
 ];
 
-/// Nobody's, and never was anybody's.
+/// Free, and never owned.
 const FREE: u16 = 0;
-/// Nobody's any more, and may be somebody's again.
+/// Given back, and may be owned again.
 const BACK: u16 = u16::MAX - 1;
-/// Frozen: nobody's any more.
+/// Frozen: never owned again.
 const DONE: u16 = u16::MAX;
 
 /// One run of all threads over one file.
@@ -74,11 +74,11 @@ struct World {
     case: Case,
     blocks: u64,
     file: RangeFile,
-    /// Bytes that were in the file when it was opened.
+    /// Bytes of the file when it was opened.
     content: u64,
-    /// Who has each byte.
+    /// The owner of each byte.
     owners: Vec<AtomicU16>,
-    /// Hands out numbers of owners.
+    /// The next owner's number.
     next: AtomicU64,
     name: String,
     /// Whether a wrong byte was planted.
@@ -91,7 +91,7 @@ struct Owned {
     id: u16,
 }
 
-/// Returns the byte that owner `id` puts at `offset`.
+/// Returns the byte that owner `id` stores at `offset`.
 fn stamp(id: u16, offset: u64) -> u8 {
     let mixed = u64::from(id)
         .wrapping_mul(0x9E37_79B9_7F4A_7C15)
@@ -109,7 +109,7 @@ impl World {
         }
     }
 
-    /// Takes a range: notes and stamps every byte.
+    /// Takes a range: records and stamps every byte.
     fn take(&self, range: FileRangeMut, random: &mut Random, tally: &mut Tally) -> Owned {
         let number = self.next.fetch_add(1, SeqCst) % u64::from(BACK - 1) + 1;
         let id = u16::try_from(number).unwrap();
@@ -137,8 +137,8 @@ impl World {
             }
             2 => {
                 tally.met("stamp by slice_mut_unchecked");
-                // SAFETY: the bytes are those of a range that this thread has, and does not use
-                // as long as the slice lives. Nothing was published yet.
+                // SAFETY: the bytes are in a range that this thread owns, and does not use as long
+                // as the slice lives. Nothing was published yet.
                 let bytes = unsafe { self.file.slice_mut_unchecked(start..end) };
                 let stamped = bytes.iter_mut().zip(start..);
                 stamped.for_each(|(byte, offset)| *byte = stamp(owned.id, offset));
@@ -147,7 +147,7 @@ impl World {
                 tally.met("stamp by as_mut_ptr");
                 for offset in start..end {
                     let byte = self.byte_at(offset);
-                    // SAFETY: the byte is in a range that this thread has and does not use here.
+                    // SAFETY: the byte is in a range that this thread owns and does not use here.
                     unsafe { byte.write(stamp(owned.id, offset)) };
                 }
             }
@@ -164,10 +164,10 @@ impl World {
         self.file.as_mut_ptr().wrapping_add(offset)
     }
 
-    /// The bytes of a range that this thread has are seen by those too who ask for no range.
+    /// The bytes of a range are also visible without the range.
     fn check_around(&self, owned: &Owned) {
         for offset in owned.range.start()..owned.range.end() {
-            // SAFETY: the byte is in a range that this thread has, so that nobody writes it.
+            // SAFETY: the byte is in a range that this thread owns, so no thread writes it.
             let byte = unsafe { self.byte_at(offset).read() };
             let expected = stamp(owned.id, offset);
             assert_eq!(byte, expected, "{}: byte {offset}", self.name);
@@ -198,7 +198,7 @@ impl World {
         (range.freeze(), id)
     }
 
-    /// A part of what is frozen reads the same, and can be made to last.
+    /// A slice of a frozen range reads the same, and can be flushed.
     fn read_some(&self, frozen: &[(FileRange, u16)], random: &mut Random, tally: &mut Tally) {
         let (range, id) = &frozen[random.below(frozen.len())];
         let start = random.below(range.len() + 1) as u64;
@@ -227,7 +227,7 @@ impl World {
         }
     }
 
-    /// Asks for a range, of no bytes that were in the file before.
+    /// Allocates a range, which contains no bytes of the original file.
     fn allocate(&self, random: &mut Random, tally: &mut Tally) -> Option<Owned> {
         let len = random.pick(&[1, 100, ALIGNMENT, ALIGNMENT + 1, 3 * ALIGNMENT, 0]);
         let Some(range) = self.file.allocate(len) else {
@@ -277,7 +277,7 @@ impl World {
         })
     }
 
-    /// What one thread does.
+    /// The work of one thread.
     fn work(&self, mut random: Random) -> (Vec<(FileRange, u16)>, Tally) {
         let mut owned: Vec<Owned> = Vec::new();
         let mut frozen = Vec::new();
@@ -324,7 +324,7 @@ impl World {
         (frozen, tally)
     }
 
-    /// What nobody ever had is what was in the file, or zero.
+    /// Bytes that were never owned are those of the original file, or zero.
     fn check_untouched(&self, rest: &FileRangeMut) {
         for (byte, offset) in rest.iter().zip(rest.start()..) {
             let owner = self.owners[usize::try_from(offset).unwrap()].load(SeqCst);
@@ -335,10 +335,10 @@ impl World {
         }
     }
 
-    /// The books of the file are those of what was frozen.
+    /// The bookkeeping of the file matches the frozen ranges.
     fn check_books(&self, frozen: &[(FileRange, u16)]) {
         let len = self.file.len();
-        // Of what was in the file before, nothing can be allocated.
+        // Bytes of the original file cannot be allocated.
         let mut left = len - self.content;
         let (mut one, mut other) = (Written::new(), Written::new());
         for (range, id) in frozen {
@@ -359,21 +359,21 @@ impl World {
     }
 }
 
-/// Makes the file in each way that there is; returns how many bytes were in it before.
+/// Makes the file in each possible way; returns the length of its original content.
 fn create(path: &Path, case: Case, blocks: u64, tally: &mut Tally) -> (RangeFile, u64) {
     let len = blocks * ALIGNMENT;
     match case.seed % 4 {
         0 => {
             tally.met("create_in_place");
-            // SAFETY: nobody but the test knows the file.
+            // SAFETY: only the test uses the file.
             let file = unsafe { RangeFile::create_in_place(path, len) };
             (file.unwrap(), 0)
         }
         1 => {
             tally.met("open");
-            // It ends in the middle of a block.
+            // The content ends in the middle of a block.
             let content = len - 100;
-            // SAFETY: nobody but the test knows the file.
+            // SAFETY: only the test uses the file.
             let before = unsafe { RangeFile::create_in_place(path, content) }.unwrap();
             let mut all = before.claim(0..content).unwrap();
             for (byte, offset) in all.iter_mut().zip(0..) {
@@ -392,7 +392,7 @@ fn create(path: &Path, case: Case, blocks: u64, tally: &mut Tally) -> (RangeFile
     }
 }
 
-/// Gives the file its name in each way that there is.
+/// Publishes the file in each possible way.
 fn publish(file: RangeFile, path: &Path, case: Case, tally: &mut Tally) {
     let is_named = case.seed % 4 < 2;
     match case.seed % 3 {

@@ -1,4 +1,4 @@
-//! `RangeFile` and names: what is seen where and when, files that exist, locks, permissions.
+//! `RangeFile` and names: what is visible where and when, existing files, locks, permissions.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -12,7 +12,7 @@ use crate::support::{new_dir, skipped, test_name};
 /// Opens a file of a test.
 #[expect(unsafe_code, reason = "the file is the test's own")]
 fn open(path: &Path) -> outcore::Result<RangeFile> {
-    // SAFETY: nobody but the test uses the file, and it neither shortens it nor stores to it.
+    // SAFETY: only the test uses the file, and it neither shortens it nor stores to it.
     unsafe { RangeFile::open(path) }
 }
 
@@ -103,8 +103,8 @@ fn a_directory_that_moved_gets_its_file() {
     fs::remove_dir_all(&dir).unwrap();
 }
 
-/// The file had its name for the time between already, and its ranges could be written while
-/// others could open it.
+/// The file had its temporary name already, so its ranges could be written while other processes
+/// could open it.
 #[test]
 fn a_refused_replacement_gives_out_nothing_more_and_can_be_tried_again() {
     let dir = new_dir();
@@ -128,7 +128,11 @@ fn a_refused_replacement_gives_out_nothing_more_and_can_be_tried_again() {
     fs::create_dir(&path).unwrap();
     let file = RangeFile::create(&path, 10).unwrap();
     drop(file.publish().unwrap_err());
-    assert_eq!(names(&dir), ["taken"], "the other name goes with the file");
+    assert_eq!(
+        names(&dir),
+        ["taken"],
+        "the temporary name is removed with the file"
+    );
     fs::remove_dir_all(&dir).unwrap();
 }
 
@@ -179,7 +183,7 @@ fn a_file_in_place_is_seen_at_once_and_opened_again_where_it_stopped() {
     assert_eq!((file.len(), file.remaining()), (3 * ALIGNMENT, 0));
     assert!(
         file.allocate(1).is_none(),
-        "its bytes are not given out again"
+        "its bytes are not allocated again"
     );
     for gap in written.gaps(file.len()) {
         file.claim(gap).unwrap().fill(2);
@@ -269,7 +273,7 @@ fn what_a_crash_left_while_a_file_was_replaced_is_removed_by_the_next() {
     // As if the process had died here.
     let copy = dir.join("copy");
     fs::copy(dir.join(aside), &copy).unwrap();
-    // Meanwhile, others who replace a file in the directory take other names.
+    // Meanwhile, other processes that replace a file in the directory use other names.
     fs::write(dir.join("other"), "").unwrap();
     RangeFile::create(dir.join("other"), 5)
         .unwrap()
@@ -301,8 +305,8 @@ fn a_published_file_has_the_permissions_of_a_new_file() {
     fs::remove_dir_all(&dir).unwrap();
 }
 
-/// The file had its second name from the first attempt, and the second attempt, which was to
-/// replace nothing, moved that over a file that had come to the path since.
+/// The file had its temporary name from the first attempt. The second attempt, which must not
+/// replace a file, moved this name over a file that had appeared at the path since.
 #[test]
 fn a_file_that_may_replace_nothing_does_so_after_a_refused_replacement_too() {
     let dir = new_dir();
@@ -323,8 +327,9 @@ fn a_file_that_may_replace_nothing_does_so_after_a_refused_replacement_too() {
     fs::remove_dir_all(&dir).unwrap();
 }
 
-/// A file that may not grow any more was grown and cut off again, and with it what another opener,
-/// who has the lock, had added meanwhile: a store to his range was a `SIGBUS`.
+/// A file that may no longer grow was grown and truncated again, and with it the bytes that another
+/// opener, which held the lock, had added meanwhile: a store to that opener's range raised
+/// `SIGBUS`.
 #[test]
 fn a_file_that_has_a_name_is_not_cut_off_under_its_next_opener() {
     let dir = new_dir();
@@ -345,8 +350,8 @@ fn a_file_that_has_a_name_is_not_cut_off_under_its_next_opener() {
     fs::remove_dir_all(&dir).unwrap();
 }
 
-/// In a directory where everybody may put files and nobody remove those of others, one who put a
-/// file where the second name goes kept everybody from replacing theirs.
+/// In a directory where all users may create files but not remove those of others, a user who
+/// created a file at the temporary name prevented all others from replacing their files.
 #[test]
 fn what_cannot_be_removed_at_the_second_name_keeps_nobody_from_replacing() {
     let dir = new_dir();
@@ -357,7 +362,7 @@ fn what_cannot_be_removed_at_the_second_name_keeps_nobody_from_replacing() {
     usual.retain(|name| name.starts_with(".outcore-publish-"));
     drop(refused);
     fs::remove_dir(&path).unwrap();
-    // A directory cannot be unlinked by anybody.
+    // No user can unlink a directory.
     fs::create_dir(dir.join(&usual[0])).unwrap();
     fs::write(&path, "old").unwrap();
     RangeFile::create(&path, 5).unwrap().publish().unwrap();

@@ -1,5 +1,4 @@
-//! Range files where a process is the fixture: killed at any moment, forked, under limits, on full
-//! disks.
+//! Range files in special processes: killed at any moment, forked, under limits, on full disks.
 
 use std::env;
 use std::fs;
@@ -26,7 +25,7 @@ const SIGKILL: i32 = 9;
 /// Opens a file of a test.
 #[expect(unsafe_code, reason = "the file is the test's own")]
 fn open(path: &Path) -> outcore::Result<RangeFile> {
-    // SAFETY: nobody but the test uses the file, and it neither shortens it nor stores to it.
+    // SAFETY: only the test uses the file, and it neither shortens it nor stores to it.
     unsafe { RangeFile::open(path) }
 }
 
@@ -36,7 +35,7 @@ fn create_in_place(path: &Path, len: u64) -> outcore::Result<RangeFile> {
     unsafe { RangeFile::create_in_place(path, len) }
 }
 
-/// Where the process that will be killed works.
+/// The directory of the process that will be killed.
 const DIR: &str = "OUTCORE_TEST_DIR";
 /// The length of each file; odd, and more than one page.
 const KILLED_LEN: usize = 50_001;
@@ -71,7 +70,7 @@ fn publish_for_ever(dir: &Path) {
     }
 }
 
-/// Every file that is seen is whole. Returns how many there are, and whether a second name is left.
+/// Every visible file is complete. Returns their number, and whether a temporary name is left.
 fn assert_whole(dir: &Path) -> (usize, bool) {
     let (mut whole, mut left) = (0, false);
     for entry in fs::read_dir(dir).unwrap() {
@@ -80,10 +79,10 @@ fn assert_whole(dir: &Path) -> (usize, bool) {
         let bytes = fs::read(&path).unwrap();
         assert_eq!(bytes.len(), KILLED_LEN, "{name}");
         let same = bytes.iter().all(|byte| *byte == bytes[0]);
-        assert!(same && bytes[0] > 0, "{name}: half a file");
+        assert!(same && bytes[0] > 0, "{name}: a partial file");
         left |= name.starts_with(".outcore-publish-");
         let known = name.starts_with("new-") || name == "same" || left;
-        assert!(known, "{name}: what is this?");
+        assert!(known, "{name}: an unexpected name");
         whole += 1;
     }
     (whole, left)
@@ -106,10 +105,10 @@ fn a_process_killed_at_any_moment_leaves_no_half_file() {
         let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines();
         let seen = 1 + random.below(40);
         for _ in 0..seen {
-            // Were the pipe closed before the kill, the child would die of that.
+            // If the pipe were closed before the kill, the child would die of that.
             assert!(lines.next().is_some_and(|line| line.is_ok()));
         }
-        // A moment between two of its lines.
+        // A random moment between two of its lines.
         for _ in 0..random.below(200_000) {
             std::hint::spin_loop();
         }
@@ -123,20 +122,20 @@ fn a_process_killed_at_any_moment_leaves_no_half_file() {
         for entry in fs::read_dir(&dir).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            // What replaces others goes on where it was, second name and all.
+            // Files that replace others stay for the next run, also under a temporary name.
             if name.starts_with("new-") {
                 fs::remove_file(path).unwrap();
             }
         }
     }
-    assert!(files > 0, "no run got as far as a file");
+    assert!(files > 0, "no run completed a file");
     if dir.join("same").exists() {
         let file = RangeFile::create(dir.join("same"), KILLED_LEN as u64).unwrap();
         file.claim(0..file.len()).unwrap().fill(1);
         file.publish().unwrap();
     }
     let (_whole, left) = assert_whole(&dir);
-    assert!(!left, "{seconds} second names were seen, and one stayed");
+    assert!(!left, "{seconds} temporary names were seen, and one stayed");
     fs::remove_dir_all(&dir).unwrap();
 }
 
@@ -150,7 +149,7 @@ fn half_a_file_would_be_noticed() {
     fs::remove_dir_all(&dir).unwrap();
 }
 
-/// A shared mapping that a child inherits lets it write into its parent's file (linux-facts K1).
+/// If a child inherits a shared mapping, it can write into its parent's file (linux-facts K1).
 #[test]
 fn a_forked_child_can_change_nothing_of_its_parents_file() {
     if let Some(child) = child(test_name!()) {
@@ -175,7 +174,7 @@ fn a_forked_child_can_change_nothing_of_its_parents_file() {
         assert_eq!(kind(file.grow(100 * ALIGNMENT)), ErrorKind::Forked);
     });
     assert!(refused.success(), "{refused}");
-    // The child lets go of everything, as if it had been the last.
+    // The child drops everything, as if it were the last owner.
     let mut all = Some((file, range, frozen));
     let dropped = in_forked_child(|| {
         let (file, range, frozen) = all.take().unwrap();
@@ -198,8 +197,8 @@ fn a_forked_child_can_change_nothing_of_its_parents_file() {
     fs::remove_dir_all(path.parent().unwrap()).unwrap();
 }
 
-/// Dropping a range entered it into books under a lock. Where another thread held that while the
-/// process forked, nobody unlocked it in the child, and the drop there waited for ever.
+/// Dropping a range took the lock of the bookkeeping. If another thread held the lock while the
+/// process forked, it stayed locked in the child, and the drop there waited for ever.
 #[test]
 fn a_forked_child_drops_ranges_while_other_threads_of_its_parent_do() {
     if let Some(child) = child(test_name!()) {
@@ -262,7 +261,7 @@ fn a_limit_of_file_size_is_an_error_and_no_signal() {
     fs::remove_dir_all(&dir).unwrap();
 }
 
-/// The limit is asked for when space is claimed. One that is set later is met by the write.
+/// The library checks the limit when it preallocates. A limit that is set later affects the write.
 #[test]
 fn a_limit_that_is_lowered_later_concerns_writes_and_no_stores() {
     if let Some(child) = child(test_name!()) {
@@ -310,7 +309,7 @@ fn a_limit_of_addresses_leaves_room_for_the_file_itself() {
     assert_eq!(files[0].len(), 8 * MIB);
 }
 
-/// What a full disk must not do: kill, leave something behind, or take what was there.
+/// A full disk must not kill the process, leave a file behind, or destroy data.
 fn fill(dir: &Path, disk: u64) {
     let path = dir.join("file");
     let base = free_bytes(dir);
@@ -341,11 +340,11 @@ fn fill(dir: &Path, disk: u64) {
         let free = free_bytes(dir);
         let refused = file.grow(len).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::StorageFull);
-        // ext4 keeps a block or two for the list of the file's pieces.
+        // ext4 keeps a block or two for the extents of the file.
         let lost = free.saturating_sub(free_bytes(dir));
         assert!(file.len() == base / 2 && lost <= 16 << 10, "{lost} lost");
     }
-    // Others take what is left; what was claimed is there all the same.
+    // Other programs take the rest; preallocated space is still there.
     let filler = dir.join("filler");
     let refused = fs::write(&filler, vec![0; usize::try_from(disk).unwrap()]);
     assert!(refused.is_err());

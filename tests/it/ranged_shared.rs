@@ -1,5 +1,5 @@
-//! File systems that let files share blocks: a file that shares them does not own its space, and on
-//! a full disk a store to one is a `SIGBUS`. What is lent is made its own before.
+//! File systems on which files can share blocks: a file that shares them does not own its space,
+//! and a store to it on a full disk raises `SIGBUS`. Ranges are unshared before they are lent.
 
 use std::fs;
 use std::path::Path;
@@ -10,16 +10,16 @@ use outcore::{DiskVec, ErrorKind, RangeFile, ScratchDir};
 use crate::support::tmpfs::{on_btrfs, on_xfs};
 use crate::support::{skipped, test_name};
 
-/// Not a multiple of anything.
+/// Not a multiple of a page or block.
 const LEN: usize = (8 << 20) + 4321;
 
 #[expect(unsafe_code, reason = "the file is the test's own")]
 fn open(path: &Path) -> outcore::Result<RangeFile> {
-    // SAFETY: nobody but the test uses the file, and it neither shortens it nor stores to it.
+    // SAFETY: only the test uses the file, and it neither shortens it nor stores to it.
     unsafe { RangeFile::open(path) }
 }
 
-/// Returns how many bytes of the disk are taken.
+/// Returns how many bytes of the disk are used.
 fn taken(path: &Path) -> u64 {
     let synced = Command::new("sync").arg("-f").arg(path).status();
     assert!(synced.unwrap().success());
@@ -27,7 +27,7 @@ fn taken(path: &Path) -> u64 {
     report.total_bytes - report.free_bytes
 }
 
-/// Takes all space that is left, until what is returned is dropped.
+/// Takes all free space, until the returned files are dropped.
 fn fill(path: &Path) -> Vec<RangeFile> {
     let mut files = Vec::new();
     let mut len = 1 << 28;
@@ -48,7 +48,7 @@ fn content() -> Vec<u8> {
     words.take(LEN).collect()
 }
 
-/// Makes a file and a copy of it that shares its blocks; `None` where it does not share them.
+/// Makes a file and a copy of it that shares its blocks; `None` if it does not share them.
 fn with_copy(dir: &Path) -> Option<[std::path::PathBuf; 2]> {
     let paths = ["original", "copy"].map(|name| dir.join(name));
     fs::write(&paths[0], content()).unwrap();
@@ -58,16 +58,16 @@ fn with_copy(dir: &Path) -> Option<[std::path::PathBuf; 2]> {
     shares.then_some(paths)
 }
 
-/// Stores to each page of a file that was opened while there was space, when there is none any more.
+/// Opens a file while there is space, and stores to each of its pages when there is none.
 fn store_on_full_disk(dir: &Path, path: &Path) {
     let file = open(path).unwrap();
     let filler = fill(dir);
     let mut all = file.claim(0..LEN as u64).unwrap();
-    assert!(all[..] == content(), "the file has other bytes");
+    assert!(all[..] == content(), "the file has wrong bytes");
     for byte in all.iter_mut().step_by(4096) {
         *byte = !*byte;
     }
-    // What has no block is lost here, where it was no signal before.
+    // A page without a block fails here, if its store did not raise a signal.
     all.freeze().flush().unwrap();
     drop(filler);
     let mut expected = content();
@@ -78,9 +78,9 @@ fn store_on_full_disk(dir: &Path, path: &Path) {
     assert!(fs::read(path).unwrap() == expected, "a store is lost");
 }
 
-/// `DiskVec::try_copy` had the kernel copy, which shares blocks where it can. Neither the copy nor the
-/// original owned its space: 20 copies of 32 MB counted 675 MB while the disk gave 11, and when it was
-/// full a store to any of them was a `SIGBUS`.
+/// `DiskVec::try_copy` let the kernel copy, which shares blocks if it can. Neither the copy nor the
+/// original owned its space: 20 copies of 32 MB counted 675 MB while the disk gave 11, and when the
+/// disk was full, a store to any of them raised `SIGBUS`.
 #[test]
 fn a_copied_vector_and_its_original_own_their_space() {
     on_xfs(test_name!(), |dir| {
@@ -119,8 +119,8 @@ fn a_copied_vector_and_its_original_own_their_space() {
     });
 }
 
-/// `RangeFile::open` filled holes, and left blocks that the file shares with others: of a file that
-/// `fs::copy` had made, no byte owned its space, and a store on a full disk was a `SIGBUS`.
+/// `RangeFile::open` filled holes, but kept blocks that the file shares with others: a file that
+/// `fs::copy` had made owned none of its space, and a store on a full disk raised `SIGBUS`.
 #[test]
 fn a_file_that_shares_its_blocks_owns_them_once_it_is_open() {
     on_xfs(test_name!(), |dir| {
@@ -130,8 +130,8 @@ fn a_file_that_shares_its_blocks_owns_them_once_it_is_open() {
     });
 }
 
-/// There is no call on btrfs by which a file gets blocks of its own, so it is written anew. Where data
-/// is copied on every write, nothing owns its space; in files that are not (`chattr +C`), this does.
+/// btrfs has no call that unshares the blocks of a file, so the library rewrites it. If data is
+/// copied on every write, no file owns its space; files with `chattr +C` do.
 #[test]
 fn a_file_on_btrfs_that_is_written_in_place_owns_its_blocks_too() {
     let test = test_name!();
@@ -153,7 +153,7 @@ fn a_file_on_btrfs_that_is_written_in_place_owns_its_blocks_too() {
     });
 }
 
-/// The error comes when the file is opened, and not as a signal later; the file is as it was.
+/// Opening the file returns the error, instead of a signal later; the file is unchanged.
 #[test]
 fn a_file_whose_shared_blocks_find_no_space_is_refused_and_unchanged() {
     on_xfs(test_name!(), |dir| {
@@ -170,8 +170,8 @@ fn a_file_whose_shared_blocks_find_no_space_is_refused_and_unchanged() {
     });
 }
 
-/// To open a file of a lower layer for writing copies it up, and the kernel shares its blocks where
-/// both layers are one file system: the program has never heard of a copy.
+/// Opening a file of a lower layer for writing copies it up, and the kernel shares its blocks if
+/// both layers are on one file system: the program does not know of the copy.
 #[test]
 fn a_file_that_an_overlay_copies_up_owns_its_blocks() {
     let test = test_name!();

@@ -1,4 +1,4 @@
-//! Many reads at a time, as users meet them: batches, streams, elements at random.
+//! Many concurrent reads from the user's view: batches, streams, elements at random.
 
 use std::collections::HashSet;
 use std::task::Poll;
@@ -9,8 +9,7 @@ use crate::support::items::{assert_item, item};
 use crate::support::random::{Random, seeds};
 use crate::support::{arena, disk};
 
-/// Both engines, few reads at a time and many, and past the page cache, where every read needs an
-/// engine.
+/// Both engines, with few reads at a time and many, and direct reads, which always need an engine.
 pub(crate) fn ways() -> [ReadOptions; 6] {
     let ring = ReadOptions::new();
     let threads = ReadOptions::new().threads(true);
@@ -44,7 +43,7 @@ pub(crate) fn len(id: u64) -> usize {
     lens[usize::try_from(id % 10).unwrap()]
 }
 
-/// Byte for byte what single reads bring, whatever the order and the way.
+/// The bytes equal those of single reads, whatever the order and the options.
 #[test]
 fn batches_and_streams_bring_what_single_reads_bring() {
     let count: u64 = if cfg!(miri) { 20 } else { 500 };
@@ -131,7 +130,7 @@ fn a_stream_can_be_left_and_goes_to_other_threads() {
         for taken in [0, 1, 50] {
             let mut stream = arena.stream_with(&way, locations.clone());
             drop(stream.by_ref().take(taken).collect::<Vec<_>>());
-            // What is on its way is waited for by another thread.
+            // Another thread waits for the reads in flight.
             std::thread::spawn(move || drop(stream)).join().unwrap();
         }
     }
@@ -176,7 +175,8 @@ fn numbers(count: u32) -> DiskVec<u32> {
     numbers
 }
 
-/// The same as by indexing: in the file, in the window, at the border, after the front is gone.
+/// The results equal indexing: in the file, in the window, at the border, after the front is
+/// removed.
 #[test]
 fn gathered_elements_are_those_of_the_slice() {
     for seed in seeds(3) {
@@ -197,7 +197,7 @@ fn gathered_elements_are_those_of_the_slice() {
     }
 }
 
-/// Elements of 24 bytes lie across pages and across the end of the file.
+/// Elements of 24 bytes cross pages and the end of the file.
 #[test]
 fn elements_across_borders_are_gathered_whole() {
     let count: u64 = if cfg!(miri) { 5000 } else { 100_000 };
@@ -212,7 +212,7 @@ fn elements_across_borders_are_gathered_whole() {
 
 #[expect(
     clippy::large_stack_arrays,
-    reason = "an element of this size is the point"
+    reason = "the test needs an element of this size"
 )]
 fn giant(n: u8) -> [u8; 100_000] {
     [n; 100_000]
@@ -224,7 +224,7 @@ fn elements_of_no_size_and_giants_are_gathered() {
     units.try_extend([(); 10]).unwrap();
     assert_eq!(units.gather(&[9, 0, 0]).unwrap(), [(); 3]);
     units.prefetch_many(&[9]).unwrap();
-    // Longer than a buffer, and together than a window.
+    // One is longer than a buffer, and together they are longer than a window.
     let mut giants = DiskVec::new_in(&disk());
     giants.try_extend((0..10).map(giant)).unwrap();
     giants.try_extend((10..100).map(giant)).unwrap();

@@ -1,7 +1,7 @@
-//! Many reads at a time where the system does not play along: rings are refused, or forbidden
-//! while one is at work; the process forks; threads and descriptors are counted.
+//! Many concurrent reads with obstacles: rings are refused, or forbidden while one is in use; the
+//! process forks; threads and descriptors are counted.
 //!
-//! Each test runs in a process of its own.
+//! Each test runs in a separate process.
 #![cfg(not(any(miri, memory_backend)))]
 
 use std::fs;
@@ -19,7 +19,7 @@ const IO_URING_ENTER: u32 = 426;
 const EPERM: u32 = 1;
 const ENOSYS: u32 = 38;
 
-/// Past the page cache, so that each read needs an engine.
+/// Direct reads, so that each needs an engine.
 fn direct() -> ReadOptions {
     ReadOptions::new().direct(true)
 }
@@ -66,8 +66,8 @@ fn where_the_kernel_has_no_rings_threads_read() {
     rings_are_refused(ENOSYS);
 }
 
-/// A program that locks itself in while a stream is under way: what the kernel has is finished,
-/// the rest is read the plain way.
+/// A program that installs a filter while a stream is active: reads in flight complete, the rest is
+/// read by plain calls.
 #[test]
 fn a_ring_that_is_forbidden_midway_loses_nothing() {
     if let Some(child) = child(test_name!()) {
@@ -90,7 +90,7 @@ fn a_ring_that_is_forbidden_midway_loses_nothing() {
     }
 }
 
-/// A ring is made for the first batch, and used by all others, by streams and for other objects.
+/// The first batch makes a ring; all later ones use it, as do streams and other objects.
 #[test]
 fn a_ring_that_was_made_serves_where_new_ones_are_refused() {
     if let Some(child) = child(test_name!()) {
@@ -125,7 +125,7 @@ fn a_ring_that_was_made_serves_where_new_ones_are_refused() {
     assert_eq!(stats().ring_refusals, before, "no other ring was asked for");
 }
 
-/// The child has its parent's descriptors and none of its threads and queues.
+/// The child has its parent's descriptors but none of its threads and queues.
 #[test]
 fn a_child_reads_by_means_of_its_own() {
     if let Some(child) = child(test_name!()) {
@@ -133,19 +133,19 @@ fn a_child_reads_by_means_of_its_own() {
         return;
     }
     let (arena, locations) = filled(300);
-    // More than are asked for ahead.
+    // More than the read-ahead of a stream.
     let many = || {
         let locations = locations.clone();
         std::iter::repeat_n(locations, 6).flatten()
     };
     for way in ways() {
-        // The arena may have a ring from now on, which is the parent's as well.
+        // From here on there may be a ring, which the child inherits.
         arena.get_many_with(&way, &locations, |_, _| {}).unwrap();
         let mut stream = Some(arena.stream_with(&way, many()));
         let begun = stream.as_mut().and_then(Iterator::next).unwrap().unwrap();
         assert_item(&begun, 0, 0, "the first");
         let ended = in_forked_child(|| {
-            // What is on its way is the parent's; what is asked for later is the child's own.
+            // Reads in flight belong to the parent; the child makes later ones itself.
             let mut stream = stream.take().unwrap();
             let mut last = None;
             for (number, found) in (1..).zip(&mut stream) {
@@ -170,7 +170,7 @@ fn a_child_reads_by_means_of_its_own() {
     }
 }
 
-/// A batch that forks in the middle is over in the child, as an error, and goes on in the parent.
+/// A batch that forks in the middle ends in the child with an error, and continues in the parent.
 #[test]
 fn a_batch_that_forks_goes_on_in_the_parent_only() {
     if let Some(child) = child(test_name!()) {
@@ -186,7 +186,7 @@ fn a_batch_that_forks_goes_on_in_the_parent_only() {
             if count == 40 && !forked {
                 forked = true;
                 let ended = in_forked_child(|| {
-                    // The child's own reads work in the middle of its parent's.
+                    // The child's own reads work during its parent's batch.
                     let found = arena.get(locations[2]).unwrap();
                     assert_item(&found, 2, 512, "in the child");
                 });
@@ -225,7 +225,7 @@ fn no_thread_and_no_descriptor_is_left() {
     let count = || {
         let threads = fs::read_dir("/proc/self/task").unwrap().filter(|thread| {
             let name = thread.as_ref().unwrap().path().join("comm");
-            // Those of a ring are the kernel's, which ends them when it likes.
+            // The threads of a ring belong to the kernel, which ends them at any time.
             fs::read_to_string(name).is_ok_and(|name| !name.starts_with("iou-"))
         });
         [

@@ -1,5 +1,5 @@
-//! What the process is not allowed, and how it ends: limits, forks, `SIGKILL`. Each test runs in a
-//! process of its own.
+//! Restrictions of the process, and its end: limits, forks, `SIGKILL`. Each test runs in a separate
+//! process.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -31,7 +31,7 @@ fn assert_all(arena: &Arena, pushed: &[Location]) {
     }
 }
 
-/// To pass the limit raises `SIGXFSZ`, which ends the process where nobody ignores it.
+/// Passing the limit raises `SIGXFSZ`, which ends the process unless it is ignored.
 #[test]
 fn a_file_size_limit_is_an_error_and_no_signal() {
     if let Some(child) = child(test_name!()) {
@@ -62,8 +62,8 @@ fn a_file_size_limit_is_an_error_and_no_signal() {
     assert_all(&arena, &pushed);
 }
 
-/// farena F9: when the flush in `finish` failed, writer and data were gone. A limit that is set
-/// after the space was claimed makes it fail.
+/// farena F9: when the flush in `finish` failed, writer and data were lost. A limit that is set
+/// after preallocation makes it fail.
 #[test]
 fn a_finish_that_fails_gives_the_writer_back() {
     if let Some(child) = child(test_name!()) {
@@ -93,7 +93,7 @@ fn a_finish_that_fails_gives_the_writer_back() {
     assert_all(&dropped, &[first, second]);
 }
 
-/// A writer that is dropped and cannot flush loses what it held; nothing else may appear there.
+/// A writer that is dropped and cannot flush loses its buffer; no other bytes may appear there.
 #[test]
 fn what_a_dropped_writer_could_not_flush_stays_an_error() {
     if let Some(child) = child(test_name!()) {
@@ -149,7 +149,7 @@ fn running_out_of_open_files_is_an_error() {
     let answer = refused.io_error().unwrap();
     assert!(answer.to_string().contains("open files"), "{answer}");
     assert!(disk_is_refused(), "opening a directory needs a file, too");
-    // Everything that has its file goes on, and a file that is closed can be had again.
+    // Objects that have their file still work, and a closed file can be replaced.
     let after = writer.push(item(1, 10_000)).unwrap();
     writer.finish().unwrap();
     assert_all(&kept, &[before, after]);
@@ -162,14 +162,14 @@ fn disk_is_refused() -> bool {
     opened.is_err_and(|refused| refused.kind() == ErrorKind::Io)
 }
 
-/// Returns the bytes of addresses that this process has now.
+/// Returns the bytes of addresses that this process uses.
 fn address_space() -> u64 {
     let pages = fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
     pages * 4096
 }
 
-/// A map asks for 1 TiB of addresses; under a limit it has to do with less, and to leave some.
+/// A map asks for 1 TiB of addresses; under a limit it takes less, and leaves some.
 #[test]
 fn a_map_finds_room_under_a_limit_of_addresses() {
     if let Some(child) = child(test_name!()) {
@@ -189,7 +189,7 @@ fn a_map_finds_room_under_a_limit_of_addresses() {
     for (id, location) in (0..).zip(&pushed) {
         assert_item(map.get(*location).unwrap(), id, 10_000, "under a limit");
     }
-    // Where nothing at all is left, it is an error, and reads go on without a map.
+    // If no addresses are left, it is an error, and reads work without a map.
     set_limit(Resource::AddressSpace, address_space() + (256 << 10));
     let refused = arena.map().unwrap_err();
     set_limit(Resource::AddressSpace, u64::MAX);
@@ -198,8 +198,8 @@ fn a_map_finds_room_under_a_limit_of_addresses() {
     assert_all(&arena, &pushed);
 }
 
-/// The reservation took the largest power of two that the limit allowed: for the program there
-/// could be nearly nothing left.
+/// The reservation took the largest power of two below the limit: nearly nothing could be left for
+/// the program.
 #[test]
 fn a_map_leaves_addresses_for_the_program() {
     if let Some(child) = child(test_name!()) {
@@ -210,7 +210,7 @@ fn a_map_leaves_addresses_for_the_program() {
     let mut writer = arena.writer().unwrap();
     writer.push(item(0, 10_000)).unwrap();
     writer.flush().unwrap();
-    // Little more than a power of two, which is the worst case.
+    // A little more than a power of two, the worst case.
     set_limit(Resource::AddressSpace, address_space() + (513 << 20));
     let map = arena.map().unwrap();
     let room = Vec::<u8>::new().try_reserve_exact(100 << 20);
@@ -218,7 +218,7 @@ fn a_map_leaves_addresses_for_the_program() {
     assert!(room.is_ok(), "nothing left of 513 MiB beside {map:?}");
 }
 
-/// In a forked child the arena is not the child's to change; what the parent holds stays right.
+/// A forked child cannot change the arena; the parent's data stays correct.
 #[test]
 fn a_forked_child_cannot_write_and_the_parent_loses_nothing() {
     if let Some(child) = child(test_name!()) {
@@ -239,7 +239,7 @@ fn a_forked_child_cannot_write_and_the_parent_loses_nothing() {
         forked(writer.push(vec![b'x'; 64 << 20]).unwrap_err());
         // Into the buffer of the child, which is a copy.
         writer.push("of the child").unwrap();
-        // Reads are as good as in the parent, and so is an arena of the child's own.
+        // Reads work as in the parent, and so does an arena of the child.
         assert_item(&arena.get(flushed).unwrap(), 0, 10_000, "in the child");
         let own = Arena::new_in(arena.dir()).unwrap();
         let location = own.writer().unwrap().push("of the child").unwrap();
@@ -257,8 +257,8 @@ fn a_forked_child_cannot_write_and_the_parent_loses_nothing() {
     assert_item(&arena.get(large).unwrap(), 3, 1 << 20, "after the fork");
 }
 
-/// A writer that was made in the child had a file of its own where there was more than one core,
-/// and a location that the parent took for one of its own; on one core it was refused.
+/// A writer that was created in the child had its own file if there was more than one core, and a
+/// location that the parent took for its own; on one core it was refused.
 #[test]
 fn a_forked_child_gets_no_way_into_the_parents_arena() {
     if let Some(child) = child(test_name!()) {
@@ -283,7 +283,7 @@ fn a_forked_child_gets_no_way_into_the_parents_arena() {
     assert_eq!(arena.len_bytes(), 0);
 }
 
-/// A child that ends drops everything: nothing of it reaches the parent's file.
+/// A child that ends drops everything: none of it reaches the parent's file.
 #[test]
 fn a_forked_child_that_drops_everything_harms_nothing() {
     if let Some(child) = child(test_name!()) {
@@ -293,7 +293,7 @@ fn a_forked_child_that_drops_everything_harms_nothing() {
     let arena = arena();
     let mut writer = arena.writer().unwrap();
     let items = [0, 1].map(|id| writer.push(item(id, 10_000)).unwrap());
-    // Room that a writer in the parent would give back to the disk.
+    // Space that a writer in the parent would give back to the disk.
     writer.push(vec![0; 8 << 20]).unwrap();
     let before = (arena.disk_bytes(), arena.len_bytes());
     let mut owned = Some((arena.clone(), writer));
@@ -305,8 +305,9 @@ fn a_forked_child_that_drops_everything_harms_nothing() {
     assert_all(&arena, &items);
 }
 
-/// The page by which a process knows itself could not be mapped at first, and later it could. Then
-/// all that was made before counted as its parent's, and every write was refused as `Forked`.
+/// The page that identifies the process could not be mapped at first, but later it could. From then
+/// on, objects that were created before seemed to belong to the parent, and every write was refused
+/// as `Forked`.
 #[test]
 fn a_process_without_memory_for_a_moment_is_the_same_afterwards() {
     if let Some(child) = child(test_name!()) {
@@ -324,8 +325,8 @@ fn a_process_without_memory_for_a_moment_is_the_same_afterwards() {
     assert_all(&arena, &[location]);
 }
 
-/// The mapping is for reading only, so a child could do no harm with it; yet it was taken from
-/// the child, and a read there ended the process.
+/// The mapping is read-only, so a child could do no harm with it; yet the child did not inherit it,
+/// and a read there ended the process.
 #[test]
 fn a_map_can_be_read_in_a_forked_child() {
     if let Some(child) = child(test_name!()) {
@@ -380,7 +381,7 @@ fn fill_and_wait(path: &Path) {
     std::io::stdin().read_line(&mut line).unwrap();
 }
 
-/// No other test could make an arena meanwhile.
+/// In a separate process: no other test could make an arena meanwhile.
 #[test]
 fn arenas_beyond_the_number_of_tags_are_an_error() {
     if let Some(child) = child(test_name!()) {

@@ -1,5 +1,5 @@
-//! Random containers in one directory with a quota, and a sum: the directory's books are those of
-//! what lives in it, and what would go over the quota is refused and changes nothing.
+//! Random containers in one directory with a quota, and a sum: the directory's accounts match its
+//! live containers, and requests beyond the quota are refused and change nothing.
 //!
 //! Reproduce a failure with `OUTCORE_SEED=<seed> cargo test scratch_model`. With
 //! `OUTCORE_CAMPAIGN=long` there are 2,000 cases, all but the first of them small.
@@ -14,7 +14,7 @@ use crate::support::{disk, new_dir, test_name};
 
 const STEPS: usize = 150;
 
-/// What all runs together meet.
+/// The events of all runs together.
 const MET: &[&str] = &[
     "move in",
     "move out",
@@ -29,7 +29,7 @@ const MET: &[&str] = &[
     "shrink a block",
 ];
 
-/// What those meet that have a quota.
+/// The events of runs with a quota.
 const REFUSED: &[&str] = &[
     "a vector refused",
     "an arena refused",
@@ -46,8 +46,8 @@ fn a_directory_counts_what_lives_in_it_and_allows_no_more_than_its_quota() {
     tallies.end("scratch_model", &[MET, REFUSED].concat());
 }
 
-/// The same of all that is made without a directory: that of the environment has no quota, and one
-/// budget for the whole process, which therefore does nothing else.
+/// The same for containers without an explicit directory: the directory of the environment has no
+/// quota, and one budget for the whole process, so this test runs in a separate process.
 #[test]
 fn the_directory_of_the_environment_counts_what_is_made_without_one() {
     if let Some(child) = child(test_name!()) {
@@ -69,7 +69,7 @@ fn a_planted_byte_is_found() {
     Run::new(Case::PLANTED).play(|run| run.planted = 1);
 }
 
-/// What claims space in a directory.
+/// A container that takes space in a directory.
 enum Lodger {
     Vec(Box<DiskVec<u64>>, Vec<u64>),
     Arena(Arena, ArenaWriter),
@@ -96,7 +96,7 @@ struct Run {
     step: usize,
     steps: usize,
     tally: Tally,
-    /// Whether all is made without a directory.
+    /// Whether all containers are made without a directory.
     in_env: bool,
     random: Random,
     dir: ScratchDir,
@@ -109,7 +109,7 @@ struct Run {
 impl Run {
     fn new(case: Case) -> Self {
         let mut random = Random::new(case.seed);
-        // Less than one container wants, up to more than all of them.
+        // From less than one container needs up to more than all of them need.
         let quota = random.next() % case.either(64 << 20, 8 << 20);
         let dir = ScratchDir::builder(disk().path());
         let dir = dir.quota_bytes(quota).min_free_bytes(random.next() % 2);
@@ -165,7 +165,7 @@ impl Run {
         tally
     }
 
-    /// The books are right, whichever handle is asked.
+    /// The accounts are right, whichever handle is asked.
     fn check(&mut self) {
         let claimed: u64 = self.lodgers.iter().map(Lodger::disk_bytes).sum();
         self.tally.reached("bytes claimed", claimed);
@@ -180,7 +180,7 @@ impl Run {
         assert!(report.free_bytes <= report.total_bytes, "{}", self.here());
     }
 
-    /// Notes a refusal, which has to be that of the quota.
+    /// Records a refusal, which must be that of the quota.
     fn took<R>(&mut self, answer: Result<R>) -> Option<R> {
         match answer {
             Ok(result) => Some(result),
@@ -257,7 +257,7 @@ impl Run {
                 }
                 assert!(**vec == *model, "{}: the elements differ", self.here());
                 let kept = !refused || vec.disk_bytes() == before;
-                assert!(kept, "{}: it keeps space", self.here());
+                assert!(kept, "{}: it keeps space after a refusal", self.here());
             }
             Lodger::Arena(arena, writer) => {
                 let bytes = item(self.random.next(), count);
@@ -267,7 +267,7 @@ impl Run {
                 });
                 self.tally.met("grow an arena");
                 if let Some(found) = self.took(answer) {
-                    assert!(found == bytes, "{}: another item", self.here());
+                    assert!(found == bytes, "{}: wrong item", self.here());
                 } else {
                     self.tally.met("an arena refused");
                 }
@@ -291,7 +291,7 @@ impl Run {
         self.lodgers.push(lodger);
     }
 
-    /// Lets one give back what it does not need.
+    /// Lets one return unneeded space.
     fn give_back(&mut self) {
         let Some(mut lodger) = self.chosen() else {
             return;
@@ -325,15 +325,15 @@ impl Run {
                 bytes.shrink_to_fit();
             }
         }
-        // Writers claim space to write; an allocator may need a run of shorter blocks.
+        // Writers allocate space to write; an allocator may need a run of shorter blocks.
         let is_vec = matches!(lodger, Lodger::Vec(..));
         let less = !is_vec || lodger.disk_bytes() <= before;
         assert!(less, "{}: it takes more", self.here());
         self.lodgers.push(lodger);
     }
 
-    /// Ends the writer of an arena, which goes on with another one. What was pushed has its space, so
-    /// no quota is in the way.
+    /// Replaces the writer of an arena. Pushed items have their space, so the quota cannot refuse
+    /// the flush.
     fn finish(&mut self, lodger: Lodger) -> Option<Lodger> {
         let Lodger::Arena(arena, writer) = lodger else {
             return Some(lodger);

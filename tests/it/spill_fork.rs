@@ -1,7 +1,7 @@
-//! Big blocks in a forked child: the parent's stay the parent's, and the child's own are never taken
-//! for them.
+//! Large blocks in a forked child: the parent's blocks stay the parent's, and the child's own
+//! blocks are never mistaken for them.
 //!
-//! Each test runs in a process of its own, where no other thread holds a lock while it forks.
+//! Each test runs in a separate process, where no other thread holds a lock while it forks.
 #![cfg(not(any(miri, memory_backend)))]
 #![expect(unsafe_code, reason = "calls an allocator by hand")]
 
@@ -38,8 +38,8 @@ fn is_filled(block: *const u8, bytes: usize, byte: u8) -> bool {
     bytes.iter().all(|found| *found == byte)
 }
 
-/// What the child mapped after a fork fell into the hole that its parent's big blocks had left. The
-/// child took it for one of those: it was never freed, and to grow it failed.
+/// The child's mappings landed in the hole of its parent's large blocks. The child took them for
+/// the parent's blocks: they were never freed, and growing them failed.
 #[test]
 fn a_child_goes_on_with_big_blocks_of_its_own() {
     if let Some(child) = child(test_name!()) {
@@ -49,7 +49,7 @@ fn a_child_goes_on_with_big_blocks_of_its_own() {
     let parents = filled(8 << 20, 1);
     let spilled = SPILL.spilled_bytes();
     let work = || {
-        // More than once, so that what is freed is mapped again.
+        // More than once, so that freed addresses are mapped again.
         for round in 0..50 {
             let mut blocks: Vec<_> = (1..4_u8).map(|byte| filled(3 << 20, byte)).collect();
             for (block, byte) in blocks.iter_mut().zip(1..) {
@@ -100,7 +100,7 @@ fn a_child_frees_and_shrinks_its_parents_blocks_without_effect_and_cannot_grow_o
     assert!(ended.success(), "{ended}");
     let touched = in_forked_child(|| {
         let _own = filled(64 << 20, 7);
-        // SAFETY: the address is the parent's block; here the process ends.
+        // SAFETY: the address is the parent's block; the process ends here.
         unsafe { parents.write_volatile(2) };
     });
     assert_eq!(touched.signal(), Some(SIGSEGV), "{touched}");

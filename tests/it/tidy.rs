@@ -1,4 +1,4 @@
-//! The architecture, checked: floors, unsafe files, file sizes, wording.
+//! Checks of the architecture: floors, unsafe files, file sizes, wording.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ const FLOORS: &[&[&str]] = &[
     &["external"],
 ];
 
-/// Folders whose modules do not name each other, although they stand on one floor.
+/// Folders whose modules do not name each other, although they are on one floor.
 const SIBLINGS: &[&str] = &["containers", "composites"];
 
-/// Modules of tests, which may name every floor, and which only tests may name.
+/// Modules for tests, which may name every floor, and which only tests may name.
 const TESTING: &str = "testing";
 
 /// Crates that reach the operating system. Only `src/sys` names them.
@@ -59,7 +59,7 @@ fn the_tests_and_tools_are_tidy_too() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// Violations: a file, a line of it, and a part of the report that it must bring.
+/// Planted violations: a file, a line of it, and a part of the expected report.
 const PLANTED: &[(&str, &str, &str)] = &[
     (
         "src/sys/linux/file.rs",
@@ -327,8 +327,8 @@ fn wording(path: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// Returns the text before the tests of the file; nothing of a file that is all tests, which its
-/// parent declares with `#[cfg(test)]`.
+/// Returns the text before the tests of the file; an empty text if the whole file is tests, which
+/// its parent declares with `#[cfg(test)]`.
 fn code_of<'text>(path: &str, text: &'text str) -> &'text str {
     let all_tests = [
         "/faults.rs",

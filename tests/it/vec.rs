@@ -1,4 +1,4 @@
-//! The disk vector as its users see it: every method at its edges.
+//! The disk vector from the user's view: every method at its edges.
 
 use std::borrow::{Borrow, BorrowMut};
 use std::cmp::Ordering;
@@ -20,8 +20,8 @@ fn numbers(count: u64) -> DiskVec<u64> {
     numbers
 }
 
-/// With every element dropped at the front and no window behind, the range of pages to ask about
-/// was empty, which a debug assertion did not allow.
+/// With all elements removed at the front and no window behind, the range of pages to query was
+/// empty, which a debug assertion rejected.
 #[test]
 fn a_vector_of_which_all_was_dropped_at_the_front_is_not_resident() {
     let mut bytes = DiskVec::new_in(&disk());
@@ -34,7 +34,7 @@ fn a_vector_of_which_all_was_dropped_at_the_front_is_not_resident() {
     assert_eq!(bytes, [2]);
 }
 
-/// An empty vector got a new region, which did not know the advice that its user had given.
+/// An empty vector got a new region, which did not have the advice that the user had given.
 #[test]
 fn advice_survives_shrink_to_fit_of_an_empty_vector() {
     let mut numbers = DiskVec::<u64>::new_in(&disk());
@@ -112,7 +112,7 @@ fn sizes_that_cannot_be_are_errors() {
     assert!(DiskVec::<u64>::with_capacity(usize::MAX / 8).is_err());
 }
 
-/// A size that fits into an `isize`, but not when it is rounded up to whole pages, is passed on to
+/// A size that fits into an `isize`, but not after rounding up to whole pages, was passed to
 /// `fallocate` as a negative number: `EINVAL` and kind `Io`, where the documentation says
 /// `CapacityOverflow`.
 #[test]
@@ -318,9 +318,10 @@ fn a_front_that_is_dropped_moves_nothing_and_gives_space_back() {
     assert!(vec.iter().copied().eq(600_001..=800_000));
 }
 
-/// The front went back to the disk to the page, and the page cache had pages on both sides of that
-/// in one piece. The next store beside the hole asked for space for all of the piece: `SIGBUS` on a
-/// full disk. No piece is longer than 2 MiB, and each begins at a multiple of its length.
+/// The front was given back to the disk up to a page, and one folio of the page cache had pages on
+/// both sides of that point. The next store beside the hole needed space for the whole folio:
+/// `SIGBUS` on a full disk. No folio is longer than 2 MiB, and each begins at a multiple of its
+/// length.
 #[test]
 #[cfg(not(any(miri, memory_backend)))]
 fn a_front_goes_back_to_the_disk_in_whole_pieces_of_the_page_cache() {
@@ -387,7 +388,7 @@ fn a_vector_becomes_text_and_back() {
     assert!(serde_json::from_str::<DiskVec<u64>>("[1, 2").is_err());
 }
 
-/// An input that claims to hold 2^64 elements gets what it holds.
+/// An input that states a length of 2^64 elements yields the elements that it has.
 #[cfg(feature = "serde")]
 #[test]
 fn a_hostile_length_is_not_believed() {

@@ -1,4 +1,4 @@
-//! Real system calls that `strace` makes fail in the middle of an operation.
+//! Real system calls that `strace` fails in the middle of an operation.
 #![cfg(not(any(miri, memory_backend)))]
 
 use std::env;
@@ -9,10 +9,10 @@ use outcore::DiskVec;
 use crate::support::process::{is_child_of, prepare};
 use crate::support::{disk, skipped, test_name};
 
-/// To show the file in place of the window takes two calls: `mmap`, and `madvise` so that a child
-/// does not inherit it. When only the second failed, `push` returned an error as if nothing had
-/// been mapped, and the next window was moved as if it were memory: it showed the part of the file
-/// before it, and what was pushed overwrote elements pushed long ago, without an error.
+/// Mapping the file in place of the window takes two calls: `mmap`, and `madvise` to exclude it
+/// from children. When only the second failed, `push` returned an error as if the file had not been
+/// mapped, and the next window was moved as if it were memory: it showed the part of the file
+/// before it, and pushed elements overwrote older ones, without an error.
 #[test]
 fn a_mapping_that_is_made_by_half_loses_no_element() {
     let test = test_name!();
@@ -47,7 +47,7 @@ fn a_mapping_that_is_made_by_half_loses_no_element() {
 
 #[expect(
     clippy::print_stdout,
-    reason = "tells the parent that the fault was met"
+    reason = "reports to the parent that the fault was met"
 )]
 fn push_in_spite_of_errors() {
     let mut numbers = DiskVec::new_in(&disk());
@@ -64,5 +64,5 @@ fn push_in_spite_of_errors() {
         .iter()
         .zip(0..)
         .filter(|(found, expected)| *found != expected);
-    assert_eq!(wrong.count(), 0, "elements that were pushed are gone");
+    assert_eq!(wrong.count(), 0, "pushed elements are lost");
 }

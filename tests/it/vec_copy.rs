@@ -1,4 +1,4 @@
-//! `DiskVec::try_copy`: equal at first, and independent from then on.
+//! `DiskVec::try_copy`: equal at first, and independent afterwards.
 
 use outcore::{DiskVec, ScratchDir};
 

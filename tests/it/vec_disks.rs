@@ -1,7 +1,7 @@
-//! Every method that makes a vector grow, on small disks that get full: an error and never a
-//! signal, nothing lost, no space kept, and work goes on when space comes back.
+//! Every method that makes a vector grow, on small disks that become full: an error and never a
+//! signal, no loss, no space kept, and work continues when there is space again.
 //!
-//! Each disk has a process of its own, so that a signal is a failed assertion.
+//! Each disk has a separate process, so that a signal is a failed assertion.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::support::tmpfs::{on_ext4, on_tmpfs, ram};
 
 const MIB: u64 = 1 << 20;
 
-/// What may differ on a real disk for the sake of its own books.
+/// How much the metadata of a real disk may differ.
 const EXT4_SLACK: u64 = 64 << 10;
 
 #[test]
@@ -39,9 +39,9 @@ fn a_full_ext4_of_64_mib_is_an_error_for_every_kind_of_method() {
     });
 }
 
-/// The page cache keeps what is written or read ahead in pieces of many pages. In an allocator, one
-/// reached from a block into the hole behind it, and the first store into it had to find space for
-/// all of it: `SIGBUS` on a full disk. Here the hole lies before the elements.
+/// The page cache writes and reads ahead in folios of many pages. In an allocator, a folio reached
+/// from a block into the hole behind it, and the first store into the folio had to allocate space
+/// for all of it: `SIGBUS` on a full disk. Here the hole is before the elements.
 #[test]
 fn stores_beside_a_front_that_was_given_back_find_their_space_on_a_full_disk() {
     on_ext4(test_name!(), 64 * MIB, |path| {
@@ -60,7 +60,7 @@ fn stores_beside_a_front_that_was_given_back_find_their_space_on_a_full_disk() {
             if evicted {
                 bytes.evict(..).unwrap();
             }
-            // In order, as the kernel likes it for reading ahead.
+            // In order, which triggers the kernel's read-ahead.
             assert!(bytes.iter().all(|byte| *byte == 1), "{front}");
             let mut filler = DiskVec::new_in(&dir);
             while filler.reserve_exact(filler.capacity() + 4096).is_ok() {
@@ -82,7 +82,7 @@ fn a_file_size_limit_is_an_error_and_no_signal() {
     }
     set_limit(Resource::FileSize, MIB + 4096);
     let dir = crate::support::disk();
-    // Those that make many vectors make files that are short.
+    // Methods that make many vectors make short files.
     let with_one_file = |method: &Method| !["with_capacity_in", "try_clone"].contains(&method.name);
     for method in METHODS.into_iter().filter(with_one_file) {
         let mut full = Full::new(&dir);
@@ -97,7 +97,7 @@ fn a_file_size_limit_is_an_error_and_no_signal() {
     }
 }
 
-/// The addresses that a vector likes to have are far beyond such a limit.
+/// A vector normally reserves far more addresses than such a limit allows.
 #[test]
 fn a_vector_of_200_mib_fits_into_1_gib_of_addresses() {
     if let Some(child) = child(test_name!()) {
@@ -186,7 +186,7 @@ fn fill(path: &Path, slack: u64, method: &Method) {
     assert!(after.abs_diff(empty) <= slack, "{name}: {after} of {empty}");
 }
 
-/// Returns the free bytes, with those that are kept for root.
+/// Returns the free bytes, including those reserved for root.
 fn free_bytes(path: &Path) -> u64 {
     let mut stat = Command::new("stat");
     let output = stat.args(["-f", "-c", "%f %S"]).arg(path).output().unwrap();
@@ -195,7 +195,7 @@ fn free_bytes(path: &Path) -> u64 {
     blocks.parse::<u64>().unwrap() * size.parse::<u64>().unwrap()
 }
 
-/// Waits until the file system has done what it put off, if it puts off anything.
+/// Waits until the file system has completed its delayed work, if it delays any.
 fn sync(path: &Path, slack: u64) {
     if slack == 0 {
         return;
@@ -214,7 +214,7 @@ struct Full {
 
 struct Method {
     name: &'static str,
-    /// Whether one call takes so much that the free space can be looked at before each.
+    /// Whether one call takes so much that the free space can be checked before each.
     coarse: bool,
     all_or_nothing: bool,
     grow: fn(&mut Full) -> Result<()>,

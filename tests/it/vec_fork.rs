@@ -1,6 +1,6 @@
-//! A vector in a forked child: the parent's elements are the parent's.
+//! A vector in a forked child: the child cannot change the parent's elements.
 //!
-//! Each test runs in a process of its own, where no other thread holds a lock while it forks.
+//! Each test runs in a separate process, where no other thread holds a lock while it forks.
 #![cfg(not(any(miri, memory_backend)))]
 
 use std::os::unix::process::ExitStatusExt;
@@ -13,7 +13,7 @@ use crate::support::{disk, test_name};
 
 const SIGSEGV: i32 = 11;
 
-/// Makes a vector of which all but the last window is in the file.
+/// Makes a vector whose elements, except the last window, are in the file.
 fn filed() -> DiskVec<u64> {
     let mut numbers = DiskVec::new_in(&disk());
     numbers.try_extend(0..2 << 20).unwrap();
@@ -27,8 +27,8 @@ fn is_untouched(numbers: &DiskVec<u64>) -> bool {
         .all(|(found, expected)| *found == expected)
 }
 
-/// A shared mapping that a child inherits lets it write into its parent's elements
-/// (linux-facts K1). The part that is in the file is not inherited, so the child dies instead.
+/// If a child inherits a shared mapping, it can write into its parent's elements (linux-facts K1).
+/// The mapped part is not inherited, so the child dies instead.
 #[test]
 fn a_child_that_touches_the_file_dies_and_the_parent_is_untouched() {
     if let Some(child) = child(test_name!()) {
@@ -48,8 +48,8 @@ fn a_child_that_touches_the_file_dies_and_the_parent_is_untouched() {
     assert!(is_untouched(&numbers));
 }
 
-/// The child shares the open file: had it put its window there, the parent's next bytes would
-/// have been under it.
+/// The child shares the open file: if it had written its window there, the parent's next bytes
+/// would have been overwritten.
 #[test]
 fn a_child_fills_its_copy_of_the_window_and_is_refused_at_its_end() {
     if let Some(child) = child(test_name!()) {
@@ -67,9 +67,9 @@ fn a_child_fills_its_copy_of_the_window_and_is_refused_at_its_end() {
     assert!(is_untouched(&numbers));
 }
 
-/// `reserve` moved the elements to new addresses before it asked whether the file may grow. In a
+/// `reserve` moved the elements to new addresses before it checked whether the file may grow. In a
 /// child it was refused, but by then the file was mapped at the new addresses, for writing: the
-/// child's `numbers[0] = 666` was seen by its parent.
+/// parent saw the child's `numbers[0] = 666`.
 #[test]
 fn a_refused_reserve_in_a_child_does_not_map_the_parents_file() {
     if let Some(child) = child(test_name!()) {
@@ -89,9 +89,9 @@ fn a_refused_reserve_in_a_child_does_not_map_the_parents_file() {
     assert!(is_untouched(&numbers), "the child wrote {}", numbers[0]);
 }
 
-/// Elements that are longer than a window go straight into the file. Where the file had been
-/// claimed before the fork and the window was empty, nothing asked whose file it is: parent and
-/// child wrote their elements over each other's.
+/// Elements longer than a window go straight into the file. If the file had been preallocated
+/// before the fork and the window was empty, no check of the owner was made: parent and child
+/// overwrote each other's elements.
 #[test]
 fn a_child_cannot_append_into_space_that_its_parent_reserved() {
     if let Some(child) = child(test_name!()) {
@@ -111,8 +111,8 @@ fn a_child_cannot_append_into_space_that_its_parent_reserved() {
     assert!(bytes.iter().all(|byte| *byte == 1));
 }
 
-/// A vector that becomes small goes back into memory, and reads the file to do so. In a child that
-/// was a `SIGSEGV`, where the documentation says `Forked`.
+/// A vector that becomes small moves back into memory, and reads the file to do so. In a child that
+/// raised `SIGSEGV`, where the documentation says `Forked`.
 #[test]
 fn shrink_to_fit_in_a_child_is_an_error() {
     if let Some(child) = child(test_name!()) {
@@ -129,8 +129,8 @@ fn shrink_to_fit_in_a_child_is_an_error() {
     assert!(is_untouched(&numbers));
 }
 
-/// What is not inherited leaves holes among the vector's addresses in the child. The child's own
-/// allocations fell into them, and dropping the vector there unmapped them.
+/// The mappings that a child does not inherit leave holes among the vector's addresses. The child's
+/// own allocations landed in them, and dropping the vector there unmapped them.
 #[test]
 fn dropping_a_vector_in_a_child_leaves_the_childs_memory_alone() {
     const BLOCK_BYTES: usize = 4 << 20;

@@ -1,20 +1,20 @@
-//! Vectors where space runs out: quotas, full disks, limits of the process.
+//! Vectors without space: quotas, full disks, limits of the process.
 
 use outcore::{DiskVec, ErrorKind, ScratchDir};
 
 #[cfg(not(any(miri, memory_backend)))]
 use crate::support::test_name;
 
-/// More than whole windows, so that the last window is a part of one.
+/// More than whole windows, so that the last window is partial.
 const BYTES: usize = (1 << 20) + 4096;
 
-/// Returns a directory that allows as many bytes.
+/// Returns a directory with a quota of this many bytes.
 fn quota(bytes: usize) -> ScratchDir {
     let builder = ScratchDir::builder(env!("CARGO_TARGET_TMPDIR"));
     builder.quota_bytes(bytes as u64).build().unwrap()
 }
 
-/// `reserve` claimed what it was asked for, and `push` then asked for a whole further window: on a
+/// `reserve` allocated the requested space, and `push` then needed a whole further window: on a
 /// disk that was full by then, a vector could not be filled to its capacity.
 #[test]
 fn what_was_reserved_can_be_pushed_when_nothing_else_is_left() {
@@ -30,8 +30,8 @@ fn what_was_reserved_can_be_pushed_when_nothing_else_is_left() {
     assert_eq!(bytes.len(), BYTES);
 }
 
-/// As above: `push_within_capacity` gave elements back below the capacity, and claimed space,
-/// which it never should.
+/// As above: `push_within_capacity` refused elements below the capacity, and allocated space, which
+/// it never should.
 #[test]
 fn push_within_capacity_reaches_the_capacity_and_claims_nothing() {
     let dir = quota(BYTES);
@@ -52,8 +52,9 @@ fn a_slice_that_just_fits_is_appended() {
     assert_eq!(bytes.len(), BYTES);
 }
 
-/// `reserve` reserved addresses before it asked the disk, and kept them when the disk refused: the
-/// elements had moved, and a few refused calls used up the addresses of the whole process.
+/// `reserve` reserved addresses before it asked for disk space, and kept them when the disk
+/// refused: the elements had moved, and a few refused calls used up the addresses of the whole
+/// process.
 #[test]
 #[cfg(not(any(miri, memory_backend)))]
 fn a_refused_reserve_moves_nothing_and_keeps_no_addresses() {
@@ -73,8 +74,8 @@ fn a_refused_reserve_moves_nothing_and_keeps_no_addresses() {
     child.run();
 }
 
-/// The ladder of smaller reservations went below the first window, which was then opened beyond
-/// the reservation: an assertion failed instead of an error.
+/// The retries with smaller reservations went below the first window, which was then opened beyond
+/// the reservation: a failed assertion instead of an error.
 #[test]
 #[cfg(not(any(miri, memory_backend)))]
 fn a_reservation_shorter_than_a_window_is_used_or_refused() {
@@ -101,7 +102,7 @@ fn a_reservation_shorter_than_a_window_is_used_or_refused() {
     child.run();
 }
 
-/// Returns the bytes of addresses that this process has.
+/// Returns the bytes of addresses that this process uses.
 #[cfg(not(any(miri, memory_backend)))]
 fn mapped_now() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();

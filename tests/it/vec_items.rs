@@ -1,11 +1,11 @@
-//! Elements for the tests of the vector: of all sizes, some with a ledger of who was dropped.
+//! Elements for the tests of the vector: of all sizes, some with a ledger of their drops.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Debug;
 
 use outcore::{DiskVec, Result};
 
-/// An element that is made of a number.
+/// An element that a number determines.
 pub(crate) trait Item: Clone + PartialEq + Debug + 'static {
     /// Elements of a long vector: several windows.
     const MANY: usize;
@@ -13,21 +13,21 @@ pub(crate) trait Item: Clone + PartialEq + Debug + 'static {
     fn make(number: u64) -> Self;
     fn number(&self) -> u64;
 
-    /// Whether elements are plain.
+    /// Whether elements are `Copy`.
     const PLAIN: bool = false;
 
-    /// Copies elements together, where they are plain.
+    /// Gathers elements, if they are `Copy`.
     fn gather(_vec: &DiskVec<Self>, _indices: &[usize]) -> Option<Result<Vec<Self>>> {
         None
     }
 
-    /// Copies the vector, where elements are plain.
+    /// Copies the vector, if elements are `Copy`.
     fn copy(_vec: &DiskVec<Self>) -> Option<Result<DiskVec<Self>>> {
         None
     }
 }
 
-/// What plain elements can do besides.
+/// Methods that only `Copy` elements have.
 macro_rules! plain {
     () => {
         const PLAIN: bool = true;
@@ -86,7 +86,7 @@ impl<const N: usize> Item for [u8; N] {
     plain!();
 }
 
-/// An element that asks for a large alignment.
+/// An element with a large alignment.
 #[derive(Clone, Debug, PartialEq)]
 #[repr(align(8192))]
 pub(crate) struct Aligned(pub(crate) u64);
@@ -104,7 +104,7 @@ impl Item for Aligned {
     }
 }
 
-/// Who was made and who was dropped in this thread.
+/// The elements that were created and dropped in this thread.
 #[derive(Debug, Default)]
 struct Ledger {
     made: usize,
@@ -114,7 +114,7 @@ struct Ledger {
     twice: usize,
 }
 
-/// What panics once, when it happens for the n-th time.
+/// An event that panics once, at its n-th occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Drop,
@@ -128,17 +128,17 @@ thread_local! {
     static FUSE: Cell<Option<(Event, usize)>> = const { Cell::new(None) };
 }
 
-/// Lets the event panic after `after` others of its kind.
+/// Makes the event panic after `after` others of its kind.
 pub(crate) fn light(event: Event, after: usize) {
     FUSE.set(Some((event, after)));
 }
 
-/// Puts the fuse out; returns whether it had burnt down.
+/// Removes the planned panic; returns whether it has happened.
 pub(crate) fn put_out() -> bool {
     FUSE.take().is_none()
 }
 
-/// Says that an event takes place.
+/// Reports that an event happens.
 pub(crate) fn happens(event: Event) {
     match FUSE.get() {
         Some((lit, 0)) if lit == event => {
@@ -150,12 +150,12 @@ pub(crate) fn happens(event: Event) {
     }
 }
 
-/// Forgets all that was made.
+/// Clears the ledger.
 pub(crate) fn new_ledger() {
     LEDGER.take();
 }
 
-/// Returns how many elements are alive, and how many drops hit one that was dropped before.
+/// Returns how many elements are alive, and how many drops hit an already dropped one.
 pub(crate) fn alive() -> (usize, usize) {
     LEDGER.with_borrow(|ledger| {
         let too_many = ledger.dropped.saturating_sub(ledger.made);
@@ -172,7 +172,7 @@ fn register_made() -> usize {
     })
 }
 
-/// Enters the drop of an owner, which must be its only one.
+/// Records the drop of an owner, which must be its only one.
 pub(crate) fn register_dropped(name: usize) {
     LEDGER.with_borrow_mut(|ledger| {
         ledger.dropped += 1;
@@ -181,7 +181,7 @@ pub(crate) fn register_dropped(name: usize) {
     });
 }
 
-/// An element that owns heap memory and stands in the ledger.
+/// An element that owns heap memory and is recorded in the ledger.
 #[derive(Debug)]
 pub(crate) struct Owns<Rest> {
     number: Box<u64>,
@@ -189,7 +189,7 @@ pub(crate) struct Owns<Rest> {
     _rest: Rest,
 }
 
-/// What an owner has besides, so that it is of some size.
+/// More content of an owner, which sets its size.
 pub(crate) trait Rest: Copy + Debug + 'static {
     /// Elements of a long vector.
     const MANY: usize;
@@ -197,13 +197,13 @@ pub(crate) trait Rest: Copy + Debug + 'static {
     fn fill(number: u64) -> Self;
 }
 
-/// An element of which a page holds a few.
+/// An element of which a few fit into a page.
 pub(crate) type Owner = Owns<[u64; 30]>;
 
 /// An element larger than a page, and no multiple of one.
 pub(crate) type Large = Owns<[u64; 700]>;
 
-/// An element of several pages that asks for a large alignment.
+/// An element of several pages with a large alignment.
 pub(crate) type Steep = Owns<Pages>;
 
 impl<const N: usize> Rest for [u64; N] {
@@ -266,7 +266,7 @@ impl<R> Drop for Owns<R> {
     }
 }
 
-/// An element without size, but with an alignment, that stands in the ledger.
+/// A zero-sized element with an alignment, recorded in the ledger.
 #[derive(Debug)]
 #[repr(align(4096))]
 pub(crate) struct Nothing;

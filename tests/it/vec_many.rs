@@ -1,5 +1,5 @@
-//! Many vectors at once, long vectors, large elements: what they take of the process's files,
-//! mappings and memory.
+//! Many vectors at once, long vectors, large elements: their use of files, mappings and memory of
+//! the process.
 
 use std::fs;
 use std::sync::{Mutex, PoisonError};
@@ -51,7 +51,7 @@ fn status_bytes(name: &str) -> usize {
     kib * 1024
 }
 
-/// Runs `work` while no other test here takes hundreds of MiB.
+/// Runs `work` while no other test here uses hundreds of MiB.
 fn one_at_a_time(work: impl FnOnce()) {
     static ALONE: Mutex<()> = Mutex::new(());
     let _lock = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -246,7 +246,7 @@ fn ten_thousand_vectors_of_100_kib_live_at_once() {
     assert_eq!(dir.used_bytes(), 0);
 }
 
-#[expect(clippy::print_stdout, reason = "tells the parent")]
+#[expect(clippy::print_stdout, reason = "reports to the parent")]
 fn say(what: &str) {
     println!("\n{what}");
 }

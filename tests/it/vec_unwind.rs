@@ -1,5 +1,5 @@
-//! Elements and closures that panic: whatever a vector was doing, it stays usable, holds what a
-//! `Vec` would hold or what it held before, and drops no element twice.
+//! Elements and closures that panic: the vector stays usable, holds what a `Vec` would hold or what
+//! it held before, and drops no element twice.
 //!
 //! Reproduce a failure with `OUTCORE_SEED=<seed> cargo test vec_unwind`. With
 //! `OUTCORE_CAMPAIGN=long` there are 2,000 cases for each type of element, all but the first of them
@@ -20,7 +20,7 @@ use crate::vec_items::{
 
 const STEPS: usize = if cfg!(miri) { 10 } else { 60 };
 
-/// What the runs of each type of element meet: operations, and who panicked.
+/// The events of the runs of each type of element: operations, and the sources of panics.
 const MET: [&str; 22] = [
     "Truncate",
     "TruncateFront",
@@ -86,7 +86,7 @@ fn a_planted_difference_is_found() {
     Run::<Owner>::new(Case::PLANTED).play(|run| run.vec.push(Owner::make(7)).unwrap());
 }
 
-/// Both kinds of vector do the same, with the same fuse lit.
+/// An operation that both kinds of vector do, with the same planned panic.
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Truncate(usize),
@@ -100,11 +100,11 @@ enum Operation {
     IntoIter(usize),
     IntoIterBack(usize),
     Clear,
-    /// By the elements' own comparison.
+    /// With the elements' own comparison.
     DedupEqual,
     /// An element is replaced, so it is dropped.
     Replace(usize),
-    // From here on, a panic undoes everything.
+    // For the following operations, a panic undoes everything.
     ExtendFromSlice(usize),
     Resize(usize),
     ResizeWith(usize),
@@ -252,7 +252,7 @@ impl<T: Item> Run<T> {
             self.step();
         }
         let here = format!("seed {}", self.seed);
-        assert!(cfg!(miri) || self.panics > 5, "{here}: few panics");
+        assert!(cfg!(miri) || self.panics > 5, "{here}: too few panics");
         let dir = self.dir.clone();
         let tally = std::mem::take(&mut self.tally);
         drop(self);
@@ -262,7 +262,7 @@ impl<T: Item> Run<T> {
         tally
     }
 
-    /// Makes the vector long again when it has become short.
+    /// Makes the vector long again after it has become short.
     fn refill(&mut self) {
         if self.vec.len() < self.many / 4 {
             let start = self.random.next() >> 1;
@@ -345,7 +345,7 @@ impl<T: Item> Run<T> {
         }
         let (_, twice) = alive();
         assert_eq!(twice, 0, "{here}: dropped twice");
-        // What was undone here was not undone there.
+        // The disk vector undid changes that the model kept.
         self.model = self.vec.iter().map(|item| T::make(item.number())).collect();
         self.vec.push(T::make(1)).unwrap();
         self.model.push(T::make(1));

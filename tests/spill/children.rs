@@ -1,4 +1,4 @@
-//! Children: programs that are started, and forked processes that go on by themselves.
+//! Children: started programs, and forked processes that continue by themselves.
 
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -14,7 +14,7 @@ use crate::{THRESHOLD, byte_of, spill};
 
 const MIB: usize = 1 << 20;
 
-/// The parent's data: a vector in the file, and a small one beside it.
+/// The parent's data: a vector in the file, and a small one in memory.
 fn parents() -> (Vec<u64>, Vec<u8>) {
     ((0..1_000_000).collect(), vec![7; 100])
 }
@@ -39,7 +39,7 @@ fn a_thousand_programs_are_started_beside_big_blocks() {
     assert_untouched(&kept);
 }
 
-/// With a function to run in between, std forks in earnest.
+/// With `pre_exec`, std uses `fork`.
 #[test]
 fn programs_are_started_by_fork_beside_big_blocks() {
     let kept = parents();
@@ -59,7 +59,7 @@ fn run_before_exec(command: &mut Command) {
     unsafe { command.pre_exec(|| Ok(())) };
 }
 
-/// Arguments and output that are big blocks themselves.
+/// Arguments and output that are large blocks themselves.
 #[test]
 fn programs_get_and_return_what_is_in_big_blocks() {
     let long = "x".repeat(THRESHOLD + 1000);
@@ -85,7 +85,7 @@ fn programs_get_and_return_what_is_in_big_blocks() {
     assert!(cat.wait().unwrap().success() && received == sent);
 }
 
-/// Documented: such an argument is not there for `exec` in a forked child, and that is an error.
+/// Documented: `exec` in a forked child cannot read such an argument, and that is an error.
 #[test]
 fn an_argument_in_a_big_block_is_an_error_where_std_forks() {
     let long = "x".repeat(THRESHOLD + 1000);
@@ -98,8 +98,8 @@ fn an_argument_in_a_big_block_is_an_error_where_std_forks() {
     }
 }
 
-/// Threads that start programs, by both ways, beside threads that allocate. Those whose first block
-/// came while another thread made the file were counted as failures.
+/// Threads that start programs, in both ways, beside threads that allocate. Threads whose first
+/// block came while another thread made the file were counted as failures.
 #[test]
 fn programs_are_started_while_other_threads_allocate() {
     if let Some(child) = child(test_name!()) {
@@ -146,7 +146,7 @@ fn programs_are_started_while_other_threads_allocate() {
     assert_eq!(spill().failures(), 0);
 }
 
-/// A child with work of its own: big blocks, small ones, threads. None of it reaches its parent.
+/// A child with its own work: large blocks, small ones, threads. None of it affects its parent.
 #[test]
 fn a_forked_child_works_with_memory_of_its_own() {
     if let Some(child) = child(test_name!()) {
@@ -189,7 +189,7 @@ fn a_forked_child_works_with_memory_of_its_own() {
     assert_untouched(&kept);
 }
 
-/// The child of a fork drops what it has inherited, without looking at it.
+/// The child of a fork drops inherited values, without reading them.
 #[test]
 fn a_forked_child_that_drops_its_parents_blocks_harms_nothing() {
     if let Some(child) = child(test_name!()) {
@@ -202,8 +202,8 @@ fn a_forked_child_that_drops_its_parents_blocks_harms_nothing() {
     assert_untouched(kept.as_ref().unwrap());
 }
 
-/// A block that a child shrinks stays where it is, and is then shorter than all others in the file.
-/// To take it for one of the inner allocator's, for its size, would be to free what that never had.
+/// A block that a child shrinks stays in place, and is then shorter than all others in the file. If
+/// its size decided, the inner allocator would free a block that it never had.
 #[test]
 fn a_forked_child_shrinks_its_parents_block_below_the_threshold_and_frees_it() {
     if let Some(child) = child(test_name!()) {
@@ -228,7 +228,7 @@ fn a_forked_child_shrinks_its_parents_block_below_the_threshold_and_frees_it() {
     assert_untouched(kept.as_ref().unwrap());
 }
 
-/// A child that stores into its parent's block is stopped, or changes something of its own.
+/// A child that stores into its parent's block is killed, or changes its own memory.
 #[test]
 fn a_forked_child_cannot_store_into_its_parents_blocks() {
     const SIGABRT: i32 = 6;
@@ -243,15 +243,15 @@ fn a_forked_child_cannot_store_into_its_parents_blocks() {
         ended.success() || ended.signal() == Some(SIGSEGV),
         "{ended}"
     );
-    // To grow, it would have to read what it has not.
+    // To grow, the block would have to be read, which the child cannot do.
     let ended = in_forked_child(|| kept.0.reserve_exact(10_000_000));
     let stopped = [Some(SIGSEGV), Some(SIGABRT)].contains(&ended.signal());
     assert!(ended.success() || stopped, "{ended}");
     assert_untouched(&kept);
 }
 
-/// Where its parent's blocks were there is room among the child's addresses, and its own blocks
-/// fell into it. Taken for the parent's, they were never freed: the child grew until it died.
+/// The addresses of its parent's blocks are free in the child, and the child's own blocks landed
+/// there. The child took them for the parent's and never freed them: it grew until it died.
 #[test]
 fn a_child_that_goes_on_for_long_frees_what_it_allocates() {
     if let Some(child) = child(test_name!()) {
@@ -267,7 +267,7 @@ fn a_child_that_goes_on_for_long_frees_what_it_allocates() {
             bytes[n] = 2;
             drop(bytes);
         }
-        // Small ones of a thread, which come from a heap of its own.
+        // Small blocks of a thread, which come from a heap of their own.
         for _ in 0..100 {
             let worker = thread::spawn(|| {
                 let lists: Vec<Vec<u8>> = (0..1000).map(|n| vec![1; n]).collect();
@@ -288,7 +288,7 @@ fn resident_bytes() -> usize {
     pages * 4096
 }
 
-/// A child's child is nobody's either.
+/// A child's child owns nothing of them either.
 #[test]
 fn a_forked_child_can_fork_and_start_programs() {
     if let Some(child) = child(test_name!()) {

@@ -1,4 +1,4 @@
-//! What the environment says: the threshold, and where the file goes.
+//! Environment variables: the threshold, and the directory of the file.
 
 use std::path::PathBuf;
 use std::thread;
@@ -18,12 +18,12 @@ fn the_variable_replaces_the_threshold() {
             ("128K", 128 << 10),
             ("100000", 100_000),
             ("1GiB", 1 << 30),
-            // Below a page it makes no sense.
+            // A threshold below a page makes no sense.
             ("1", 4096),
             ("0", 4096),
             ("off", usize::MAX),
             ("Off", usize::MAX),
-            // Nonsense is as if it were not set.
+            // An invalid value counts as unset.
             ("", THRESHOLD),
             ("many", THRESHOLD),
             ("64 parsecs", THRESHOLD),
@@ -52,8 +52,8 @@ fn the_variable_replaces_the_threshold() {
     tell("asked");
 }
 
-/// The environment is asked as it was at the start: no lock of std is taken, which a thread that
-/// changes it may hold.
+/// The library reads the environment as it was at the start: it takes no lock of std, which a
+/// thread that changes the environment may hold.
 #[test]
 fn a_later_change_of_the_environment_changes_nothing() {
     if let Some(child) = child(test_name!()) {
@@ -73,13 +73,14 @@ fn a_later_change_of_the_environment_changes_nothing() {
     reason = "changes the environment of a process of its own"
 )]
 fn set_variable(name: &str, value: &str) {
-    // SAFETY: nothing in this process reads variables but std, which takes the same lock.
+    // SAFETY: only std reads variables in this process, and it takes the same lock.
     unsafe { std::env::set_var(name, value) };
 }
 
-/// The first big block asks where the file shall be. It came from inside of `std::env::vars`,
-/// which holds the lock of the environment for reading; another thread waited for it to write;
-/// and std's lock lets no second reader in before a writer. The program stood still for ever.
+/// The first large block looks up the directory of the file. It came from inside of
+/// `std::env::vars`, which holds the lock of the environment for reading; another thread waited to
+/// write; and std's lock admits no second reader before a waiting writer. The program hung for
+/// ever.
 #[test]
 fn the_first_big_block_can_come_while_the_environment_is_read_and_written() {
     let Some(again) = child(test_name!()) else {
@@ -100,7 +101,7 @@ fn the_first_big_block_can_come_while_the_environment_is_read_and_written() {
         assert!(value.len() == 120_000 && variables > 2000);
         return;
     };
-    // `var` copies a value of more than the threshold under the lock, and `vars` a long list.
+    // `var` copies a value longer than the threshold under the lock, and `vars` a long list.
     let mut again = again.env("OUTCORE_TEST_LONG", "x".repeat(120_000));
     for n in 0..2000 {
         again = again.env(&format!("OUTCORE_TEST_{n}"), "variable");
@@ -127,7 +128,7 @@ fn the_file_is_in_the_directory_of_the_variable() {
     std::fs::remove_dir(&dir).unwrap();
 }
 
-/// No directory: the inner allocator serves all, and every big block is counted.
+/// Without a directory, the inner allocator serves all requests, and every large block is counted.
 #[test]
 fn without_a_directory_the_inner_allocator_serves() {
     if let Some(again) = child(test_name!()) {
@@ -147,7 +148,7 @@ fn without_a_directory_the_inner_allocator_serves() {
     spill().evict().unwrap();
 }
 
-/// A directory in memory is no place for what shall not be in memory.
+/// A directory in memory is refused: spilled blocks must not be in memory.
 #[test]
 fn a_directory_in_memory_is_not_used() {
     if let Some(again) = child(test_name!()) {

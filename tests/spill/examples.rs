@@ -1,5 +1,4 @@
-//! The examples, as their users run them: under a limit of memory, without the two lines and with
-//! them.
+//! The examples, as users run them: under a memory limit, without the two lines and with them.
 
 use std::env;
 use std::path::PathBuf;
@@ -7,11 +6,11 @@ use std::process::{Command, Output};
 
 use crate::support::{skipped, test_name};
 
-/// The memory that both may have, in KiB: `RLIMIT_DATA` counts what is private and writable, and no
-/// pages of files.
+/// The memory limit of both, in KiB: `RLIMIT_DATA` counts private writable memory, and no pages of
+/// files.
 const LIMIT_KIB: usize = 64 << 10;
 
-/// Returns where cargo has put an example that it builds with the tests.
+/// Returns the path of an example that cargo builds with the tests.
 fn example(name: &str) -> Option<PathBuf> {
     let tests = env::current_exe().unwrap();
     let target = tests.parent()?.parent()?;

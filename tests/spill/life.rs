@@ -1,8 +1,8 @@
-//! The life of blocks: which go to the file, how they grow and shrink, and when they may be asked
-//! for: before main, in destructors of threads, from many threads.
+//! The life of blocks: which ones spill, how they grow and shrink, and when they may be requested:
+//! before main, in destructors of threads, from many threads.
 #![expect(
     unsafe_code,
-    reason = "places a function among those that run before main, and asks for zeroed blocks"
+    reason = "registers a function that runs before main, and requests zeroed blocks"
 )]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -21,10 +21,10 @@ use crate::{THRESHOLD, spill};
 
 const MIB: usize = 1 << 20;
 
-/// Set where something shall be made before main.
+/// Set if values shall be made before main.
 const EARLY_WANTED: &str = "OUTCORE_TEST_EARLY";
 
-/// What was made before main.
+/// The values that were made before main.
 static EARLY: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 
 extern "C" fn before_main() {
@@ -41,8 +41,8 @@ extern "C" fn before_main() {
     }
 }
 
-// The C library calls the functions of this section with three arguments, of which this one takes
-// none, before main and on one thread.
+// The C library calls the functions of this section with three arguments, before main and on one
+// thread. This one takes none.
 #[unsafe(link_section = ".init_array")]
 #[used]
 static BEFORE_MAIN: extern "C" fn() = before_main;
@@ -80,8 +80,9 @@ fn only_blocks_of_the_threshold_go_to_the_file() {
     assert!(spill().peak_bytes() >= THRESHOLD as u64);
 }
 
-/// The allocator is called for whatever its own code allocates, too: there must be nothing, or one
-/// request waits for the other. Where it is full, refused or asked by a child is no exception.
+/// Allocations in the allocator's own code would call the allocator again, and one request could
+/// wait for the other: there must be none. That holds also if the disk is full, a request is
+/// refused, or a child calls.
 #[test]
 fn it_allocates_nothing_itself() {
     if let Some(child) = child(test_name!()) {
@@ -133,7 +134,7 @@ fn a_vector_crosses_the_threshold_both_ways_with_its_elements() {
     assert!((0..numbers.len() as u64).eq(numbers.iter().copied()));
 }
 
-/// A block that lives in the file grows where it is: nothing of it is copied.
+/// A block in the file grows in place: nothing is copied.
 #[test]
 fn a_spilled_vector_grows_without_moving() {
     if let Some(child) = child(test_name!()) {
@@ -167,13 +168,13 @@ fn zeroed_blocks_are_zero_where_others_were() {
             // SAFETY: the block has that many bytes, which are zero.
             let bytes = unsafe { std::slice::from_raw_parts(block, len) };
             assert!(bytes.iter().all(|byte| *byte == 0), "{round}, {len}");
-            // SAFETY: the block has this layout, and nobody uses it any more.
+            // SAFETY: the block has this layout, and no code uses it any more.
             unsafe { dealloc(block, layout) };
         }
     }
 }
 
-/// A thread's values are dropped when its thread-locals are gone, in any order.
+/// A thread drops its values after its thread-locals are gone, in any order.
 #[test]
 fn destructors_of_threads_allocate_and_free_big_blocks() {
     struct Late(Vec<u8>);
@@ -266,7 +267,7 @@ fn eviction_changes_no_byte() {
     }
 }
 
-/// A program does not know which of its blocks are in the file: the counters of the crate do.
+/// A program does not know which of its blocks are in the file; the counters of the crate do.
 #[test]
 fn the_statistics_of_the_process_count_the_file() {
     if let Some(child) = child(test_name!()) {

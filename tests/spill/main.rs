@@ -1,8 +1,8 @@
 //! `SpillAlloc` as the global allocator of a whole program, this test binary.
 //!
-//! Above it stands a watch that counts every request which the allocator makes of itself, beneath
-//! it one that counts what it passes on. Tests that look at the statistics, or change limits, run
-//! in a process of their own: see `support::process`.
+//! A watch above it counts every request that the allocator makes of itself; one beneath it counts
+//! the requests that it passes on. Tests that read the statistics, or change limits, run in a
+//! separate process: see `support::process`.
 #![cfg(not(any(miri, memory_backend)))]
 #![expect(
     clippy::arithmetic_side_effects,
@@ -16,7 +16,7 @@ mod examples;
 mod life;
 mod model;
 mod refusals;
-#[expect(dead_code, reason = "not all of it is needed here")]
+#[expect(dead_code, reason = "not all of it is used here")]
 mod support;
 mod watch;
 
@@ -24,7 +24,7 @@ use outcore::SpillAlloc;
 
 use crate::watch::{Inner, Watch};
 
-/// Blocks of that many bytes go to the file.
+/// Blocks of this many bytes go to the file.
 const THRESHOLD: usize = 64 << 10;
 
 #[global_allocator]
@@ -35,7 +35,7 @@ fn spill() -> &'static SpillAlloc<Inner> {
     &GLOBAL.0
 }
 
-/// Returns a byte that follows from a number.
+/// Returns a byte that a number determines.
 fn byte_of(number: usize) -> u8 {
     u8::try_from(number % 251).unwrap()
 }

@@ -21,7 +21,7 @@ fn every_trace_leaves_every_block_as_it_was() {
     }
 }
 
-/// All blocks of a page and more in the file.
+/// With all blocks of at least a page in the file.
 #[test]
 fn every_trace_at_the_smallest_threshold_leaves_every_block_as_it_was() {
     if let Some(child) = child(test_name!()) {

@@ -1,5 +1,5 @@
-//! Where the file has no room: the inner allocator serves, every such block is counted, and the
-//! file is used again when there is room.
+//! No room in the file: the inner allocator serves the request, every such block is counted, and
+//! the file is used again when there is room.
 
 use crate::support::libc::{Resource, set_limit};
 use crate::support::process::child;
@@ -9,7 +9,7 @@ use crate::{THRESHOLD, byte_of, spill};
 
 const MIB: usize = 1 << 20;
 
-/// Takes more big blocks than the file has room for, and checks all of them.
+/// Allocates more large blocks than the file has room for, and checks all of them.
 fn more_than_fits(room: usize) {
     let before = spill().failures();
     let mut blocks: Vec<Vec<u8>> = Vec::new();
@@ -25,7 +25,7 @@ fn more_than_fits(room: usize) {
     assert!(spill().failures() > before, "the disk was never full");
     assert!(spill().spilled_bytes() > room as u64 / 4);
     assert!(spill().peak_bytes() >= spill().spilled_bytes());
-    // Growth: in the file where there is room, else out of it, with the bytes.
+    // Growth: in the file if there is room, otherwise out of it, with the bytes.
     for (n, block) in blocks.iter_mut().enumerate() {
         block.resize(block.len() + THRESHOLD, byte_of(n));
         block.shrink_to_fit();
@@ -34,7 +34,7 @@ fn more_than_fits(room: usize) {
         let byte = byte_of(n);
         assert!(block.iter().all(|found| *found == byte), "block {n}");
     }
-    // And back, when half of them are gone: what is in memory goes to the file as it grows.
+    // And back, after half of them are freed: blocks in memory move to the file as they grow.
     let mut odd = false;
     blocks.retain(|_| {
         odd = !odd;
@@ -52,7 +52,7 @@ fn more_than_fits(room: usize) {
 fn on_a_full_disk_the_inner_allocator_serves() {
     let Some(again) = child(test_name!()) else {
         more_than_fits(16 * MIB);
-        // Nothing is kept of what was freed.
+        // No freed space is kept.
         assert_eq!(spill().spilled_bytes(), 0);
         return more_than_fits(16 * MIB);
     };
@@ -63,7 +63,7 @@ fn on_a_full_disk_the_inner_allocator_serves() {
     });
 }
 
-/// The file cannot be longer than the limit, so that there are addresses for little.
+/// The file cannot be longer than the limit, so there are few addresses.
 #[test]
 fn under_a_limit_of_file_size_the_inner_allocator_serves() {
     if let Some(child) = child(test_name!()) {
@@ -101,7 +101,8 @@ fn under_a_limit_of_addresses_both_serve_until_nothing_is_left() {
     assert!(more.iter().all(|byte| *byte == 2));
 }
 
-/// What cannot be had is null, which collections report, and the block that should grow stays.
+/// An impossible request returns null, which collections report, and the block that should grow
+/// stays.
 #[test]
 fn what_neither_can_serve_is_an_error() {
     let mut bytes = vec![1_u8; 2 * THRESHOLD];
@@ -113,7 +114,7 @@ fn what_neither_can_serve_is_an_error() {
     bytes.push(1);
 }
 
-/// No file can be opened when the first big block is asked for; the inner allocator serves.
+/// No file can be opened at the first large block; the inner allocator serves it.
 #[test]
 fn without_a_free_file_the_inner_allocator_serves() {
     if let Some(child) = child(test_name!()) {

@@ -1,4 +1,4 @@
-//! The support of the other tests, as far as it stands alone.
+//! The part of the other tests' support that is independent of them.
 
 #[path = "../it/support/libc.rs"]
 pub(crate) mod libc;

@@ -1,4 +1,4 @@
-//! What stands above the allocator under test, and what stands beneath it.
+//! Wrappers: above the allocator under test, and beneath it.
 #![expect(unsafe_code, reason = "allocators that pass every call on")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -8,22 +8,22 @@ use std::time::Duration;
 
 use outcore::SpillAlloc;
 
-/// Requests that came while one was being served on the same thread: the allocator's own.
+/// Requests during another request on the same thread: the allocator's own.
 static OWN: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// How many requests are being served on this thread.
+    /// The number of active requests on this thread.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
     /// Requests of this thread that reached the inner allocator.
     static PASSED_ON: Cell<u64> = const { Cell::new(0) };
-    /// Whether the next request on this thread waits a while, for whoever wants to come between.
+    /// Whether the next request on this thread waits, so that another thread can act in between.
     static LINGERS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Set while a request waits.
 pub(crate) static LINGERING: AtomicBool = AtomicBool::new(false);
 
-/// Lets the next request on this thread wait a while.
+/// Makes the next request on this thread wait a while.
 pub(crate) fn linger() {
     LINGERS.set(true);
 }
@@ -33,15 +33,15 @@ pub(crate) fn own_requests() -> u64 {
     OWN.load(SeqCst)
 }
 
-/// Returns how many requests of this thread the inner allocator got.
+/// Returns how many requests of this thread reached the inner allocator.
 pub(crate) fn passed_on() -> u64 {
     PASSED_ON.get()
 }
 
-/// Stands above the allocator under test.
+/// Wraps the allocator under test.
 pub(crate) struct Watch(pub(crate) SpillAlloc<Inner>);
 
-/// Serves one request, and notes whether it is one within another.
+/// Serves one request, and records whether it is nested in another one.
 fn served<R>(serve: impl FnOnce() -> R) -> R {
     let depth = DEPTH.with(|depth| depth.replace(depth.get() + 1));
     if depth > 0 {
@@ -79,7 +79,7 @@ unsafe impl GlobalAlloc for Watch {
     }
 }
 
-/// Stands beneath it.
+/// The inner allocator of the one under test.
 pub(crate) struct Inner;
 
 // SAFETY: every call goes to the system's allocator unchanged.

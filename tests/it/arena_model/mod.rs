@@ -1,4 +1,4 @@
-//! Random operations on two arenas and on vectors of bytes; both must always agree.
+//! Random operations on two arenas and on vectors of bytes; the results must always agree.
 //!
 //! Reproduce a failure with `OUTCORE_SEED=<seed> cargo test arena_model`. With
 //! `OUTCORE_CAMPAIGN=long` there are 2,000 cases, all but the first of them small.
@@ -14,10 +14,10 @@ use crate::support::{arena, get_mapped};
 
 const STEPS: usize = if cfg!(miri) { 30 } else { 600 };
 
-/// Bytes that one run pushes to an arena, so that the disk is spared.
+/// Bytes that one run pushes to an arena, to limit the disk space.
 const BYTES_MAX: u64 = 24 << 20;
 
-/// What every run meets.
+/// The events that every run must have.
 const MET: [&str; 31] = [
     "writer",
     "reserve",
@@ -74,7 +74,7 @@ fn a_planted_fault_is_found() {
 struct Known {
     location: Location,
     bytes: Vec<u8>,
-    /// The writer that has it, as long as that may not have flushed it.
+    /// The writer that has the item, if it may not have flushed it.
     writer: Option<u64>,
 }
 
@@ -91,7 +91,7 @@ struct Run {
     tally: Tally,
     random: Random,
     arena: Arena,
-    /// Made at the start, so that all else comes later.
+    /// Made at the start, so that everything else is pushed later.
     map: ArenaMap,
     other: Arena,
     foreign: Location,
@@ -124,7 +124,7 @@ impl Run {
         }
     }
 
-    /// Runs all steps; `sabotage` may corrupt the model halfway. Returns what was done.
+    /// Runs all steps; `sabotage` may corrupt the model halfway. Returns the events.
     fn play(mut self, sabotage: impl Fn(&mut [Known])) -> Tally {
         while self.step < self.steps {
             match self.random.below(100) {
@@ -191,7 +191,7 @@ impl Run {
         self.flushed(name);
     }
 
-    /// Reserves space, which changes nothing that can be read.
+    /// Reserves space, which changes no readable data.
     fn reserve(&mut self) {
         if self.writers.is_empty() {
             return;
@@ -224,7 +224,7 @@ impl Run {
         }
     }
 
-    /// Pushes an item whose size is often at an edge: of the buffer, or of what is left of it.
+    /// Pushes an item whose size is often at an edge: of the buffer, or of its free part.
     fn push(&mut self) {
         if self.writers.is_empty() {
             return self.new_writer();
@@ -305,7 +305,7 @@ impl Run {
         }
     }
 
-    /// A writer reads what it holds back, and everything that is flushed.
+    /// A writer reads the items in its buffer, and all flushed items.
     fn read_through_writer(&mut self) {
         if self.model.is_empty() || self.writers.is_empty() {
             return;
@@ -361,7 +361,7 @@ impl Run {
             );
             times[index] += 1;
         };
-        // What needs no way of its own is asked for by the shorter name.
+        // Without options, use the shorter method.
         let answer = if chosen.len() % 4 == 3 {
             self.arena.get_many(&locations, deliver)
         } else {

@@ -1,8 +1,8 @@
-//! The steps that read: in every way that there is, as text, and with closures and iterators that
-//! panic in the middle.
+//! The steps that read: in every way, as text, and with closures and iterators that panic in the
+//! middle.
 #![expect(
     unsafe_code,
-    reason = "reads text that was pushed as text without a look at it"
+    reason = "reads text that was pushed as text without checking it"
 )]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,7 @@ use outcore::{Advice, ErrorKind, Location, ReadOptions};
 use crate::arena_model::Run;
 
 impl Run {
-    /// Returns a way to read, which the number decides.
+    /// Returns the options that a number selects.
     pub(super) fn options(&self, number: usize) -> ReadOptions {
         let options = ReadOptions::new();
         match (number + self.step) % 6 {
@@ -25,7 +25,7 @@ impl Run {
         }
     }
 
-    /// Chooses items whether they are flushed or not.
+    /// Chooses items, flushed or not.
     fn any(&mut self, count_max: usize) -> Vec<usize> {
         let count = self.random.below(count_max);
         let count = if self.model.is_empty() { 0 } else { count };
@@ -37,13 +37,14 @@ impl Run {
         chosen.iter().map(|at| self.model[*at].location).collect()
     }
 
-    /// A stream brings what is flushed, in its order, and an error for each of the others.
+    /// A stream returns the flushed items in the requested order, and an error for each of the
+    /// others.
     pub(super) fn stream(&mut self) {
         let chosen = self.any(40);
         let locations = self.locations(&chosen);
         let way = self.random.below(6);
         let options = self.options(way);
-        // Some are given up half-way.
+        // Some streams are dropped half-way.
         let enough = if self.random.below(4) == 0 {
             chosen.len() / 2
         } else {
@@ -91,7 +92,7 @@ impl Run {
         );
     }
 
-    /// Text is what std takes for text.
+    /// Text is valid if std accepts it.
     pub(super) fn read_text(&mut self) {
         let chosen = self.any(8);
         for known in chosen.iter().map(|at| &self.model[*at]) {
@@ -124,7 +125,7 @@ impl Run {
         }
     }
 
-    /// Text that was pushed as such is not looked at.
+    /// Text that was pushed as such is not checked.
     fn read_text_unchecked(&mut self, chosen: &[usize]) {
         for known in chosen.iter().map(|at| &self.model[*at]) {
             let Ok(expected) = std::str::from_utf8(&known.bytes) else {
@@ -132,7 +133,7 @@ impl Run {
             };
             self.tally.met("get_str_into_unchecked");
             let mut text = "before".to_owned();
-            // SAFETY: the item is UTF-8, as was just seen of what was pushed.
+            // SAFETY: the item is UTF-8: the model has checked the pushed bytes.
             match unsafe { self.arena.get_str_into_unchecked(known.location, &mut text) } {
                 Ok(()) => {
                     let same = text.strip_prefix("before") == Some(expected);
@@ -147,7 +148,7 @@ impl Run {
         }
     }
 
-    /// Whoever gets an item panics, or whoever says which comes next; the arena goes on.
+    /// The callback that gets an item panics, or the iterator of locations; the arena still works.
     pub(super) fn panic_on_the_way(&mut self) {
         let mut chosen = self.any(40);
         chosen.retain(|at| self.model[*at].writer.is_none());
@@ -180,7 +181,7 @@ impl Run {
         self.read_these(&chosen);
     }
 
-    /// What is advised and announced changes nothing that is read.
+    /// Advice and prefetching change no data.
     pub(super) fn tell_the_map(&mut self) {
         self.tally.met("advise");
         self.tally.met("prefetch_many");

@@ -1,4 +1,4 @@
-//! Counted heap memory: what the code under test takes, thread by thread.
+//! Counted heap memory: the allocations of the code under test, for each thread.
 #![expect(
     unsafe_code,
     reason = "an allocator that passes every call on and counts"
@@ -7,14 +7,14 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// What one thread has asked of the heap.
+/// The heap requests of one thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heap {
     /// Calls that got memory or changed its size.
     pub(crate) calls: u64,
-    /// Bytes got less bytes given back; below zero where the thread frees what others got.
+    /// Allocated bytes minus freed bytes; negative if the thread frees blocks of others.
     pub(crate) live_bytes: i64,
-    /// The most that `live_bytes` has been since the last [`counted`] began.
+    /// The maximum of `live_bytes` since the last [`counted`] began.
     pub(crate) peak_bytes: i64,
 }
 
@@ -24,12 +24,12 @@ thread_local! {
     };
 }
 
-/// Returns what this thread has asked of the heap until now.
+/// Returns the heap requests of this thread so far.
 pub(crate) fn heap() -> Heap {
     HEAP.get()
 }
 
-/// Runs `work` and returns how many calls it made, and how many bytes it had at most.
+/// Runs `work` and returns how many requests it made, and how many bytes it had at most.
 pub(crate) fn counted<R>(work: impl FnOnce() -> R) -> (u64, i64, R) {
     let before = heap();
     HEAP.set(Heap {
@@ -43,7 +43,7 @@ pub(crate) fn counted<R>(work: impl FnOnce() -> R) -> (u64, i64, R) {
 }
 
 fn count(got: usize, given_back: usize) {
-    // While a thread ends there is nothing left to count in.
+    // While a thread ends, its counters are gone.
     let _ended = HEAP.try_with(|heap| {
         let mut now = heap.get();
         now.calls += u64::from(got > 0);

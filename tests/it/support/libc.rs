@@ -1,4 +1,4 @@
-//! The few calls of the C library that fixtures need and std does not have.
+//! The few calls of the C library that fixtures need and std lacks.
 #![expect(
     unsafe_code,
     reason = "declares the C library's functions and calls them"
@@ -65,7 +65,7 @@ fn checked(answer: c_int) -> io::Result<c_int> {
 pub(crate) enum Resource {
     /// Bytes of the longest file.
     FileSize = 1,
-    /// Bytes of memory of its own.
+    /// Bytes of private memory.
     Data = 2,
     /// Open files.
     OpenFiles = 7,
@@ -73,7 +73,7 @@ pub(crate) enum Resource {
     AddressSpace = 9,
 }
 
-/// Sets a limit of this process; the hard limit stays, so that it can be lifted again.
+/// Sets a limit of this process; the hard limit stays, so that the limit can be raised again.
 pub(crate) fn set_limit(resource: Resource, value: u64) {
     let mut limit = Limit {
         current: 0,
@@ -130,7 +130,7 @@ pub(crate) fn lock_memory(which: Lock) {
     checked(mlockall(which as c_int)).unwrap();
 }
 
-/// Sets which permissions new files do not get.
+/// Sets the permissions that new files do not get.
 pub(crate) fn set_umask(mask: u32) {
     umask(mask);
 }
@@ -150,7 +150,7 @@ struct Filter {
     instructions: *const Instruction,
 }
 
-/// Lets a system call fail from now on, in this thread and those that it starts, as the filters of
+/// Makes a system call fail from now on, in this thread and those that it starts, as the filters of
 /// container runtimes do.
 pub(crate) fn forbid_system_call(number: u32, errno: u32) -> io::Result<()> {
     const LOAD: u16 = 0x20;
@@ -185,20 +185,19 @@ pub(crate) fn forbid_system_call(number: u32, errno: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns whether permissions do not bind this process.
+/// Returns whether permissions do not restrict this process.
 pub(crate) fn is_root() -> bool {
     geteuid() == 0
 }
 
 /// Runs `work` in a forked child, waits for it, and returns how it ended: with 0, with 101 after a
-/// panic, or by a signal: `SIGALRM` where it takes a minute.
+/// panic, or by a signal: `SIGALRM` if it takes a minute.
 ///
-/// To be called in a process that runs one test, where no other thread is at work that `work` could
-/// wait for.
+/// Call it in a process that runs one test, where `work` cannot wait for another thread.
 pub(crate) fn in_forked_child(work: impl FnOnce()) -> ExitStatus {
-    // SAFETY: the process runs one test, and the thread that waits for it holds no lock. Other
-    // threads are at work where that is what the test is about: then a lock of theirs stays locked in
-    // the child, where whoever waits for it is ended by the alarm.
+    // SAFETY: the process runs one test, and the thread that waits for it holds no lock. Some tests
+    // run other threads on purpose: a lock that such a thread holds stays locked in the child, and
+    // the alarm ends a child that waits for it.
     let child = checked(unsafe { fork() }).unwrap();
     if child == 0 {
         alarm(60);
@@ -211,23 +210,22 @@ pub(crate) fn in_forked_child(work: impl FnOnce()) -> ExitStatus {
     ExitStatus::from_raw(status)
 }
 
-/// Gives this thread, and those that it starts, a table of descriptors of their own: what is opened
-/// from now on is open on one side only.
+/// Gives this thread, and those that it starts, a private descriptor table: files that are opened
+/// from now on are open on one side only.
 pub(crate) fn make_descriptors_private() {
     const CLONE_FILES: c_int = 0x400;
     checked(unshare(CLONE_FILES)).unwrap();
 }
 
-/// Ends the calling thread and nothing else, even if it is the first one of the process.
+/// Ends only the calling thread, even if it is the first one of the process.
 pub(crate) fn end_this_thread() -> ! {
     const SYS_EXIT: c_long = if cfg!(target_arch = "x86_64") { 60 } else { 93 };
-    // SAFETY: takes a number. Nothing that the thread has on its stack is used by another one.
+    // SAFETY: takes a number. No other thread uses the stack of this one.
     unsafe { syscall(SYS_EXIT, 0) };
     _exit(102)
 }
 
-/// Gives this thread, and those that it starts, mounts that nobody else sees and that vanish with
-/// them.
+/// Gives this thread, and those that it starts, private mounts that vanish with them.
 pub(crate) fn make_mounts_private() -> io::Result<()> {
     const CLONE_NEWNS: c_int = 0x0002_0000;
     const MS_REC_PRIVATE: c_ulong = 0x4000 | 0x4_0000;
@@ -248,7 +246,7 @@ pub(crate) fn resize_tmpfs(target: &Path, bytes: u64) {
     mount_raw(c"tmpfs", target, MS_REMOUNT, &options).unwrap();
 }
 
-/// Takes a mount away; what is still open in it lives on until it is closed.
+/// Removes a mount; files that are still open live on until they are closed.
 pub(crate) fn unmount(target: &Path) {
     const MNT_DETACH: c_int = 2;
     let target = CString::new(target.as_os_str().as_bytes()).unwrap();

@@ -1,5 +1,5 @@
-//! What the tests share: items, random numbers, counts of allocations and of what was tried; and for
-//! those that ask the real system, processes and small disks.
+//! Shared parts of the tests: items, random numbers, counts of allocations and of events; and for
+//! tests of the real system, processes and small disks.
 
 pub(crate) mod allocations;
 pub(crate) mod items;
@@ -30,7 +30,7 @@ pub(crate) fn disk() -> ScratchDir {
     ScratchDir::new(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// Returns a path on a disk that nothing has, for a file that may be published there.
+/// Returns an unused path on a disk, for a file that may be published there.
 pub(crate) fn ranged_path() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!(
@@ -39,7 +39,7 @@ pub(crate) fn ranged_path() -> PathBuf {
         NEXT.fetch_add(1, Relaxed)
     );
     let path = disk().path().join(name);
-    // A process of the same number may have left one.
+    // A process with the same number may have left one.
     let _removed = std::fs::remove_file(&path);
     path
 }
@@ -49,8 +49,8 @@ pub(crate) fn arena() -> Arena {
     Arena::new_in(&disk()).unwrap()
 }
 
-/// Reads an item through a map. Where addresses are scarce, the map may end before an item that
-/// was pushed later, and a new one is made, as the error says.
+/// Reads an item through a map. If addresses are scarce, the map may end before an item that was
+/// pushed later; then a new one is made, as the error says.
 pub(crate) fn get_mapped(map: &mut ArenaMap, location: Location) -> Result<Vec<u8>> {
     let scarce = cfg!(any(miri, memory_backend, target_pointer_width = "32"));
     match map.get(location) {

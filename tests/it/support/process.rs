@@ -1,4 +1,4 @@
-//! Tests that need a process of their own: the binary starts itself again with one test's name.
+//! Tests that need a separate process: the binary starts itself again with the name of one test.
 //!
 //! ```text
 //! let Some(child) = child(test_name!()) else {
@@ -22,7 +22,7 @@ const ROLE: &str = "OUTCORE_TEST_CHILD";
 #[must_use]
 pub(crate) struct Again(Command);
 
-/// Prepares a process that runs this test alone, or returns `None` in that very process.
+/// Prepares a process that runs this test alone, or returns `None` in that process.
 pub(crate) fn child(test: &str) -> Option<Again> {
     if is_child_of(test) {
         return None;
@@ -33,28 +33,28 @@ pub(crate) fn child(test: &str) -> Option<Again> {
     Some(Again(command))
 }
 
-/// Writes a line to standard output for the parent, past the harness.
+/// Writes a line to standard output for the parent, bypassing the harness.
 pub(crate) fn tell(line: impl Display) {
     let line = format!("\n{line}\n");
     io::stdout().write_all(line.as_bytes()).unwrap();
 }
 
-/// The user whom permissions bind on every system.
+/// The unprivileged user of every system.
 pub(crate) const NOBODY: u32 = 65534;
 
-/// Returns whether that user can be had, and can reach this binary.
+/// Returns whether that user exists and can reach this binary.
 pub(crate) fn nobody_can_run_this() -> bool {
     let mut probe = Command::new(env::current_exe().unwrap());
     probe.arg("--list").uid(NOBODY).stdout(Stdio::null());
     probe.status().is_ok_and(|status| status.success())
 }
 
-/// Returns whether this process was made for this test.
+/// Returns whether this process was started for this test.
 pub(crate) fn is_child_of(test: &str) -> bool {
     env::var_os(ROLE).is_some_and(|role| role == test)
 }
 
-/// Adds the arguments by which the harness runs one test.
+/// Adds the arguments that make the harness run one test.
 pub(crate) fn prepare(command: &mut Command, test: &str) {
     command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
@@ -77,7 +77,7 @@ impl Again {
         self
     }
 
-    /// Makes it a process of another user.
+    /// Runs the process as another user.
     pub(crate) fn user(mut self, id: u32) -> Self {
         self.0.uid(id);
         self

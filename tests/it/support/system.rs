@@ -1,4 +1,4 @@
-//! What tests need that ask the real system: places of their own, and a way to say what was skipped.
+//! Tools for tests of the real system: private directories, and a message for skipped tests.
 
 use std::fmt::Display;
 use std::fs;
@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// Creates an empty directory on a disk, for one test alone.
+/// Creates an empty directory on a disk, for one test.
 pub(crate) fn new_dir() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
@@ -18,14 +18,14 @@ pub(crate) fn new_dir() -> PathBuf {
     path
 }
 
-/// Says on standard error that a test, or part of one, does not run here. The harness does not
-/// capture it, so that nobody takes a skipped test for a passed one.
+/// Reports on standard error that a test, or part of one, does not run here. The harness does not
+/// capture it, so a skipped test does not look like a passed one.
 pub(crate) fn skipped(test: &str, reason: impl Display) {
     let line = format!("skipped: {test}: {reason}\n");
     io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
-/// Returns the path of the test that this is written in, as the harness filters it.
+/// Returns the path of the enclosing test, as the harness filters it.
 macro_rules! test_name {
     () => {{
         fn here() {}

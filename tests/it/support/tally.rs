@@ -1,11 +1,11 @@
-//! What the cases of a comparison with a model did: so that a tier of many small cases is not one of
-//! trivial cases, and nobody has to believe it.
+//! The events of a comparison with a model: they show that a tier of many small cases does not
+//! consist of trivial ones.
 
 use std::collections::BTreeMap;
 
 use crate::support::random::Case;
 
-/// What one case did.
+/// The events of one case.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     met: BTreeMap<String, u64>,
@@ -13,7 +13,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Notes that something happened.
+    /// Records an event.
     pub(crate) fn met(&mut self, what: &str) {
         if let Some(times) = self.met.get_mut(what) {
             *times += 1;
@@ -22,13 +22,13 @@ impl Tally {
         }
     }
 
-    /// Notes how far it went: the most is kept.
+    /// Records a size: the maximum is kept.
     pub(crate) fn reached(&mut self, what: &'static str, size: u64) {
         let most = self.reached.entry(what).or_default();
         *most = size.max(*most);
     }
 
-    /// Adds what another one did, a thread of the same case for example.
+    /// Adds the events of another tally, such as that of a thread of the same case.
     pub(crate) fn add(&mut self, other: &Self) {
         for (what, times) in &other.met {
             *self.met.entry(what.clone()).or_default() += times;
@@ -39,7 +39,7 @@ impl Tally {
     }
 }
 
-/// What all cases of a test did, the large and the small ones.
+/// The events of all cases of a test, for large and small ones.
 #[derive(Debug, Default)]
 pub(crate) struct Tallies {
     large: (u64, Tally),
@@ -58,8 +58,8 @@ impl Tallies {
         sum.add(tally);
     }
 
-    /// Prints what was done, and panics where something of `expected` was not, or never in the
-    /// small cases. One case alone need not do everything.
+    /// Prints the events, and panics if one of `expected` is missing, also if only in the small
+    /// cases. A single case need not have all of them.
     #[expect(clippy::print_stdout, reason = "shown with --nocapture")]
     pub(crate) fn end(self, test: &str, expected: &[&str]) {
         println!("{test}:");
@@ -70,7 +70,7 @@ impl Tallies {
                 println!("    at most {:?}", tally.reached);
             }
         }
-        // Where each step is slow there are few, and where addresses are scarce nothing moves.
+        // If each step is slow, there are few, and if addresses are scarce, no block moves.
         if cfg!(any(miri, memory_backend)) {
             return;
         }

@@ -1,4 +1,4 @@
-//! Small disks: a tmpfs in a mount namespace of its own, so that nothing is left on the machine.
+//! Small disks: a tmpfs in a private mount namespace, so that nothing is left on the machine.
 
 use std::env;
 use std::fs::{self, OpenOptions};
@@ -13,12 +13,12 @@ use crate::support::libc::{is_root, make_mounts_private, mount_tmpfs, unmount};
 use crate::support::process::prepare;
 use crate::support::{new_dir, skipped};
 
-/// Set in a process that was made for one test with mounts.
+/// Set in a process that was started for one test with mounts.
 const INSIDE: &str = "OUTCORE_TEST_MOUNTS";
 
-/// Runs `work` where mounts are private, in a process of its own: what a test closes is closed,
-/// and not held by a process that another test is about to start. Where this user may not mount,
-/// the process has a user namespace; where that is forbidden too, the test is skipped.
+/// Runs `work` with private mounts, in a separate process: a file that a test closes is closed, and
+/// not held by a process that another test is starting. If this user may not mount, the process has
+/// a user namespace; if that is forbidden too, the test is skipped.
 pub(crate) fn with_private_mounts(test: &str, work: impl FnOnce() + Send) {
     if env::var_os(INSIDE).is_some_and(|inside| inside == test) {
         return work_inside(test, work);
@@ -49,7 +49,7 @@ pub(crate) fn with_private_mounts(test: &str, work: impl FnOnce() + Send) {
     }
 }
 
-/// Runs `work` in a thread that takes its mounts with it, whatever happens.
+/// Runs `work` in a thread whose mounts vanish with it, in every case.
 fn work_inside(test: &str, work: impl FnOnce() + Send) {
     let work = || {
         make_mounts_private()?;
@@ -79,7 +79,7 @@ pub(crate) fn on_tmpfs(test: &str, bytes: u64, work: impl FnOnce(&Path) + Send) 
     });
 }
 
-/// Opens a directory that lives in memory.
+/// Opens a directory in memory.
 pub(crate) fn ram(path: &Path) -> ScratchDir {
     ScratchDir::builder(path).allow_ram(true).build().unwrap()
 }
@@ -89,12 +89,12 @@ pub(crate) fn free_bytes(path: &Path) -> u64 {
     ram(path).report().unwrap().free_bytes
 }
 
-/// Runs `work` with an empty ext4 of `bytes` in a file; skipped where that cannot be had.
+/// Runs `work` with an empty ext4 of `bytes` in a file; skipped if that is not possible.
 pub(crate) fn on_ext4(test: &str, bytes: u64, work: impl FnOnce(&Path) + Send) {
     on_image(test, &["mkfs.ext4", "-q", "-F", "-b", "4096"], bytes, work);
 }
 
-/// The smallest XFS has 300 MiB; the image takes as many as are written.
+/// The smallest XFS has 300 MiB; the image takes as much space as is written to it.
 const COPY_ON_WRITE_BYTES: u64 = 320 << 20;
 
 /// Runs `work` with an empty XFS in a file, on which files can share blocks.
@@ -112,7 +112,7 @@ pub(crate) fn on_btrfs(test: &str, work: impl FnOnce(&Path) + Send) {
     on_image(test, &["mkfs.btrfs", "-q"], COPY_ON_WRITE_BYTES, work);
 }
 
-/// Runs `work` where a file system that `make` made in a file is mounted.
+/// Runs `work` on a mounted file system that `make` created in a file.
 fn on_image(test: &str, make: &[&str], bytes: u64, work: impl FnOnce(&Path) + Send) {
     with_private_mounts(test, || {
         let path = new_dir();

@@ -1,8 +1,7 @@
-//! Random traces of all six calls of an allocator, replayed beside copies of what each block holds.
+//! Random traces of all six calls of an allocator, with a copy of the content of each block.
 //!
-//! After every call the block is looked at: where it lies and what lies there. No two blocks may
-//! touch, every byte must be the one that was stored there last, and what is promised to be zero
-//! must be.
+//! Each call is followed by a check of the block's address and content. No two blocks may overlap,
+//! every byte must be the one that was stored there last, and bytes that must be zero are zero.
 #![expect(
     unsafe_code,
     reason = "calls the methods of an allocator that are unsafe by their contract"
@@ -19,7 +18,7 @@ use crate::support::random::Random;
 use crate::support::tally::Tally;
 use testkit::item;
 
-/// Where the heap stands in for the disk, there are addresses for little.
+/// On the heap backend there are few addresses.
 pub(crate) const SMALL_WORLD: bool = cfg!(any(miri, memory_backend));
 
 /// The longest block.
@@ -31,7 +30,7 @@ pub(crate) const LEN_MAX: usize = if cfg!(miri) {
     64 << 20
 };
 
-/// The most bytes that live at once.
+/// The maximum number of live bytes.
 const LIVE_MAX: usize = if cfg!(miri) {
     256 << 10
 } else if SMALL_WORLD {
@@ -40,21 +39,21 @@ const LIVE_MAX: usize = if cfg!(miri) {
     256 << 20
 };
 
-/// The largest alignment that is promised.
+/// The largest alignment that is guaranteed.
 const ALIGN_MAX: usize = 2 << 20;
 
-/// A block, and the number from which its bytes follow.
+/// A block, and the number that determines its bytes.
 pub(crate) struct Block {
     at: NonNull<u8>,
     layout: Layout,
     id: u64,
 }
 
-// SAFETY: a block belongs to whoever holds the value, and allocators may be asked from any thread.
+// SAFETY: a block belongs to the owner of the value, and any thread may call an allocator.
 unsafe impl Send for Block {}
 
-/// The copy of what a block holds: it repeats after so many bytes, which no length of a page
-/// divides, so that a page at the wrong place is seen.
+/// The pattern of a block: it repeats after this many bytes, which is no multiple of a page size,
+/// so that a page at the wrong place is detected.
 const PATTERN_BYTES: usize = 65_521;
 
 impl Block {
@@ -84,7 +83,7 @@ impl Block {
     }
 }
 
-/// The first byte of each block, and the one behind its last.
+/// The first byte of each block, and the byte behind its last.
 pub(crate) type Spans = BTreeMap<usize, usize>;
 
 pub(crate) fn assert_apart(spans: &Spans, what: &str) {
@@ -93,7 +92,7 @@ pub(crate) fn assert_apart(spans: &Spans, what: &str) {
     }
 }
 
-/// An allocator under test, and what its blocks should hold.
+/// An allocator under test, and the expected content of its blocks.
 pub(crate) struct Trace<A: Allocator> {
     seed: u64,
     what: String,
@@ -103,10 +102,10 @@ pub(crate) struct Trace<A: Allocator> {
     pub(crate) spans: Spans,
     live: usize,
     pub(crate) live_max: usize,
-    /// The longest block that is asked for and can be had.
+    /// The longest block that is requested and can succeed.
     pub(crate) len_max: usize,
     pub(crate) tally: Tally,
-    /// Whether requests may be refused that could be served were there space.
+    /// Whether requests may be refused that would succeed with enough space.
     pub(crate) scarce: bool,
     pub(crate) granted: usize,
     pub(crate) refused: usize,
@@ -143,7 +142,7 @@ impl<A: Allocator> Trace<A> {
         self.end()
     }
 
-    /// Looks at everything a last time, gives it back and says what was done.
+    /// Checks everything a last time, frees it and returns the events.
     pub(crate) fn end(mut self) -> Tally {
         "the end".clone_into(&mut self.what);
         while let Some(block) = self.blocks.pop() {
@@ -180,7 +179,7 @@ impl<A: Allocator> Trace<A> {
         (count > 0).then(|| self.blocks.swap_remove(self.random.below(count)))
     }
 
-    /// Returns a size: each doubling is as likely as the next, but the largest are rarer.
+    /// Returns a size: each doubling is equally likely, but the largest are rarer.
     fn size(&mut self) -> usize {
         let most = self.len_max.ilog2() as usize + 1;
         let log = match self.random.below(20) {
@@ -228,7 +227,7 @@ impl<A: Allocator> Trace<A> {
     fn resize(&mut self) {
         let Some(block) = self.take() else { return };
         let old = block.layout;
-        // Vectors double; others take a little more or less.
+        // Vectors double; other collections grow or shrink a little.
         let size = match self.random.below(6) {
             0 | 1 => old.size() * 2,
             2 => old.size() + self.random.below(100),
@@ -250,18 +249,18 @@ impl<A: Allocator> Trace<A> {
         self.tally.met(call);
         self.look_at(&block);
         self.forget(&block);
-        // The block came from this allocator with this layout, and nobody else has it; the new size
-        // stands in the relation to the old one that the method asks for.
+        // The block came from this allocator with this layout, and no other code has it; the new
+        // size is larger or smaller than the old one, as the method requires.
         let got = match call {
-            // SAFETY: as said above.
+            // SAFETY: as above.
             "grow_zeroed" => unsafe { self.alloc.grow_zeroed(block.at, old, new) },
-            // SAFETY: as said above.
+            // SAFETY: as above.
             "grow" => unsafe { self.alloc.grow(block.at, old, new) },
-            // SAFETY: as said above.
+            // SAFETY: as above.
             _ => unsafe { self.alloc.shrink(block.at, old, new) },
         };
         let Some(at) = self.judge(got, new) else {
-            // The block is as it was.
+            // The block is unchanged.
             self.note(&block);
             self.look_at(&block);
             self.blocks.push(block);
@@ -282,7 +281,7 @@ impl<A: Allocator> Trace<A> {
         self.keep(resized);
     }
 
-    /// Notes whether a block that grew is where it was.
+    /// Records whether a block that grew stayed in place.
     fn note_move(&mut self, block: &Block, at: NonNull<u8>, len: usize) {
         let long = block.layout.size() > 1 << 20;
         if len > block.layout.size() {
@@ -295,7 +294,7 @@ impl<A: Allocator> Trace<A> {
         }
     }
 
-    /// Asks for what no machine has, of a new block and of one that lives.
+    /// Requests more than any machine has, for a new block and for a live one.
     fn ask_for_the_impossible(&mut self) {
         let most = isize::MAX.unsigned_abs();
         let align = 1 << self.random.below(13);
@@ -313,7 +312,8 @@ impl<A: Allocator> Trace<A> {
         assert!(got.is_err(), "{}: not refused", self.here());
         if let Some(block) = self.take() {
             self.what = format!("grow {:?} to {layout:?}", block.layout);
-            // SAFETY: the block came from this allocator with this layout, and shall be larger.
+            // SAFETY: the block came from this allocator with this layout, and the new size is
+            // larger.
             let got = unsafe { self.alloc.grow(block.at, block.layout, layout) };
             assert!(got.is_err(), "{}: not refused", self.here());
             self.look_at(&block);
@@ -321,7 +321,7 @@ impl<A: Allocator> Trace<A> {
         }
     }
 
-    /// Checks what every answer has to be, and returns the address if there is one.
+    /// Checks the properties of every result, and returns the address if there is one.
     fn judge(
         &mut self,
         got: Result<NonNull<[u8]>, AllocError>,
@@ -344,7 +344,7 @@ impl<A: Allocator> Trace<A> {
         Some(block.cast())
     }
 
-    /// Enters a block into the list of those that live, among which it must have a place.
+    /// Adds a block to the live ones, which it must not overlap.
     fn note(&mut self, block: &Block) {
         let (start, end) = block.span();
         self.live += block.layout.size();
@@ -368,7 +368,7 @@ impl<A: Allocator> Trace<A> {
         }
     }
 
-    /// Stores new bytes in a block and lets it live.
+    /// Stores new bytes in a block and keeps it.
     fn keep(&mut self, mut block: Block) {
         self.next_id += 1;
         if block.layout.size() > 1 << 20 {
@@ -383,7 +383,8 @@ impl<A: Allocator> Trace<A> {
         self.tally.met("deallocate");
         self.look_at(block);
         self.forget(block);
-        // SAFETY: the block came from this allocator with this layout, and nobody has it any more.
+        // SAFETY: the block came from this allocator with this layout, and no code uses it any
+        // more.
         unsafe { self.alloc.deallocate(block.at, block.layout) };
     }
 
@@ -398,7 +399,7 @@ impl<A: Allocator> Trace<A> {
         self.compare(block.bytes(), block.id, block.layout.size());
     }
 
-    /// Compares bytes with the copy: the first of `full` bytes that have this number.
+    /// Compares bytes with the pattern: the first of `full` bytes of this number.
     fn compare(&self, found: &[u8], id: u64, full: usize) {
         let pattern = item(id, PATTERN_BYTES.min(full));
         for (number, piece) in found.chunks(pattern.len().max(1)).enumerate() {
@@ -419,7 +420,7 @@ impl<A: Allocator> Trace<A> {
         assert!(zero, "{}: bytes are not zero", self.here());
     }
 
-    /// Leaves a block to other threads, or takes one of theirs.
+    /// Gives a block to other threads, or takes one of theirs.
     pub(crate) fn trade(&mut self, market: &Mutex<Vec<Block>>) {
         let mut offers = market.lock().unwrap_or_else(PoisonError::into_inner);
         self.tally.met("trade");

@@ -1,10 +1,10 @@
-//! What the runs of each type of element have to meet.
+//! The events that the runs of each type of element must have.
 
 use std::mem::needs_drop;
 
 use crate::vec_items::Item;
 
-/// All that there is.
+/// All events.
 const MET: [&str; 47] = [
     "start empty",
     "extend_from_slice",
@@ -46,18 +46,18 @@ const MET: [&str; 47] = [
     "reserve",
     "reserve_exact",
     "shrink_to_fit",
-    // What plain elements can do, or have to have.
+    // Only for `Copy` elements, or for elements that are not.
     "try_copy",
     "gather",
     "leak a drain",
-    // What elements with a size can do.
+    // Only for elements with a size.
     "took space",
     "gave back space",
     "grown where it is",
     "space of more than 64 KiB",
 ];
 
-/// What of it elements without a size cannot do.
+/// The events that zero-sized elements cannot have.
 const SPACE: [&str; 4] = [
     "took space",
     "gave back space",
@@ -65,7 +65,7 @@ const SPACE: [&str; 4] = [
     "space of more than 64 KiB",
 ];
 
-/// Returns what can be met with elements of this type.
+/// Returns the possible events for elements of this type.
 pub(super) fn expected<T: Item>() -> Vec<&'static str> {
     let sized = size_of::<T>() > 0;
     let mut expected = MET.to_vec();

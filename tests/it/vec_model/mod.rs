@@ -1,4 +1,4 @@
-//! Random operations on a vector and on a `Vec`; both must always agree.
+//! Random operations on a vector and on a `Vec`; the results must always agree.
 //!
 //! Reproduce a failure with `OUTCORE_SEED=<seed> cargo test vec_model`. With
 //! `OUTCORE_CAMPAIGN=long` there are 2,000 cases for each type of element, all but the first of them
@@ -127,7 +127,7 @@ impl<T: Item> Run<T> {
             seed: case.seed,
             step: 0,
             steps: steps / 4 + random.below(steps * 3 / 4),
-            // Still longer than what a vector keeps in memory.
+            // Still longer than the part that a vector keeps in memory.
             many: case.either(T::MANY, T::MANY / 4),
             tally: Tally::default(),
             what: "start empty",
@@ -139,7 +139,7 @@ impl<T: Item> Run<T> {
         }
     }
 
-    /// Runs all steps; `sabotage` may interfere halfway. Returns what was done.
+    /// Runs all steps; `sabotage` may interfere halfway. Returns the events.
     fn play(mut self, sabotage: impl Fn(&mut Self)) -> Tally {
         self.tally.met(self.what);
         while self.step < self.steps {
@@ -162,7 +162,7 @@ impl<T: Item> Run<T> {
         tally
     }
 
-    /// Notes what the step was, and what became of the space.
+    /// Records the step, and the change of space.
     fn note(&mut self, (at, capacity): (*const T, usize), used: u64) {
         self.tally.met(self.what);
         let now = self.vec.disk_bytes();
@@ -202,7 +202,7 @@ impl<T: Item> Run<T> {
         }
     }
 
-    /// Returns a number of elements: often few, at times several windows.
+    /// Returns a number of elements: often few, sometimes several windows.
     fn count(&mut self) -> usize {
         let room = self.many.saturating_sub(self.model.len());
         let count = match self.random.below(8) {
@@ -376,7 +376,7 @@ impl<T: Item> Run<T> {
                 self.vec.truncate_front(count);
                 self.model.drain(..count);
             }
-            // Not of elements that own memory, so that whoever looks for leaks finds none.
+            // Not for elements that own memory, so that leak checkers find none.
             7 if size_of::<T>() == 0 || !needs_drop::<T>() => {
                 self.what = "leak a drain";
                 let range = self.range();

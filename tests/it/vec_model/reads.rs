@@ -1,4 +1,4 @@
-//! The steps that turn a vector into something else, change elements where they are, and read them.
+//! The steps that convert a vector, change elements in place, and read them.
 
 use outcore::{Advice, DiskVec};
 
@@ -69,9 +69,9 @@ impl<T: Item> Run<T> {
             }
             6 => self.compare_with_others(),
             7 => self.change_some(),
-            // rustc 1.95 optimizes std's stable sort of elements that are aligned to more than a page
-            // into a function that returns to its caller's caller: the rest of the case would be
-            // left out in silence.
+            // rustc 1.95 optimizes std's stable sort of elements that are aligned to more than a
+            // page into a function that returns to its caller's caller: the rest of the case would
+            // be skipped silently.
             _ if align_of::<T>() > 4096 => self.what = "start of sort_by_key",
             _ => {
                 self.what = "sort_by_key";
@@ -81,8 +81,8 @@ impl<T: Item> Run<T> {
         }
     }
 
-    /// Moves the elements to where bytes are counted. What is made of others, or by `new`, is in the
-    /// directory of the environment, which is everybody's.
+    /// Moves the elements to the directory in which bytes are counted. Vectors that are made from
+    /// others, or by `new`, are in the directory of the environment, which other objects share.
     fn come_home(&mut self) {
         assert!(self.vec == self.model, "{}", self.here());
         let mut here = DiskVec::new_in(&self.dir);
@@ -90,7 +90,7 @@ impl<T: Item> Run<T> {
         self.vec = here;
     }
 
-    /// The comparisons of the standard library's types, with an equal one and with another.
+    /// Comparisons with types of std, with an equal value and a different one.
     fn compare_with_others(&mut self) {
         self.what = "compare";
         let other = self.vec.try_clone().unwrap();
@@ -102,7 +102,7 @@ impl<T: Item> Run<T> {
         assert_eq!(self.vec == *shorter, theirs.is_empty(), "{}", self.here());
     }
 
-    /// Writes to elements by each way that there is.
+    /// Writes to elements in each possible way.
     fn change_some(&mut self) {
         self.what = "as_mut_slice";
         for _ in 0..20 {
@@ -155,7 +155,7 @@ impl<T: Item> Run<T> {
         self.check(true);
     }
 
-    /// Elements at places that may be equal, in any order.
+    /// Elements at positions that may repeat, in any order.
     fn read_at_random(&mut self) {
         self.what = "read_at_random";
         let count = self.random.below(60);
