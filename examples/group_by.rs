@@ -1,4 +1,4 @@
-//! Groups rows by a key, and shows the largest groups: more groups than memory has room for.
+//! Groups rows by a key, and shows the largest groups: more groups than fit into memory.
 //!
 //! `cargo run --release --example group_by -- 10000000`
 
@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use outcore::external::Aggregator;
 use outcore::{DiskVec, MemoryBudget};
 
-/// What is known of the purchases of a customer.
+/// The sums over the purchases of a customer.
 #[derive(Clone, Copy, Debug)]
 struct Purchases {
     count: u32,
@@ -24,7 +24,7 @@ pub(crate) fn main() -> outcore::Result<()> {
         all.cents = all.cents.saturating_add(more.cents);
     });
     for row in 0..rows.unwrap_or(200_000_u64) {
-        // A table would be read here.
+        // A real program would read a table here.
         let customer = row.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
         let one = Purchases {
             count: 1,
@@ -33,7 +33,7 @@ pub(crate) fn main() -> outcore::Result<()> {
         customers.add(customer, one)?;
     }
 
-    // Groups come in no particular order; a vector on disk is sorted within the same budget.
+    // Groups come in no particular order; the same budget is used to sort a vector on disk.
     let mut ranking = DiskVec::new();
     for group in customers.finish()? {
         let (customer, purchases) = group?;

@@ -1,5 +1,5 @@
-//! Counts the words of a text of any length, as `tr | sort | uniq -c` does, in as much memory as
-//! `$OUTCORE_MEMORY` says.
+//! Counts the words of a text of any length, as `tr | sort | uniq -c` does, within the memory that
+//! `$OUTCORE_MEMORY` sets.
 //!
 //! `OUTCORE_MEMORY=64M cargo run --release --example word_count -- text.txt`
 
@@ -8,10 +8,10 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use outcore::MemoryBudget;
 use outcore::external::BytesAggregator;
 
-/// A text for when no file is named.
+/// The text that is used without an argument.
 const TEXT: &str = "so many words, and so few of them\nthat so many are the same";
 
-/// Counts the words of a text, and writes each with its count, in the order of words.
+/// Counts the words of a text, and writes each word with its count, in the order of the words.
 fn count(mut text: impl BufRead, budget: &MemoryBudget, out: impl Write) -> outcore::Result<()> {
     let mut counts = BytesAggregator::new(budget, |count: &mut u64, more: u64| {
         *count = count.saturating_add(more);

@@ -1,4 +1,4 @@
-//! Values that are grouped within a budget: against a map of std, under every skew.
+//! Values that are grouped within a budget: against a map of std, with every skew.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
@@ -27,14 +27,14 @@ fn check_budget(budget: &MemoryBudget) {
     assert!(budget.peak_bytes() <= budget.limit_bytes());
 }
 
-/// A key, from the few to the many.
+/// A key, from a few frequent ones to many rare ones.
 fn key(kind: usize, n: usize, random: &mut Random) -> u64 {
     match kind {
         0 => 7,
         1 => random.next() % 100,
         2 => n as u64,
         3 => random.next(),
-        // Most are the same.
+        // Most keys are equal.
         4 if random.below(4) > 0 => 1,
         _ => random.next() % 100_000,
     }
@@ -147,7 +147,7 @@ fn adders_of_several_threads_add_to_the_same_groups() {
     }
 }
 
-/// A key whose hash says nothing: then no partition is smaller than all.
+/// A key with a useless hash: no partition is smaller than the whole.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Same(u16);
 
@@ -160,7 +160,7 @@ impl Hash for Same {
 #[test]
 fn keys_of_one_hash_are_grouped_all_the_same() {
     let budget = MemoryBudget::new(MIN);
-    // Each group has 8 KiB, so that some hundred of them are more than the budget.
+    // Each group has 8 KiB, so some hundred groups exceed the budget.
     let mut sums = Aggregator::new(
         options(&budget),
         |sum: &mut [u64; 1024], more: [u64; 1024]| {
@@ -208,7 +208,7 @@ fn what_does_not_fit_is_an_error_at_the_first_value() {
     assert_eq!(sums.finish().unwrap().next().unwrap(), Some((&b"1"[..], 2)));
 }
 
-/// After an error nothing is lost, and nothing counts twice.
+/// After an error no value is lost, and none counts twice.
 #[test]
 fn a_full_directory_loses_no_group() {
     for is_bytes in [false, true] {
@@ -240,7 +240,7 @@ fn a_full_directory_loses_no_group() {
             }
         }
         assert_eq!(refusals, 10);
-        // As a user does who frees space elsewhere.
+        // A user frees space elsewhere.
         let mut total = 0;
         if is_bytes {
             if let Ok(mut groups) = counts.finish() {

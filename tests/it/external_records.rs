@@ -1,4 +1,4 @@
-//! Records that are sorted within a budget: against a model, with every rule, and with functions
+//! Records that are sorted within a budget: against a model, with every option, and with functions
 //! that panic.
 //!
 //! Reproduce a failure with `OUTCORE_SEED=<seed> cargo test external_records`.
@@ -34,7 +34,7 @@ fn options(budget: &MemoryBudget) -> Options {
     Options::from(budget).dir(&disk())
 }
 
-/// Records of many lengths, some of them as long as they may be.
+/// Records of many lengths, some of the maximum length.
 fn pairs(count: usize, keys: usize, longest: usize, random: &mut Random) -> Vec<Pair> {
     (0..count)
         .map(|n| {
@@ -233,7 +233,7 @@ fn a_small_budget_and_a_late_writer_are_errors() {
     check_budget(&budget);
 }
 
-/// A full disk is no end: what was pushed is there, and goes on when there is space.
+/// After a full disk, pushed records are kept, and the sort continues when there is space.
 #[test]
 fn a_full_directory_loses_no_record() {
     let budget = MemoryBudget::new(MIN);

@@ -1,4 +1,4 @@
-//! Vectors that are shuffled within a budget: permutations, all of them as likely, and the same for
+//! Vectors that are shuffled within a budget: permutations, all equally likely, and the same for
 //! the same seed.
 
 use std::collections::HashMap;
@@ -39,8 +39,7 @@ fn a_shuffle_is_the_same_for_every_budget_and_every_number_of_threads() {
     }
 }
 
-/// Which permutation a seed stands for is a promise: here for ten elements, and for the first of
-/// many.
+/// The permutation of a seed is a promise: here for ten elements, and for the first of many.
 #[test]
 fn a_seed_stands_for_the_same_order_in_every_version() {
     let mut few = vec_of(10, |n| n);
@@ -56,7 +55,7 @@ fn a_seed_stands_for_the_same_order_in_every_version() {
 const FEW: [usize; 10] = [4, 0, 1, 7, 2, 8, 5, 6, 9, 3];
 const MANY: [usize; 5] = [134_271, 200_492, 254_676, 231_535, 42_578];
 
-/// Every element is as often at every place, within five standard deviations.
+/// Every element is equally often at every position, within five standard deviations.
 #[test]
 fn all_places_are_as_likely() {
     const COUNT: usize = 8;

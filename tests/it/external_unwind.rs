@@ -1,5 +1,5 @@
-//! Sorting by functions that panic, lie, and change what they look at: every element is there and
-//! lives once.
+//! Sorting by functions that panic, are inconsistent, or change elements: every element is there
+//! and lives once.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -12,7 +12,7 @@ use outcore::external::Options;
 use crate::external_vec::{MIN, SCALE, check_budget, vec_of};
 use crate::support::random::Random;
 
-/// Keys that are others each time they are asked for, and an order that is none.
+/// Keys that differ at each call, and a comparison that is no order.
 #[test]
 fn keys_that_lie_cost_the_order_and_nothing_else() {
     let count = 300_000 / SCALE;
@@ -28,7 +28,7 @@ fn keys_that_lie_cost_the_order_and_nothing_else() {
         };
         let sorted = catch_unwind(AssertUnwindSafe(|| match operation {
             0 => vec.sort_external_by_key(&options, |_| lie()),
-            // In order at first, and then always the same: no level makes less of it.
+            // In order at first, and then always the same: no level makes progress.
             1 => vec.sort_external_by_key(&options, |n| {
                 if calls.fetch_add(1, Relaxed) < 100_000 {
                     count as u64 - *n
@@ -39,7 +39,7 @@ fn keys_that_lie_cost_the_order_and_nothing_else() {
             2 => vec.sort_external_by_key(&options, |_| lie().to_string()),
             _ => vec.sort_external_by(&options, |_, _| lie().cmp(&(usize::MAX / 2))),
         }));
-        // Std's sort may panic over such an order.
+        // Std's sort may panic with such an order.
         assert!(sorted.is_err() || sorted.is_ok_and(|sorted| sorted.is_ok()));
         let mut left = vec.to_vec();
         left.sort_unstable();
@@ -52,11 +52,11 @@ fn keys_that_lie_cost_the_order_and_nothing_else() {
 }
 
 thread_local! {
-    /// Elements of the test that are alive.
+    /// Live elements of the test.
     static ALIVE: Cell<i64> = const { Cell::new(0) };
 }
 
-/// An element that owns memory, and can be changed by who looks at it.
+/// An element that owns memory, with interior mutability.
 struct Owner {
     number: Box<u64>,
     looks: Cell<Option<Box<u64>>>,
@@ -71,7 +71,7 @@ impl Owner {
         }
     }
 
-    /// Looks at the number, and changes what is in the cell.
+    /// Reads the number, and changes the cell.
     fn look(&self) -> u64 {
         let looks = self.looks.take().map_or(0, |looks| *looks);
         self.looks.set(Some(Box::new(looks + 1)));
@@ -85,7 +85,7 @@ impl Drop for Owner {
     }
 }
 
-/// Sorts owners with one thread, with a function that panics at call `at`; whether it did.
+/// Sorts owners with one thread, with a function that panics at call `at`; returns whether it did.
 fn sort_owners(count: usize, at: usize, operation: usize) -> bool {
     let budget = MemoryBudget::new(MIN);
     let options = Options::from(&budget).threads(1);

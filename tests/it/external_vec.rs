@@ -13,27 +13,27 @@ use crate::support::random::{Random, seeds};
 
 pub(crate) const MIN: u64 = MemoryBudget::MIN_BYTES;
 
-/// Less data where every access is looked at.
+/// Less data under tools that check every access.
 pub(crate) const SCALE: usize = if cfg!(any(miri, memory_backend)) {
     8
 } else {
     1
 };
 
-/// Makes a vector of what `make` returns.
+/// Makes a vector of the results of `make`.
 pub(crate) fn vec_of<T>(count: usize, mut make: impl FnMut(usize) -> T) -> DiskVec<T> {
     let mut vec = DiskVec::new_in(&disk());
     vec.try_extend((0..count).map(&mut make)).unwrap();
     vec
 }
 
-/// What must hold after each operation.
+/// The conditions after each operation.
 pub(crate) fn check_budget(budget: &MemoryBudget) {
     assert_eq!(budget.used_bytes(), 0);
     assert!(budget.peak_bytes() <= budget.limit_bytes());
 }
 
-/// Numbers of many kinds of order.
+/// Numbers in many kinds of order.
 fn numbers(kind: usize, count: usize, random: &mut Random) -> Vec<u64> {
     (0..count)
         .map(|n| match kind {
@@ -42,7 +42,7 @@ fn numbers(kind: usize, count: usize, random: &mut Random) -> Vec<u64> {
             2 => (count - n) as u64,
             3 => random.next() % 7,
             4 => 5,
-            // One value has most of it.
+            // Most numbers are equal.
             5 => {
                 if random.below(10) > 0 {
                     1 << 40
@@ -50,9 +50,9 @@ fn numbers(kind: usize, count: usize, random: &mut Random) -> Vec<u64> {
                     random.next()
                 }
             }
-            // Each bit as often as any other.
+            // All bits are equally likely.
             6 => 1 << random.below(64),
-            // Sorted, but for the last.
+            // Sorted, except for the last.
             _ => {
                 if n + 1 == count {
                     0
@@ -105,7 +105,7 @@ fn threads_of_any_number_sort_the_same() {
     }
 }
 
-/// A row that says where it was.
+/// A row that contains its original position.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Row {
     key: u32,
@@ -198,7 +198,7 @@ fn elements_of_other_types_are_sorted() {
     sorts(count / 10, |_| ());
 }
 
-/// What the front of a vector lost is not at the start of its file.
+/// After a truncation at the front, the elements do not begin at the start of the file.
 #[test]
 fn a_vector_that_lost_its_front_is_sorted() {
     let mut random = Random::new(4);
@@ -229,7 +229,7 @@ fn a_budget_below_the_least_is_an_error_and_nothing_moves() {
     ] {
         assert_eq!(refused.kind(), ErrorKind::OverBudget, "{refused}");
     }
-    // Elements of 2 MiB need a stack for as many.
+    // Elements of 2 MiB need a large stack.
     #[expect(clippy::large_stack_arrays, reason = "elements are that large")]
     let elements = |n| [3 - n; 1 << 18];
     let large = std::thread::Builder::new()

@@ -1,6 +1,6 @@
-//! A forked child drops what it has inherited: each container, whole, half used or while it is lent.
+//! A forked child drops inherited containers: whole, partly consumed, or lent.
 //!
-//! Each test runs in a process of its own, where no other thread holds a lock while it forks.
+//! Each test runs in a separate process, where no other thread holds a lock while it forks.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::support::libc::in_forked_child;
 use crate::support::process::child;
 use crate::support::{disk, ranged_path, test_name};
 
-/// As many elements as fill several windows, so that all but the last ones are in the file.
+/// Enough elements for several windows, so that all but the last ones are in the file.
 const COUNT: usize = 100_000;
 
 fn strings() -> DiskVec<String> {
@@ -31,7 +31,7 @@ fn assert_whole(strings: &DiskVec<String>) {
     }
 }
 
-/// Lets a child do something with a vector, and looks at the parent's.
+/// Runs an operation on a vector in a child, and checks the parent's vector.
 #[track_caller]
 fn in_child(what: &str, work: impl FnOnce(DiskVec<String>)) {
     let mut strings = Some(strings());
@@ -40,8 +40,8 @@ fn in_child(what: &str, work: impl FnOnce(DiskVec<String>)) {
     assert_whole(strings.as_ref().unwrap());
 }
 
-/// The elements in the file are not mapped in a child. A child that ended by dropping a
-/// `DiskVec<String>` went to each of them all the same, and was killed by `SIGSEGV`.
+/// The elements in the file are not mapped in a child. A child that dropped a `DiskVec<String>` at
+/// its end accessed each of them all the same, and `SIGSEGV` killed it.
 #[test]
 fn a_child_drops_a_vector_whose_elements_it_does_not_have() {
     let Some(child) = child(test_name!()) else {
@@ -69,8 +69,8 @@ fn a_child_drops_a_vector_whose_elements_it_does_not_have() {
     child.run();
 }
 
-/// As above, for what makes a vector shorter. What is appended to it then was written to where
-/// elements had been that the child does not have: `SIGSEGV`, or over memory of the child's own.
+/// As above, for methods that make a vector shorter. A later append wrote to the places of elements
+/// that the child does not have: `SIGSEGV`, or a write over the child's own memory.
 #[test]
 fn a_child_shortens_a_vector_whose_elements_it_does_not_have() {
     let Some(child) = child(test_name!()) else {
@@ -132,8 +132,8 @@ fn a_child_shortens_a_vector_whose_elements_it_does_not_have() {
     child.run();
 }
 
-/// The elements behind a drained range move up when the `Drain` is dropped. In a child neither
-/// they nor their place may be there.
+/// Dropping a `Drain` moves the elements behind its range. In a child neither these elements nor
+/// their target need be mapped.
 #[test]
 fn a_child_drops_a_drain_of_a_vector_whose_elements_it_does_not_have() {
     let Some(child) = child(test_name!()) else {
@@ -169,7 +169,7 @@ fn a_child_drops_a_drain_of_a_vector_whose_elements_it_does_not_have() {
     child.run();
 }
 
-/// What is in memory is the child's own copy, and is dropped; what is in the file leaks there.
+/// Elements in memory are the child's own copies and are dropped; elements in the file leak there.
 #[test]
 fn a_child_drops_the_elements_that_it_has() {
     let Some(child) = child(test_name!()) else {
@@ -203,7 +203,7 @@ fn a_child_drops_the_elements_that_it_has() {
     child.run();
 }
 
-/// Those that hold no elements.
+/// Containers without elements.
 #[test]
 fn a_child_drops_every_other_container() {
     let Some(child) = child(test_name!()) else {

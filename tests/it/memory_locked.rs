@@ -1,4 +1,4 @@
-//! Processes that lock their memory by `mlockall`: what is on disk and only shown stays there.
+//! Processes that lock their memory by `mlockall`: mapped data on disk is not loaded into memory.
 
 use std::fs;
 
@@ -17,16 +17,16 @@ fn resident_bytes() -> usize {
     pages * 4096
 }
 
-/// Does something, and returns how many bytes more are in memory then.
+/// Runs `work`, and returns how much resident memory it added.
 fn brought<R>(work: impl FnOnce() -> R) -> (R, usize) {
     let before = resident_bytes();
     let done = work();
     (done, resident_bytes().saturating_sub(before))
 }
 
-/// With `MCL_FUTURE` the kernel reads all of a new mapping into memory. The first `DiskAlloc` mapped
-/// all the addresses that it might ever need, 8 TiB of a file that was one hole, and memory ran out.
-/// Here the addresses are limited, so that the failure is one of 1 GiB.
+/// With `MCL_FUTURE` the kernel loads all of a new mapping into memory. The first `DiskAlloc`
+/// mapped all the addresses that it might ever need, 8 TiB of a file that was one hole, and memory
+/// ran out. Here the addresses are limited, so that a failure takes 1 GiB.
 #[test]
 fn with_future_memory_locked_only_what_is_touched_comes_into_memory() {
     let Some(child) = child(test_name!()) else {
@@ -49,10 +49,10 @@ fn with_future_memory_locked_only_what_is_touched_comes_into_memory() {
         let (map, more) = brought(|| arena.map().unwrap());
         assert!(more < 16 * MIB, "a map brought {more} bytes");
         #[expect(unsafe_code, reason = "the file is the test's own")]
-        // SAFETY: nobody but the test uses the file.
+        // SAFETY: only the test uses the file.
         let (file, more) = brought(|| unsafe { RangeFile::open(&path) }.unwrap());
         assert!(more < 16 * MIB, "a range file brought {more} bytes");
-        // To other addresses, and in one leap.
+        // To other addresses, and in one large step.
         let (moved, more) = brought(|| vec.reserve(512 * MIB));
         moved.unwrap();
         assert!(more < 16 * MIB, "a vector that moved brought {more} bytes");
@@ -79,7 +79,8 @@ fn with_future_memory_locked_only_what_is_touched_comes_into_memory() {
     }
 }
 
-/// The same where memory is locked after the allocator was made: then all that is mapped is read.
+/// The same if memory is locked after the allocator was made: then all existing mappings are
+/// loaded.
 #[test]
 fn of_an_allocator_only_blocks_can_be_locked() {
     let Some(child) = child(test_name!()) else {
@@ -101,7 +102,7 @@ fn of_an_allocator_only_blocks_can_be_locked() {
         }
         let ((), more) = brought(|| lock_memory(Lock::Current));
         assert!(more < 256 * MIB, "{more} bytes were brought");
-        // What is locked can be used and given back.
+        // Locked memory can be used and given back.
         for block in &mut blocks {
             assert!(block.iter().all(|byte| *byte == 5));
             block.resize(3 * MIB, 7);

@@ -1,5 +1,5 @@
-//! Vectors that are queues: appended to at the end and cut off at the front, for longer than their
-//! addresses and their file last.
+//! Vectors as queues: appended at the end and truncated at the front, for more elements than their
+//! addresses and their file can hold at once.
 #![cfg(not(any(miri, memory_backend)))]
 
 use std::fs;
@@ -20,7 +20,7 @@ const fn page(number: u64) -> Page {
     [number; 512]
 }
 
-/// A queue, and the numbers that have to be in it.
+/// A queue, and its expected numbers.
 struct Queue {
     pages: DiskVec<Page>,
     first: u64,
@@ -48,7 +48,7 @@ impl Queue {
         self.first = self.next.min(self.first + count);
     }
 
-    /// Passes as many pages through, a few at a time, and leaves some.
+    /// Passes this many pages through, a few at a time, and leaves some.
     fn pass(&mut self, pages: u64, random: &mut Random) -> outcore::Result<()> {
         let goal = self.next + pages;
         while self.next < goal {
@@ -74,16 +74,16 @@ impl Queue {
     }
 }
 
-/// Returns the bytes of addresses that this process has.
+/// Returns the bytes of addresses that this process uses.
 fn mapped_now() -> u64 {
     let pages = fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
     pages * 4096
 }
 
-/// A queue that was never empty ended: elements kept their places among the addresses, also when
-/// those in front were gone, so under `RLIMIT_AS` of 1 GiB its addresses were used up after 509 MiB
-/// of traffic, with 47,720 elements alive.
+/// A queue that was never empty reached its end: elements kept their addresses even after those in
+/// front were removed, so under `RLIMIT_AS` of 1 GiB the addresses were used up after 509 MiB of
+/// traffic, with 47,720 live elements.
 #[test]
 fn a_queue_outlives_a_hundred_times_its_addresses() {
     const ADDRESSES: u64 = 16 * MIB;
@@ -103,8 +103,8 @@ fn a_queue_outlives_a_hundred_times_its_addresses() {
     child.run();
 }
 
-/// As above, for the file: it got longer by all that ever passed, however little was left of it, and
-/// reached what its file system or `RLIMIT_FSIZE` allows.
+/// As above, for the file: it grew by all elements that ever passed, however few were left, up to
+/// the limit of its file system or `RLIMIT_FSIZE`.
 #[test]
 fn a_queue_outlives_a_hundred_times_the_longest_file() {
     const LONGEST: u64 = 8 * MIB;
@@ -117,7 +117,7 @@ fn a_queue_outlives_a_hundred_times_the_longest_file() {
             panic!("after {} pages, with {len} alive: {refused}", queue.next);
         }
         queue.check();
-        // What is alive has to fit into a file all the same.
+        // The live elements still have to fit into a file.
         let refused = queue.push(2 * LONGEST / 4096).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::FileTooLarge, "{refused}");
         queue.check();
@@ -127,8 +127,8 @@ fn a_queue_outlives_a_hundred_times_the_longest_file() {
     child.run();
 }
 
-/// The copy of a queue claimed the space of all that had ever been in front of its elements before it
-/// gave it back, so on a small disk it was refused.
+/// The copy of a queue preallocated the space of all elements that had ever been in front, before
+/// it gave that back, so on a small disk it was refused.
 #[test]
 fn a_copy_of_a_queue_claims_what_is_alive() {
     use outcore::ScratchDir;
@@ -145,7 +145,7 @@ fn a_copy_of_a_queue_claims_what_is_alive() {
     assert_eq!(copy, queue);
 }
 
-/// A queue in memory is one too: what is in front of its elements is used again.
+/// A queue in memory works, too: the memory in front of its elements is reused.
 #[test]
 fn a_small_queue_stays_small() {
     let Some(child) = child(test_name!()) else {

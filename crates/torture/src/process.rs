@@ -1,4 +1,4 @@
-//! What this process may use and has open: its limit, its descriptors, its unnamed files.
+//! Limits of this process, its resident memory, its descriptors and unnamed files.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -45,7 +45,7 @@ pub(crate) fn set_limit(job: &Job) {
     setrlimit(resource, limit).unwrap();
 }
 
-/// Sets another limit of file size, which the next call may lift.
+/// Sets another limit on the file size, which the next call may remove.
 pub(crate) fn change_file_size_limit(random: &mut Random) {
     let limit = Rlimit {
         current: match random.below(3) {
@@ -57,7 +57,7 @@ pub(crate) fn change_file_size_limit(random: &mut Random) {
     setrlimit(Resource::Fsize, limit).unwrap();
 }
 
-/// Panics if a process with locked memory has had more in memory than its work explains.
+/// Panics if a process with locked memory has had more resident memory than its work explains.
 pub(crate) fn check_memory(job: &Job) {
     if job.text("limit") != "locked" {
         return;

@@ -72,14 +72,14 @@ pub(crate) fn create_ranged_in_place(path: &Path, len: u64) -> outcore::Result<R
     unsafe { RangeFile::create_in_place(path, len) }
 }
 
-/// Has all memory locked that is mapped from now on.
+/// Locks all memory that is mapped from now on.
 pub(crate) fn lock_future_memory() {
     // SAFETY: takes a number.
     let locked = unsafe { libc::mlockall(libc::MCL_FUTURE) };
     assert_eq!(locked, 0, "mlockall: {}", io::Error::last_os_error());
 }
 
-/// Returns whether this process may lock as much memory as it likes.
+/// Returns whether this process may lock any amount of memory.
 pub(crate) fn can_lock_memory() -> bool {
     // SAFETY: takes nothing.
     unsafe { libc::geteuid() == 0 }

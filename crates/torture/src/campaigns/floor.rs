@@ -1,5 +1,5 @@
-//! Many threads at the free floor of one directory: what is free never falls below it, and nothing
-//! is refused for which there is room.
+//! Many threads at the free floor of one directory: the free space never falls below it, and no
+//! request is refused for which there is room.
 
 use std::path::Path;
 use std::sync::Barrier;
@@ -27,7 +27,7 @@ pub(crate) const CAMPAIGN: Campaign = Campaign {
 const MIB: u64 = 1 << 20;
 const THREADS: usize = 32;
 
-/// What the file system takes for itself while files grow: blocks of extents, directories.
+/// The metadata of the file system while files grow: blocks of extents, directories.
 const SLACK: u64 = MIB / 2;
 
 fn case(case: &Case<'_>) -> Verdict {
@@ -46,19 +46,19 @@ fn case(case: &Case<'_>) -> Verdict {
     verdict.map_err(|why| format!("{what}: {why}")).into()
 }
 
-/// What a thread holds, which keeps its space.
+/// The objects of a thread, which keep its space.
 struct Held {
     vecs: Vec<DiskVec<u8>>,
     writer: ArenaWriter,
     blocks: Vec<AllocVec<u8, DiskAlloc>>,
 }
 
-/// What all threads share.
+/// The state that all threads share.
 struct Shared {
     dir: ScratchDir,
     alloc: DiskAlloc,
     floor: u64,
-    /// Whether threads ask for themselves, as programs do without the library.
+    /// Whether each thread checks the floor by itself, as programs without the library do.
     each_alone: bool,
     /// The shortest growth that was refused.
     refused: Mutex<u64>,
@@ -150,7 +150,7 @@ fn one_thread(shared: &Shared, arena: &Arena, seed: u64, path: &Path) -> Held {
         if let Err(refused) = grown {
             assert_eq!(refused.kind(), ErrorKind::StorageFull, "{refused}");
             let mut shortest = shared.refused.lock().unwrap();
-            // A writer asks for whole extents, and for what it has not flushed.
+            // A writer allocates whole extents, and has unflushed bytes.
             *shortest = (*shortest).min(bytes + SLACK);
             return held;
         }
@@ -164,8 +164,8 @@ fn in_vec(shared: &Shared, held: &mut Held, bytes: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// An allocator gives no reason, so a vector is asked for it. It has to be refused as well, since
-/// nothing is given back meanwhile.
+/// An allocator gives no reason, so a vector requests the same space. It must be refused as well,
+/// since no space is given back meanwhile.
 #[expect(
     clippy::panic_in_result_fn,
     reason = "a panic in a case is what is looked for"

@@ -165,7 +165,7 @@ fn vec(dir: &ScratchDir, random: &mut Random) {
     );
 }
 
-/// Elements that own memory: a child drops them, and has only some of them.
+/// Elements that own memory: a child drops them, but has only some of them.
 fn owners(dir: &ScratchDir, random: &mut Random, touches: bool) {
     let count = 10_000 + random.len(100_000) as u64;
     let texts = |numbers: std::ops::Range<u64>| numbers.map(|number| number.to_string());
@@ -189,7 +189,7 @@ fn owners(dir: &ScratchDir, random: &mut Random, touches: bool) {
                 5 => drop(std::mem::take(&mut strings).into_iter()),
                 _ => return,
             }
-            // Its own copy of the window may have room, for itself.
+            // The child's copy of the window may have room.
             drop(strings.push("the child's".to_owned()));
         });
         check(ended, false);

@@ -79,8 +79,8 @@ fn value(limit: &str, random: &mut Random) -> u64 {
     }
 }
 
-/// A program that checks the limit on the file size once or never, or that maps a file as long as it
-/// may become.
+/// A program that checks the limit on the file size once or never, or that maps a file at its
+/// maximum length.
 pub(crate) fn bug(job: &Job) {
     if job.text("bug") == "mapped" {
         sys::lock_future_memory();
