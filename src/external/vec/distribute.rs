@@ -146,7 +146,9 @@ impl Plan {
             // Parts of a sample are not of the same size.
             let wanted = count.saturating_mul(8).div_euclid((fits * 5).max(1)) + 2;
             let block = BLOCK_BYTES_MIN.max(size_of::<T>());
-            let room = share.saturating_sub(share / 8).saturating_sub(4096);
+            // What is read at a time is an element at least.
+            let chunk = (share / 8).max(size_of::<T>()) + 3 * align_of::<T>();
+            let room = share.saturating_sub(chunk).saturating_sub(4096);
             let buckets = wanted.min(room / (block + 8)).min(BUCKETS_MAX);
             if fits >= scheme.count_min() && buckets >= 3 {
                 return Some(Self {
@@ -171,7 +173,7 @@ impl Plan {
         let cut = |block| Cut { block, chunk };
         let fixed = cut(0).bytes::<T>(buckets);
         let block = share.checked_sub(fixed)? / buckets.max(1);
-        let block = block.min(BLOCK_BYTES_MAX) / each;
+        let block = block.min(BLOCK_BYTES_MAX.max(each)) / each;
         // Whole pages, where they are not short anyway.
         let whole = (block * each / 4096 * 4096) / each;
         let block = if whole * each >= 4096 * 4 {
