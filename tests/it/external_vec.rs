@@ -267,6 +267,22 @@ fn elements_longer_than_a_block_are_sorted() {
     assert!(keys.len() == 20 && !keys.is_sorted());
 }
 
+/// They were looked at one by one, whether they are in order: of as many as this, for centuries.
+#[test]
+fn elements_without_size_are_sorted_at_once() {
+    let mut vec = DiskVec::try_from([(), ()]).unwrap();
+    while vec.len() < 1 << 62 {
+        let mut other = vec.try_copy().unwrap();
+        vec.append(&mut other).unwrap();
+    }
+    let budget = MemoryBudget::new(MIN);
+    vec.sort_external(&budget).unwrap();
+    vec.sort_external_by_key(&budget, |()| 5_u64).unwrap();
+    vec.sort_external_by(&budget, Ord::cmp).unwrap();
+    vec.shuffle_external(&budget, 5).unwrap();
+    assert_eq!((vec.len(), budget.peak_bytes()), (1 << 62, 0));
+}
+
 #[test]
 fn a_budget_below_the_least_is_an_error_and_nothing_moves() {
     let mut vec = vec_of(2_000_000 / SCALE, |n| (n as u64).reverse_bits());
