@@ -65,7 +65,7 @@ fn case(case: &Case<'_>) -> Verdict {
 }
 
 /// Returns a limit; for addresses and data, in addition to what is in use when it is set.
-fn value(limit: &str, random: &mut Random) -> u64 {
+pub(super) fn value(limit: &str, random: &mut Random) -> u64 {
     let below = |random: &mut Random, bits: &[u32]| {
         let bit = random.pick(bits);
         (1 << bit) + random.next() % (1 << bit)

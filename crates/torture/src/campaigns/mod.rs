@@ -12,6 +12,7 @@ mod ops;
 mod shared;
 mod soak;
 mod tables;
+mod vectors;
 
 use crate::job::{Job, SECONDS_MAX};
 use crate::runner::Campaign;
@@ -23,6 +24,7 @@ pub(crate) const ALL: &[Campaign] = &[
     full::CAMPAIGN,
     shared::CAMPAIGN,
     limits::CAMPAIGN,
+    vectors::CAMPAIGN,
     floor::CAMPAIGN,
     inject::CAMPAIGN,
     kill::CAMPAIGN,

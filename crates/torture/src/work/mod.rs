@@ -3,6 +3,8 @@
 
 mod alloc;
 mod arena;
+mod many;
+mod queue;
 mod ranged;
 mod spill;
 mod stress;
@@ -41,6 +43,10 @@ pub(crate) struct Work {
     neighbour: Option<Neighbour>,
     /// Whether the limit of file size changes with the steps.
     is_lowered: bool,
+    /// The limit of file size, if that is the one that is set.
+    pub(crate) file_size_max: Option<u64>,
+    /// Whether the limit is that of open files.
+    pub(crate) is_short_of_files: bool,
     pub(crate) operations: u64,
     pub(crate) refusals: u64,
 }
@@ -59,6 +65,8 @@ impl Work {
             bug: job.text("bug").to_owned(),
             neighbour: None,
             is_lowered: job.text("limit") == "lowered",
+            file_size_max: (job.text("limit") == "fsize").then(|| job.number("value")),
+            is_short_of_files: job.text("limit") == "nofile",
             operations: 0,
             refusals: 0,
         };
@@ -254,6 +262,8 @@ fn on_container(job: &Job, work: &mut Work) {
     match job.text("container") {
         "arena" => arena::run(work),
         "vec" => vec::run(work),
+        "queue" => queue::run(work),
+        "many" => many::run(work),
         "alloc" => alloc::run(work),
         "ranged" => ranged::run(work),
         "spill" => spill::run(work),
