@@ -172,6 +172,7 @@ pub use crate::containers::range_file::{
 pub use crate::containers::spill::SpillAlloc;
 pub use crate::containers::vec::DiskVec;
 pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::io::atomic_file::AtomicFile;
 pub use crate::io::dir::{ScratchDir, ScratchDirBuilder, ScratchReport};
 pub use crate::io::stats::{Stats, stats};
 pub use crate::mapping::advice::Advice;
@@ -194,6 +195,11 @@ pub mod range_file {
     pub use crate::containers::range_file::{
         ALIGNMENT, FileRange, FileRangeMut, PublishError, RangeFile, Written, align_down, align_up,
     };
+}
+
+/// A file that is written in full and then takes a name at once: [`AtomicFile`].
+pub mod atomic_file {
+    pub use crate::io::atomic_file::AtomicFile;
 }
 
 /// Allocators whose memory is a file: [`DiskAlloc`] for collections, [`SpillAlloc`] for programs.

@@ -1,6 +1,7 @@
 //! The floor of files: a scratch directory and its disk budget, files that are preallocated before
 //! they are used, syncs, and names of files. It knows bytes, and no addresses.
 
+pub(crate) mod atomic_file;
 pub(crate) mod budget;
 pub(crate) mod dir;
 pub(crate) mod file;

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::file::OwnedFile;
 use crate::io::stats;
 use crate::sys;
+use crate::sys::Facts;
 
 /// A name in a directory that stays the same one whatever happens to its path.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub(crate) enum Linked {
 }
 
 /// How a file is made, in errors.
-const CREATE: &str = "create";
+pub(crate) const CREATE: &str = "create";
 
 /// How a name is given, in errors.
 pub(crate) const PUBLISH: &str = "publish";
@@ -86,6 +87,42 @@ impl Place {
         let locked = self.lock(&file);
         locked.inspect_err(|_refused| drop(self.remove(None)))?;
         Ok(file)
+    }
+
+    /// Creates an empty file with a name in the directory that cannot be guessed, for its owner only or
+    /// with the permissions of any new file: for file systems that keep no files without a name. The name has to be
+    /// [moved](Self::replace) or [removed](Self::remove_aside).
+    ///
+    /// It is never the usual one of [`link_aside`](Self::link_aside): the file is not complete for
+    /// long, and on a network another machine, whose locks are its own, would move it.
+    pub(crate) fn create_aside(&self, is_private: bool) -> Result<(OwnedFile, OsString)> {
+        let name = self.retry(CREATE, sys::unguessable_name)?;
+        let created = if is_private {
+            self.retry(CREATE, || self.dir.create_private(&name))
+        } else {
+            self.retry(CREATE, || self.dir.create_named(&name))
+        }?;
+        Ok((OwnedFile::new(created, &self.path), name))
+    }
+
+    /// Returns what the system notes about the name; `None` if nothing has it.
+    pub(crate) fn facts(&self) -> Result<Option<Facts>> {
+        match sys::retry(|| self.dir.facts(&self.name)) {
+            Err(answer) if answer.kind() == io::ErrorKind::NotFound => Ok(None),
+            answer => Ok(Some(
+                answer.map_err(|answer| failed(CREATE, answer, &self.path))?,
+            )),
+        }
+    }
+
+    /// Refuses a file that this process may not write to.
+    pub(crate) fn check_writable(&self, action: &'static str) -> Result<()> {
+        self.retry(action, || self.dir.check_writable(&self.name))
+    }
+
+    /// Returns whether a file of [`create_linkable`](Self::create_linkable) can get a name later.
+    pub(crate) fn is_linkable(&self, file: &OwnedFile) -> Result<bool> {
+        self.retry(CREATE, || self.dir.is_linkable(file.sys()))
     }
 
     /// Takes the lock of a file, for as long as it is open.

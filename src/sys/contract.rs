@@ -26,7 +26,7 @@ use std::ptr::NonNull;
 
 use crate::sys::backend::System;
 use crate::sys::{
-    Access, Alignment, Dir, File, FileSystem, Finished, Hint, Read, Ring, Shared, Space,
+    Access, Alignment, Dir, Facts, File, FileSystem, Finished, Hint, Read, Ring, Shared, Space,
 };
 
 /// Declares a trait, and gives its functions to a type directly, or as free functions to `mod`.
@@ -165,9 +165,21 @@ contract! {
         /// Creates an empty file with a name that no file has.
         fn create_named(&self, name: &OsStr) -> io::Result<<Self as DirCalls>::File>;
 
+        /// The same, readable and writable by its owner only.
+        fn create_private(&self, name: &OsStr) -> io::Result<<Self as DirCalls>::File>;
+
+        /// Returns what the system notes about a name; of a symbolic link, about the link.
+        fn facts(&self, name: &OsStr) -> io::Result<Facts>;
+
+        /// Fails if this process may not write to the file of a name.
+        fn check_writable(&self, name: &OsStr) -> io::Result<()>;
+
         /// Opens the file of a name, for reading and writing. Does not wait for another process that
         /// has the other end, where it is a pipe.
         fn open_named(&self, name: &OsStr) -> io::Result<<Self as DirCalls>::File>;
+
+        /// Returns whether [`link`](Self::link) has a way to the file, which any process may go.
+        fn is_linkable(&self, file: &<Self as DirCalls>::File) -> io::Result<bool>;
 
         /// Gives a file of [`create_linkable`](Self::create_linkable) a name that no file has. Returns
         /// `false` where the name was made and leads to another file, or may: then it is left alone.
@@ -206,8 +218,16 @@ contract! {
         fn from_std(file: std::fs::File) -> Self;
 
         /// Returns device and number of the file, which no other file has at the same time.
-        #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
         fn identity(&self) -> io::Result<(u64, u64)>;
+
+        /// Returns what the system notes about the file.
+        fn facts(&self) -> io::Result<Facts>;
+
+        /// Sets the permission bits of the file.
+        fn set_mode(&self, mode: u32) -> io::Result<()>;
+
+        /// Sets the user and the group that the file belongs to, as far as they are given.
+        fn set_owner(&self, user: Option<u32>, group: Option<u32>) -> io::Result<()>;
 
         /// Returns whether all writes go to the end of the file.
         #[cfg(any(feature = "allocator-api2", feature = "nightly"))]

@@ -18,7 +18,7 @@ use crate::sys::contract::{DirCalls, FileCalls, RingCalls, SpaceCalls};
 use crate::sys::plan::{Counted, Transfer, check, next, transfer, whole};
 pub(crate) use crate::sys::plan::{Fault, Outcome, arm, disarm};
 use crate::sys::ring;
-use crate::sys::{Access, Alignment, FileSystem, Finished, Hint, Read, Shared};
+use crate::sys::{Access, Alignment, Facts, FileSystem, Finished, Hint, Read, Shared};
 
 /// A directory whose calls can fail.
 #[derive(Debug)]
@@ -75,6 +75,26 @@ impl DirCalls for Dir {
     fn create_named(&self, name: &OsStr) -> io::Result<File> {
         check()?;
         self.inner.create_named(name).map(File::of)
+    }
+
+    fn create_private(&self, name: &OsStr) -> io::Result<File> {
+        check()?;
+        self.inner.create_private(name).map(File::of)
+    }
+
+    fn facts(&self, name: &OsStr) -> io::Result<Facts> {
+        check()?;
+        self.inner.facts(name)
+    }
+
+    fn check_writable(&self, name: &OsStr) -> io::Result<()> {
+        check()?;
+        self.inner.check_writable(name)
+    }
+
+    fn is_linkable(&self, file: &File) -> io::Result<bool> {
+        check()?;
+        self.inner.is_linkable(&file.inner)
     }
 
     fn open_named(&self, name: &OsStr) -> io::Result<File> {
@@ -154,10 +174,24 @@ impl FileCalls for File {
         Self::of(backend::File::from_std(file))
     }
 
-    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     fn identity(&self) -> io::Result<(u64, u64)> {
         check()?;
         self.inner.identity()
+    }
+
+    fn facts(&self) -> io::Result<Facts> {
+        check()?;
+        self.inner.facts()
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        check()?;
+        self.inner.set_mode(mode)
+    }
+
+    fn set_owner(&self, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+        check()?;
+        self.inner.set_owner(user, group)
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]

@@ -79,6 +79,17 @@ pub(crate) struct FileSystem {
     pub(crate) total_bytes: u64,
 }
 
+/// What the system notes about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Whether it is a file: no directory, link, device or pipe.
+    pub(crate) is_regular: bool,
+    /// The permission bits, with set-user-ID, set-group-ID and sticky.
+    pub(crate) mode: u32,
+    pub(crate) user: u32,
+    pub(crate) group: u32,
+}
+
 /// Which bytes of a range are in blocks that other files share.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {

@@ -19,6 +19,8 @@ mod arena_model;
 mod arena_text;
 mod arena_threads;
 #[cfg(not(any(miri, memory_backend)))]
+mod atomic_file;
+#[cfg(not(any(miri, memory_backend)))]
 mod examples;
 mod external_groups;
 mod external_records;

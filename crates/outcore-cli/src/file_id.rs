@@ -19,6 +19,12 @@ impl FileId {
     }
 }
 
+impl From<(u64, u64)> for FileId {
+    fn from((device, inode): (u64, u64)) -> Self {
+        Self { device, inode }
+    }
+}
+
 /// Returns whether bytes that are written there can be read there again, or be lost: a terminal or
 /// `/dev/null` may be an input and several outputs at the same time.
 pub(crate) fn keeps_bytes(metadata: &Metadata) -> bool {

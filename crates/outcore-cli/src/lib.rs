@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cmd/       dedup/ doctor/ demo/ manual sample     a command: its arguments, and its own work
-//! output/    target, atomic_file, sequence          where records go
+//! output/    target, sequence                       where records go
 //! record/    source, chunk, key, long, json, fate   bytes cut into records, and their keys
 //! input/     list, reader, sample                   what is read, and how
 //!            memory/ threads/ scratch progress signals

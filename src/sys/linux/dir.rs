@@ -9,11 +9,11 @@ use std::path::Path;
 use rustix::fs::{self, AtFlags, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::sys::FileSystem;
 use crate::sys::contract::DirCalls;
 use crate::sys::linux::file::File;
 use crate::sys::posix::dir::{Directory, NEW, PRIVATE};
 use crate::sys::posix::file::is_same;
+use crate::sys::{Facts, FileSystem};
 
 /// An open directory.
 #[derive(Debug)]
@@ -82,8 +82,26 @@ impl DirCalls for Dir {
         self.0.create(name, NEW).map(File::from_fd)
     }
 
+    fn create_private(&self, name: &OsStr) -> io::Result<File> {
+        self.0.create(name, PRIVATE).map(File::from_fd)
+    }
+
+    fn facts(&self, name: &OsStr) -> io::Result<Facts> {
+        self.0.facts(name)
+    }
+
+    fn check_writable(&self, name: &OsStr) -> io::Result<()> {
+        self.0.check_writable(name)
+    }
+
     fn open_named(&self, name: &OsStr) -> io::Result<File> {
         self.0.open_named(name).map(File::from_fd)
+    }
+
+    /// The way through `/proc`: the other one may take a privilege.
+    fn is_linkable(&self, file: &File) -> io::Result<bool> {
+        let ours = fs::fstat(file.as_fd())?;
+        Ok(fs::stat(file.own_path()).is_ok_and(|shown| is_same(&ours, &shown)))
     }
 
     /// The first way passes the descriptor itself, so nothing can come between. Before Linux 6.10 it

@@ -12,7 +12,7 @@ use crate::sys::contract::FileCalls;
 use crate::sys::linux::extents;
 use crate::sys::linux::signal::without_file_size_signal;
 use crate::sys::posix::file::Descriptor;
-use crate::sys::{Alignment, Hint, Shared};
+use crate::sys::{Alignment, Facts, Hint, Shared};
 
 /// What direct reads are aligned to where the kernel does not say: no device asks for more.
 const DIRECT_ALIGNMENT: Alignment = Alignment {
@@ -71,10 +71,21 @@ impl FileCalls for File {
         Self::from_fd(file.into())
     }
 
-    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     fn identity(&self) -> io::Result<(u64, u64)> {
         let facts = fs::fstat(&self.fd)?;
         Ok((facts.st_dev, facts.st_ino))
+    }
+
+    fn facts(&self) -> io::Result<Facts> {
+        self.fd.facts()
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.fd.set_mode(mode)
+    }
+
+    fn set_owner(&self, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+        self.fd.set_owner(user, group)
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]

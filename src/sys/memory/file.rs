@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::sys::contract::FileCalls;
-use crate::sys::{Alignment, Hint, Shared};
+use crate::sys::{Alignment, Facts, Hint, Shared};
 
 /// Stands in for a file.
 #[derive(Debug)]
@@ -177,9 +177,26 @@ impl FileCalls for File {
         Self::of(Arc::default())
     }
 
-    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     fn identity(&self) -> io::Result<(u64, u64)> {
         Ok((0, Arc::as_ptr(&self.content).addr() as u64))
+    }
+
+    fn facts(&self) -> io::Result<Facts> {
+        Ok(Facts {
+            is_regular: true,
+            mode: 0o644,
+            user: 0,
+            group: 0,
+        })
+    }
+
+    /// All files here are everybody's.
+    fn set_mode(&self, _mode: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_owner(&self, _user: Option<u32>, _group: Option<u32>) -> io::Result<()> {
+        Ok(())
     }
 
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]

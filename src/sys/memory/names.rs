@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::sys::FileSystem;
 use crate::sys::contract::DirCalls;
 use crate::sys::memory::file::{Content, File};
+use crate::sys::{Facts, FileSystem};
 
 /// The content of every file that has a name, by directory and name.
 static NAMES: Mutex<BTreeMap<PathBuf, Arc<Mutex<Content>>>> = Mutex::new(BTreeMap::new());
@@ -74,6 +74,22 @@ impl DirCalls for Dir {
         let file = self.create_unnamed()?;
         self.link(&file, name)?;
         Ok(file)
+    }
+
+    fn create_private(&self, name: &OsStr) -> io::Result<File> {
+        self.create_named(name)
+    }
+
+    fn facts(&self, name: &OsStr) -> io::Result<Facts> {
+        self.open_named(name)?.facts()
+    }
+
+    fn check_writable(&self, name: &OsStr) -> io::Result<()> {
+        self.open_named(name).map(drop)
+    }
+
+    fn is_linkable(&self, _file: &File) -> io::Result<bool> {
+        Ok(true)
     }
 
     fn open_named(&self, name: &OsStr) -> io::Result<File> {

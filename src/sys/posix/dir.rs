@@ -4,8 +4,11 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{self, Access, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::path::Arg;
+
+use crate::sys::Facts;
+use crate::sys::posix::file::facts_of;
 
 /// The permissions of a new file, of which the process's mask takes some away.
 pub(crate) const NEW: Mode = Mode::RUSR
@@ -45,6 +48,20 @@ impl Directory {
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
         Ok(fs::openat(&self.0, name, flags, mode)?)
+    }
+
+    pub(crate) fn facts(&self, name: &OsStr) -> io::Result<Facts> {
+        let facts = fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(facts_of(&facts))
+    }
+
+    pub(crate) fn check_writable(&self, name: &OsStr) -> io::Result<()> {
+        Ok(fs::accessat(
+            &self.0,
+            name,
+            Access::WRITE_OK,
+            AtFlags::empty(),
+        )?)
     }
 
     /// Opens the file of a name, for reading and writing. Does not wait for another process that has

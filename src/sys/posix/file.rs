@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use rustix::fs::OFlags;
-use rustix::fs::{self, FileType, FlockOperation};
+use rustix::fs::{self, FileType, FlockOperation, Gid, Mode, Uid};
+
+use crate::sys::Facts;
 
 /// An open file, closed when the last of those who share it is dropped.
 ///
@@ -47,6 +49,19 @@ impl Descriptor {
     /// Returns the number by which the process knows the open file.
     pub(crate) fn number(&self) -> i32 {
         self.as_fd().as_raw_fd()
+    }
+
+    pub(crate) fn facts(&self) -> io::Result<Facts> {
+        Ok(facts_of(&fs::fstat(self)?))
+    }
+
+    pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        Ok(fs::fchmod(self, Mode::from_raw_mode(mode))?)
+    }
+
+    pub(crate) fn set_owner(&self, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+        let (user, group) = (user.map(Uid::from_raw), group.map(Gid::from_raw));
+        Ok(fs::fchown(self, user, group)?)
     }
 
     /// Returns whether all writes go to the end of the file.
@@ -113,4 +128,14 @@ impl Descriptor {
 /// Returns whether two answers are about one file.
 pub(crate) fn is_same(one: &fs::Stat, other: &fs::Stat) -> bool {
     (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+}
+
+/// Returns what an answer says, in words that every system has.
+pub(crate) fn facts_of(facts: &fs::Stat) -> Facts {
+    Facts {
+        is_regular: FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile,
+        mode: Mode::from_raw_mode(facts.st_mode).as_raw_mode(),
+        user: facts.st_uid,
+        group: facts.st_gid,
+    }
 }

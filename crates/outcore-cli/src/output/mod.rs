@@ -1,6 +1,5 @@
 //! Where records go: a file that appears when complete, a stream, or nowhere.
 
-pub(crate) mod atomic_file;
 pub(crate) mod sequence;
 pub(crate) mod target;
 
@@ -9,9 +8,10 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use outcore::AtomicFile;
+
 use crate::failure::{Failure, Result};
 use crate::file_id::FileId;
-use crate::output::atomic_file::AtomicFile;
 use crate::output::target::Target;
 use crate::signals;
 
@@ -26,7 +26,7 @@ pub(crate) struct Output {
 #[derive(Debug)]
 enum Sink {
     /// A regular file that takes its place at the end.
-    Whole(AtomicFile),
+    Whole(Box<AtomicFile>),
     /// Standard output, a device or a pipe.
     Stream(File),
     Nowhere,
@@ -43,7 +43,10 @@ impl Output {
     /// The target cannot be written.
     pub(crate) fn open(target: &Target) -> Result<Self> {
         let opened = match target.path() {
-            Some(path) if target.is_replaced() => whole(path).map(Sink::Whole),
+            Some(path) if target.is_replaced() => {
+                let whole = whole(path).map_err(|refused| failed(target.name(), refused))?;
+                Ok(Sink::Whole(Box::new(whole)))
+            }
             Some(path) => OpenOptions::new().write(true).open(path).map(Sink::Stream),
             None => stdout().map(Sink::Stream),
         };
@@ -89,7 +92,7 @@ impl Output {
     /// Returns the directory of a file that takes its place at the end.
     pub(crate) fn directory(&self) -> Option<&Path> {
         match &self.sink {
-            Sink::Whole(file) => Some(file.directory()),
+            Sink::Whole(file) => Some(directory(file.path())),
             Sink::Stream(_) | Sink::Nowhere => None,
         }
     }
@@ -97,7 +100,7 @@ impl Output {
     /// Returns which file it is that takes its place at the end.
     pub(crate) fn file_id(&self) -> Option<FileId> {
         match &self.sink {
-            Sink::Whole(file) => Some(FileId::of(&file.file().metadata().ok()?)),
+            Sink::Whole(file) => Some(FileId::from(file.identity().ok()?)),
             Sink::Stream(_) | Sink::Nowhere => None,
         }
     }
@@ -107,7 +110,7 @@ impl Output {
         let Sink::Whole(file) = &self.sink else {
             return false;
         };
-        fs::symlink_metadata(file.target()).is_ok_and(|facts| FileId::of(&facts) == id)
+        fs::symlink_metadata(file.path()).is_ok_and(|facts| FileId::of(&facts) == id)
     }
 
     /// Writes all of `bytes`, which come at `offset` of all that is written.
@@ -117,7 +120,10 @@ impl Output {
     /// [`Failure::BrokenPipe`], or the system's answer in words.
     pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         let written = match &self.sink {
-            Sink::Whole(file) => file.write_all_at(bytes, offset),
+            Sink::Whole(file) => {
+                let written = file.write_all_at(bytes, offset);
+                return written.map_err(|refused| failed(&self.name, refused));
+            }
             Sink::Stream(file) => {
                 let mut file: &File = file;
                 file.write_all(bytes)
@@ -136,19 +142,43 @@ impl Output {
         let Sink::Whole(file) = self.sink else {
             return Ok(());
         };
-        // First, since a signal has to wait for what no signal may come into.
-        let synced = file.sync();
-        let published = synced.and_then(|()| signals::undisturbed(|_names| file.publish()));
-        published.map_err(|answer| Failure::write(&self.name, &answer))
+        let published = publish(*file);
+        published.map_err(|refused| failed(&self.name, refused))
+    }
+}
+
+/// Gives a file its name. It waits for the disk only if it replaces another, which may have held the
+/// only copy; a new file is lost with its name, and can be made again.
+fn publish(file: AtomicFile) -> outcore::Result<()> {
+    // First, since a signal has to wait for what no signal may come into.
+    if file.replaces() {
+        file.sync()?;
+    }
+    signals::undisturbed(|_names| file.publish_without_sync())
+}
+
+/// Returns the directory that holds a file.
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Describes what the library or the system refuses.
+fn failed(name: &str, refused: outcore::Error) -> Failure {
+    match refused.io_error() {
+        Some(answer) => Failure::write(name, answer),
+        None => refused.into(),
     }
 }
 
 /// Starts a file that takes its place at the end. A signal removes the name that it may have until
 /// then.
-fn whole(path: &Path) -> io::Result<AtomicFile> {
+fn whole(path: &Path) -> outcore::Result<AtomicFile> {
     signals::undisturbed(|names| {
         let file = AtomicFile::create(path)?;
-        names.extend(file.temporary_path().map(Path::to_owned));
+        names.extend(file.temporary_path());
         Ok(file)
     })
 }

@@ -1,0 +1,437 @@
+//! A file that is written in full and then takes its place under a name at once.
+
+#[cfg(all(test, not(any(miri, memory_backend, loom, shuttle))))]
+mod faults;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::file::OwnedFile;
+use crate::io::place::{CREATE, Linked, PUBLISH, Place};
+use crate::io::stats;
+use crate::sys::{Facts, retry};
+
+/// Permission bits that are kept: not set-user-ID, set-group-ID and sticky.
+const MODE_MASK: u32 = 0o777;
+
+/// The links that are followed. Linux follows as many.
+const LINKS_MAX: usize = 40;
+
+/// A file that is written in full and then replaces another, or takes a new name, in one step.
+///
+/// Until [`publish`](Self::publish), whatever has the name keeps it. At every moment the name leads
+/// to the old file or to the complete new one, and never to a part of it: also if the process is
+/// killed, panics or drops the value.
+///
+/// A [`RangeFile`](crate::RangeFile) makes the same promise for a file whose length is known before
+/// it is written, and lends ranges of it as memory. This one has the length that the writes give it,
+/// and keeps the permissions of the file that it replaces.
+///
+/// # Examples
+///
+/// ```
+/// use std::fs;
+/// use std::io::Write;
+///
+/// use outcore::{AtomicFile, ScratchDir};
+///
+/// # let name = format!("atomic-example-{}", std::process::id());
+/// # let path = ScratchDir::from_env()?.path().join(name);
+/// fs::write(&path, "old")?;
+/// let mut file = AtomicFile::create(&path)?;
+/// file.write_all(b"new and ")?;
+/// file.write_all(b"complete")?;
+/// # #[cfg(not(any(miri, memory_backend)))]
+/// assert_eq!(fs::read(&path)?, b"old");
+/// file.publish()?;
+/// # #[cfg(not(any(miri, memory_backend)))]
+/// assert_eq!(fs::read(&path)?, b"new and complete");
+/// # fs::remove_file(&path)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # What is kept of the replaced file
+///
+/// * The permission bits, without set-user-ID, set-group-ID and sticky. A new file gets those of any
+///   new file.
+/// * The owner and the group, as far as the process may set them. Only root may give files away; for
+///   others the file becomes theirs. Where the group cannot be kept, the new group gets only what all
+///   users may do.
+/// * A symbolic link at the path stays: the file that it leads to is replaced, or made where it leads
+///   to nothing.
+///
+/// Access control lists and extended attributes are not kept. Other hard links lead to the old bytes.
+///
+/// # After a kill and a power cut
+///
+/// On Linux the file has no name until it is published, so a killed process leaves nothing. To
+/// replace another file it has a second name for a moment; a process that is killed then leaves the
+/// complete file under a name that starts with `.outcore-publish-`, until the next file replaces the
+/// same one.
+///
+/// Some file systems keep no files without names (`O_TMPFILE`; NFS and FAT, for example), and some
+/// systems do not mount `/proc`, by which a name is given. There the file has a temporary name in the
+/// same directory, which starts with `.outcore-` and is removed on drop. A killed process leaves it:
+/// see [`temporary_path`](Self::temporary_path).
+///
+/// After a power cut the name leads to the old file or to the complete new one, and once
+/// [`publish`](Self::publish) has returned `Ok`, to the new one.
+///
+/// # Fork
+///
+/// The file belongs to the process that created it. In a forked child, writes and `publish` return
+/// [`Forked`](ErrorKind::Forked), and drop removes no name.
+#[derive(Debug)]
+pub struct AtomicFile {
+    file: OwnedFile,
+    place: Place,
+    /// The name that the file has meanwhile, if it has one.
+    aside: Option<OsString>,
+    replaces: bool,
+    /// Where the next bytes of [`Write`] go.
+    position: u64,
+}
+
+impl AtomicFile {
+    /// Starts a file that will be at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](ErrorKind::Io), or [`StorageFull`](ErrorKind::StorageFull) where the directory cannot
+    /// hold another name. Nothing was made, and what is at `path` is as it was:
+    ///
+    /// * `path` leads to something that is no regular file, or does not end with a file name;
+    /// * this process may not write to the file there, although it could replace it;
+    /// * the directory does not exist, cannot be read, or takes no new files.
+    ///
+    /// # Cost
+    ///
+    /// About ten system calls, and one for each part of the path of a file that exists. None waits
+    /// until the device has written.
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        Self::start(path.as_ref(), true)
+    }
+
+    fn start(path: &Path, without_name: bool) -> Result<Self> {
+        let target = resolve(path)?;
+        let made = Self::start_at(&target, without_name);
+        made.map_err(|refused| advise(refused, &target))
+    }
+
+    fn start_at(target: &Path, without_name: bool) -> Result<Self> {
+        let place = Place::new(CREATE, target)?;
+        let replaced = place.facts()?;
+        if let Some(facts) = &replaced {
+            if !facts.is_regular {
+                let reason = "it is no regular file, so it cannot be replaced";
+                return Err(refusal(reason, target));
+            }
+            // A rename would not ask.
+            place.check_writable("replace")?;
+        }
+        let unnamed = if without_name {
+            create_unnamed(&place)?
+        } else {
+            None
+        };
+        let (file, aside) = if let Some(file) = unnamed {
+            (file, None)
+        } else {
+            let (file, name) = place.create_aside(replaced.is_some())?;
+            (file, Some(name))
+        };
+        let made = Self {
+            file,
+            place,
+            aside,
+            replaces: replaced.is_some(),
+            position: 0,
+        };
+        if let Some(replaced) = replaced {
+            made.set_permissions(replaced)?;
+        }
+        Ok(made)
+    }
+
+    /// Gives the file the owner and the mode of the one that it will replace, before it has the name.
+    fn set_permissions(&self, replaced: Facts) -> Result<()> {
+        let sys = self.file.sys();
+        let own = self.file.retry(CREATE, || sys.facts())?;
+        let mut mode = replaced.mode & MODE_MASK;
+        // Refusals are expected, and documented.
+        if own.group != replaced.group {
+            let kept = retry(|| sys.set_owner(None, Some(replaced.group)));
+            if kept.is_err() {
+                mode = without_group(mode);
+            }
+        }
+        if own.user != replaced.user {
+            let _kept = retry(|| sys.set_owner(Some(replaced.user), None));
+        }
+        if own.mode & MODE_MASK == mode {
+            return Ok(());
+        }
+        self.file.retry(CREATE, || sys.set_mode(mode))
+    }
+
+    /// Returns the path that the file will have, with links resolved.
+    pub fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// Returns whether there was a file to replace when this one was created.
+    pub fn replaces(&self) -> bool {
+        self.replaces
+    }
+
+    /// Returns the name that the file has until it is published, on file systems that keep no file
+    /// without one. A process that ends without dropping the value should remove it.
+    pub fn temporary_path(&self) -> Option<PathBuf> {
+        let aside = self.aside.as_ref()?;
+        Some(self.path().with_file_name(aside))
+    }
+
+    /// Returns the numbers of the device and of the file on it, which no other file has while this
+    /// one exists: those of [`MetadataExt`](std::os::unix::fs::MetadataExt), by which a program finds
+    /// out whether a path leads to this file.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](ErrorKind::Io): the system's refusal. Nothing has changed.
+    ///
+    /// # Cost
+    ///
+    /// One `fstat`.
+    pub fn identity(&self) -> Result<(u64, u64)> {
+        self.file.retry("identify", || self.file.sys().identity())
+    }
+
+    /// Writes all of `bytes` at `offset`. Threads may write at the same time. What is never written
+    /// before the last byte reads as zero.
+    ///
+    /// # Errors
+    ///
+    /// Some of the bytes may be written; to write them again mends that. What is at the path is as it
+    /// was.
+    ///
+    /// * [`StorageFull`](ErrorKind::StorageFull): the disk or a disk quota is full.
+    /// * [`FileTooLarge`](ErrorKind::FileTooLarge): the file would pass `RLIMIT_FSIZE` or what the
+    ///   file system can hold. No signal is raised.
+    /// * [`Forked`](ErrorKind::Forked): the file belongs to the parent of this process.
+    /// * [`Io`](ErrorKind::Io): any other refusal.
+    ///
+    /// # Cost
+    ///
+    /// One `pwrite`, and another where the system takes fewer bytes than asked. Nothing is buffered:
+    /// write pieces of 64 KiB and more, or wrap the file in a [`BufWriter`](io::BufWriter).
+    pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let written = self.file.write_all_at(bytes, offset);
+        written.map_err(|refused| refused.about("write", self.path()))
+    }
+
+    /// Waits until the bytes that were written are on the device, so that
+    /// [`publish`](Self::publish) has little to wait for.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](ErrorKind::Io) or [`StorageFull`](ErrorKind::StorageFull): bytes may be lost. Every
+    /// later sync is refused, and so is the publication. What is at the path is as it was.
+    ///
+    /// # Cost
+    ///
+    /// One `fsync`, which waits for the device.
+    pub fn sync(&self) -> Result<()> {
+        let synced = self.file.sync_all();
+        synced.map_err(|refused| refused.about("sync", self.path()))
+    }
+
+    /// Gives the file its name, in place of what has it now.
+    ///
+    /// When it returns `Ok`, the bytes and the name are on the device.
+    ///
+    /// # Errors
+    ///
+    /// The new file is gone, and the name leads to what it led to before:
+    ///
+    /// * [`Io`](ErrorKind::Io) or [`StorageFull`](ErrorKind::StorageFull): a sync failed, now or
+    ///   earlier; or the name cannot be had, since a directory has it by now, or the directory was
+    ///   removed or takes no new files.
+    /// * [`Forked`](ErrorKind::Forked): the file belongs to the parent of this process.
+    ///
+    /// There is one exception. Where only the last sync fails, that of the directory, the name leads
+    /// to the new file, and a power cut may bring the old one back. A few file systems, mostly in
+    /// user space, can never sync a directory; use
+    /// [`publish_without_sync`](Self::publish_without_sync) after [`sync`](Self::sync) there.
+    ///
+    /// # Cost
+    ///
+    /// Two `fsync`, of the file and of the directory, and one `linkat`. To replace another file takes
+    /// a `rename`, an `unlink` and two `flock` more.
+    pub fn publish(mut self) -> Result<()> {
+        self.sync()?;
+        self.name()?;
+        let synced = self.file.sync_by(|| self.place.sync());
+        synced.map_err(|refused| refused.about(PUBLISH, self.path()))
+    }
+
+    /// The same, and waits for no device.
+    ///
+    /// If the process is killed, the name leads to the old file or to the complete new one. After a
+    /// power cut it may lead to a file whose bytes are missing, unless [`sync`](Self::sync) was called
+    /// after the last write; the name may be lost in any case. For a new file that can be made again.
+    ///
+    /// # Errors
+    ///
+    /// As of [`publish`](Self::publish), without the exception.
+    ///
+    /// # Cost
+    ///
+    /// As of [`publish`](Self::publish), without the `fsync`.
+    pub fn publish_without_sync(mut self) -> Result<()> {
+        // It is refused after a sync that failed.
+        let synced = self.file.sync_by(|| Ok(()));
+        synced.map_err(|refused| refused.about(PUBLISH, self.path()))?;
+        self.name()
+    }
+
+    /// Gives the file its name.
+    fn name(&mut self) -> Result<()> {
+        self.file.check_owner(PUBLISH)?;
+        let aside = if let Some(aside) = self.aside.take() {
+            aside
+        } else {
+            // Without a name in between, a kill can leave nothing.
+            if !self.replaces {
+                match self.place.link(&self.file)? {
+                    Linked::Done => return Ok(()),
+                    Linked::Astray => return Err(self.place.astray()),
+                    Linked::Taken => {}
+                }
+            }
+            self.place.link_aside(&self.file)?
+        };
+        // If the rename fails, drop takes this name away.
+        let aside = self.aside.insert(aside);
+        self.place.replace(aside)?;
+        self.aside = None;
+        Ok(())
+    }
+}
+
+impl Write for AtomicFile {
+    /// Writes all of `bytes` behind those of the last call, as
+    /// [`write_all_at`](AtomicFile::write_all_at) does.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let end = self.position.checked_add(bytes.len() as u64);
+        let end = end.ok_or(io::ErrorKind::FileTooLarge)?;
+        self.write_all_at(bytes, self.position)?;
+        self.position = end;
+        Ok(bytes.len())
+    }
+
+    /// Does nothing: no byte is buffered.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if let Some(aside) = self.aside.take().filter(|_aside| self.file.is_owner()) {
+            self.place.remove_aside(&aside);
+        }
+    }
+}
+
+/// Creates a file without a name; `None` where that, or naming it later, cannot be done.
+fn create_unnamed(place: &Place) -> Result<Option<OwnedFile>> {
+    use io::ErrorKind::{InvalidInput, IsADirectory, NotFound, Unsupported};
+    let file = match place.create_linkable() {
+        Ok(file) => file,
+        Err(refused) => {
+            let kind = refused.io_error().map(io::Error::kind);
+            // The answers of file systems and kernels that do not know the flag.
+            let unknown = [InvalidInput, IsADirectory, NotFound, Unsupported];
+            let is_unknown = kind.is_some_and(|kind| unknown.contains(&kind));
+            return if is_unknown { Ok(None) } else { Err(refused) };
+        }
+    };
+    Ok(place.is_linkable(&file)?.then_some(file))
+}
+
+/// Takes from the group what not all users may do.
+fn without_group(mode: u32) -> u32 {
+    let all = (mode & 0o007) << 3;
+    mode & (!0o070 | all)
+}
+
+/// Returns the path without links in its last part: where the file is that will be replaced or made.
+fn resolve(path: &Path) -> Result<PathBuf> {
+    let failed = |answer| {
+        stats::failed();
+        Error::io(CREATE, answer).at(path)
+    };
+    check_name(path, path)?;
+    // Miri has no links, and asks for no files.
+    if cfg!(miri) {
+        return Ok(path.to_owned());
+    }
+    match fs::metadata(path) {
+        // The links may lead to a file that has no name any more.
+        Ok(_found) => return fs::canonicalize(path).map_err(failed),
+        Err(answer) if answer.kind() == io::ErrorKind::NotFound => {}
+        Err(answer) => return Err(failed(answer)),
+    }
+    let mut target = path.to_owned();
+    for _link in 0..LINKS_MAX {
+        let Ok(next) = fs::read_link(&target) else {
+            return Ok(target);
+        };
+        check_name(&next, path)?;
+        target = parent(&target).join(next);
+    }
+    Err(refusal("there are too many symbolic links", path))
+}
+
+/// Refuses what does not end with the name of a file: with a slash, or with dots.
+fn check_name(target: &Path, path: &Path) -> Result<()> {
+    let name = target.file_name();
+    let bytes = target.as_os_str().as_bytes();
+    if name.is_some_and(|name| bytes.ends_with(name.as_bytes())) {
+        return Ok(());
+    }
+    Err(refusal(
+        "the path does not end with the name of a file",
+        path,
+    ))
+}
+
+/// Returns the directory that holds `target`.
+fn parent(target: &Path) -> &Path {
+    let parent = target.parent().filter(|parent| *parent != Path::new(""));
+    parent.unwrap_or(Path::new("."))
+}
+
+/// Adds what to do to an error, where that is not clear from it.
+fn advise(refused: Error, target: &Path) -> Error {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let kind = refused.io_error().map(io::Error::kind);
+    if !matches!(kind, Some(PermissionDenied | ReadOnlyFilesystem)) {
+        return refused;
+    }
+    let directory = parent(target).display();
+    refused.with_remedy(format!(
+        "the directory {directory} has to be readable and writable for a new file, and so has a \
+         file that is replaced to be writable"
+    ))
+}
+
+#[cold]
+fn refusal(reason: &'static str, path: &Path) -> Error {
+    stats::failed();
+    Error::refused(ErrorKind::Io, CREATE, reason).at(path)
+}
