@@ -16,7 +16,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The least that one operation needs; less in unit tests, where every call of many lives fails.
-pub(crate) const MIN: usize = if cfg!(test) { 128 << 10 } else { 4 << 20 };
+pub(crate) const MIN: usize = if cfg!(all(test, miri)) {
+    32 << 10
+} else if cfg!(test) {
+    128 << 10
+} else {
+    4 << 20
+};
 
 /// A number of bytes of memory that any number of operations and threads share.
 ///

@@ -15,11 +15,17 @@ use crate::external::key::Word;
 use crate::external::workers::on_threads;
 
 /// As few are left to the sort of std, which is fastest then.
-const FEW: usize = 48;
+const FEW: usize = 32;
+
+/// As many fit, twice, into the second-level cache of a core.
+const CACHED: usize = 1 << 13;
 
 /// The most bits of a digit: as many counters fit into the first-level cache, and as many streams
 /// are written at a time.
 const DIGIT_BITS_MAX: u32 = 10;
+
+/// The same where two digits are counted at a time.
+const HALF_BITS_MAX: u32 = 9;
 
 /// The bits of the digit by which threads share the work, and the fewest items that they share.
 const SHARED_DIGIT_BITS: u32 = 9;
@@ -173,32 +179,34 @@ fn count_shares<I: Item>(
 
 /// Sorts `from`, and leaves the result there or in `to`.
 fn split<I: Item>(from: &mut [I], to: &mut [I], stay: bool) {
-    if from.len() <= FEW {
-        from.sort_unstable();
-        if !stay {
-            to.copy_from_slice(from);
-        }
-        return;
-    }
-    let Some((least, most, is_sorted)) = spread(from) else {
-        return;
+    let spread = if from.len() <= FEW {
+        None
+    } else {
+        spread(from)
     };
-    if is_sorted {
-        if !stay {
-            to.copy_from_slice(from);
+    match spread {
+        Some((least, most, false)) if most > least => {
+            let bits = most.bits_above(least);
+            if from.len() <= CACHED {
+                by_two_digits(from, to, least, bits);
+            } else {
+                return by_first_digit(from, to, stay, least, bits);
+            }
         }
-        return;
+        Some((_, _, true)) => {}
+        // Of equal words, the numbers decide.
+        _ => from.sort_unstable(),
     }
-    // Equal words are not in order by their numbers only.
-    let bits = most.bits_above(least);
-    if bits == 0 {
-        from.sort_unstable();
-        if !stay {
-            to.copy_from_slice(from);
-        }
-        return;
+    if !stay {
+        to.copy_from_slice(from);
     }
-    let digit_bits = (from.len().ilog2() - 3).clamp(2, DIGIT_BITS_MAX).min(bits);
+}
+
+/// Splits items by their first digit, and each part further.
+fn by_first_digit<I: Item>(from: &mut [I], to: &mut [I], stay: bool, least: I::Word, bits: u32) {
+    // So that a part fits into the cache of a core.
+    let digit_bits = (from.len().ilog2() - CACHED.ilog2() + 1).clamp(3, DIGIT_BITS_MAX);
+    let digit_bits = digit_bits.min(bits);
     let shift = bits - digit_bits;
     let mut ends = [0_usize; (1 << DIGIT_BITS_MAX) + 1];
     let ends = &mut ends[..=1 << digit_bits];
@@ -220,10 +228,65 @@ fn split<I: Item>(from: &mut [I], to: &mut [I], stay: bool) {
     for end in &ends[..1 << digit_bits] {
         let part = start..*end;
         start = *end;
-        if part.len() > 1 {
-            split(&mut to[part.clone()], &mut from[part], !stay);
-        } else if stay && !part.is_empty() {
-            from[part.start] = to[part.start];
+        split(&mut to[part.clone()], &mut from[part], !stay);
+    }
+}
+
+/// Sorts items that fit into a cache: by two digits of the highest bits, the lower one first, and
+/// what that leaves by insertion. Leaves them in `from`.
+fn by_two_digits<I: Item>(from: &mut [I], to: &mut [I], least: I::Word, bits: u32) {
+    // With a few bits more than numbers, most words differ in them.
+    let half = (from.len().ilog2() / 2 + 3)
+        .min(HALF_BITS_MAX)
+        .min(bits.div_ceil(2));
+    let shift = bits.saturating_sub(2 * half);
+    let mask = (1 << half) - 1;
+    let (mut lower, mut upper) = ([0_u32; 1 << HALF_BITS_MAX], [0_u32; 1 << HALF_BITS_MAX]);
+    let (lower, upper) = (&mut lower[..=mask], &mut upper[..=mask]);
+    for item in &*from {
+        let digits = item.word().digit(least, shift);
+        lower[digits & mask] += 1;
+        upper[(digits >> half) & mask] += 1;
+    }
+    for counts in [&mut *lower, &mut *upper] {
+        let mut sum = 0;
+        for count in counts {
+            sum += std::mem::replace(count, sum);
+        }
+    }
+    for item in &*from {
+        let place = &mut lower[item.word().digit(least, shift) & mask];
+        to[*place as usize] = *item;
+        *place += 1;
+    }
+    for item in &*to {
+        let place = &mut upper[(item.word().digit(least, shift) >> half) & mask];
+        from[*place as usize] = *item;
+        *place += 1;
+    }
+    if shift > 0
+        || from
+            .first()
+            .is_some_and(|item| size_of_val(item) > size_of::<I::Word>())
+    {
+        insert(from);
+    }
+}
+
+/// Sorts items that are nearly in order; others as std does.
+fn insert<I: Item>(items: &mut [I]) {
+    let mut moves = 0;
+    for index in 1..items.len() {
+        let item = items[index];
+        let mut place = index;
+        while place > 0 && items[place - 1] > item {
+            items[place] = items[place - 1];
+            place -= 1;
+        }
+        items[place] = item;
+        moves += index - place;
+        if moves > 8 * items.len() {
+            return items.sort_unstable();
         }
     }
 }

@@ -103,7 +103,7 @@ impl Spool {
     /// Makes the error of a block that is not what was written.
     #[cold]
     pub(super) fn damaged(&self, what: &str) -> Error {
-        let reason = format!("{what} is not what was written: its checksum differs");
+        let reason = format!("{what} is not what was written");
         let error = Error::refused(ErrorKind::Io, "read a file in", reason);
         match self.file.get() {
             Some(file) => error.at(file.path()),

@@ -120,7 +120,8 @@ impl<E: Copy> ChainWriter<E> {
     }
 }
 
-/// Reads a chain, and gives its blocks back as they are read.
+/// Reads a chain. Blocks are not given back one by one: a hole of a few pages takes longer to make
+/// than they take to read. They go with the file.
 #[derive(Debug)]
 pub(super) struct ChainReader<E> {
     spool: Arc<Spool>,
@@ -143,6 +144,10 @@ impl<E: Copy> ChainReader<E> {
 
     /// Takes the last block off a chain and returns its entries; `None` at the end.
     pub(super) fn read(&mut self, chain: &mut Chain) -> Result<Option<&[E]>> {
+        // Each block has an entry at least, so that a chain ends whatever is read.
+        if (chain.last == NONE) != (chain.count == 0) {
+            return Err(self.spool.damaged("a chain of blocks of groups"));
+        }
         if chain.last == NONE {
             return Ok(None);
         }
@@ -154,7 +159,7 @@ impl<E: Copy> ChainReader<E> {
             number.map_or(0, |number| u64::from_le_bytes(*number))
         });
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        if count > self.buffer.len() || count as u64 > chain.count {
+        if count == 0 || count > self.buffer.len() || count as u64 > chain.count {
             return Err(self.spool.damaged("the head of a block of groups"));
         }
         if last != NONE {
@@ -171,7 +176,6 @@ impl<E: Copy> ChainReader<E> {
         self.spool.read_uninit(content, at + HEAD_BYTES as u64)?;
         chain.last = last;
         chain.count -= count as u64;
-        self.spool.give_back(at..at + self.blocks.bytes as u64);
         let first = self.buffer.as_ptr().cast::<E>();
         // SAFETY: the first `count` entries were read, whole, from where a block of entries of this
         // type was written, by this process to a file that nobody else knows; they are plain data.

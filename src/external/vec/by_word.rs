@@ -22,6 +22,9 @@ use crate::external::vec::partition::{Classify, Source};
 /// Elements that are sampled for each bucket.
 const SAMPLES: usize = 40;
 
+/// The most that are sampled: each can be a read of the device.
+const SAMPLES_MAX: usize = 1 << 15;
+
 /// Bytes of elements that are handled at a time.
 const STAGE_BYTES: usize = if cfg!(test) { 8 << 10 } else { 128 << 10 };
 
@@ -79,8 +82,9 @@ pub(super) struct Splitters<'k, K, W> {
     tree: Vec<W>,
     /// The bucket of words between two splitters, and of words equal to the upper one, in turn.
     buckets: Vec<u16>,
-    /// Which buckets have words of one value only.
+    /// Which buckets have words of one value only, and whether there are any.
     equal: Vec<bool>,
+    has_equal: bool,
 }
 
 impl<'k, K, W: Word> Splitters<'k, K, W> {
@@ -121,32 +125,30 @@ impl<'k, K, W: Word> Splitters<'k, K, W> {
             sorted,
             tree,
             buckets: map,
+            has_equal: equal.contains(&true),
             equal,
         }
     }
 
     /// Returns the buckets of some words.
     #[inline]
-    fn find(&self, words: [W; LANES]) -> [u16; LANES] {
+    fn find(&self, words: &[W; LANES], classes: &mut [u16]) {
         let levels = self.tree.len().ilog2();
         // No node is past the end; this way the compiler knows.
-        let mask = self.tree.len() - 1;
+        let tree = self.tree.as_slice();
+        let mask = tree.len() - 1;
         let mut nodes = [1_usize; LANES];
         for _ in 0..levels {
             for (node, word) in nodes.iter_mut().zip(words) {
-                *node = 2 * *node + usize::from(word > self.tree[*node & mask]);
+                *node = 2 * *node + usize::from(*word > tree[*node & mask]);
             }
         }
-        let mut lane = 0;
-        nodes.map(|node| {
-            let below = node - self.tree.len();
-            let is_equal = self.sorted.get(below) == Some(&words[lane]);
-            lane += 1;
-            self.buckets
-                .get(2 * below + usize::from(is_equal))
-                .copied()
-                .unwrap_or(0)
-        })
+        for ((class, node), word) in classes.iter_mut().zip(nodes).zip(words) {
+            let below = node - tree.len();
+            let is_equal = self.has_equal && self.sorted.get(below) == Some(word);
+            let bucket = self.buckets.get(2 * below + usize::from(is_equal));
+            *class = bucket.copied().unwrap_or(0);
+        }
     }
 }
 
@@ -167,14 +169,12 @@ impl<T, K: Words<T>> Classify<T> for Splitters<'_, K, K::Word> {
     }
 
     fn classify(&self, elements: &[T], _position: usize, classes: &mut [u16]) {
-        let mut groups = elements.chunks_exact(LANES);
-        let mut classes = classes.chunks_mut(LANES);
-        for (elements, classes) in groups.by_ref().zip(&mut classes) {
-            let words = std::array::from_fn(|lane| self.keys.word(&elements[lane]));
-            classes.copy_from_slice(&self.find(words));
-        }
-        for (element, class) in groups.remainder().iter().zip(classes.flatten()) {
-            [*class, ..] = self.find([self.keys.word(element); LANES]);
+        for (elements, classes) in elements.chunks(LANES).zip(classes.chunks_mut(LANES)) {
+            let mut words = [K::Word::from_prefix(0); LANES];
+            for (word, element) in words.iter_mut().zip(elements) {
+                *word = self.keys.word(element);
+            }
+            self.find(&words, classes);
         }
     }
 }
@@ -207,7 +207,10 @@ impl<T: Send, K: Words<T>> Scheme<T> for ByWord<K> {
         mut room: Room<'_>,
     ) -> Result<Self::Level<'s>> {
         let most = room.len().saturating_sub(64) / (2 * size_of::<K::Word>());
-        let count = (buckets * SAMPLES).min(most).min(source.count());
+        let count = (buckets * SAMPLES)
+            .min(SAMPLES_MAX)
+            .min(most)
+            .min(source.count());
         let sample = room.take_zeros::<K::Word>(count)?;
         let spare = room.take_zeros::<K::Word>(count)?;
         let step = source.count() / count.max(1);

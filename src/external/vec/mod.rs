@@ -278,6 +278,7 @@ impl<T: Send> DiskVec<T> {
         }
         let all = count.saturating_mul(size_of::<T>());
         progress.begin((all as u64).saturating_mul(4));
+        progress.add(0)?;
         let wanted = bytes_wanted(count, scheme);
         let most = wanted
             .saturating_add(MEMORY_MORE)

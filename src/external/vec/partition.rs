@@ -155,14 +155,14 @@ pub(super) unsafe fn partition<T: Send>(
     progress: &Progress,
 ) -> Result<Vec<Piece>> {
     let share = source.count().div_ceil(threads.max(1));
-    let mut sorters = Vec::new();
+    let mut partitioners = Vec::new();
     for number in 0..threads {
         let start = (number * share).min(source.count());
         let end = (start + share).min(source.count());
         let mut room = room.split(cut.bytes::<T>(classify.buckets()));
         // SAFETY: shares do not overlap; the rest is the caller's.
-        let sorter = unsafe {
-            Sorter::new(
+        let partitioner = unsafe {
+            Partitioner::new(
                 places,
                 source,
                 start..end,
@@ -171,16 +171,18 @@ pub(super) unsafe fn partition<T: Send>(
                 &mut room,
             )
         };
-        sorters.push(Mutex::new(Some(sorter?)));
+        partitioners.push(Mutex::new(Some(partitioner?)));
     }
     let pieces = Mutex::new(Vec::new());
     on_threads(threads, &|number, stop| {
-        let taken = sorters.get(number).and_then(|sorter| lock(sorter).take());
-        let Some(mut sorter) = taken else {
+        let taken = partitioners
+            .get(number)
+            .and_then(|partitioner| lock(partitioner).take());
+        let Some(mut partitioner) = taken else {
             return Ok(());
         };
-        sorter.run(classify, stop, progress)?;
-        lock(&pieces).append(&mut sorter.pieces);
+        partitioner.run(classify, stop, progress)?;
+        lock(&pieces).append(&mut partitioner.pieces);
         Ok(())
     })?;
     let mut pieces = pieces.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -193,7 +195,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// One thread's share of the source, and its buffers.
-struct Sorter<'w, 'a, T: Send> {
+struct Partitioner<'w, 'a, T: Send> {
     /// # Invariants
     ///
     /// 1. Of the share, positions before `written` and from `looked.end` on hold elements. Those
@@ -215,7 +217,7 @@ struct Sorter<'w, 'a, T: Send> {
     pieces: Vec<Piece>,
 }
 
-impl<'w, 'a, T: Send> Sorter<'w, 'a, T> {
+impl<'w, 'a, T: Send> Partitioner<'w, 'a, T> {
     /// # Safety
     ///
     /// The share holds elements, and nothing else uses its places.
@@ -382,7 +384,7 @@ fn scatter<T>(
     (chunk.len(), None)
 }
 
-impl<T: Send> Drop for Sorter<'_, '_, T> {
+impl<T: Send> Drop for Partitioner<'_, '_, T> {
     /// Puts everything that is in buffers back into the vector; nothing after a run that is done.
     fn drop(&mut self) {
         let left = self.looked.len();
