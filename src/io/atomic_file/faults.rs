@@ -1,9 +1,5 @@
 //! The fault campaign of the atomic file: whatever call fails, the name leads to the old bytes or to
 //! all of the new ones, an error says so, and no other name is left.
-#![expect(
-    clippy::unwrap_in_result,
-    reason = "a panic in a test is a failed test"
-)]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

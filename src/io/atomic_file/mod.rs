@@ -1,6 +1,7 @@
 //! A file that is written in full and then takes its place under a name at once.
 
-#[cfg(all(test, not(any(miri, memory_backend, loom, shuttle))))]
+#[cfg(test)]
+#[cfg(not(any(miri, memory_backend, loom, shuttle)))]
 mod faults;
 
 use std::ffi::OsString;
