@@ -23,7 +23,7 @@ pub(crate) enum Outcome {
     Zero,
     /// A name is given to another file, and the call says so; other calls work.
     #[cfg_attr(
-        shuttle,
+        any(loom, shuttle),
         expect(dead_code, reason = "its test needs the file system alone")
     )]
     Astray,

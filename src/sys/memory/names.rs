@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::sys::contract::DirCalls;
+use crate::sys::contract::{DirCalls, FileCalls};
 use crate::sys::memory::file::{Content, File};
 use crate::sys::{Facts, FileSystem};
 
@@ -81,7 +81,7 @@ impl DirCalls for Dir {
     }
 
     fn facts(&self, name: &OsStr) -> io::Result<Facts> {
-        self.open_named(name)?.facts()
+        FileCalls::facts(&self.open_named(name)?)
     }
 
     fn check_writable(&self, name: &OsStr) -> io::Result<()> {

@@ -36,6 +36,7 @@ unsafe extern "C" {
     fn prctl(option: c_int, ...) -> c_int;
     fn pthread_sigmask(how: c_int, set: *const SignalSet, old: *mut SignalSet) -> c_int;
     fn sigpending(set: *mut SignalSet) -> c_int;
+    #[cfg(feature = "allocator-api2")]
     safe fn mlockall(flags: c_int) -> c_int;
     fn mmap(
         at: *mut c_void,
@@ -117,6 +118,7 @@ pub(crate) fn file_size_signal_is_pending() -> bool {
 }
 
 /// Which memory is locked.
+#[cfg(feature = "allocator-api2")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Lock {
     /// All that is mapped now.
@@ -126,6 +128,7 @@ pub(crate) enum Lock {
 }
 
 /// Locks memory of the process.
+#[cfg(feature = "allocator-api2")]
 pub(crate) fn lock_memory(which: Lock) {
     checked(mlockall(which as c_int)).unwrap();
 }
