@@ -136,7 +136,7 @@ impl FileRangeMut {
         self.split_in_file(start.saturating_add(middle))
     }
 
-    /// Cuts the range in two where the file has the next multiple of [`ALIGNMENT`](crate::ALIGNMENT)
+    /// Cuts the range in two where the file has the next multiple of [`ALIGNMENT`](crate::range_file::ALIGNMENT)
     /// from `middle` on; at its end, if there is none in it.
     ///
     /// # Panics
@@ -150,7 +150,7 @@ impl FileRangeMut {
         self.split_in_file(align_up(start.saturating_add(middle)).min(end))
     }
 
-    /// Cuts the range in two where the file has the last multiple of [`ALIGNMENT`](crate::ALIGNMENT)
+    /// Cuts the range in two where the file has the last multiple of [`ALIGNMENT`](crate::range_file::ALIGNMENT)
     /// up to `middle`; at its start, if there is none in it.
     ///
     /// # Panics
