@@ -149,7 +149,7 @@ fn killed_while_the_output_takes_its_place_it_leaves_the_old_one_or_the_new_one(
         eprintln!("strace is missing, or may not trace: nobody is killed at a system call");
         return;
     }
-    for call in ["fsync", "linkat", "rename", "exit_group"] {
+    for call in ["fsync", "linkat", "renameat", "exit_group"] {
         for replaces in [true, false] {
             let dir = TestDir::new(&format!("publish-{call}-{replaces}"));
             let file = dir.write("file", numbers(20_000, 10_000));
@@ -168,7 +168,7 @@ fn killed_while_the_output_takes_its_place_it_leaves_the_old_one_or_the_new_one(
             let seen = fs::read(&out).ok();
             match (call, replaces) {
                 // A new file waits for no disk, and gets its name at once.
-                ("fsync" | "rename", false) => assert!(!met, "{call}"),
+                ("fsync" | "renameat", false) => assert!(!met, "{call}"),
                 _ => assert!(met, "{call} {replaces}"),
             }
             let is_in_place = !met || call == "exit_group";
@@ -182,7 +182,7 @@ fn killed_while_the_output_takes_its_place_it_leaves_the_old_one_or_the_new_one(
                 .iter()
                 .filter(|name| !["file", "out"].contains(&name.as_str()));
             let others: Vec<_> = others.collect();
-            if call == "rename" && replaces {
+            if call == "renameat" && replaces {
                 // Between the two system calls that replace a file, the whole one has a name.
                 assert_eq!(others.len(), 1, "{names:?}");
                 assert!(fs::read(dir.path(others[0])).unwrap() == after);
