@@ -23,6 +23,8 @@ mod atomic_file;
 #[cfg(not(any(miri, memory_backend)))]
 mod examples;
 mod external_groups;
+#[cfg(not(any(miri, memory_backend)))]
+mod external_memory;
 mod external_records;
 mod external_shuffle;
 mod external_unwind;

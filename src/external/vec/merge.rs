@@ -29,10 +29,15 @@ const STAGE_BYTES: usize = if cfg!(test) { 8 << 10 } else { 256 << 10 };
 
 /// The most bytes of a run that are read ahead, and the least.
 const AHEAD_BYTES_MAX: usize = 1 << 20;
-const AHEAD_BYTES_MIN: usize = 64 << 10;
+const AHEAD_BYTES_MIN: usize = 16 << 10;
 
 /// Elements of each run that are looked at to divide the work.
 const SAMPLES: usize = 16;
+
+/// Returns the memory with which so many threads merge.
+pub(super) fn merge_bytes<T>(threads: usize) -> usize {
+    threads.saturating_mul(STAGE_BYTES.max(size_of::<T>()) + align_of::<T>() + 64)
+}
 
 /// Returns the runs of a vector in which each but the last has `len` elements.
 fn runs(count: usize, len: usize) -> impl Iterator<Item = Range<usize>> {
@@ -77,8 +82,9 @@ pub(super) unsafe fn merge<T: Send>(
     options: &Options,
 ) -> Result<()> {
     let bytes = buf.len();
-    let stage = STAGE_BYTES.max(size_of::<T>()) + align_of::<T>() + 64;
-    let threads = options.threads_for(bytes).min(bytes / stage).max(1);
+    let stage = merge_bytes::<T>(1);
+    let threads = (bytes / stage).max(1);
+    let ahead = options.budget().limit() / 8 / threads;
     // SAFETY: the caller keeps this contract.
     let bounds = unsafe { divide(places, order, len, threads) };
     let mut room = buf.room();
@@ -104,7 +110,11 @@ pub(super) unsafe fn merge<T: Send>(
             }
         }
         // SAFETY: parts do not overlap, nor do the places that they go to; the rest is the caller's.
-        unsafe { merge_part(room, places, target, order, parts, out, stop, options) }
+        unsafe {
+            merge_part(
+                room, places, target, order, parts, out, ahead, stop, options,
+            )
+        }
     })
 }
 
@@ -197,6 +207,7 @@ unsafe fn merge_part<T>(
     order: &impl Order<T>,
     parts: Vec<Range<usize>>,
     mut out: usize,
+    ahead: usize,
     stop: &Stop,
     options: &Options,
 ) -> Result<()> {
@@ -206,7 +217,7 @@ unsafe fn merge_part<T>(
     let mut room = room.reborrow();
     let each = size_of::<T>().max(1);
     let stage = room.take::<T>((STAGE_BYTES / each).max(1))?;
-    let ahead = options.budget().limit() / 8 / parts.len();
+    let ahead = ahead / parts.len();
     let piece = (ahead.clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX) / each).max(1);
     let element = |at: usize| {
         // SAFETY: the caller keeps this contract.

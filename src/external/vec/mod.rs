@@ -40,10 +40,13 @@ use crate::external::vec::by_word::{ByWord, Keyed, Own, Words};
 use crate::external::vec::distribute::{
     Path, Scheme, bytes_wanted, check_memory, distribute, fits, mix,
 };
-use crate::external::vec::merge::{is_merged, merge};
+use crate::external::vec::merge::{is_merged, merge, merge_bytes};
 use crate::external::vec::partition::Source;
 use crate::external::vec::runs::{ByKey, Compared, Natural, Order, run_bytes, run_len, sort_runs};
 use crate::external::vec::shuffle::Shuffle;
+
+/// How sorting is called in errors.
+const SORT: &str = "sort a vector";
 
 /// The most memory that an operation asks for besides what its elements need.
 const MEMORY_MORE: usize = 1 << 20;
@@ -216,7 +219,7 @@ impl<T: Send> DiskVec<T> {
     }
 
     /// Sorts by comparisons.
-    fn sort_by_order(&mut self, order: &impl Order<T>, options: &Options) -> Result<()> {
+    fn sort_by_order<O: Order<T>>(&mut self, order: &O, options: &Options) -> Result<()> {
         let count = self.len();
         let progress = options.progress_handle();
         if size_of::<T>() == 0 {
@@ -228,11 +231,22 @@ impl<T: Send> DiskVec<T> {
         }
         let all = count.saturating_mul(size_of::<T>());
         progress.begin((all as u64).saturating_mul(4));
-        let most = run_bytes::<T>(count);
+        let most = run_bytes::<T, O>(count);
         let least = MEMORY_MIN.min(most);
-        let mut buf = Buf::new(options.budget(), least, most, "sort a vector")?;
+        let budget = options.budget();
+        let merging = merge_bytes::<T>(options.threads_for(budget.free()));
+        // Taken first, so that nothing else has it when the runs are done; their memory is freed
+        // then, since the kernel needs it more.
+        let merging = Buf::new(
+            budget,
+            merge_bytes::<T>(1).min(least),
+            merging.min(most),
+            SORT,
+        )?;
+        let least = least.saturating_sub(merging.len());
+        let mut buf = Buf::new(budget, least, most, SORT)?;
         // Claimed before anything moves, so that a full disk is an error at once.
-        let is_one = run_len::<T>(buf.len()) >= count;
+        let is_one = run_len::<T, O>(buf.len()) >= count;
         let sorted = if is_one {
             None
         } else {
@@ -243,7 +257,9 @@ impl<T: Send> DiskVec<T> {
         let len = unsafe { sort_runs(&places, order, &mut buf, options) }?;
         // SAFETY: as above.
         let is_merged = unsafe { is_merged(&places, order, len) };
+        drop(buf);
         if let (false, Some(mut sorted)) = (is_merged, sorted) {
+            let mut buf = merging;
             let target = sorted.places_of(count)?;
             // SAFETY: as above; the target is as long and free.
             unsafe { merge(&places, &target, order, len, &mut buf, options) }?;

@@ -9,7 +9,9 @@
 )]
 
 use std::cmp::Ordering;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::ptr;
+use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -18,14 +20,20 @@ use crate::containers::vec::places::Places;
 use crate::error::{Error, ErrorKind, Result};
 use crate::external::key::SortKey;
 use crate::external::options::Options;
-use crate::external::vec::by_word::write_in_order;
+use crate::external::vec::by_word::{Write, write_in_order};
 use crate::external::workers::on_threads;
+
+/// The longest elements that are moved as they are sorted, and not by their numbers.
+const MOVED_BYTES_MAX: usize = 32;
 
 /// Bytes that are written at a time.
 const STAGE_BYTES: usize = if cfg!(test) { 8 << 10 } else { 256 << 10 };
 
 /// The order to sort by.
 pub(super) trait Order<T>: Sync {
+    /// Whether prefixes say anything.
+    const HAS_PREFIX: bool = true;
+
     /// A number that is not greater for what is less.
     fn prefix(&self, element: &T) -> u64;
 
@@ -36,6 +44,8 @@ pub(super) trait Order<T>: Sync {
 pub(super) struct Compared<F>(pub(super) F);
 
 impl<T, F: Fn(&T, &T) -> Ordering + Sync> Order<T> for Compared<F> {
+    const HAS_PREFIX: bool = false;
+
     #[inline]
     fn prefix(&self, _element: &T) -> u64 {
         0
@@ -82,18 +92,40 @@ fn prefix(key: &impl SortKey) -> u64 {
     u64::try_from(key.prefix() >> 64).unwrap_or(u64::MAX)
 }
 
+/// Returns how many bytes of memory a run takes for each element, and besides.
+fn bytes<T, O: Order<T>>() -> (usize, usize) {
+    let stage = stage_len::<T>() * size_of::<T>() + 3 * align_of::<Numbered<T>>() + 64;
+    let pairs = size_of::<T>() + size_of::<(u64, u32)>();
+    let each = if moves::<T, O>() {
+        size_of::<Numbered<T>>()
+    } else {
+        pairs
+    };
+    (each, stage)
+}
+
 /// Returns how many elements a run has that is made in so many bytes.
-pub(super) fn run_len<T>(bytes: usize) -> usize {
-    let stage = stage_len::<T>() * size_of::<T>() + 3 * align_of::<T>() + 64;
-    let each = size_of::<T>() + size_of::<(u64, u32)>();
-    (bytes.saturating_sub(stage) / each).min(u32::MAX as usize)
+pub(super) fn run_len<T, O: Order<T>>(memory: usize) -> usize {
+    let (each, besides) = bytes::<T, O>();
+    (memory.saturating_sub(besides) / each).min(u32::MAX as usize)
 }
 
 /// Returns how much memory a run of so many elements takes.
-pub(super) fn run_bytes<T>(count: usize) -> usize {
-    let stage = stage_len::<T>() * size_of::<T>() + 3 * align_of::<T>() + 64;
-    let each = size_of::<T>() + size_of::<(u64, u32)>();
-    count.saturating_mul(each).saturating_add(stage)
+pub(super) fn run_bytes<T, O: Order<T>>(count: usize) -> usize {
+    let (each, besides) = bytes::<T, O>();
+    count.saturating_mul(each).saturating_add(besides)
+}
+
+/// Returns whether elements themselves are moved as they are sorted: small ones, of which only a
+/// comparison knows the order. Others are sorted by their numbers.
+const fn moves<T, O: Order<T>>() -> bool {
+    !O::HAS_PREFIX && size_of::<T>() <= MOVED_BYTES_MAX
+}
+
+/// An element, and a number that tells it from equal ones.
+struct Numbered<T> {
+    element: T,
+    number: u32,
 }
 
 fn stage_len<T>() -> usize {
@@ -111,21 +143,21 @@ fn stage_len<T>() -> usize {
 /// # Safety
 ///
 /// All places hold elements, and nothing else uses them meanwhile.
-pub(super) unsafe fn sort_runs<T: Send>(
+pub(super) unsafe fn sort_runs<T: Send, O: Order<T>>(
     places: &Places<'_, T>,
-    order: &impl Order<T>,
+    order: &O,
     buf: &mut Buf,
     options: &Options,
 ) -> Result<usize> {
     let bytes = buf.len();
     let mut threads = options.threads_for(bytes);
-    if run_len::<T>(bytes) >= places.count() {
+    if run_len::<T, O>(bytes) >= places.count() {
         threads = 1;
     }
-    while threads > 1 && run_len::<T>(bytes / threads) < 1024 {
+    while threads > 1 && run_len::<T, O>(bytes / threads) < 1024 {
         threads /= 2;
     }
-    let len = run_len::<T>(bytes / threads);
+    let len = run_len::<T, O>(bytes / threads);
     if len < 2 {
         let reason = format!(
             "of the memory budget {bytes} bytes are left, which is too little for elements of {} \
@@ -155,8 +187,14 @@ pub(super) unsafe fn sort_runs<T: Send>(
                 break;
             }
             let end = places.count().min(start + len);
-            // SAFETY: runs do not overlap; the rest is the caller's.
-            unsafe { sort_run(room.reborrow(), places, order, start, end - start) }?;
+            let (room, count) = (room.reborrow(), end - start);
+            if moves::<T, O>() {
+                // SAFETY: runs do not overlap; the rest is the caller's.
+                unsafe { sort_moving(room, places, order, start, count) }?;
+            } else {
+                // SAFETY: as above.
+                unsafe { sort_run(room, places, order, start, count) }?;
+            }
             options
                 .progress_handle()
                 .add(2 * (end - start) * size_of::<T>())?;
@@ -235,4 +273,98 @@ unsafe fn sort_run<T>(
     let sorted = pairs.iter().map(|(_prefix, number)| *number as usize);
     // SAFETY: the places are free, and each element goes to one of them, also where writing fails.
     unsafe { write_in_order(sorted, loan.elements, stage, places, at) }
+}
+
+/// Elements with numbers that are in a buffer, and go back to their places in the order of the
+/// buffer.
+struct Moved<'l, 'a, T> {
+    /// # Invariants
+    ///
+    /// 1. The places from `at` on are free, and their elements are in `elements`, all of which have
+    ///    a value.
+    places: &'l Places<'a, T>,
+    at: usize,
+    elements: &'l mut [Numbered<ManuallyDrop<T>>],
+    stage: &'l mut [MaybeUninit<T>],
+}
+
+impl<T> Moved<'_, '_, T> {
+    /// Writes the elements back in the order of the buffer.
+    fn write(&mut self) -> Result<()> {
+        let mut write = Write::new(self.places, self.at);
+        for part in self.elements.chunks(self.stage.len().max(1)) {
+            for (place, numbered) in self.stage.iter_mut().zip(part) {
+                let source = ptr::from_ref(&numbered.element).cast::<MaybeUninit<T>>();
+                // SAFETY: an element of the buffer, and a place of the stage.
+                unsafe { ptr::copy_nonoverlapping(source, place, 1) };
+            }
+            let part = self.stage.get(..part.len()).unwrap_or_default();
+            // SAFETY: the places are free, and each gets one element (invariant 1), also where
+            // writing fails.
+            unsafe { write.next(part) };
+        }
+        write.end()
+    }
+
+    /// Writes the elements back, and says how that went.
+    fn finish(self) -> Result<()> {
+        // From here on, all elements are in their places, also after an error.
+        ManuallyDrop::new(self).write()
+    }
+}
+
+impl<T> Drop for Moved<'_, '_, T> {
+    fn drop(&mut self) {
+        // A panic is on its way. What cannot be written is stored.
+        let _written = self.write();
+    }
+}
+
+/// Sorts one run by moving its elements. Whatever a comparison does, the slice that std sorts has
+/// all of them afterwards, with what was changed in their cells.
+///
+/// # Safety
+///
+/// Its places hold elements, and nothing else uses them meanwhile.
+unsafe fn sort_moving<T>(
+    room: Room<'_>,
+    places: &Places<'_, T>,
+    order: &impl Order<T>,
+    at: usize,
+    count: usize,
+) -> Result<()> {
+    let mut room = room;
+    let mut room = room.reborrow();
+    let buffer = room.take::<Numbered<ManuallyDrop<T>>>(count)?;
+    let stage = room.take::<T>(stage_len::<T>().min(count))?;
+    let mut numbers = 0_u32..;
+    let mut places_left = buffer.iter_mut();
+    let mut done = 0;
+    while done < count {
+        let part = stage.len().min(count - done);
+        let part = stage.get_mut(..part).unwrap_or_default();
+        // SAFETY: the caller keeps this contract. An error on the way leaves copies that nothing
+        // has looked at, and the elements where they are.
+        unsafe { places.read(at + done, part) }?;
+        done += part.len();
+        for (element, (place, number)) in part.iter().zip(places_left.by_ref().zip(&mut numbers)) {
+            // SAFETY: it was read from a place that holds one.
+            let element = ManuallyDrop::new(unsafe { element.assume_init_read() });
+            place.write(Numbered { element, number });
+        }
+    }
+    let first = buffer.as_mut_ptr().cast::<Numbered<ManuallyDrop<T>>>();
+    // SAFETY: all of the buffer was written above.
+    let elements = unsafe { slice::from_raw_parts_mut(first, count) };
+    let moved = Moved {
+        places,
+        at,
+        elements,
+        stage,
+    };
+    moved.elements.sort_unstable_by(|numbered, other| {
+        let compared = order.compare(&numbered.element, &other.element);
+        compared.then(numbered.number.cmp(&other.number))
+    });
+    moved.finish()
 }

@@ -1,0 +1,91 @@
+//! What operations within a budget take of memory, as the kernel counts it.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use outcore::external::{Aggregator, BytesAggregator, Sorter};
+use outcore::{DiskVec, MemoryBudget, Result};
+
+use crate::support::random::Random;
+use crate::support::test_name;
+
+const BUDGET_MIB: u64 = 8;
+
+/// What threads, their allocators and the books of an operation may take besides.
+const BESIDES_MIB: u64 = 16;
+
+/// Returns the memory of this process that belongs to no file, in KiB.
+fn anonymous_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon"));
+    let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+    kib.parse().unwrap()
+}
+
+/// Does some work, and returns by how many MiB the memory grew meanwhile, at most.
+fn growth_mib(work: impl FnOnce() -> Result<()>) -> u64 {
+    let (is_done, before) = (AtomicBool::new(false), anonymous_kib());
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut peak = before;
+            while !is_done.load(Relaxed) {
+                peak = peak.max(anonymous_kib());
+                std::thread::yield_now();
+            }
+            peak
+        });
+        let done = work();
+        is_done.store(true, Relaxed);
+        done.unwrap();
+        (watch.join().unwrap() - before) >> 10
+    })
+}
+
+#[test]
+fn memory_outside_of_files_grows_by_the_budget_at_most() {
+    let Some(child) = crate::support::process::child(test_name!()) else {
+        let budget = MemoryBudget::new(BUDGET_MIB << 20);
+        let mut random = Random::new(1);
+        let mut numbers = DiskVec::new();
+        let made = numbers.try_extend((0..3_000_000).map(|_| random.next()));
+        made.unwrap();
+        let grown = [
+            growth_mib(|| numbers.sort_external(&budget)),
+            growth_mib(|| numbers.shuffle_external(&budget, 1)),
+            growth_mib(|| numbers.sort_external_by(&budget, |a, b| b.cmp(a))),
+            growth_mib(|| {
+                let sorter = Sorter::new(&budget)?;
+                let mut writer = sorter.writer()?;
+                for n in &numbers[..500_000] {
+                    writer.push(n.to_be_bytes(), [0; 32])?;
+                }
+                writer.finish()?;
+                let mut records = sorter.sorted()?;
+                while records.next()?.is_some() {}
+                Ok(())
+            }),
+            growth_mib(|| {
+                let mut sums = Aggregator::new(&budget, |sum: &mut u64, more: u64| *sum ^= more);
+                let mut keys = numbers[..1_000_000].iter();
+                keys.try_for_each(|n| sums.add(*n, 1))?;
+                sums.finish()?.try_for_each(|group| group.map(drop))
+            }),
+            growth_mib(|| {
+                let combine = |sum: &mut u64, more: u64| *sum ^= more;
+                let mut sums = BytesAggregator::new(&budget, combine);
+                let mut keys = numbers[..500_000].iter();
+                keys.try_for_each(|n| sums.add(n.to_be_bytes(), 1))?;
+                let mut groups = sums.finish()?;
+                while groups.next()?.is_some() {}
+                Ok(())
+            }),
+        ];
+        let most = BUDGET_MIB + BESIDES_MIB;
+        let fits = grown.iter().all(|mib| *mib <= most);
+        assert!(fits, "in {BUDGET_MIB} MiB: {grown:?} MiB");
+        // A watch that sees nothing proves nothing. The other operations may use again what the
+        // first gave back to the allocator.
+        assert!(grown[0] >= 2, "in {BUDGET_MIB} MiB: {grown:?} MiB");
+        return;
+    };
+    child.run();
+}
