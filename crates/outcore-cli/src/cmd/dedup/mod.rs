@@ -67,7 +67,9 @@ pub(crate) fn run(args: &DedupArgs) -> Result<()> {
     // A limit that is too low is refused before anything is made.
     Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
     signals::watch()?;
-    run_unwatched(args)
+    // The thread that waits for signals may have taken 64 MiB of addresses by now, or may do so
+    // later: under `ulimit -v`, a second look would find one limit or another.
+    run_within(args, limit_bytes)
 }
 
 /// Runs the command in a process that deals with signals itself.
@@ -76,7 +78,10 @@ pub(crate) fn run(args: &DedupArgs) -> Result<()> {
 ///
 /// Whatever ends the run early.
 pub(crate) fn run_unwatched(args: &DedupArgs) -> Result<()> {
-    let limit_bytes = memory::limit_bytes(args.memory);
+    run_within(args, memory::limit_bytes(args.memory))
+}
+
+fn run_within(args: &DedupArgs, limit_bytes: u64) -> Result<()> {
     let scratch = Scratch::new(args.tmp.clone());
     if args.tmp.is_some() {
         // Also where it turns out not to be needed: hours may pass until that is known.
