@@ -72,7 +72,7 @@ const FILES_MAX: usize = 16;
 /// | find their locations in a [`DiskVec`](crate::DiskVec) | [`gather`](crate::DiskVec::gather), then `get_many` | `get_into(vec[i])` in a loop: 4.3 ms each |
 /// | read items in a given order | [`stream`](Self::stream) | `get_into` in a loop |
 /// | look items up in a [map](Self::map) | [`ArenaMap::advise`] with [`Advice::Random`](crate::Advice::Random), and [`prefetch_many`](ArenaMap::prefetch_many) | leave the read-ahead on |
-/// | sort items by their content | sort runs that fit into memory, merge them | a comparison that reads: not done in 268 s for 1 GiB of lines in 512 MiB |
+/// | sort items by their content | push them into a [`Sorter`](crate::external::Sorter) | a comparison that reads: not done in 268 s for 1 GiB of lines in 512 MiB |
 ///
 /// Measured with 20 M strings in 128 MiB: `examples/past_memory.rs` has the program, and
 /// `docs/records/past-memory-2026-11.md` the figures.
