@@ -1,6 +1,6 @@
 //! A budget of memory: how many bytes the buffers of an operation may take, and how many they have.
 //!
-//! Nothing here estimates. Who wants a buffer takes a [`Lease`] first and allocates then; the lease
+//! Nothing here estimates. Code takes a [`Lease`] before it allocates a buffer; the lease
 //! goes back when the buffer is freed. `buf` has the buffers, `machine` what the machine has.
 
 mod buf;
@@ -32,8 +32,10 @@ pub(crate) const MIN: usize = if cfg!(all(test, miri)) {
 /// works with less, down to [`MIN_BYTES`](Self::MIN_BYTES) for each of them; below that it is an
 /// error before it has done anything.
 ///
-/// What does not count: the elements that a vector keeps in memory itself, a few KiB of books for
-/// each operation, stacks of threads, and pages of files, which are the kernel's.
+/// Not counted: the elements that a vector keeps in memory itself, a few KiB for each operation and
+/// thread, stacks of threads, and pages of files, which belong to the kernel. Work on a vector also
+/// keeps a list of the blocks that it moves, up to 48 bytes for each: a block has 4 KiB at least, and
+/// more with a larger budget, so the list takes about a hundredth of the vector's size.
 ///
 /// [`external`]: crate::external
 ///

@@ -62,7 +62,7 @@ pub trait SortKey: Sized {
 }
 
 /// How to get a key back from its prefix: for types of plain numbers only, whose copies are as good
-/// as they. Nobody else can make one.
+/// as they. No other code can make one.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Back<K>(pub(super) Option<fn(u128) -> K>);

@@ -12,8 +12,10 @@ use crate::io::dir::ScratchDir;
 /// Bytes of the budget for which there is a thread more.
 const BYTES_PER_THREAD: usize = 8 << 20;
 
-/// The most threads unless more are asked for.
+/// The most threads unless more are asked for, and the most in any case: each has a stack, and
+/// counters of 4 KiB.
 const THREADS_MAX: usize = 32;
+const THREADS_ASKED_MAX: usize = 256;
 
 /// What an operation of this module may use: a budget, and if you like threads, a directory, and a
 /// [`Progress`]. A `&MemoryBudget` will do wherever one is asked for.
@@ -60,7 +62,7 @@ impl From<&Self> for Options {
 impl Options {
     /// Sets how many threads work at a time, the caller's among them. Zero stands for the usual:
     /// twice as many as the machine has cores, since some wait for the device, but one for each
-    /// 8 MiB of the budget at most.
+    /// 8 MiB of the budget at most. More than 256 count as 256.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = NonZeroUsize::new(threads);
@@ -75,7 +77,7 @@ impl Options {
         self
     }
 
-    /// Sets who is told how far the operation is, and can stop it.
+    /// Sets the handle that reports how far the operation is, and can stop it.
     #[must_use]
     pub fn progress(mut self, progress: &Progress) -> Self {
         self.progress = progress.clone();
@@ -104,7 +106,8 @@ impl Options {
                 .min(by_memory)
                 .clamp(1, THREADS_MAX)
         };
-        self.threads.map_or_else(usual, NonZeroUsize::get)
+        let asked = |threads: NonZeroUsize| threads.get().min(THREADS_ASKED_MAX);
+        self.threads.map_or_else(usual, asked)
     }
 }
 

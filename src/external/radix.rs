@@ -130,7 +130,7 @@ pub(super) fn sort_by_threads<I: Item>(items: &mut [I], spare: &mut [I], threads
 /// Memory that threads write to, each to places of its own.
 struct Target<I>(*mut I);
 
-// SAFETY: it is a pointer, and who writes through it says why that is no race; items are plain data.
+// SAFETY: it is a pointer; each write through it argues why it is no race. Items are plain data.
 unsafe impl<I: Item> Sync for Target<I> {}
 
 /// Does work with each number below `count`, by as many threads.

@@ -26,7 +26,7 @@ impl Blocks {
         true
     }
 
-    /// Takes the claim of a range back that nobody has stored to. What the disk does not take back
+    /// Takes the claim of a range back that nothing was stored to. What the disk does not take back
     /// is out of the books all the same, and zero: the next claim of it enters it again.
     pub(super) fn take_claim_back(&self, range: Range<usize>) {
         let _done = self.each_part(range.clone(), |offset, len| {
@@ -45,7 +45,7 @@ impl Blocks {
         });
         if emptied {
             self.file.give_back(range.len() as u64);
-            // What stays open is a hole that nobody has.
+            // What stays open is a hole in no block.
             let _closed = self.allow(&range, false);
         }
         emptied
@@ -100,7 +100,7 @@ impl Blocks {
         if range.is_empty() || range.start < self.zone_b {
             return true;
         }
-        // SAFETY: all of zone B shows the file (invariant 1), and nobody uses the range.
+        // SAFETY: all of zone B shows the file (invariant 1), and nothing uses the range.
         sys::retry(|| unsafe { self.space.allow(range.clone(), allowed) }).is_ok()
     }
 }

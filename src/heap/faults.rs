@@ -83,7 +83,7 @@ fn live(life: &mut Life) {
         run.free(0);
     }
     run.life.disarm();
-    // A lasting error keeps space from being given back; then nobody uses it again.
+    // A lasting error keeps space from being given back; then nothing uses it again.
     let lasting = !run.life.is_single();
     let claimed = run.blocks.claimed_bytes();
     let (unit, name) = (64 << 10, run.life.name());

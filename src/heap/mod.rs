@@ -155,10 +155,10 @@ impl Blocks {
         }
     }
 
-    /// Maps a file, which is as long as the space and a hole. Nobody uses the space yet; its length
+    /// Maps a file, which is as long as the space and a hole. Nothing uses the space yet; its length
     /// is a power of two.
     fn shown_in(space: Addresses, file: ScratchFile) -> io::Result<Self> {
-        // SAFETY: nobody knows the addresses yet, and the file is ours alone.
+        // SAFETY: nothing else knows the addresses yet, and the file is ours alone.
         sys::retry(|| unsafe { space.show_all(file.sys(), Access::Nothing) })?;
         sys::retry(|| space.advise(0..space.len(), Hint::Random))?;
         let zone_b = space.len() / 2;
@@ -215,7 +215,7 @@ impl Blocks {
         };
         let block = self.address(small.offset);
         if zeroed && !small.fresh {
-            // SAFETY: the block has at least the layout's size, and nobody else has it.
+            // SAFETY: the block has at least the layout's size, and no other code has it.
             unsafe { block.write_bytes(0, layout.size()) };
         }
         Some(block)
@@ -272,7 +272,7 @@ impl Blocks {
     ///
     /// # Safety
     ///
-    /// The block was handed out by this, was not taken back since, and nobody uses it any more.
+    /// The block was handed out by this, was not taken back since, and nothing uses it any more.
     pub(crate) unsafe fn deallocate(&self, block: NonNull<u8>) {
         // SAFETY: the caller keeps the same contract.
         without_unwinding(|| unsafe { self.deallocate_block(block) });
@@ -316,7 +316,7 @@ impl Blocks {
         }
     }
 
-    /// Gives back units that nobody uses any more, and of which the first `bytes` are claimed.
+    /// Gives back units that nothing uses any more, and of which the first `bytes` are claimed.
     #[cold]
     fn give_back_units(&self, number: usize, bytes: usize, order: u32) {
         let start = start_of_unit(number);

@@ -28,7 +28,7 @@ pub(super) enum Moved {
 }
 
 impl Blocks {
-    /// Moves the block at `at`, which the caller has and nobody uses, to where it
+    /// Moves the block at `at`, which the caller has and nothing uses, to where it
     /// has room for `bytes`, more than where it is, and claims the rest of these.
     pub(super) fn move_to_room(&self, at: ZoneByte, bytes: usize) -> Moved {
         let room = self.slots.room(at);
@@ -51,19 +51,19 @@ impl Blocks {
             self.slots.give_back(to);
             return Moved::Refused;
         }
-        // SAFETY: the new slots were taken for this block, and nobody knows of them yet.
+        // SAFETY: the new slots were taken for this block, and nothing else knows of them yet.
         if !unsafe { self.show_row(old_row.clone(), new, Access::ReadWrite) } {
             self.unclaim_end(at, inside);
             // SAFETY: as above.
             let as_before = unsafe { self.show_row(new_row, new, Access::Nothing) };
-            // What cannot be put in order is given up: nobody has these slots ever again.
+            // What cannot be put in order is given up: these slots are never used again.
             if self.unclaim(behind) && as_before {
                 self.slots.give_back(to);
             }
             return Moved::Stays;
         }
         self.slots.exchange(at, to);
-        // SAFETY: the block is at its new addresses, and nobody uses the old ones, as the caller
+        // SAFETY: the block is at its new addresses, and nothing uses the old ones, as the caller
         // says.
         if unsafe { self.show_row(old_row, old, Access::Nothing) } {
             self.slots.give_back(at);
@@ -84,7 +84,7 @@ impl Blocks {
     ///
     /// # Safety
     ///
-    /// Nobody uses as many bytes from `to` on as the row has, and they are slots of the caller's.
+    /// Nothing uses as many bytes from `to` on as the row has, and they are slots of the caller's.
     unsafe fn show_row(&self, row: Range<usize>, to: usize, access: Access) -> bool {
         let mut at = row.start;
         while at < row.end {
@@ -93,7 +93,7 @@ impl Blocks {
             let target = range(start, len);
             let file = self.file.sys();
             let shown = sys::retry(|| {
-                // SAFETY: nobody uses the target, as the caller says; the file stays as long as the
+                // SAFETY: nothing uses the target, as the caller says; the file stays as long as the
                 // space.
                 unsafe { self.space.show(target.clone(), file, offset, access) }
             });

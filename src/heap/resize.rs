@@ -48,7 +48,7 @@ impl Blocks {
     ///
     /// # Safety
     ///
-    /// The block was handed out by this for `old` and not taken back since; nobody uses it during
+    /// The block was handed out by this for `old` and not taken back since; nothing uses it during
     /// the call, or uses its old address afterwards. The new size is not zero.
     pub(crate) unsafe fn resize(
         &self,
@@ -108,7 +108,7 @@ impl Blocks {
 
     /// Changes the size of a block, if that can be done without copying it.
     ///
-    /// The caller has the block, so nobody else changes what is known of it, and nobody uses it.
+    /// The caller has the block, so no other thread changes what is known of it, and nothing uses it.
     fn resize_in_file(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Resized {
         let offset = self.offset(block);
         let (Some(bytes), Some(place)) =

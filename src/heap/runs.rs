@@ -109,7 +109,7 @@ impl Runs {
     ///
     /// # Safety
     ///
-    /// As for `take`, which handed the block out; nobody uses it any more.
+    /// As for `take`, which handed the block out; nothing uses it any more.
     #[inline]
     pub(crate) unsafe fn free(
         &mut self,

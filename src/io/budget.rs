@@ -90,8 +90,8 @@ impl Budget {
         let needed = bytes.saturating_add(self.free_bytes_min);
         let mut rounds = 0;
         loop {
-            // Before the system is asked: who promises later counts this one, and what others have
-            // promised before and preallocate meanwhile counts twice, but never not at all.
+            // Before the system is asked: a later promise counts this one. Bytes that another
+            // thread promised before and preallocates meanwhile count twice, and never not at all.
             let others = self.promises.add(bytes);
             if self.free_bytes_min == 0 {
                 return Ok(());
@@ -154,7 +154,7 @@ const ROUND: Duration = Duration::from_micros(500);
 ///
 /// 1. The upper 20 bits are those of the process that the lower 44 are about: how much it has
 ///    promised, in units of 4 KiB. So a forked child does not count what threads of its parent had
-///    promised, which nobody would settle there.
+///    promised, which would never be settled there.
 #[derive(Debug)]
 struct Promises(AtomicU64);
 

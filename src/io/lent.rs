@@ -2,7 +2,7 @@
 //!
 //! The lock of `flock` belongs to what was opened, not to a descriptor: a duplicate takes a lock that
 //! the first has already, and gives it back for both. So duplicates are told apart by a list, a lock
-//! is taken only for a file that could be used, and given back only by who has used it.
+//! is taken only for a file that could be used, and given back only by its owner.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};

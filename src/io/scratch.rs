@@ -70,7 +70,7 @@ impl ScratchFile {
 
     /// Extends the file from `from` bytes, its length now, to `to`, claiming space on disk.
     ///
-    /// The caller sees to it that nobody else changes the length meanwhile.
+    /// The caller sees to it that no other thread changes the length meanwhile.
     ///
     /// # Errors
     ///

@@ -19,7 +19,7 @@ pub(crate) struct Buffer {
     /// # Invariants
     ///
     /// 1. `at..at + len` lies in `space` and is open memory, which lives as long as the space. No
-    ///    other buffer has a byte of it, and nobody else knows the space.
+    ///    other buffer has a byte of it, and nothing else knows the space.
     /// 2. All bytes are initialized: the memory was zeroed at first, and only bytes are written.
     _space: Arc<Space>,
     at: NonNull<u8>,
@@ -66,7 +66,7 @@ impl Buffer {
         Ok(buffers)
     }
 
-    /// Returns the address, for the kernel to write to while nobody uses the buffer.
+    /// Returns the address, for the kernel to write to while nothing uses the buffer.
     #[cfg(all(feature = "io-uring", not(any(miri, memory_backend))))]
     pub(crate) fn address(&mut self) -> NonNull<u8> {
         self.at

@@ -309,6 +309,21 @@ fn a_budget_below_the_least_is_an_error_and_nothing_moves() {
     assert!(vec == expected);
 }
 
+/// As many threads as were asked for were started, each with counters of its own: with a number that
+/// stands for "all" the process ended for want of memory.
+#[test]
+fn more_threads_than_a_machine_can_have_are_fewer() {
+    let budget = MemoryBudget::new(16 << 20);
+    let mut vec = vec_of(200_000, |n| (n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let options = Options::from(&budget).threads(usize::MAX);
+    vec.sort_external(&options).unwrap();
+    assert!(vec.is_sorted());
+    vec.sort_external_by(&options, |a, b| b.cmp(a)).unwrap();
+    assert!(vec.is_sorted_by(|a, b| a >= b));
+    vec.shuffle_external(&options, 1).unwrap();
+    assert_eq!(vec.len(), 200_000);
+}
+
 #[test]
 fn a_full_directory_is_an_error_before_anything_moves() {
     let count = MANY;

@@ -34,7 +34,7 @@ fn live(life: &mut Life) {
         assert!(leaked.is_ok());
     }
     life.disarm();
-    // A lasting error keeps space from being given back; then nobody uses it again.
+    // A lasting error keeps space from being given back; then nothing uses it again.
     let (left, name) = (alloc.disk_bytes(), life.name());
     // An empty run of each class that was used.
     let is_runs = left % (64 << 10) == 0 && left <= 36 * (64 << 10);
@@ -167,7 +167,7 @@ fn blocks(life: &mut Life, alloc: &DiskAlloc) {
             "{}: more than {size} bytes are not zero",
             life.name()
         );
-        // SAFETY: the block has this layout, and nobody uses it any more.
+        // SAFETY: the block has this layout, and nothing uses it any more.
         unsafe { alloc.deallocate(grown.cast(), longer) };
     }
 }

@@ -309,7 +309,7 @@ impl DiskAlloc {
     ///
     /// # Safety
     ///
-    /// The block was handed out for this layout by one of our clones, and nobody uses it any more.
+    /// The block was handed out for this layout by one of our clones, and nothing uses it any more.
     unsafe fn take_back(&self, block: NonNull<u8>, layout: Layout) {
         if layout.size() > 0 {
             // SAFETY: the caller keeps the contract.

@@ -93,7 +93,7 @@ impl<A> SpillAlloc<A> {
     ///
     /// # Safety
     ///
-    /// The block came from the file, and nobody uses it any more.
+    /// The block came from the file, and nothing uses it any more.
     unsafe fn unspill(&self, block: *mut u8) {
         let _inside = Inside::enter();
         if let (Some(blocks), Some(block)) = (self.blocks(), NonNull::new(block)) {

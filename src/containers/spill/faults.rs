@@ -73,7 +73,7 @@ fn live(life: &mut Life) {
     run.live();
     run.check();
     for held in std::mem::take(&mut run.held) {
-        // SAFETY: the block has this layout, and nobody uses it any more.
+        // SAFETY: the block has this layout, and nothing uses it any more.
         run.quietly(|spill| unsafe { spill.dealloc(held.at, held.layout) });
     }
     run.life.disarm();
@@ -216,7 +216,7 @@ impl Run<'_> {
 
     fn free(&mut self, index: usize) {
         let held = self.held.remove(index);
-        // SAFETY: the block has this layout, and nobody uses it any more.
+        // SAFETY: the block has this layout, and nothing uses it any more.
         self.quietly(|spill| unsafe { spill.dealloc(held.at, held.layout) });
     }
 

@@ -121,7 +121,7 @@ impl World {
 
     fn free(&self, held: &Held) {
         self.check(held);
-        // SAFETY: the block has this layout, and nobody uses it any more.
+        // SAFETY: the block has this layout, and nothing uses it any more.
         unsafe { self.spill.dealloc(held.at, held.layout) };
     }
 

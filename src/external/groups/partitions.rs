@@ -178,7 +178,7 @@ impl<E: Copy> ChainReader<E> {
         chain.count -= count as u64;
         let first = self.buffer.as_ptr().cast::<E>();
         // SAFETY: the first `count` entries were read, whole, from where a block of entries of this
-        // type was written, by this process to a file that nobody else knows; they are plain data.
+        // type was written, by this process to a file that no other process knows; they are plain data.
         Ok(Some(unsafe { slice::from_raw_parts(first, count) }))
     }
 }

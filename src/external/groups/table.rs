@@ -182,7 +182,7 @@ fn slot_of(hash: u64, mask: usize) -> usize {
     hash as usize & mask
 }
 
-/// Hashes keys: fast, and by a secret, so that nobody can choose keys that meet.
+/// Hashes keys: fast, and by a secret, so that no input can be made of keys that collide.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Secret(u64);
 

@@ -3,7 +3,7 @@
 //! too large.
 #![expect(
     unsafe_code,
-    reason = "passes on who may use which elements; see docs/safety.md"
+    reason = "passes on which code may use which elements; see docs/safety.md"
 )]
 #![expect(
     clippy::arithmetic_side_effects,

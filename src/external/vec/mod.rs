@@ -54,8 +54,8 @@ const MEMORY_MORE: usize = 1 << 20;
 /// # Work on vectors larger than memory
 ///
 /// These methods take a [`MemoryBudget`](crate::MemoryBudget), or [`Options`] with one, and need no
-/// more memory than it has, besides a few KiB for each thread. Elements of any type are moved as
-/// bytes, and dropped once.
+/// more memory than it has, besides what [it does not count](crate::MemoryBudget). Elements of any
+/// type are moved as bytes, and dropped once.
 ///
 /// On disk they take space for a second copy of the elements, which is reserved before the first of
 /// them moves, and given back at the end. What fits into the budget, with twice its size for keys of

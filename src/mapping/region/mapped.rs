@@ -337,7 +337,7 @@ impl Mapped {
     ///
     /// # Safety
     ///
-    /// As for [`sys::Space::show`]: the bytes of the range are in the file, or in use by nobody.
+    /// As for [`sys::Space::show`]: the bytes of the range are in the file, or not in use.
     pub(super) unsafe fn show(&self, range: Range<usize>) -> Result<()> {
         let Some(file) = &self.file else {
             return Err(lost());

@@ -105,7 +105,7 @@ unsafe extern "C" fn clear() {
         match mapped {
             Ok(at) if at == base => range.cleared.store(true, Relaxed),
             Ok(elsewhere) => {
-                // SAFETY: it was mapped above, and nobody knows it.
+                // SAFETY: it was mapped above, and nothing else knows it.
                 let _unmapped = unsafe { mm::munmap(elsewhere, len) };
             }
             // Something is there already; `is_cleared` says so.

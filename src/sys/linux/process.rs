@@ -57,7 +57,7 @@ fn make_page() -> *mut AtomicU64 {
     let ours = mapped.map_or_else(|| (&raw const NO_PAGE).cast_mut(), <*mut c_void>::cast);
     let placed = PAGE.compare_exchange(ptr::null_mut(), ours, AcqRel, Acquire);
     if let (Err(_), Some(page)) = (placed, mapped) {
-        // SAFETY: the page was mapped above, and nobody else knows it.
+        // SAFETY: the page was mapped above, and nothing else knows it.
         let _unmapped = unsafe { mm::munmap(page, page_size()) };
     }
     PAGE.load(Acquire)
@@ -73,7 +73,7 @@ fn map_page() -> Option<*mut c_void> {
     // SAFETY: the page was mapped above.
     let wiped = unsafe { mm::madvise(page, page_size(), Advice::LinuxWipeOnFork) };
     if wiped.is_err() {
-        // SAFETY: the page was mapped above, and nobody else knows it.
+        // SAFETY: the page was mapped above, and nothing else knows it.
         let _unmapped = unsafe { mm::munmap(page, page_size()) };
         return None;
     }

@@ -80,7 +80,7 @@ impl SpaceCalls for Space {
         let (at, len) = self.part(&range);
         // Made elsewhere first: in place, some kernels unmap the range before they refuse.
         let made = memory::map_memory(len)?;
-        // SAFETY: the mapping was made above, and nobody knows its address; the caller lets go of
+        // SAFETY: the mapping was made above, and nothing else knows its address; the caller lets go of
         // the range's content.
         unsafe { put(made, len, at) }
     }
@@ -106,11 +106,11 @@ impl SpaceCalls for Space {
         // Some files refuse to be mapped (those of /proc and /sys, some of FUSE and 9p), and the
         // kernel asks them after it has unmapped the range, which leaves a hole (Linux 6.18). So
         // they are asked elsewhere first.
-        // SAFETY: nobody uses the window.
+        // SAFETY: nothing uses the window.
         let probe = unsafe { memory::map_window(page, fd, 0, may_be) }?;
-        // SAFETY: the page was mapped above, and nobody knows its address.
+        // SAFETY: the page was mapped above, and nothing else knows its address.
         unsafe { memory::unmap(probe, page) }?;
-        // SAFETY: the range is ours alone (invariant 1), and nobody uses it; the caller answers for
+        // SAFETY: the range is ours alone (invariant 1), and nothing uses it; the caller answers for
         // the file.
         let shown = unsafe { memory::map_window_at(at, len, fd) };
         if let Err(refused) = shown {
@@ -141,7 +141,7 @@ impl SpaceCalls for Space {
         // refused, the range would show a file that its owner takes for memory.
         // SAFETY: the caller answers for the file.
         let made = unsafe { memory::map_window(len, file.as_fd(), offset, Access::Nothing) }?;
-        // SAFETY: the mapping was made above, and nobody knows its address.
+        // SAFETY: the mapping was made above, and nothing else knows its address.
         let allowed = unsafe { memory::unlock_and_allow(made, len, access) };
         // SAFETY: as above.
         let kept = allowed.and_then(|()| unsafe { keep_from_children(made, len) });
@@ -187,7 +187,7 @@ impl SpaceCalls for Space {
         } else {
             Access::Nothing
         };
-        // SAFETY: the range is ours alone (invariant 1), and nobody uses what is taken away, as the
+        // SAFETY: the range is ours alone (invariant 1), and nothing uses what is taken away, as the
         // caller says.
         unsafe { memory::allow(at, len, access) }
     }
@@ -308,7 +308,7 @@ impl Drop for Space {
 /// # Safety
 ///
 /// `made` is a mapping of `len` bytes of the caller's; `at..at + len` belongs to a
-/// space of the caller's, and nobody uses it.
+/// space of the caller's, and nothing uses it.
 unsafe fn put(made: *mut c_void, len: usize, at: *mut c_void) -> io::Result<()> {
     // SAFETY: as the caller says. The move takes no memory that could be refused late.
     let placed = unsafe { mm::mremap_fixed(made, len, len, MremapFlags::MAYMOVE, at) };
@@ -379,7 +379,7 @@ mod tests {
         let file = File::from_fd(file.into());
         let space = Space::reserve(1 << 30, page_size()).unwrap();
         let start = space.base().addr().get();
-        // SAFETY: nobody uses the space.
+        // SAFETY: nothing uses the space.
         unsafe { space.show_all(&file, Access::Read) }.unwrap_err();
         assert!(is_mapped(start, space.len()));
     }

@@ -42,7 +42,7 @@ pub(crate) fn reserve(len: usize, align: usize) -> io::Result<(NonNull<u8>, usiz
     for (piece, piece_len) in [(start, skipped), (end, behind)] {
         if piece_len > 0 {
             // SAFETY: the piece was mapped above, is outside of `base..base + len`, and
-            // nobody knows its address. A refusal leaves it reserved, which is harmless.
+            // nothing else knows its address. A refusal leaves it reserved, which is harmless.
             let _trimmed = unsafe { mm::munmap(piece.cast::<c_void>(), piece_len) };
         }
     }
@@ -85,7 +85,7 @@ pub(crate) unsafe fn map_window(
 ///
 /// # Safety
 ///
-/// The range belongs to the caller, and nobody uses it. The file's bytes are changed or cut off only
+/// The range belongs to the caller, and nothing uses it. The file's bytes are changed or cut off only
 /// in agreement with those that use the mapping.
 pub(crate) unsafe fn map_window_at(at: *mut c_void, len: usize, file: impl AsFd) -> io::Result<()> {
     let (access, flags) = (ProtFlags::empty(), WINDOW | MapFlags::FIXED);
@@ -99,7 +99,7 @@ pub(crate) unsafe fn map_window_at(at: *mut c_void, len: usize, file: impl AsFd)
 ///
 /// # Safety
 ///
-/// The range belongs to the caller, and nobody uses it.
+/// The range belongs to the caller, and nothing uses it.
 pub(crate) unsafe fn release(at: *mut c_void, len: usize) -> io::Result<()> {
     let flags = MEMORY | MapFlags::FIXED;
     // SAFETY: the caller gives up what is there.
@@ -124,14 +124,14 @@ pub(crate) unsafe fn open(at: *mut c_void, len: usize) -> io::Result<()> {
 ///
 /// # Safety
 ///
-/// The range is the caller's window on a file. Where it is not allowed any more, nobody uses it.
+/// The range is the caller's window on a file. Where it is not allowed any more, nothing uses it.
 pub(crate) unsafe fn allow(at: *mut c_void, len: usize, access: Access) -> io::Result<()> {
     let access = match access {
         Access::Nothing => MprotectFlags::empty(),
         Access::Read => MprotectFlags::READ,
         Access::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
     };
-    // SAFETY: no byte of the range changes; nobody uses what is taken away, as the caller says.
+    // SAFETY: no byte of the range changes; nothing uses what is taken away, as the caller says.
     unsafe { mm::mprotect(at, len, access) }?;
     Ok(())
 }
@@ -153,7 +153,7 @@ unsafe fn unlock(at: *mut c_void, len: usize) {
 ///
 /// # Safety
 ///
-/// The range is the caller's window on a file, which nobody uses yet.
+/// The range is the caller's window on a file, which nothing uses yet.
 pub(crate) unsafe fn unlock_and_allow(
     at: *mut c_void,
     len: usize,
@@ -164,7 +164,7 @@ pub(crate) unsafe fn unlock_and_allow(
     if access == Access::Nothing {
         return Ok(());
     }
-    // SAFETY: as above; nobody uses it.
+    // SAFETY: as above; nothing uses it.
     unsafe { allow(at, len, access) }
 }
 
@@ -183,7 +183,7 @@ pub(crate) unsafe fn sync(at: *mut c_void, len: usize) -> io::Result<()> {
 ///
 /// # Safety
 ///
-/// The range is one that the caller has mapped, and nobody uses it any more.
+/// The range is one that the caller has mapped, and nothing uses it any more.
 pub(crate) unsafe fn unmap(at: *mut c_void, len: usize) -> io::Result<()> {
     // SAFETY: the caller gives the range up.
     unsafe { mm::munmap(at, len) }?;
