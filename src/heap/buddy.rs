@@ -58,7 +58,7 @@ impl Buddy {
         }
     }
 
-    /// Frees a block, joining it with its buddies as far as they are free.
+    /// Frees a block, and joins it with its buddies while they are free.
     pub(crate) fn give_back(&mut self, table: &Table<Unit>, mut number: usize, order: u32) {
         let units = table.units();
         let mut at = index(order);
@@ -87,7 +87,7 @@ impl Buddy {
         }
         table.grow(end)?;
         let units = table.units();
-        // What is passed over for the alignment becomes smaller blocks.
+        // The units skipped for the alignment become smaller blocks.
         let mut at = self.opened;
         while at < start {
             let gap = at.trailing_zeros().min(start.saturating_sub(at).ilog2());
@@ -149,14 +149,15 @@ mod tests {
         lengths
     }
 
-    /// Returns whether all that was opened is free and joined: a block for each bit of its length.
+    /// Returns whether everything opened is free and joined: one block for each bit of its length.
     fn is_whole(buddy: &Buddy, table: &Table<Unit>) -> bool {
         let bits = (0..ORDERS).map(|order| buddy.opened & (1 << order));
         let expected: Vec<_> = bits.filter(|length| *length > 0).collect();
         free_blocks(buddy, table) == expected
     }
 
-    /// Every block is aligned, inside, and apart from all others; all freed, the zone is whole.
+    /// Every block is aligned, inside the zone, and apart from all others; when all are freed, the
+    /// zone is whole.
     #[test]
     fn blocks_never_overlap_and_join_again() {
         let table = Table::reserve(1 << 12).unwrap();
@@ -218,7 +219,7 @@ mod tests {
         assert!(is_whole(&buddy, &table), "{buddy:?}");
     }
 
-    /// What is passed over for the alignment of a large block is there for smaller ones.
+    /// The units skipped for the alignment of a large block serve smaller ones.
     #[test]
     fn no_unit_is_lost_before_an_aligned_block() {
         let table = Table::reserve(1 << 12).unwrap();
@@ -230,7 +231,8 @@ mod tests {
         assert_eq!(buddy.take(&table, 8).unwrap(), 1 << 8);
     }
 
-    /// Two neighbours of the largest length stay two: there is no list for what they would make.
+    /// Two neighbours of the largest length stay two: no list would hold the block that they would
+    /// make.
     #[test]
     #[cfg_attr(
         any(miri, memory_backend),

@@ -1,4 +1,4 @@
-//! The space of blocks: claimed on disk before it is used, and open for access while it is.
+//! The space of blocks: preallocated before a block uses it, and accessible while a block has it.
 #![expect(unsafe_code, reason = "opens and closes addresses; see docs/safety.md")]
 
 use std::ops::Range;
@@ -8,7 +8,8 @@ use crate::heap::{Blocks, Units};
 use crate::sys;
 
 impl Blocks {
-    /// Claims space for a range of the addresses that the caller has, and lets them be used.
+    /// Preallocates the file space of a range that the caller has, and makes the range accessible.
+    /// Returns whether both succeeded.
     pub(super) fn claim(&self, range: Range<usize>) -> bool {
         let mut at = range.start;
         while at < range.end {
@@ -26,8 +27,9 @@ impl Blocks {
         true
     }
 
-    /// Takes the claim of a range back that nothing was stored to. What the disk does not take back
-    /// is out of the books all the same, and zero: the next claim of it enters it again.
+    /// Undoes the preallocation of a range to which nothing was written. Also where the disk does
+    /// not take the space back, it is no longer counted, and reads as zero: the next preallocation
+    /// counts it again.
     pub(super) fn take_claim_back(&self, range: Range<usize>) {
         let _done = self.each_part(range.clone(), |offset, len| {
             let _undone = self.file.punch(offset, len);
@@ -36,28 +38,28 @@ impl Blocks {
         self.file.give_back(range.len() as u64);
     }
 
-    /// Gives space back, after which it reads as zero. Where that fails, all of it stays in the
-    /// books, and some of it may be missing: before it is used again, it has to be
-    /// [mended](Self::mend).
+    /// Frees the file space of a range, which reads as zero afterwards. On failure all of it stays
+    /// counted, and some of it may be missing: before it is used again, it has to be [preallocated
+    /// again](Self::mend).
     pub(super) fn unclaim(&self, range: Range<usize>) -> bool {
         let emptied = self.each_part(range.clone(), |offset, len| {
             self.file.empty_part(offset, len)
         });
         if emptied {
             self.file.give_back(range.len() as u64);
-            // What stays open is a hole in no block.
+            // Addresses that stay accessible belong to no block.
             let _closed = self.allow(&range, false);
         }
         emptied
     }
 
-    /// Claims what is missing of a range that is in the books; its bytes may be any.
+    /// Preallocates what is missing of a range that is counted already; its bytes may be any.
     pub(super) fn mend(&self, range: Range<usize>) -> bool {
         self.each_part(range, |offset, len| self.file.claim_again(offset, len))
     }
 
-    /// Does something with each part of the file that a range shows, until it says no; says whether
-    /// it never did.
+    /// Calls `part` for each part of the file that a range shows, until it returns `false`. Returns
+    /// whether it never did.
     pub(super) fn each_part(&self, range: Range<usize>, part: impl Fn(u64, u64) -> bool) -> bool {
         let mut at = range.start;
         while at < range.end {
@@ -70,8 +72,8 @@ impl Blocks {
         true
     }
 
-    /// Returns which byte of the file is shown at the start of a range that is not empty, and for
-    /// how many bytes of it that goes on.
+    /// Returns the byte of the file that is shown at the start of a range, which is not empty, and
+    /// the length of the part that is shown without a break from there.
     pub(super) fn shown(&self, range: Range<usize>) -> (u64, usize) {
         let Some(at) = self.in_zone_b(range.start) else {
             return (range.start as u64, range.len());
@@ -80,8 +82,9 @@ impl Blocks {
         (self.offset_of(from) as u64, len)
     }
 
-    /// Lets all units be used that the buddy system has opened; says whether they can. What was never
-    /// opened is closed, so that it is not read into memory by `mlockall`, and costs no page tables.
+    /// Makes all units accessible that the buddy system has opened; returns whether that succeeded.
+    /// Units that were never opened stay inaccessible, so that `mlockall` does not read them into
+    /// memory and they need no page tables.
     pub(super) fn open_units(&self, units: &mut Units) -> bool {
         let (from, to) = (units.usable, units.buddy.opened());
         let pages = start_of_unit(from)..start_of_unit(to);
@@ -94,8 +97,8 @@ impl Blocks {
         true
     }
 
-    /// Lets a range of zone B, which is in no block yet or no more, be used or not; says whether the
-    /// system did. Zone A is opened as a whole.
+    /// Makes a range of zone B, which no block has at this time, accessible or inaccessible;
+    /// returns whether that succeeded. Zone A is opened as a whole.
     fn allow(&self, range: &Range<usize>, allowed: bool) -> bool {
         if range.is_empty() || range.start < self.zone_b {
             return true;

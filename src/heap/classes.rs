@@ -1,11 +1,11 @@
-//! The sizes in which small blocks come: pure arithmetic.
+//! The sizes of small blocks: pure arithmetic.
 
 use std::alloc::Layout;
 
 /// The longest small block, in bytes; longer ones take whole units.
 pub(crate) const SMALL_BYTES_MAX: usize = 16 << 10;
 
-/// The distance of the smallest sizes, and the alignment that all sizes have.
+/// The difference between the smallest sizes, and the alignment of all sizes.
 pub(crate) const STEP_BYTES: usize = 16;
 
 /// How many sizes there are.
@@ -13,7 +13,7 @@ pub(crate) const CLASSES: usize = 36;
 
 /// Returns the class for a layout, or `None` if its block is not small.
 ///
-/// Up to 128 bytes the sizes are multiples of 16, then there are four to each doubling, so that at
+/// Up to 128 bytes the sizes are multiples of 16. Above, each doubling has four sizes, so that at
 /// most a fifth of a block is wasted. An alignment above 16 takes a power of two.
 pub(crate) fn class_of(layout: Layout) -> Option<usize> {
     let mut size = layout.size().max(1);
@@ -77,7 +77,7 @@ mod tests {
         }
     }
 
-    /// All sizes are multiples of it.
+    /// All sizes are multiples of the step.
     #[test]
     fn an_alignment_of_a_step_takes_no_power_of_two() {
         let class = |align| class_of(Layout::from_size_align(48, align).unwrap());

@@ -1,4 +1,4 @@
-//! The fault campaign of the blocks: every block keeps the bytes of its shadow copy, whatever call
+//! Fault injection in the blocks: every block keeps the bytes of its shadow copy, whatever call
 //! fails.
 #![expect(
     unsafe_code,
@@ -24,7 +24,7 @@ fn blocks_keep_their_bytes_whatever_call_fails() {
         .run();
 }
 
-/// A signal that came while the tables of an allocator were mapped was an error for its maker.
+/// A signal that arrived while the tables of an allocator were mapped made the constructor fail.
 #[test]
 fn a_signal_does_not_end_the_making_of_blocks() {
     let dir = ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap();
@@ -47,14 +47,14 @@ fn a_signal_does_not_end_the_making_of_blocks() {
 /// The size of large blocks, just above that of whole ones.
 const LARGE: usize = 1200 << 10;
 
-/// A block, and what it should hold.
+/// A block, and the bytes that it should hold.
 struct Held {
     at: NonNull<u8>,
     layout: Layout,
     shadow: Vec<u8>,
 }
 
-/// A life of blocks.
+/// The scenario of the blocks.
 struct Run<'life> {
     life: &'life mut Life,
     dir: ScratchDir,
@@ -67,7 +67,7 @@ fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).unwrap()
 }
 
-/// Lives, and gives everything back.
+/// Runs the scenario, and frees everything.
 fn live(life: &mut Life) {
     let mut run = Run::new(life);
     run.live();
@@ -78,16 +78,16 @@ fn live(life: &mut Life) {
     if run.life.is_planted("a leaked block") {
         run.held.pop();
     }
-    // While the fault may still be armed.
+    // The fault may still be armed.
     while !run.held.is_empty() {
         run.free(0);
     }
     run.life.disarm();
-    // A lasting error keeps space from being given back; then nothing uses it again.
+    // A lasting error keeps space from being freed; then nothing uses it again.
     let lasting = !run.life.is_single();
     let claimed = run.blocks.claimed_bytes();
     let (unit, name) = (64 << 10, run.life.name());
-    // One empty run of each class that was used.
+    // One empty run of each class that was used stays.
     let kept = claimed % unit == 0 && claimed <= 8 * unit;
     assert!(kept || lasting, "{name}: {claimed} bytes are left");
     drop(run.blocks);
@@ -126,7 +126,7 @@ impl<'life> Run<'life> {
         }
     }
 
-    /// Does everything that blocks can do.
+    /// Uses everything that blocks can do.
     fn live(&mut self) {
         for (size, align) in [(16, 8), (100, 8), (500, 256), (16 << 10, 16)] {
             for zeroed in [false, true, false] {
@@ -139,7 +139,7 @@ impl<'life> Run<'life> {
         self.check("taking");
         self.free(1);
         self.take(layout(16, 8), true);
-        // Whole and large blocks grow and shrink where they are, or move.
+        // Whole and large blocks grow and shrink in place, or move.
         let whole = self.held.len() - 4;
         for (index, size) in [
             (whole, 60 << 10),
@@ -166,14 +166,14 @@ impl<'life> Run<'life> {
         for _ in 0..4 {
             self.free(self.held.len() / 2);
         }
-        // What was given back is zero again.
+        // Freed space is zero when it is allocated again.
         for size in [20 << 10, 100 << 10, 1100 << 10, LARGE] {
             self.take(layout(size, 8), true);
         }
         self.check("reuse");
     }
 
-    /// Evicts, which is refused for good after a sync failed.
+    /// Evicts, which is refused for good after a failed sync.
     fn evict(&mut self) {
         while let Err(refused) = self.blocks.evict() {
             self.life.refused("evicting", &refused);
@@ -189,7 +189,7 @@ impl<'life> Run<'life> {
         self.check("evicting");
     }
 
-    /// Tries until it works.
+    /// Repeats until it works.
     fn attempt<R>(&mut self, what: &str, work: impl Fn(&Blocks) -> Option<R>) -> R {
         loop {
             if let Some(result) = work(&self.blocks) {
@@ -222,7 +222,7 @@ impl<'life> Run<'life> {
         self.fill(index, 0);
     }
 
-    /// Fills a block from `start` with bytes that no other has.
+    /// Fills a block from `start` with a byte that no other block has.
     fn fill(&mut self, index: usize, start: usize) {
         self.number = self.number.wrapping_add(1).max(1);
         let (held, number) = (&mut self.held[index], self.number);

@@ -1,12 +1,12 @@
-//! Folds: parts of large blocks that come into memory in large pieces.
+//! Folds: parts of large blocks that are loaded in huge pages.
 //!
-//! A block that grows in place is one that is filled in order. Page by page, each of its pages
-//! costs a fault; in pieces of 2 MiB, one fault serves 512 of them (linux-facts F4).
+//! A block that grows in place is usually filled in order. With small pages, each page costs a
+//! fault; with huge pages of 2 MiB, one fault loads 512 of them (linux-facts F4).
 //!
-//! A piece lies at a multiple of its length, so none reaches out of a fold, which consists of whole
-//! multiples of 2 MiB. And all of a fold is claimed as long as pieces may be in it: where a block
-//! gets shorter, the fold is taken back first, and what is given back begins at such a multiple, so
-//! that no piece is cut in two.
+//! A huge page starts at a multiple of its length, and a fold consists of whole multiples of 2 MiB,
+//! so that no huge page reaches out of a fold. All of a fold is preallocated while it may contain
+//! huge pages: when a block shrinks, the fold is removed first, and the freed range starts at such
+//! a multiple, so that no huge page is cut in two.
 
 use std::io;
 use std::ops::Range;
@@ -22,12 +22,12 @@ use crate::mapping::growth::{page_down, page_up};
 use crate::sys;
 use crate::sys::FOLD_BYTES;
 
-/// Shorter blocks are not folded: they would keep up to 2 MiB too much on disk. In unit tests even
-/// short ones are, so that the fault campaign meets them.
+/// Shorter blocks are not folded: they would keep up to 2 MiB too much on disk. Unit tests fold
+/// short ones too, so that the fault campaign reaches the code.
 const FOLDED_BYTES_MIN: usize = if cfg!(test) { 1 << 20 } else { 16 << 20 };
 
 impl Blocks {
-    /// Says whether blocks that grow from now on are folded.
+    /// Sets whether blocks that grow from now on are folded.
     #[cfg(any(test, feature = "allocator-api2", feature = "nightly"))]
     pub(crate) fn set_folds(&self, folds: bool) {
         self.folds.store(folds, Relaxed);
@@ -39,7 +39,7 @@ impl Blocks {
         self.set_folds(advice != Advice::Random);
         self.folds_new.store(advice == Advice::Sequential, Relaxed);
         if advice == Advice::Random {
-            // The blocks stay marked: pieces that cannot be dropped may still be in memory. A
+            // The blocks stay marked: huge pages that cannot be dropped may still be in memory. A
             // kernel that refuses has no folds, or keeps them, which costs only time.
             let _hint = sys::retry(|| self.space.fold(0..self.space.len(), false));
             return self.evict();
@@ -47,9 +47,10 @@ impl Blocks {
         Ok(())
     }
 
-    /// Folds the block at `at`, which is `range` now and is claimed.
+    /// Folds the block at `at`, which occupies `range` and is preallocated.
     pub(super) fn fold(&self, at: ZoneByte, range: Range<usize>) {
-        // The kernel's pieces are as long as a page of its tables shows: with 4 KiB pages, 2 MiB.
+        // The length of a huge page is what one page of the page tables maps: 2 MiB with 4 KiB
+        // pages.
         let page = sys::page_size();
         let fits = page.checked_mul(page / 8) == Some(FOLD_BYTES);
         if !fits || range.len() < FOLDED_BYTES_MIN || !self.folds.load(Relaxed) {
@@ -58,25 +59,26 @@ impl Blocks {
         let end = page_down(range.end, FOLD_BYTES);
         let start = page_up(range.start, FOLD_BYTES).filter(|start| *start < end);
         let Some(start) = start else { return };
-        // Before the first piece can be there.
+        // Set before the first huge page can be loaded.
         let was_folded = self.slots.is_folded(at);
         self.slots.set_folded(at, true);
         let folded = sys::retry(|| self.space.fold(start..end, true));
         if folded.is_err_and(|answer| answer.kind() == io::ErrorKind::InvalidInput) {
-            // This kernel has no folds, so none has to be taken back.
+            // This kernel has no folds, so there is none to remove.
             self.slots.set_folded(at, was_folded);
         }
     }
 
-    /// Takes the folds of a block back that lie in `range`; says whether none is left there.
+    /// Removes the folds of a block within `range`; returns whether none is left there.
     pub(super) fn unfold(&self, at: ZoneByte, range: Range<usize>) -> bool {
         let folded = self.slots.is_folded(at);
         !folded || range.is_empty() || sys::retry(|| self.space.fold(range.clone(), false)).is_ok()
     }
 
-    /// Returns how many bytes a block of `claimed` bytes has to keep claimed so that
-    /// `bytes` of it can be used: more than these if it is folded and gets shorter, since the space
-    /// of a piece is given back as a whole. What is behind them is not folded any more.
+    /// Returns how many bytes of a block with `claimed` preallocated bytes must stay preallocated
+    /// so that `bytes` of it can be used. That is more than `bytes` if the block is folded and
+    /// shrinks, since the space of a huge page is freed as a whole. The part behind the result is
+    /// no longer folded.
     pub(super) fn fold_end(&self, at: ZoneByte, claimed: usize, bytes: usize) -> usize {
         if bytes >= claimed || !self.slots.is_folded(at) {
             return bytes;

@@ -1,4 +1,4 @@
-//! Heaps: the runs of small blocks, dealt out to the threads so that these seldom wait for each
+//! Heaps: the runs of small blocks, distributed among threads so that these seldom wait for each
 //! other.
 
 use std::cell::Cell;
@@ -7,14 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::heap::runs::Runs;
 
-/// How many heaps there are. Threads beyond share them.
+/// The number of heaps. Further threads share them.
 const HEAPS: u8 = 8;
 
 /// A thread that has no heap yet.
 const NO_HEAP: u8 = u8::MAX;
 
 thread_local! {
-    /// The heap of this thread. It needs no destructor, so it is there to the very end.
+    /// The heap of this thread. It has no destructor, so that it can be used until the thread ends.
     static HEAP: Cell<u8> = const { Cell::new(NO_HEAP) };
 }
 
@@ -42,7 +42,8 @@ impl Heaps {
         }
     }
 
-    /// Locks a heap. Nothing is waited for while it is locked, but the memory of its blocks.
+    /// Locks a heap. The thread that holds the lock waits for nothing except page faults on the
+    /// blocks.
     #[inline]
     pub(crate) fn lock(&self, heap: u8) -> MutexGuard<'_, Runs> {
         let [first, ..] = &self.heaps;

@@ -7,20 +7,21 @@
 //!  |  units of 64 KiB                    |  it can grow where it is               |
 //! ```
 //!
-//! All of the addresses show one file. The file is as long as the addresses from the start, with a
-//! hole wherever no block is, and addresses that no block has had, or of a large block that is gone,
-//! allow no access: the kernel keeps them as mappings of their own. So there is one open file however
-//! many blocks there are, one mapping for all of zone A that is in use, and two for each large block.
-//! The space of a block is claimed on disk when it is handed out, and given back when it is freed.
-//! At first the file is shown byte for byte; when a large block meets its neighbour, it goes elsewhere
-//! among the slots and shows the same part of the file there, so that it is not copied. That makes a
-//! few mappings more, at most one for each slot.
+//! All of the addresses show one file. The file is as long as the addresses, and has a hole
+//! wherever there is no block. Addresses that no block has had, and those of a freed large block,
+//! are inaccessible; the kernel keeps these as separate mappings. There is one open file for any
+//! number of blocks, one mapping for the used part of zone A, and two for each large block. The
+//! file space of a block is preallocated before the block is handed out, and freed with the block.
+//! At first zone B shows the file byte for byte. When a large block reaches its neighbour, it is
+//! remapped: other slots show its part of the file, and nothing is copied. Remapping adds at most
+//! one mapping for each slot.
 //!
-//! Small blocks belong to heaps, of which each thread uses one: to hand one out or to take it back
-//! takes the lock of its heap, and no system call as long as the heap has room. Units are given out
-//! under one lock, slots under another. What is known of a block belongs to its owner, and is read and
-//! changed without a lock. Space is claimed and given back, which takes longer, outside of any: so a
-//! block that grows takes one lock at most, and none inside of its slots.
+//! Each thread uses one heap for small blocks. Allocating or freeing a small block takes the lock
+//! of its heap, and no system call while the heap has room. Units are given out under one lock,
+//! slots under another. The state of a block belongs to the owner of the block, who reads and
+//! changes it without a lock. File space is preallocated and freed, which takes longer, without
+//! holding a lock. A block that grows takes one lock at most, and none while it grows inside its
+//! slots.
 #![expect(
     unsafe_code,
     reason = "hands out and takes back addresses; see docs/safety.md"
@@ -67,38 +68,39 @@ use crate::sys::{Access, Hint};
 /// The largest alignment that a block can have.
 pub(crate) const ALIGN_MAX: usize = 2 << 20;
 
-/// Blocks above this many bytes get slots, and are not copied any more when they grow.
+/// Blocks above this many bytes get slots, and are not copied when they grow.
 const WHOLE_BYTES_MAX: usize = 1 << 20;
 
-/// How many shares of the addresses the blocks take: large blocks need room to grow.
+/// The share of the address space that blocks take is one of so many: large blocks need room to
+/// grow.
 const SHARES: usize = 8;
 
-/// Fewer addresses are not asked for at first.
+/// The first attempt asks for at least this many bytes of addresses.
 const LEN_WORTH_TRYING: usize = 64 << 20;
 
-/// With fewer there is no point in starting.
+/// With fewer bytes of addresses the constructor fails.
 const LEN_MIN: usize = 16 << 20;
 
 /// Memory in a file, in blocks.
 pub(crate) struct Blocks {
     /// # Invariants
     ///
-    /// 1. All of `space` shows `file`: zone A byte for byte, zone B slot by slot as the slots say. The
-    ///    file is as long as the space, each byte of it is shown once, but for slots that were given
-    ///    up, and nothing else shows or changes it. The addresses of every block, and of every unit
-    ///    below `Units::usable`, can be read and written; others need not be.
+    /// 1. All of `space` shows `file`: zone A byte for byte, zone B slot by slot as the slots say.
+    ///    The file is as long as the space. Each byte of it is shown once, except for slots that
+    ///    were given up, and nothing else shows or changes it. The addresses of every block, and of
+    ///    every unit below `Units::usable`, can be read and written; others need not be.
     /// 2. Every block that is handed out lies in units that `units` gave to it alone, or in a run
-    ///    whose heap gave its place to it alone, or in slots that `slots` gave to it alone; and
-    ///    all of its bytes are claimed in the file. What its unit or slot has as claimed is at
-    ///    least as long, and is what the file's books count; of a torn block, what is behind the
-    ///    bytes that its owner knows of may be missing.
-    /// 3. Bytes that no block has claimed read as zero, but for those of small blocks that were
-    ///    freed, and of ranges that could not be given back, which are never used again.
-    /// 4. Pages come into memory one by one, since the kernel is told that access is random. Read
-    ///    ahead, they come in larger pieces, which reach from a block into the hole behind it; and
-    ///    a store into any byte of a piece has to find space for all of it (linux-facts F1), so
-    ///    that on a full disk a store into a block with all its space was a `SIGBUS`. What `folds`
-    ///    says of some large blocks is no exception that could do that.
+    ///    whose heap gave that part to it alone, or in slots that `slots` gave to it alone; and all
+    ///    of its bytes are preallocated. The number of bytes that its unit or slot records as
+    ///    preallocated is at least its length, and is the number that the file counts; of a torn
+    ///    block, the part behind the bytes that its owner knows of may be missing.
+    /// 3. Bytes that are preallocated for no block read as zero, except those of small blocks that
+    ///    were freed, and of ranges that could not be freed, which are never used again.
+    /// 4. Pages are loaded one by one, since the kernel is advised that access is random. With
+    ///    read-ahead, the kernel loads larger folios, which reach from a block into the hole behind
+    ///    it; a store into any byte of a folio needs space for all of it (linux-facts F1), so that
+    ///    on a full disk a store into a fully preallocated block raised `SIGBUS`. The advice of
+    ///    `folds` for some large blocks cannot cause that, since folds are preallocated as a whole.
     space: Addresses,
     file: ScratchFile,
     /// Where zone B starts.
@@ -107,13 +109,13 @@ pub(crate) struct Blocks {
     heaps: Heaps,
     units: Mutex<Units>,
     slots: Slots,
-    /// Whether blocks that grow are folded.
+    /// Whether growing blocks are folded.
     folds: AtomicBool,
-    /// Whether new ones are, too.
+    /// Whether new blocks are folded too.
     folds_new: AtomicBool,
 }
 
-// What the documentation of the crate says, without the first pages of the tables.
+// The documentation of the crate states this bound, without the first pages of the tables.
 const _: () = assert!(size_of::<Blocks>() <= 4 << 10 && size_of::<Unit>() == 24);
 
 /// The units of zone A.
@@ -138,7 +140,7 @@ enum Place<'table> {
 }
 
 impl Blocks {
-    /// Maps a file that is empty, over up to 8 TiB of addresses. Allocates nothing.
+    /// Maps an empty file, at up to 8 TiB of addresses. Allocates nothing.
     pub(crate) fn over(file: ScratchFile) -> io::Result<Self> {
         let mut len = share_of(SHARES).max(LEN_WORTH_TRYING);
         loop {
@@ -155,10 +157,10 @@ impl Blocks {
         }
     }
 
-    /// Maps a file, which is as long as the space and a hole. Nothing uses the space yet; its length
+    /// Maps a file that is one hole, as long as the space. Nothing uses the space yet; its length
     /// is a power of two.
     fn shown_in(space: Addresses, file: ScratchFile) -> io::Result<Self> {
-        // SAFETY: nothing else knows the addresses yet, and the file is ours alone.
+        // SAFETY: no other code knows the addresses yet, and nothing else uses the file.
         sys::retry(|| unsafe { space.show_all(file.sys(), Access::Nothing) })?;
         sys::retry(|| space.advise(0..space.len(), Hint::Random))?;
         let zone_b = space.len() / 2;
@@ -179,8 +181,8 @@ impl Blocks {
         })
     }
 
-    /// Hands out a block for a layout whose size is not zero; `None` if there is no space on disk,
-    /// or no room among the addresses.
+    /// Hands out a block for a layout whose size is not zero; returns `None` if disk space or
+    /// addresses are exhausted.
     pub(crate) fn allocate(&self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
         without_unwinding(|| self.allocate_block(layout, zeroed))
     }
@@ -207,7 +209,7 @@ impl Blocks {
         let base = self.space.base();
         let heap = heap_of_thread();
         let units = self.table.units();
-        // SAFETY: units are numbered from the base, and the units of runs are claimed.
+        // SAFETY: units are numbered from the base, and the units of runs are preallocated.
         let taken = unsafe { self.heaps.lock(heap).take(units, class, base) };
         let small = match taken {
             Some(small) => small,
@@ -250,8 +252,8 @@ impl Blocks {
         Some(self.address(start_of_unit(number)))
     }
 
-    /// Takes `1 << order` units, of which the first `bytes` are claimed, and returns the number of
-    /// the first.
+    /// Takes `1 << order` units, of which the first `bytes` are preallocated, and returns the
+    /// number of the first.
     fn take_units(&self, order: u32, bytes: usize) -> Option<usize> {
         let mut units = self.lock();
         let number = units.buddy.take(&self.table, order).ok()?;
@@ -268,11 +270,11 @@ impl Blocks {
         Some(number)
     }
 
-    /// Takes a block back.
+    /// Frees a block.
     ///
     /// # Safety
     ///
-    /// The block was handed out by this, was not taken back since, and nothing uses it any more.
+    /// The block was handed out by this object, was not freed since, and nothing uses it any more.
     pub(crate) unsafe fn deallocate(&self, block: NonNull<u8>) {
         // SAFETY: the caller keeps the same contract.
         without_unwinding(|| unsafe { self.deallocate_block(block) });
@@ -280,7 +282,7 @@ impl Blocks {
 
     /// # Safety
     ///
-    /// That of [`deallocate`](Self::deallocate).
+    /// The duties of the caller are those of [`deallocate`](Self::deallocate).
     #[inline]
     unsafe fn deallocate_block(&self, block: NonNull<u8>) {
         if !self.file.is_owner() {
@@ -290,7 +292,7 @@ impl Blocks {
         let offset = self.offset(block);
         match self.place(offset) {
             Some(Place::Small(number, unit)) => {
-                // Whoever has a block of the run may ask which heap it belongs to.
+                // The caller has a block of the run, so the heap of the run does not change.
                 let mut runs = self.heaps.lock(unit.heap());
                 let units = self.table.units();
                 // SAFETY: as in `allocate_small`; the caller has given the block up.
@@ -306,7 +308,7 @@ impl Blocks {
             Some(Place::Large(at)) => {
                 let (claimed, _torn) = self.slots.claimed(at);
                 let range = range(offset, claimed);
-                // Folds must not outlive the block: the next one may end inside of one.
+                // Remove the folds with the block: the next block there may end inside a fold.
                 let plain = self.unfold(at, range.clone());
                 if self.unclaim(range) && plain {
                     self.slots.give_back(at);
@@ -316,7 +318,7 @@ impl Blocks {
         }
     }
 
-    /// Gives back units that nothing uses any more, and of which the first `bytes` are claimed.
+    /// Frees units that nothing uses any more, of which the first `bytes` are preallocated.
     #[cold]
     fn give_back_units(&self, number: usize, bytes: usize, order: u32) {
         let start = start_of_unit(number);
@@ -340,13 +342,13 @@ impl Blocks {
         }
     }
 
-    /// Returns the byte of zone B that a byte of the space is, if it is there.
+    /// Returns the position in zone B of a byte of the space, if it is in zone B.
     #[inline]
     fn in_zone_b(&self, offset: usize) -> Option<ZoneByte> {
         offset.checked_sub(self.zone_b).map(ZoneByte)
     }
 
-    /// Returns the byte of the space that a byte of zone B is.
+    /// Returns the position in the space of a byte of zone B.
     fn offset_of(&self, at: ZoneByte) -> usize {
         sum(self.zone_b, at.0)
     }
@@ -370,33 +372,33 @@ impl Blocks {
         self.units.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether this is the process that made the blocks.
+    /// Returns whether this process created the blocks.
     pub(crate) fn is_owner(&self) -> bool {
         self.file.is_owner()
     }
 
-    /// Sees to it that forked children find nothing where the blocks are, not even what they map
-    /// themselves; says whether it will be so.
+    /// Removes the addresses of the blocks in forked children, where they stay reserved; returns
+    /// whether that succeeded.
     pub(crate) fn clear_in_children(&self) -> bool {
         self.space.clear_in_children()
     }
 
-    /// Returns whether this is a forked child that finds nothing where the blocks are.
+    /// Returns whether this is a forked child in which the addresses of the blocks were removed.
     pub(crate) fn is_cleared(&self) -> bool {
         self.space.is_cleared()
     }
 
-    /// Returns the bytes claimed on disk.
+    /// Returns the preallocated bytes.
     pub(crate) fn claimed_bytes(&self) -> u64 {
         self.file.claimed_bytes()
     }
 
-    /// Returns the bytes of addresses.
+    /// Returns the length of the reserved addresses in bytes.
     pub(crate) fn mapped_bytes(&self) -> usize {
         self.space.len()
     }
 
-    /// Returns the address of the first byte, and how many bytes there are.
+    /// Returns the address and the number of the reserved bytes.
     pub(crate) fn addresses(&self) -> (usize, usize) {
         (self.space.base().addr().get(), self.space.len())
     }
@@ -416,7 +418,7 @@ impl Blocks {
     }
 }
 
-/// Returns how many bytes of a whole block are claimed.
+/// Returns how many bytes of a whole block are preallocated.
 fn claimed_of(unit: &Unit) -> usize {
     product(narrow(unit.pages()), sys::page_size())
 }

@@ -1,9 +1,9 @@
-//! Moving large blocks without copying them: other addresses show their part of the file.
+//! Remapping large blocks: they move without being copied, since other addresses show their part of
+//! the file.
 //!
-//! The block's slots and the new ones exchange what they show, so that afterwards, too, each slot
-//! shows a part of the file that no other shows. What the block had claimed stays claimed, and its
-//! pages stay in the page cache; only the tables of pages are made anew, by faults that find them
-//! there.
+//! The slots of the block and the new slots exchange what they show, so that each slot still shows
+//! a part of the file that no other slot shows. Preallocated space stays preallocated, and pages
+//! stay in the page cache; only the page tables are filled again, by minor faults.
 #![expect(
     unsafe_code,
     reason = "changes what addresses show; see docs/safety.md"
@@ -16,20 +16,20 @@ use crate::heap::arithmetic::{ZoneByte, difference, range, sum};
 use crate::sys;
 use crate::sys::{Access, Hint};
 
-/// How moving a block went.
+/// The outcome of moving a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moved {
-    /// It starts there now.
+    /// The block starts there now.
     To(ZoneByte),
-    /// There is no space on disk. It is as it was.
+    /// The disk is full. The block is unchanged.
     Refused,
-    /// There are no slots, or the system does not let us. It is as it was.
+    /// There are no free slots, or the system refuses. The block is unchanged.
     Stays,
 }
 
 impl Blocks {
-    /// Moves the block at `at`, which the caller has and nothing uses, to where it
-    /// has room for `bytes`, more than where it is, and claims the rest of these.
+    /// Moves the block at `at` to slots that have room for `bytes`, which is more than its present
+    /// room, and preallocates the rest of them. The caller owns the block, and nothing uses it.
     pub(super) fn move_to_room(&self, at: ZoneByte, bytes: usize) -> Moved {
         let room = self.slots.room(at);
         let (claimed, _torn) = self.slots.claimed(at);
@@ -39,7 +39,7 @@ impl Blocks {
         let (old, new) = (self.offset_of(at), self.offset_of(to));
         let old_row = range(old, room);
         let new_row = range(new, room);
-        // All of the block's slots go along. Behind them, the new ones show what they do already.
+        // All slots of the block move. Behind them, the new slots already show the right parts.
         let inside = sum(old, claimed)..old_row.end;
         let behind = new_row.end..sum(new, bytes);
         if !self.claim(inside.clone()) {
@@ -56,22 +56,22 @@ impl Blocks {
             self.unclaim_end(at, inside);
             // SAFETY: as above.
             let as_before = unsafe { self.show_row(new_row, new, Access::Nothing) };
-            // What cannot be put in order is given up: these slots are never used again.
+            // Slots that cannot be restored are given up: they are never used again.
             if self.unclaim(behind) && as_before {
                 self.slots.give_back(to);
             }
             return Moved::Stays;
         }
         self.slots.exchange(at, to);
-        // SAFETY: the block is at its new addresses, and nothing uses the old ones, as the caller
-        // says.
+        // SAFETY: the block is at its new addresses, and nothing uses the old ones (duty of the
+        // caller).
         if unsafe { self.show_row(old_row, old, Access::Nothing) } {
             self.slots.give_back(at);
         }
         Moved::To(to)
     }
 
-    /// Gives back what was claimed behind the end of a block, up to the end of its room.
+    /// Frees what was preallocated behind the end of a block, up to the end of its room.
     fn unclaim_end(&self, at: ZoneByte, range: Range<usize>) {
         if !self.unclaim(range) {
             self.slots.set_torn(at, true);
@@ -79,12 +79,12 @@ impl Blocks {
         }
     }
 
-    /// Lets the addresses from `to` on show what belongs to a row of slots; says whether they do.
-    /// Otherwise they may show parts of it.
+    /// Makes the addresses from `to` on show what belongs to a row of slots; returns whether they
+    /// do. On failure they may show parts of it.
     ///
     /// # Safety
     ///
-    /// Nothing uses as many bytes from `to` on as the row has, and they are slots of the caller's.
+    /// Nothing uses as many bytes from `to` on as the row has, and these are slots of the caller.
     unsafe fn show_row(&self, row: Range<usize>, to: usize, access: Access) -> bool {
         let mut at = row.start;
         while at < row.end {
@@ -93,11 +93,11 @@ impl Blocks {
             let target = range(start, len);
             let file = self.file.sys();
             let shown = sys::retry(|| {
-                // SAFETY: nothing uses the target, as the caller says; the file stays as long as the
-                // space.
+                // SAFETY: nothing uses the target (duty of the caller); the file lives as long as
+                // the space.
                 unsafe { self.space.show(target.clone(), file, offset, access) }
             });
-            // Advice belongs to a mapping (linux-facts V7), and without it nobody may store here
+            // Advice belongs to a mapping (linux-facts V7), and without it stores here are not safe
             // (invariant 4).
             let advised =
                 shown.and_then(|()| sys::retry(|| self.space.advise(target.clone(), Hint::Random)));
@@ -124,7 +124,7 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    /// Blocks that have only so many addresses, half of them for large ones.
+    /// Blocks with limited addresses, half of them for large blocks.
     fn blocks(dir: &ScratchDir, len: usize) -> Blocks {
         let file = ScratchFile::create(dir).unwrap();
         let space = Addresses::exactly(len, SHARES, ALIGN_MAX).unwrap();
@@ -141,7 +141,7 @@ mod tests {
         Layout::from_size_align(bytes, 8).unwrap()
     }
 
-    /// A block, how long it is, and which byte it is full of, or shall be.
+    /// A block, its length, and the byte that it is filled with.
     struct Held {
         at: NonNull<u8>,
         len: usize,
@@ -163,7 +163,7 @@ mod tests {
             unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.len) }
         }
 
-        /// Grows to `len` bytes, which are zero behind the old ones; says whether it could.
+        /// Grows to `len` bytes, of which the new ones are zero; returns whether it could.
         fn grow(&mut self, blocks: &Blocks, len: usize) -> bool {
             // SAFETY: the block has this layout, and is used at its new address from now on.
             let grown = unsafe { blocks.resize(self.at, layout(self.len), layout(len), true) };
@@ -208,13 +208,13 @@ mod tests {
         held
     }
 
-    /// A vector that had met its neighbour was copied: with each doubling all of it, and for that
-    /// time it was on disk twice.
+    /// A vector that reached its neighbour was copied: all of it at each doubling, and during the
+    /// copy it was on disk twice.
     #[test]
     #[cfg(not(any(miri, memory_backend)))]
     fn a_block_of_gibibytes_that_meets_its_neighbour_is_not_copied() {
         const GIB: usize = 1 << 30;
-        // One page of each piece is stored to.
+        // One page of each piece is written.
         const PIECE: usize = 4 * MIB;
         let dir = dir();
         if dir.report().unwrap().free_bytes < 12 * GIB as u64 {
@@ -225,7 +225,7 @@ mod tests {
         let (mut at, mut len) = (blocks.allocate(layout(2 * MIB), false).unwrap(), 2 * MIB);
         let others = [(); 3].map(|()| blocks.allocate(layout(2 * MIB), false).unwrap());
         // The second is at 8 GiB, the third at 4 and the last at 12. Without the second there is
-        // more room behind the third than before it.
+        // more room behind the third than in front of it.
         // SAFETY: the block is not used any more.
         unsafe { blocks.deallocate(others[0]) };
         let mut moved = 0;
@@ -248,7 +248,7 @@ mod tests {
             len = more;
             for piece in (0..len).step_by(PIECE) {
                 let piece_at = at.cast::<usize>().as_ptr().wrapping_byte_add(piece);
-                // SAFETY: as above; it was stored to.
+                // SAFETY: as above; the bytes were written.
                 assert_eq!(unsafe { piece_at.read() }, piece);
             }
             // A copy would have brought every page into memory.
@@ -293,22 +293,22 @@ mod tests {
         assert_eq!((blocks.claimed_bytes(), dir.used_bytes()), (0, 0));
     }
 
-    /// A block that happened to be aligned to 4 MiB was grown for a layout of that alignment, met its
-    /// neighbour, and came back at an address that was aligned to 2 MiB only.
+    /// A block that happened to be aligned to 4 MiB was grown for a layout of that alignment,
+    /// reached its neighbour, and was moved to an address that was aligned to 2 MiB only.
     #[test]
     #[cfg_attr(miri, ignore = "too few addresses")]
     fn a_block_is_not_grown_for_an_alignment_that_a_move_would_lose() {
         let dir = dir();
         let mut kept = Vec::new();
         for n in 0..40 {
-            // One slot more or less, so that bases of both kinds come.
+            // One slot more or less, so that bases of both kinds occur.
             let pad = Addresses::exactly((1 + n % 2) * 2 * MIB, 1, ALIGN_MAX).unwrap();
             let blocks = blocks(&dir, 64 * MIB);
             let [first, ..] = neighbours(&blocks);
             let found = first.at.addr().get() % (4 * MIB) == 0;
             if found {
                 let new = Layout::from_size_align(11 * MIB, 4 * MIB).unwrap();
-                // SAFETY: the block has this layout, and is not used again where it grew.
+                // SAFETY: the block has this layout, and is not used again at its old address.
                 let grown = unsafe { blocks.resize(first.at, layout(first.len), new, false) };
                 assert_eq!(grown, None);
                 first.check();
@@ -319,8 +319,8 @@ mod tests {
         panic!("no block is aligned to 4 MiB");
     }
 
-    /// A block that has moved consists of several parts of the file. Where the second of them could
-    /// not be given back, or not be claimed, the books had something else than the first.
+    /// A moved block consists of several parts of the file. When the second part could not be freed
+    /// or preallocated, the count had a number that did not match the first part.
     #[test]
     #[cfg_attr(miri, ignore = "too few addresses")]
     fn the_books_have_all_parts_of_a_block_or_none() {
@@ -373,8 +373,8 @@ mod tests {
         assert!(torn > 0 && refused > 0, "{torn}, {refused}");
     }
 
-    /// Whatever call of a move fails, the block is where it was or where it should be, with all its
-    /// bytes; and what others get is zero and nobody else's.
+    /// Whatever call of a move fails, the block is at its old or its new place with all its bytes,
+    /// and newly allocated blocks are zero and overlap nothing.
     #[test]
     #[cfg_attr(miri, ignore = "too few addresses")]
     fn a_move_that_fails_leaves_every_block_as_it_was() {
@@ -385,13 +385,13 @@ mod tests {
             Outcome::HalfThenErrno(28),
             Outcome::Errno(4),
         ];
-        // On the heap each round copies what it would map, and takes seconds.
+        // The heap backend copies in each round what it would map, which takes seconds.
         let outcomes = &outcomes[..if cfg!(memory_backend) { 1 } else { 4 }];
         for (outcome, sticky) in outcomes
             .iter()
             .flat_map(|outcome| [(*outcome, false), (*outcome, true)])
         {
-            // Interrupted for ever is without end, by the contract of `retry`.
+            // A call that is interrupted every time never ends, by the contract of `retry`.
             for after in 0..if outcome == Outcome::Errno(4) && sticky {
                 0
             } else {
@@ -421,7 +421,7 @@ mod tests {
                 if met == 0 {
                     calls_most = calls_most.max(calls);
                 }
-                // All slots that are left, and nobody else's.
+                // All slots that are left, each once.
                 let mut rest = Vec::new();
                 loop {
                     let held = Held::new(&blocks, 3 * MIB / 2, 100);

@@ -1,7 +1,7 @@
-//! Changing the size of a block: in its place if that can be, so that nothing is copied.
+//! Changing the size of a block: in place where possible, so that nothing is copied.
 //!
-//! Copied is what gets another size of a small block, or grows out of its place in zone A. That is
-//! at most 1 MiB, but where there are thousands of large blocks and no slots for more.
+//! Copied are a small block that gets another size class, and a block that outgrows its place in
+//! zone A. That is at most 1 MiB, except where thousands of large blocks leave no slots for more.
 #![expect(unsafe_code, reason = "zeroes and copies blocks; see docs/safety.md")]
 
 use std::alloc::Layout;
@@ -16,40 +16,40 @@ use crate::heap::{ALIGN_MAX, Blocks, Place, WHOLE_BYTES_MAX, claimed_of, set_cla
 use crate::mapping::growth::page_up;
 use crate::sys;
 
-/// How changing the size of a block without copying it went.
+/// The outcome of changing the size of a block without copying it.
 #[derive(Clone, Copy, Debug)]
 enum Resized {
-    /// It starts there. This many bytes from its start may have been used before; those behind are
-    /// zero.
+    /// The block starts there. The given number of bytes from its start may have been used before;
+    /// those behind are zero.
     At(NonNull<u8>, usize),
-    /// There is no space on disk.
+    /// The disk is full.
     Refused,
-    /// It has to be copied.
+    /// The block has to be copied.
     Copied,
 }
 
-/// How giving up or claiming the end of a block went.
+/// The outcome of freeing or preallocating the end of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reclaimed {
     Done,
-    /// What was to be given back could not be: it may be half gone, and the rest not zero. The books
-    /// have all of it.
+    /// The end could not be freed: it may be partly missing, and the rest not zero. All of it stays
+    /// counted.
     Torn,
-    /// There is no space on disk.
+    /// The disk is full.
     Refused,
 }
 
 impl Blocks {
-    /// Changes the size of a block, where it is if that can be, and returns where it is then. On
-    /// failure the block is as it was.
+    /// Changes the size of a block, in place if possible, and returns its address. On failure the
+    /// block is unchanged.
     ///
     /// The bytes up to the smaller of both sizes are kept; with `zeroed`, those behind the old size
     /// are zero.
     ///
     /// # Safety
     ///
-    /// The block was handed out by this for `old` and not taken back since; nothing uses it during
-    /// the call, or uses its old address afterwards. The new size is not zero.
+    /// The block was handed out by this object for `old` and not freed since; nothing uses it
+    /// during the call, or uses its old address afterwards. The new size is not zero.
     pub(crate) unsafe fn resize(
         &self,
         block: NonNull<u8>,
@@ -63,7 +63,7 @@ impl Blocks {
 
     /// # Safety
     ///
-    /// That of [`resize`](Self::resize).
+    /// The duties of the caller are those of [`resize`](Self::resize).
     unsafe fn resize_block(
         &self,
         block: NonNull<u8>,
@@ -75,7 +75,7 @@ impl Blocks {
             return None;
         }
         let aligned = block.addr().get() & new.align().wrapping_sub(1) == 0;
-        // A block that moves is aligned as slots are, and no more.
+        // A block that moves is aligned as slots are, and no further.
         let resized = if aligned && new.align() <= ALIGN_MAX {
             self.resize_in_file(block, old, new)
         } else {
@@ -95,7 +95,7 @@ impl Blocks {
             Resized::Copied => {}
         }
         let Some(moved) = self.allocate(new, zeroed) else {
-            // To keep a longer block is no failure.
+            // Keeping a longer block is no failure.
             return (aligned && new.size() <= old.size()).then_some(block);
         };
         let kept = old.size().min(new.size());
@@ -106,9 +106,9 @@ impl Blocks {
         Some(moved)
     }
 
-    /// Changes the size of a block, if that can be done without copying it.
+    /// Changes the size of a block, if that is possible without a copy.
     ///
-    /// The caller has the block, so no other thread changes what is known of it, and nothing uses it.
+    /// The caller owns the block, so no other thread changes its state, and nothing uses it.
     fn resize_in_file(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Resized {
         let offset = self.offset(block);
         let (Some(bytes), Some(place)) =
@@ -178,7 +178,7 @@ impl Blocks {
         Resized::At(self.address(offset), claimed)
     }
 
-    /// Claims or gives back what a block of `from` bytes at `offset` needs to have `to`.
+    /// Preallocates or frees the end of a block of `from` bytes at `offset`, so that it has `to`.
     fn reclaim(&self, offset: usize, from: usize, to: usize) -> Reclaimed {
         let (old_end, new_end) = (sum(offset, from), sum(offset, to));
         if old_end < new_end {
@@ -208,9 +208,9 @@ mod tests {
         Layout::from_size_align(bytes, 8).unwrap()
     }
 
-    /// What could not be given back was claimed a second time when the block grew again, and only
-    /// once given back when it was freed: the budget of the directory was less for as long as the
-    /// file was there.
+    /// An end that could not be freed was counted a second time when the block grew again, and
+    /// freed only once with the block: the budget of the directory was smaller for as long as the
+    /// file existed.
     #[test]
     fn a_block_whose_end_could_not_be_given_back_is_claimed_once() {
         const MIB: usize = 1 << 20;

@@ -1,4 +1,4 @@
-//! Runs of small blocks of one size: one unit each, with a list of what is free in it.
+//! Runs of small blocks of one size class: one unit each, with a free list.
 #![expect(
     unsafe_code,
     reason = "keeps the list of free blocks in the blocks themselves; see docs/safety.md"
@@ -9,21 +9,21 @@ use std::ptr::NonNull;
 use crate::heap::classes::{CLASSES, STEP_BYTES, class_bytes};
 use crate::heap::table::{Kind, UNIT_BYTES, Unit, first_of, link, name_of, unlink};
 
-/// How many empty runs a heap keeps, so that a block which comes and goes costs no system call each
-/// time. With eight heaps, they are 6 MiB at most.
+/// The number of empty runs that a heap keeps, so that repeatedly allocating and freeing one block
+/// does not cost system calls each time. With eight heaps, they are 6 MiB at most.
 const EMPTY_MAX: usize = 12;
 
-/// For each class, the runs of one heap that have a free block.
+/// For each class, the runs of one heap that have free blocks.
 #[derive(Debug)]
 pub(crate) struct Runs {
     partial: [u32; CLASSES],
     /// The runs among these that are empty: numbers of units plus one, 0 for none.
     empty: [u32; EMPTY_MAX],
-    /// Which of them is given up next.
+    /// The index in `empty` of the run that is given up next.
     oldest: usize,
 }
 
-/// A small block: where it is, in bytes from the start of unit 0, and whether it was never used.
+/// A small block: its offset in bytes from the start of unit 0, and whether it was never used.
 pub(crate) struct Small {
     pub(crate) offset: usize,
     pub(crate) fresh: bool,
@@ -38,8 +38,7 @@ impl Runs {
         }
     }
 
-    /// Makes a run of a class, for this heap, of a unit that was taken for it and whose space is
-    /// claimed.
+    /// Turns a unit into a run of a class. The unit was taken for this heap and is preallocated.
     pub(crate) fn add(&mut self, units: &[Unit], number: usize, class: usize, heap: u8) {
         let Some(unit) = units.get(number) else {
             return;
@@ -55,7 +54,7 @@ impl Runs {
         }
     }
 
-    /// Takes a block of a class, or `None` where all runs of it are full.
+    /// Takes a block of a class; returns `None` if all runs of the class are full.
     ///
     /// # Safety
     ///
@@ -75,8 +74,9 @@ impl Runs {
         let (place, first_free, fresh) = match unit.first_free().checked_sub(1) {
             Some(place) => {
                 let at = address(base, start.saturating_add(bytes_to(place)));
-                // SAFETY: the block lies in the run, is free, and holds the rest of the list:
-                // `free` put it there. Blocks have at least 16 bytes, so that it is aligned.
+                // SAFETY: the block lies in the run, is free, and holds the rest of the free list,
+                // which `free` stored there. Blocks have at least 16 bytes, so that the address is
+                // aligned.
                 let rest = unsafe { at.read() };
                 debug_assert!(rest <= end_of(class), "a freed block was written to");
                 unit.set_first_free(rest);
@@ -103,13 +103,13 @@ impl Runs {
     }
 
     /// Frees the block at `offset` from the start of unit 0, in the run of unit `number`. Returns
-    /// the number of an empty run, if there is one too many: it is out of the list, and its unit
-    /// can be given back. Of each class one empty run is kept where it is the only one with free
-    /// blocks, but only so many of all classes together.
+    /// the number of an empty run if there is one too many: it is removed from the list, and its
+    /// unit can be freed. A class keeps one empty run if no other run of the class has free blocks;
+    /// all classes together keep a limited number.
     ///
     /// # Safety
     ///
-    /// As for `take`, which handed the block out; nothing uses it any more.
+    /// As for `take`, which handed out the block; nothing uses it any more.
     #[inline]
     pub(crate) unsafe fn free(
         &mut self,
@@ -127,8 +127,8 @@ impl Runs {
         );
         let place = u16::try_from((offset % UNIT_BYTES) / STEP_BYTES).unwrap_or(u16::MAX);
         let first_free = unit.first_free();
-        // SAFETY: the block lies in the run and belongs to nobody but us now; it is aligned, since
-        // blocks have a multiple of 16 bytes.
+        // SAFETY: the block lies in the run, and no other code uses it now; it is aligned, since
+        // the size of blocks is a multiple of 16 bytes.
         unsafe { address(base, offset).write(first_free) };
         unit.set_first_free(place.saturating_add(1));
         let used = unit.used().saturating_sub(1);
@@ -152,7 +152,7 @@ impl Runs {
         self.keep_empty(units, number)
     }
 
-    /// Enters a run as empty. Returns the one that had its place, out of the list.
+    /// Records a run as empty. Returns the run that it displaces, removed from the list.
     fn keep_empty(&mut self, units: &[Unit], number: usize) -> Option<usize> {
         let free = self.empty.iter().position(|name| *name == 0);
         let at = free.unwrap_or(self.oldest);
@@ -167,7 +167,7 @@ impl Runs {
     }
 }
 
-/// Strikes a run from those that are empty, if it is one of them.
+/// Removes a run from the empty ones, if it is one of them.
 #[inline]
 fn forget(empty: &mut [u32; EMPTY_MAX], number: usize) {
     let name = name_of(number);
@@ -176,7 +176,7 @@ fn forget(empty: &mut [u32; EMPTY_MAX], number: usize) {
     }
 }
 
-/// Returns where the last block of a run of a class ends, as a place: in steps of 16 bytes.
+/// Returns the end of the last block of a run of a class, in steps of 16 bytes.
 #[inline]
 fn end_of(class: usize) -> u16 {
     ENDS.get(class).copied().unwrap_or(0)
@@ -202,13 +202,13 @@ const ENDS: [u16; CLASSES] = {
     ends
 };
 
-/// Returns how many bytes a place is from the start of its run.
+/// Returns the offset in bytes of a step from the start of its run.
 #[inline]
 fn bytes_to(place: u16) -> usize {
     usize::from(place).saturating_mul(STEP_BYTES)
 }
 
-/// Returns the address of a block, as the place of a link of the list.
+/// Returns the address of a block, as that of a link of the free list.
 #[inline]
 #[expect(
     clippy::cast_ptr_alignment,

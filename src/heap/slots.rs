@@ -1,9 +1,9 @@
-//! The slots of zone B: a large block has one, or several in a row, and grows inside of it.
+//! The slots of zone B: a large block has one, or several in a row, and grows inside them.
 //!
-//! Each slot of addresses shows a slot of the file, at first that of the same number. A block that
-//! meets its neighbour goes to other slots, and the two rows exchange what they show: so its bytes
-//! stay where they are in the file, and nothing is copied. What is at an address is asked for by
-//! [`Slots::shown`].
+//! Each slot of addresses shows a slot of the file, at first the one with the same number. A block
+//! that reaches its neighbour is remapped to other slots, and the two rows exchange what they show:
+//! the bytes stay where they are in the file, and nothing is copied. [`Slots::shown`] returns what
+//! an address shows.
 
 use std::io;
 use std::ops::Range;
@@ -15,23 +15,23 @@ use crate::heap::arithmetic::{ZoneByte, difference, narrow, product, range, sum}
 use crate::heap::table::{Slot, Table};
 use crate::sys::FOLD_BYTES;
 
-/// The most slots that there are. Shorter zones have fewer, of 2 MiB each, so that rows which show
-/// each other's part of the file are still apart by a multiple of a fold.
+/// The largest number of slots. Shorter zones have fewer, of 2 MiB each, so that the distance
+/// between two rows that exchange what they show is still a multiple of a fold.
 const SLOTS_MAX: usize = 8192;
 
-/// Where slots are longer than this, the second half of them is for blocks that are longer, too.
-/// Otherwise thousands of blocks that hardly need room could leave none for one that does.
+/// Where slots are longer than this, the second half of them is reserved for blocks longer than
+/// this. Otherwise thousands of blocks that hardly grow could leave no slot for one that does.
 const SPARED_BYTES: usize = 32 << 20;
 
 /// Bits of a word.
 const WORD_BITS: usize = 64;
 
-/// Which slots are taken, and what is known of each. Makes no system calls.
+/// Which slots are taken, and the state of each. Makes no system calls.
 ///
-/// The entry of a slot that is taken belongs to the owner of the block that has it: only the owner
-/// reads or changes it, without the lock. A slot gets another owner by [`give_back`](Self::give_back)
-/// and then [`take`](Self::take) or [`make_room`](Self::make_room), which take the lock, so the next
-/// owner sees what the last one has entered.
+/// The entry of a taken slot belongs to the owner of the block there: only the owner reads or
+/// changes it, without the lock. A slot changes its owner by [`give_back`](Self::give_back) and
+/// then [`take`](Self::take) or [`make_room`](Self::make_room), which take the lock, so the next
+/// owner sees what the last one wrote.
 #[derive(Debug)]
 pub(super) struct Slots {
     /// One entry for each slot, all usable.
@@ -40,7 +40,7 @@ pub(super) struct Slots {
     count: usize,
     /// Bytes of a slot.
     slot_bytes: usize,
-    /// Whether some slot may show a part of the file that has another number.
+    /// Whether some slot may show a part of the file with another number.
     is_mixed: AtomicBool,
 }
 
@@ -55,10 +55,10 @@ struct Taken {
     slots: usize,
 }
 
-/// Of the marks of a block: some of what it has claimed may be missing, behind its bytes in use.
+/// Flag of a block: some preallocated bytes may be missing, behind the bytes in use.
 const TORN: u8 = 1;
 
-/// Of the marks of a block: parts of it may come into memory in large pieces.
+/// Flag of a block: parts of it may be loaded in huge pages.
 const FOLDED: u8 = 2;
 
 impl Taken {
@@ -74,7 +74,7 @@ impl Taken {
         widest
     }
 
-    /// Returns the first slot from `at` on that is taken, or is not.
+    /// Returns the first slot from `at` on that is taken (or free, for `taken` = false).
     fn next(&self, mut at: usize, taken: bool) -> usize {
         while let Some(word) = self.bits.get(at / WORD_BITS) {
             let rest = if taken { *word } else { !*word } >> (at % WORD_BITS);
@@ -86,7 +86,7 @@ impl Taken {
         self.slots
     }
 
-    /// Enters slots as taken or as free; they were the other before.
+    /// Marks slots as taken or as free; they were the other before.
     fn mark(&mut self, row: Range<usize>, taken: bool) {
         let len = row.len();
         for slot in row {
@@ -105,7 +105,7 @@ impl Taken {
 }
 
 impl Slots {
-    /// Makes slots for a zone of so many bytes, a power of two and at least 2 MiB.
+    /// Creates the slots of a zone of `zone_bytes`, a power of two and at least 2 MiB.
     pub(super) fn over(zone_bytes: usize) -> io::Result<Self> {
         let slot_bytes = (zone_bytes / SLOTS_MAX).max(FOLD_BYTES);
         let count = zone_bytes.checked_div(slot_bytes);
@@ -125,11 +125,11 @@ impl Slots {
         })
     }
 
-    /// Takes as many slots in a row as `bytes` need, and returns the first byte of them. `None`
-    /// where there are not enough, or they are spared for longer blocks.
+    /// Takes as many adjacent slots as `bytes` need, and returns the first byte of them. Returns
+    /// `None` if there are not enough, or they are reserved for longer blocks.
     ///
-    /// They are taken in the middle of the widest gap, so that the block before it and the new one
-    /// can both grow for a long time.
+    /// Takes the middle of the widest gap, so that the block before it and the new one can both
+    /// grow for a long time.
     pub(super) fn take(&self, bytes: usize) -> Option<ZoneByte> {
         let count = self.count_for(bytes);
         let short_count = u16::try_from(count).ok()?;
@@ -148,7 +148,7 @@ impl Slots {
         Some(ZoneByte(product(start, self.slot_bytes)))
     }
 
-    /// Frees the slots of the block that starts at byte `at`, which has no bytes claimed any more.
+    /// Frees the slots of the block that starts at byte `at`, none of whose bytes is preallocated.
     pub(super) fn give_back(&self, at: ZoneByte) {
         let start = self.number(at);
         let slot = self.slot(start);
@@ -159,8 +159,8 @@ impl Slots {
         self.lock().mark(range(start, count), false);
     }
 
-    /// Sees to it that the block at byte `at` has room for `bytes`, taking the slots behind it if
-    /// they are free; says whether it has.
+    /// Extends the room of the block at byte `at` to `bytes`, by taking the slots behind it if they
+    /// are free; returns whether the block has the room.
     pub(super) fn make_room(&self, at: ZoneByte, bytes: usize) -> bool {
         let start = self.number(at);
         let slot = self.slot(start);
@@ -182,14 +182,14 @@ impl Slots {
         true
     }
 
-    /// Returns how many bytes the block at byte `at` has room for.
+    /// Returns the room of the block at byte `at`, in bytes.
     pub(super) fn room(&self, at: ZoneByte) -> usize {
         let slot = self.slot(self.number(at));
         product(usize::from(slot.count()), self.slot_bytes)
     }
 
-    /// Returns which byte of the file's part of the zone is shown at byte `at`, and for how many
-    /// bytes from there on it goes on like that, up to `len`.
+    /// Returns the byte of the file's zone B that is shown at byte `at`, and the number of bytes,
+    /// up to `len`, that are shown without a break from there.
     pub(super) fn shown(&self, at: ZoneByte, len: usize) -> (ZoneByte, usize) {
         if !self.is_mixed.load(Relaxed) {
             return (at, len);
@@ -207,14 +207,13 @@ impl Slots {
         (ZoneByte(from), run.min(len))
     }
 
-    /// Returns which slot of the file a slot shows.
+    /// Returns the slot of the file that a slot of addresses shows.
     fn home(&self, number: usize) -> usize {
         number ^ usize::from(self.slot(number).away())
     }
 
-    /// Enters that the slots of the block at byte `from` show what as many slots from byte `to` on
-    /// have shown, and these what they have shown; and that the block is at `to` now, where room
-    /// for it was taken. What is known of it goes with it.
+    /// Exchanges what the slots of the block at byte `from` show with what as many slots from byte
+    /// `to` on show, and moves the state of the block to `to`, where room was taken for it.
     pub(super) fn exchange(&self, from: ZoneByte, to: ZoneByte) {
         let (left, right) = (self.number(from), self.number(to));
         self.is_mixed.store(true, Relaxed);
@@ -233,8 +232,8 @@ impl Slots {
         left.set_marks(0);
     }
 
-    /// Returns how many bytes of the block at byte `at` are claimed, and whether it is torn: then
-    /// some of these may be missing, behind those that are in use.
+    /// Returns the number of preallocated bytes of the block at byte `at`, and whether it is torn:
+    /// then some of them may be missing, behind the bytes in use.
     pub(super) fn claimed(&self, at: ZoneByte) -> (usize, bool) {
         let slot = self.slot(self.number(at));
         (slot.claimed(), slot.marks() & TORN != 0)
@@ -336,8 +335,8 @@ mod tests {
         assert_eq!(taken.len(), 5, "none behind the end");
     }
 
-    /// A vector that grew was copied at each doubling, since thousands of buffers that did not grow
-    /// had all the slots.
+    /// A vector that grew was copied at each doubling, because thousands of buffers that did not
+    /// grow had all the slots.
     #[test]
     fn blocks_that_need_little_room_leave_slots_for_others() {
         let slots = Slots::over(SLOTS_MAX * LONG).unwrap();
@@ -348,13 +347,13 @@ mod tests {
         assert_eq!(slots.take(2 << 20), None);
         slots.give_back(modest[8]);
         assert!(slots.take(2 << 20).is_some());
-        // Short slots are for all.
+        // Short slots are not reserved.
         let slots = Slots::over(SLOTS_MAX * SPARED_BYTES).unwrap();
         let modest = (0..SLOTS_MAX).filter_map(|_| slots.take(2 << 20));
         assert_eq!(modest.count(), SLOTS_MAX);
     }
 
-    /// Rows that moved are shown in one piece, too, and so are those that did not.
+    /// Rows are shown in one piece, whether they moved or not.
     #[test]
     fn what_is_in_one_piece_is_shown_in_one() {
         let slot = FOLD_BYTES;
@@ -371,7 +370,8 @@ mod tests {
         assert_eq!(slots.shown(behind(to, slot), 1), (behind(moves, slot), 1));
     }
 
-    /// Torn and folded are apart from each other, go where the block goes, and end with it.
+    /// The flags for torn and folded do not affect each other, move with the block, and end with
+    /// it.
     #[test]
     fn marks_are_those_of_the_block() {
         let slots = Slots::over(64 * FOLD_BYTES).unwrap();
@@ -401,7 +401,7 @@ mod tests {
     }
 
     /// However often rows exchange what they show, every byte of the file is shown once, and each
-    /// block shows its own.
+    /// block shows its own bytes.
     #[test]
     fn rows_that_exchange_what_they_show_keep_their_blocks() {
         let slot = FOLD_BYTES;
@@ -414,7 +414,7 @@ mod tests {
                 .wrapping_add(1);
             usize::try_from(state >> 33).unwrap() % below
         };
-        // Where each block is, and what it shows.
+        // The position of each block, and what it shows.
         let mut live: Vec<(ZoneByte, Vec<usize>)> = Vec::new();
         let homes = |slots: &Slots, at: ZoneByte| -> Vec<usize> {
             let numbers = at.0 / slot..(at.0 + slots.room(at)) / slot;
@@ -459,7 +459,7 @@ mod tests {
         }
         assert!(exchanged > 100, "{exchanged}");
         for (at, shown) in live {
-            // Byte by byte the same as piece by piece.
+            // A lookup byte by byte finds the same as a lookup piece by piece.
             let mut done = 0;
             while done < slots.room(at) {
                 let (from, len) = slots.shown(ZoneByte(at.0 + done), slots.room(at) - done);

@@ -1,5 +1,5 @@
-//! What is known of each unit of 64 KiB, and of each slot: tables in memory of their own, which
-//! grow in place and allocate nothing elsewhere.
+//! The state of each unit of 64 KiB, and of each slot: tables in separate memory, which grow in
+//! place and allocate nothing elsewhere.
 #![expect(
     unsafe_code,
     reason = "turns memory of a space into a slice; see docs/safety.md"
@@ -16,18 +16,19 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::sys;
 
-/// Bytes of a unit: what the buddy system deals in, and the length of a run of small blocks.
+/// Bytes of a unit: the smallest block of the buddy system, and the length of a run of small
+/// blocks.
 pub(crate) const UNIT_BYTES: usize = 64 << 10;
 
 /// What a [`Table`] can hold.
 ///
 /// # Safety
 ///
-/// Zero bytes are a valid value, any thread may use it through a shared reference, and it asks for
-/// no larger alignment than a page has.
+/// Zero bytes are a valid value, any thread may use it through a shared reference, and its
+/// alignment is at most that of a page.
 pub(crate) unsafe trait Entry: Sync {}
 
-/// What the block is that starts at a unit.
+/// The kind of block that starts at a unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -40,30 +41,30 @@ pub(crate) enum Kind {
     Whole = 2,
     /// A run of small blocks.
     Run = 3,
-    /// A block that was handed out as a whole, and whose end could not be given back: some of what it
-    /// has claimed may be missing, behind its bytes in use.
+    /// A block that was handed out as a whole, and whose end could not be freed: some of its
+    /// preallocated bytes may be missing, behind the bytes in use.
     Torn = 4,
 }
 
-/// One unit. A value of zero bytes is a valid one, and means that no block starts here.
+/// One unit. A value of zero bytes is valid, and means that no block starts here.
 ///
-/// All fields can be read by any thread at any time, so that none is ever torn or undefined. Who
-/// may change them, and who may believe them:
+/// All fields are atomic, so that any thread can read them at any time. The values may be changed,
+/// and are reliable, only for:
 ///
-/// * of a free unit, whoever has the buddy system;
-/// * of a run, its heap; kind, order and heap stay as they are as long as it has a block in use, so
-///   who has a block may read those;
-/// * of a whole block, who has the block.
+/// * a free unit: the holder of the lock of the buddy system;
+/// * a run: the holder of the lock of its heap; kind, order and heap stay as they are while the run
+///   has a block in use, so the owner of such a block may read those;
+/// * a whole block: its owner.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Unit {
     /// Neighbours in the list that the unit is in: numbers of units plus one, 0 for none.
     next: AtomicU32,
     previous: AtomicU32,
-    /// For a whole block: how many pages of it are claimed.
+    /// For a whole block: the number of preallocated pages.
     pages: AtomicU32,
-    /// For a run: the first free block plus one, 0 for none, and the first that was never handed
-    /// out, both as places; and how many blocks are in use.
+    /// For a run: the first free block plus one, 0 for none, and the first block that was never
+    /// handed out, both in steps of 16 bytes; and the number of blocks in use.
     first_free: AtomicU16,
     fresh: AtomicU16,
     used: AtomicU16,
@@ -77,7 +78,7 @@ pub(crate) struct Unit {
 // SAFETY: it consists of atomics.
 unsafe impl Entry for Unit {}
 
-/// Writes a pair of functions that read and change a field.
+/// Defines the functions that read and change a field.
 macro_rules! field {
     ($get:ident, $set:ident, $int:ty) => {
         #[inline]
@@ -126,20 +127,21 @@ impl Unit {
     }
 }
 
-/// What is known of a slot. A value of zero bytes is a valid one, and stands for a slot that nobody
-/// has, and that shows its own part of the file. All but `away` is of the block that starts there.
+/// The state of a slot. A value of zero bytes is valid, and means that no block has the slot, and
+/// that it shows its own part of the file. All fields but `away` describe the block that starts
+/// there.
 ///
-/// Read and changed by the owner of the block that has the slot, as `Slots` says.
+/// Read and changed by the owner of the block that has the slot (see `Slots`).
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct Slot {
-    /// Bytes claimed on disk.
+    /// Preallocated bytes.
     claimed: AtomicUsize,
-    /// How many slots the block has; 0 where none starts.
+    /// The number of slots of the block; 0 if no block starts here.
     count: AtomicU16,
-    /// The number of the slot of the file that is shown here, xor the own.
+    /// The number of the slot of the file that is shown here, XOR its own number.
     away: AtomicU16,
-    /// What else the slots have to remember of the block.
+    /// Flags of the block.
     marks: AtomicU8,
 }
 
@@ -153,7 +155,7 @@ impl Slot {
     field!(marks, set_marks, u8);
 }
 
-/// Entries that are all zero at first, as far as the table has been opened.
+/// Entries, all zero at first. Only those that were opened can be used.
 #[derive(Debug)]
 pub(crate) struct Table<T> {
     /// # Invariants
@@ -192,8 +194,8 @@ impl<T: Entry> Table<T> {
             if end <= committed {
                 return Err(io::ErrorKind::OutOfMemory.into());
             }
-            // SAFETY: what is behind `committed` is reserved (invariant 1), and stays so while the
-            // lock is held.
+            // SAFETY: the range behind `committed` is reserved (invariant 1), and stays so while
+            // the lock is held.
             sys::retry(|| unsafe { self.space.open(committed..end) })?;
             committed = end;
             self.committed.store(end, Release);
@@ -206,8 +208,8 @@ impl<T: Entry> Table<T> {
     pub(crate) fn entries(&self) -> &[T] {
         let count = self.committed.load(Acquire).checked_div(size_of::<T>());
         let first = self.space.base().cast::<T>();
-        // SAFETY: the bytes hold `count` entries, of which zero bytes are valid ones, and which may
-        // be shared (invariant 1); a space starts at a page, which is aligned for them.
+        // SAFETY: the bytes hold `count` entries, for which zero bytes are a valid value and which
+        // may be shared (invariant 1); a space starts at a page, so it is aligned for them.
         unsafe { slice::from_raw_parts(first.as_ptr(), count.unwrap_or(0)) }
     }
 }
@@ -234,7 +236,7 @@ pub(crate) fn link(units: &[Unit], head: &mut u32, number: usize) {
     *head = name;
 }
 
-/// Takes a unit out of the list that it is in.
+/// Removes a unit from its list.
 pub(crate) fn unlink(units: &[Unit], head: &mut u32, number: usize) {
     let Some(unit) = units.get(number) else {
         return;
@@ -261,7 +263,7 @@ fn unit_named(units: &[Unit], name: u32) -> Option<&Unit> {
     units.get(first_of(name)?)
 }
 
-/// Returns what a list calls a unit.
+/// Returns the name of a unit in lists.
 #[inline]
 pub(crate) fn name_of(number: usize) -> u32 {
     u32::try_from(number).map_or(0, |number| number.saturating_add(1))
