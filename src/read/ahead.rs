@@ -1,5 +1,4 @@
-//! Pieces of files, delivered in the order in which they are asked for, and read ahead of the caller
-//! that takes them.
+//! Pieces of files, delivered in the order of the requests, and read ahead of the caller.
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -14,13 +13,13 @@ use crate::read::queue::{Order, Queue, Run, copied, zeroed};
 use crate::read::span::Span;
 use crate::read::{ReadOptions, Reads};
 
-/// The most bytes that are on their way or wait to be taken, unless one piece alone is longer.
+/// The largest number of bytes in flight or waiting to be taken, unless one piece alone is longer.
 pub(crate) const AHEAD_BYTES_MAX: u64 = 2 << 20;
 
-/// What a piece counts besides its bytes, so that the queue stays short where pieces are tiny.
+/// What a piece counts in addition to its bytes, so that the queue stays short for tiny pieces.
 const ENTRY_BYTES: u64 = 128;
 
-/// Reads in order. `F` keeps the file of a piece open until it is read.
+/// Reads in order. `F` keeps the file of a piece open until the piece is read.
 #[derive(Debug)]
 pub(crate) struct Ahead<F: Clone + Deref<Target = OwnedFile>> {
     queue: Queue<InOrder<F>>,
@@ -30,11 +29,11 @@ pub(crate) struct Ahead<F: Clone + Deref<Target = OwnedFile>> {
 #[derive(Debug)]
 struct InOrder<F> {
     idle: Arc<Idle>,
-    /// What was asked for and not taken yet, in order.
+    /// Pieces requested and not taken yet, in order.
     entries: VecDeque<Entry>,
-    /// How many have been taken: the number of the first entry.
+    /// The number of pieces taken, which is the number of the first entry.
     taken: u64,
-    /// What the entries count.
+    /// The sum of the bytes of the entries.
     bytes: u64,
     files: PhantomData<F>,
 }
@@ -42,7 +41,7 @@ struct InOrder<F> {
 /// A piece.
 #[derive(Debug)]
 struct Entry {
-    /// What it counts.
+    /// Its length plus `ENTRY_BYTES`.
     bytes: u64,
     state: State,
 }
@@ -54,7 +53,7 @@ enum State {
 }
 
 impl<F: Clone + Deref<Target = OwnedFile>> Ahead<F> {
-    /// Makes an empty queue that takes its engine from those that are `idle`, and leaves it there.
+    /// Creates an empty queue, which takes its engine from `idle` and returns it there.
     pub(crate) fn new(options: &ReadOptions, idle: Arc<Idle>) -> Self {
         let order = InOrder {
             idle,
@@ -67,31 +66,31 @@ impl<F: Clone + Deref<Target = OwnedFile>> Ahead<F> {
         Self { queue }
     }
 
-    /// Returns whether it is of use to ask for a further piece now.
+    /// Returns whether requesting a further piece now is useful.
     ///
-    /// Not when enough is on its way or waits to be taken, and not when everything is in memory
-    /// anyhow: then each is read when its turn comes.
+    /// It is not while enough is in flight or waiting to be taken, nor while everything is in
+    /// memory anyway: then each piece is read when the caller takes it.
     pub(crate) fn wants_more(&mut self) -> bool {
         let has_room = self.queue.has_room();
         let is_quiet = self.queue.waiting().is_none() && !self.queue.is_running();
         let order = &self.queue.order;
         let is_full = order.bytes >= AHEAD_BYTES_MAX;
         let enough = !has_room || is_full || (is_quiet && order.is_front_ready());
-        // Reads for a piece that failed may still be under way when all others were taken.
+        // Reads of a piece that failed may still be in flight when all others were taken.
         order.entries.is_empty() || !enough
     }
 
-    /// Returns how many were asked for and not taken.
+    /// Returns the number of pieces requested and not taken.
     pub(crate) fn len(&self) -> usize {
         self.queue.order.entries.len()
     }
 
-    /// Returns whether everything that was asked for has been taken.
+    /// Returns whether all requested pieces were taken.
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.order.entries.is_empty()
     }
 
-    /// Asks for a piece.
+    /// Requests a piece.
     pub(crate) fn push(&mut self, file: F, span: Span) {
         let number = self.queue.order.push(span.len(), State::Waiting(span));
         if self.queue.joins(number, &file, span) {
@@ -118,20 +117,20 @@ impl<F: Clone + Deref<Target = OwnedFile>> Ahead<F> {
         }
     }
 
-    /// Puts something that need not be read in its place in the order.
+    /// Adds an answer that needs no read, in its place in the order.
     pub(crate) fn push_ready(&mut self, answer: Result<Vec<u8>>) {
         let len = answer.as_ref().map_or(0, Vec::len);
         self.queue.order.push(len, State::Ready(answer));
     }
 
-    /// Takes the next piece; `None` if everything that was asked for was taken, or, unless `wait` is
-    /// set, if the piece is not there yet.
+    /// Takes the next piece. Returns `None` if all requested pieces were taken, or, unless `wait`
+    /// is set, if the piece has not arrived.
     pub(crate) fn pop(&mut self, wait: bool) -> Option<Result<Vec<u8>>> {
         while !self.queue.order.is_front_ready() {
             if self.is_empty() {
                 return None;
             }
-            // The read may not even have been started.
+            // The read may not be started yet.
             let number = self.queue.order.taken;
             let waiting = self.queue.waiting();
             if waiting.is_some_and(|run| run.numbers.start <= number) {
@@ -142,14 +141,14 @@ impl<F: Clone + Deref<Target = OwnedFile>> Ahead<F> {
                 Ok(true) => {}
                 Ok(false) if !wait => return None,
                 Ok(false) => bug!("piece {number} is waited for, and nothing reads it"),
-                // This is a forked child, and the read is under way in the parent.
+                // This is a forked child, and the read is in flight in the parent.
                 Err(refused) => self.queue.order.answer(number, Err(refused)),
             }
         }
         self.queue.order.pop()
     }
 
-    /// Starts to read the neighbours that were joined.
+    /// Starts to read the run that waits for neighbours.
     fn send(&mut self) {
         if let Some(run) = self.queue.take_waiting() {
             surely(self.queue.start(run));
@@ -157,7 +156,7 @@ impl<F: Clone + Deref<Target = OwnedFile>> Ahead<F> {
     }
 }
 
-/// Takes an answer of the queue: errors are those of pieces, and none ends a queue of this order.
+/// Unwraps a result of the queue: errors belong to pieces, and no error ends a queue of this order.
 fn surely(answer: Result<()>) {
     if let Err(refused) = answer {
         bug!("reads in order ended: {refused}");

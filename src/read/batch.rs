@@ -1,4 +1,4 @@
-//! Many pieces of files, delivered in whatever order they come.
+//! Many pieces of files, delivered in any order.
 
 use std::mem;
 use std::time::Instant;
@@ -19,23 +19,24 @@ pub(crate) struct Piece<'f> {
     pub(crate) file: &'f OwnedFile,
     /// Where it is in the file.
     pub(crate) span: Span,
-    /// What the caller calls it.
+    /// The caller's number of the piece.
     pub(crate) index: usize,
 }
 
-/// The most bytes of pieces that are put together of several reads, unless one alone is longer.
+/// The largest number of bytes of pieces that are assembled from several reads, unless one alone is
+/// longer.
 pub(crate) const LONG_BYTES_MAX: usize = 2 << 20;
 
-/// Returns the piece of a number, or `None` behind the last.
+/// Returns the piece with a number, or `None` behind the last.
 type Pieces<'f, 'd> = &'d dyn Fn(usize) -> Option<Piece<'f>>;
 
 /// Reads pieces and passes each to `deliver` with its index, in any order.
 ///
-/// `piece` says which: number 0, 1 and so on until there is none, the same whenever it is asked.
-/// They come sorted by file and offset, for neighbours to be joined. The first error ends the
-/// batch; part of it may have been delivered. A panic of `deliver` goes through.
+/// `piece` returns piece number 0, 1 and so on, `None` behind the last, and the same piece for the
+/// same number. Pieces are sorted by file and offset, so that neighbours can be joined. The first
+/// error ends the batch; part of it may have been delivered. A panic of `deliver` is passed on.
 ///
-/// The engine is one that is `idle`, where that pays, and is left there afterwards.
+/// Takes an engine from `idle` where that pays, and returns it there.
 pub(crate) fn read_batch<'f>(
     options: &ReadOptions,
     idle: &Idle,
@@ -68,7 +69,7 @@ pub(crate) fn read_batch<'f>(
     Ok(())
 }
 
-/// Pieces are delivered as they come.
+/// Pieces are delivered as they arrive.
 struct AnyOrder<'f, 'd> {
     idle: &'d Idle,
     pieces: Pieces<'f, 'd>,
@@ -98,7 +99,7 @@ impl<'f> Order for AnyOrder<'f, '_> {
         let here = sys::process();
         for number in run.numbers.clone() {
             let piece = self.piece(number);
-            // In a forked child the buffer may not be there.
+            // A forked child may lack the buffer.
             if sys::process() != here {
                 let reason = "this process was forked while the batch ran";
                 return Err(Error::refused(ErrorKind::Forked, "read a batch", reason));
@@ -124,7 +125,7 @@ impl<'f> Order for AnyOrder<'f, '_> {
 }
 
 impl<'f> Queue<AnyOrder<'f, '_>> {
-    /// Delivers a run that is in memory, and starts to read any other.
+    /// Delivers a run that is in memory; starts to read any other.
     fn send(&mut self, run: Run<&'f OwnedFile>) -> Result<()> {
         if run.is_long() {
             return self.send_long(run);
@@ -164,8 +165,8 @@ impl<'f> Queue<AnyOrder<'f, '_>> {
     }
 }
 
-/// Has the kernel start to read pieces that are sorted by file and offset, and does not wait for
-/// them.
+/// Makes the kernel start to read pieces, which are sorted by file and offset, and does not wait
+/// for them.
 pub(crate) fn prefetch<'f>(pieces: impl Iterator<Item = Piece<'f>>) -> Result<()> {
     let mut waiting: Option<(&OwnedFile, u64, u64)> = None;
     let advise = |(file, start, end): (&OwnedFile, u64, u64)| {

@@ -1,4 +1,4 @@
-//! What holds of the engines whoever uses them.
+//! Claims that hold for both engines.
 
 use super::batch::LONG_BYTES_MAX;
 use super::idle::Idle;
@@ -8,7 +8,7 @@ use super::tests::{cold_file, content, make_cold, ways};
 use super::{BUFFER_BYTES_MAX, PIECE_BYTES_MAX, Reads, buffer_len, depth_max};
 use crate::error::ErrorKind;
 
-/// Reads that nobody asks for any more.
+/// Reads whose results are dropped.
 #[test]
 fn reads_that_are_dropped_are_waited_for() {
     let bytes = content();
@@ -27,8 +27,8 @@ fn reads_that_are_dropped_are_waited_for() {
     }
 }
 
-/// A child found room in its parent's engine: a read was queued there, in a ring that the child
-/// does not have or for threads that it does not have, and whoever waited for it did so for ever.
+/// A child found room in its parent's engine: a read was queued there, for a ring or threads that
+/// the child does not have, and a thread that waited for it waited for ever.
 #[test]
 fn a_child_starts_no_read_in_the_engine_of_its_parent() {
     let bytes = content();
@@ -37,7 +37,7 @@ fn a_child_starts_no_read_in_the_engine_of_its_parent() {
         make_cold(&file);
         let mut reads = Reads::new(&way, &Idle::default()).unwrap();
         reads.start(&file, Span::new(0, 4000), 0);
-        // All that tells a child from its parent.
+        // The owner is all that distinguishes a child from its parent.
         let parent = std::mem::replace(&mut reads.owner, u64::MAX);
         assert!(!reads.has_room(), "{way:?}");
         assert_eq!(
@@ -54,7 +54,8 @@ fn a_child_starts_no_read_in_the_engine_of_its_parent() {
     }
 }
 
-/// Where pages have 64 KiB, each buffer of a direct read has three of them, and 192 took 36 MiB.
+/// Where pages have 64 KiB, each buffer of a direct read had three of them, and 192 buffers took 36
+/// MiB.
 #[test]
 fn buffers_take_16_mib_at_most_whatever_the_page() {
     for page in [4 << 10, 16 << 10, 64 << 10] {

@@ -1,6 +1,6 @@
-//! The fault campaigns of reads: each piece is right or an error, whatever call fails. Most failures
-//! are not even seen: the ring is refused, reads are cancelled or come back short, and the plain way
-//! mends it.
+//! Fault injection in reads: each piece is right or an error, whatever call fails. Most failures
+//! are not visible: the ring is refused, reads are cancelled or short, and a plain read completes
+//! them.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ const EAGAIN: i32 = 11;
 const ENOSYS: i32 = 38;
 const ECANCELED: i32 = 125;
 
-/// Those ways to read that make different calls.
+/// The ways to read that make different system calls.
 fn few_ways() -> impl Iterator<Item = ReadOptions> {
     let [ring, threads, single, _, _, direct_threads, _] = ways();
     [ring, threads, single, direct_threads].into_iter()
 }
 
-/// What to read, and by which way.
+/// What to read, and how.
 struct Job<'job> {
     way: &'job ReadOptions,
     file: &'job ScratchFile,
@@ -31,7 +31,7 @@ struct Job<'job> {
     pieces: &'job [(u64, usize)],
 }
 
-/// Reads by every way, with faults.
+/// Reads in every way, with faults.
 fn campaigns(name: &str, sample: usize, pieces: &[(u64, usize)], read: fn(&mut Life, &Job<'_>)) {
     let bytes = content();
     let file = cold_file(&bytes);
@@ -40,11 +40,12 @@ fn campaigns(name: &str, sample: usize, pieces: &[(u64, usize)], read: fn(&mut L
     planted[usize::try_from(offset).unwrap() + len / 2] ^= 1;
     for way in few_ways() {
         let live = |life: &mut Life| {
-            // Opened as any caller would, and closed.
+            // Opened and closed as a caller would.
             drop(life.scratch_dir());
-            // Reads have buffers where something is not in memory, which nobody can promise.
+            // Reads allocate buffers if something is not in memory, and a test cannot guarantee
+            // that it is.
             let _buffer = Buffer::several(1, 1, true);
-            // A file keeps what it opened for direct reads.
+            // A file keeps the descriptor that it opened for direct reads.
             let fresh = way.is_direct().then(|| aside(|| cold_file(&bytes)));
             let file = fresh.as_ref().unwrap_or(&file);
             aside(|| make_cold(file));
@@ -65,7 +66,8 @@ fn campaigns(name: &str, sample: usize, pieces: &[(u64, usize)], read: fn(&mut L
     }
 }
 
-/// Looks at what the caller got; only faults that last, or two of them, can be more than one error.
+/// Checks the errors that the caller got; only lasting faults, or two faults, can cause more than
+/// one error.
 fn refused(life: &mut Life, answers: impl IntoIterator<Item = Result<()>>) -> bool {
     let errors: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
     for error in &errors {
@@ -83,7 +85,7 @@ fn refused(life: &mut Life, answers: impl IntoIterator<Item = Result<()>>) -> bo
 #[test]
 fn a_batch_is_whole_or_an_error_whatever_call_fails() {
     campaigns("a batch", 60, &pieces(5)[..30], |life, job| {
-        // The second batch finds the engine that the first has left.
+        // The second batch finds the engine of the first.
         let idle = Idle::default();
         for _ in 0..2 {
             loop {
@@ -103,7 +105,7 @@ fn each_item_of_a_stream_is_whole_or_an_error_whatever_call_fails() {
     let mut pieces = pieces(9)[..25].to_vec();
     pieces.reverse();
     campaigns("a stream", 60, &pieces, |life, job| {
-        // The second stream finds the engine that the first has left.
+        // The second stream finds the engine of the first.
         let idle = Arc::default();
         for _ in 0..2 {
             loop {

@@ -1,4 +1,4 @@
-//! Rings that have nothing to do, kept for whoever reads next: all objects of the process share them.
+//! Idle rings, kept for the next reads: all objects of the process share them.
 
 use std::sync::{Arc, Mutex as PlainMutex, TryLockError, Weak};
 
@@ -6,11 +6,12 @@ use crate::read::Engine;
 use crate::sync::Mutex;
 use crate::sys;
 
-/// How many engines are kept: as many threads read batches at a time without making a ring for each.
+/// The number of engines that are kept. As many threads can read batches at a time without creating
+/// a ring for each.
 pub(super) const KEPT_MAX: usize = 4;
 
-/// Places for engines. To make a ring takes up to as long as a cold read (R11): much for a batch of a
-/// few items, and nothing for one of thousands.
+/// Places for idle engines. Creating a ring takes up to as long as a cold read (R11): much for a
+/// batch of a few items, and nothing for one of thousands.
 ///
 /// An engine that was taken has one user, and is in no place meanwhile.
 #[derive(Debug, Default)]
@@ -19,17 +20,17 @@ pub(crate) struct Idle(Mutex<[Option<Kept>; KEPT_MAX]>);
 #[derive(Debug)]
 struct Kept {
     engine: Box<dyn Engine>,
-    /// For how many reads at a time it was made.
+    /// The number of reads at a time that the engine was created for.
     depth: usize,
     owner: u64,
 }
 
 impl Idle {
-    /// Returns the places that all objects of the process share. They end, and the rings in them,
-    /// with the last object that has them.
+    /// Returns the places that all objects of the process share. They are dropped, with the rings
+    /// in them, when the last object drops them.
     ///
-    /// Never waits, as in [`with`](Self::with): where another thread is asking for them, they are
-    /// places of their own.
+    /// Never waits, like [`with`](Self::with): if another thread holds the lock, it returns new
+    /// places that are not shared.
     pub(crate) fn shared() -> Arc<Self> {
         static SHARED: PlainMutex<Weak<Idle>> = PlainMutex::new(Weak::new());
         let mut shared = match SHARED.try_lock() {
@@ -44,7 +45,7 @@ impl Idle {
         })
     }
 
-    /// Takes an engine out, if there is one of this process for so many reads at a time.
+    /// Takes an engine of this process for `depth` reads at a time, if there is one.
     pub(super) fn take(&self, depth: usize) -> Option<Box<dyn Engine>> {
         let owner = sys::process();
         self.with(|places| {
@@ -55,16 +56,16 @@ impl Idle {
         })
     }
 
-    /// Keeps an engine, unless it is of no use to others. Where all places are taken, the engine for
-    /// the fewest reads is dropped.
+    /// Keeps an engine, unless other reads could not use it. If all places are taken, the engine
+    /// for the fewest reads is dropped.
     pub(super) fn keep(&self, engine: Box<dyn Engine>) {
         let (depth, owner) = (engine.depth_for_others(), sys::process());
         if depth == 0 {
             return;
         }
-        // What is not kept is dropped when the lock is free again.
+        // The engine that is not kept is dropped after the lock is released.
         let _other = self.with(|places| {
-            // Those of a parent are of no use, and dropping them here does nothing to the parent.
+            // Engines of a parent are useless, and dropping them here does not affect the parent.
             let use_of = |kept: &Kept| if kept.owner == owner { kept.depth } else { 0 };
             let kept = Kept {
                 engine,
@@ -79,7 +80,8 @@ impl Idle {
         });
     }
 
-    /// Never waits: in a forked child, the lock may be that of a thread that only the parent has.
+    /// Never waits: in a forked child, the lock may be held by a thread that exists only in the
+    /// parent.
     fn with<R>(&self, work: impl FnOnce(&mut [Option<Kept>; KEPT_MAX]) -> Option<R>) -> Option<R> {
         match self.0.try_lock() {
             Ok(mut places) => work(&mut places),
@@ -94,7 +96,7 @@ mod tests {
     use super::*;
     use crate::sys::{Finished, Read};
 
-    /// An engine that somebody says is good for so many reads.
+    /// An engine that claims to be good for a number of reads.
     #[derive(Debug)]
     struct Said(usize);
 
@@ -112,15 +114,15 @@ mod tests {
         }
     }
 
-    /// Changes all that tells a child from its parent; returns how many engines are kept.
+    /// Changes all that distinguishes a child from its parent; returns how many engines are kept.
     fn change_owner(idle: &Idle) -> usize {
         let change = |kept: &mut Kept| kept.owner ^= u64::MAX;
         let changed = idle.with(|places| Some(places.iter_mut().flatten().map(change).count()));
         changed.unwrap()
     }
 
-    /// A ring for a single read would have kept its place for as long as the process runs, and a
-    /// child would have kept the rings of its parent instead of its own.
+    /// A ring for a single read kept its place for as long as the process ran, and a child kept the
+    /// rings of its parent instead of its own.
     #[test]
     fn where_all_places_are_taken_the_engine_of_least_use_goes() {
         let idle = Idle::default();
@@ -141,11 +143,11 @@ mod tests {
         assert_eq!(depths(), [Some(1), None, None, None]);
     }
 
-    /// Objects share them, and nothing is left when the last of them is gone.
+    /// Objects share the engines, and none is left when the last object is dropped.
     #[test]
     fn all_objects_share_the_places_for_as_long_as_one_has_them() {
         let (one, other) = (Idle::shared(), Idle::shared());
-        // Another test may be asking at the same time.
+        // Another test may hold the lock at the same time.
         if Arc::ptr_eq(&one, &other) {
             one.keep(Box::new(Said(1000)));
             assert!(other.take(1000).is_some());

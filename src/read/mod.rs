@@ -1,21 +1,21 @@
-//! Many reads at the same time, finished in any order, in bounded memory.
+//! Many reads in flight, completed in any order, in bounded memory.
 //!
-//! Whoever has many pieces of files to read puts them into [`Reads`], as many as there is room for,
-//! and takes out what is finished. Two engines do the work behind one contract, with the same
-//! bytes and the same errors: [`uring`] lets the kernel do it, [`pool`] a few threads. Which one it
-//! is is found out when the first read starts, since systems that refuse the first are common.
+//! A caller with many pieces to read starts them in [`Reads`], as many as there is room for, and
+//! takes out what is complete. Two engines do the work behind one contract, with the same bytes and
+//! the same errors: [`uring`] lets the kernel do it, [`pool`] uses a few threads. The choice is
+//! made when the first read starts, since systems that refuse `io_uring` are common.
 //!
 //! # The contract
 //!
-//! The memory that is read into belongs to the engine from `start` until the read comes back by
-//! `finished`, so nobody can use or free it while somebody else writes there. An engine that is
-//! dropped waits until nobody does. A read may come back short, or with an error that says more
-//! about the engine than about the file: [`Done::complete`] reads the rest the plain way, and its
-//! error is the one that counts.
+//! The buffer of a read belongs to the engine from `start` until `finished` returns the read, so
+//! that no code can use or free it while the kernel or a thread writes there. Dropping an engine
+//! waits until that is over. A read may be short, or fail with an error that concerns the engine
+//! and not the file: [`Done::complete`] reads the rest with plain reads, and reports the error of
+//! these.
 //!
-//! [`queue`] decides what is one read and what is under way. [`batch`] delivers from it in any order:
-//! pieces that are sorted by the caller, and read at once where they are in memory. [`ahead`] delivers
-//! in the order in which pieces were asked for.
+//! [`queue`] decides which pieces become one read and which reads are in flight. [`batch`] delivers
+//! from it in any order: pieces are sorted by the caller, and read at once if they are in memory.
+//! [`ahead`] delivers in the order of the requests.
 
 pub(crate) mod ahead;
 pub(crate) mod batch;
@@ -55,55 +55,56 @@ use crate::sys;
 use crate::sys::buffer::Buffer;
 use crate::sys::{Finished, Read};
 
-/// Bytes of one buffer: the most that one read asks for.
+/// Bytes of one buffer, and the most bytes of one read.
 pub(crate) const PIECE_BYTES_MAX: usize = 64 << 10;
 
-/// The most memory that one batch takes for what is on its way, unless a single item is longer.
+/// The largest memory of one batch for reads in flight, unless a single item is longer.
 pub(crate) const BUFFER_BYTES_MAX: usize = 16 << 20;
 
-/// How many reads are started before the kernel is told of them, unless somebody waits.
+/// The number of reads that are collected before they are submitted, unless a caller waits.
 const UNTOLD_MAX: usize = 32;
 
-/// Whoever has many more reads waits for one in so many of those that are under way. As many are
-/// started then, and the kernel is entered, and the device told, once for all of them.
+/// With many more reads to start, a caller waits until one in `SHARE` of those in flight is
+/// complete. As many are started then, with one system call and one request to the device.
 const SHARE: usize = 8;
 
-/// What does reads, in any order.
+/// Performs reads, in any order.
 trait Engine: Debug + Send + Sync {
-    /// Takes a read on. There are never more at a time than the engine was made for.
+    /// Accepts a read. The number of reads in the engine never exceeds its depth.
     fn start(&mut self, file: &sys::File, read: Read);
 
-    /// Makes sure that everything that was started is under way.
+    /// Submits all reads that were started.
     fn tell(&mut self);
 
-    /// Returns a read that is finished. If there is none and `wait` is not 0, it makes sure that
-    /// everything is under way, and waits for so many, or for fewer.
+    /// Returns a completed read. If there is none and `wait` is not 0, submits all started reads
+    /// and waits for `wait` of them, or for fewer.
     fn finished(&mut self, wait: usize) -> Option<Finished>;
 
-    /// Returns for how many reads at a time it could serve somebody else as if it were new; 0 if it
-    /// could not.
+    /// Returns the number of reads at a time that this engine could serve for another caller as if
+    /// it were new; 0 if it could not.
     fn depth_for_others(&self) -> usize;
 }
 
-/// Reads that are under way, and room for more.
+/// Reads in flight, and room for more.
 #[derive(Debug)]
 pub(crate) struct Reads {
     engine: Box<dyn Engine>,
     free: Vec<Buffer>,
     running: usize,
-    /// Reads that were started and may not be under way.
+    /// Reads that were started and may not be submitted.
     untold: usize,
     is_direct: bool,
     depth: usize,
     owner: u64,
 }
 
-/// A read that came back.
+/// A completed read.
 #[derive(Debug)]
 pub(crate) struct Done(Finished);
 
 impl Reads {
-    /// Makes room for the reads that `options` allow, with the engine that is `idle` if it will do.
+    /// Creates the buffers for the reads that `options` allow, with an engine of `idle` if one
+    /// fits.
     ///
     /// # Errors
     ///
@@ -124,20 +125,20 @@ impl Reads {
         })
     }
 
-    /// Leaves the engine to others, if it is of use to them.
+    /// Leaves the engine to other callers, if they can use it.
     pub(crate) fn leave(self, idle: &Idle) {
         if self.check_owner().is_ok() {
             idle.keep(self.engine);
         }
     }
 
-    /// Returns whether a read can be started: never in a forked child, where threads, queues and
-    /// some of the buffers are missing.
+    /// Returns whether a read can be started: never in a forked child, which lacks threads, queues
+    /// and some of the buffers.
     pub(crate) fn has_room(&self) -> bool {
         !self.free.is_empty() && sys::process() == self.owner
     }
 
-    /// Refuses to go on in a forked child.
+    /// Returns an error in a forked child.
     pub(crate) fn check_owner(&self) -> Result<()> {
         if sys::process() == self.owner {
             return Ok(());
@@ -146,12 +147,13 @@ impl Reads {
         Err(Error::refused(ErrorKind::Forked, "finish reads", reason))
     }
 
-    /// Returns whether a read was started that did not come back.
+    /// Returns whether a read is in flight.
     pub(crate) fn is_running(&self) -> bool {
         self.running > 0
     }
 
-    /// Starts to read a part of a file, at most [`PIECE_BYTES_MAX`] bytes of it. There is room for it.
+    /// Starts to read a part of a file, at most [`PIECE_BYTES_MAX`] bytes. There must be room for
+    /// it.
     pub(crate) fn start(&mut self, file: &OwnedFile, span: Span, token: usize) {
         if !self.has_room() {
             bug!("there is no buffer for a read of {span:?}");
@@ -184,17 +186,17 @@ impl Reads {
         self.untold = 0;
     }
 
-    /// Returns how many reads to wait for where many are to be started.
+    /// Returns how many reads to wait for when many more are to be started.
     pub(crate) fn share(&self) -> usize {
         (self.depth / SHARE).max(1)
     }
 
-    /// Returns a read that came back. If there is none, waits for about `wait` of those that are
-    /// under way; not if that is 0.
+    /// Returns a completed read. If there is none, waits for about `wait` of those in flight; does
+    /// not wait if `wait` is 0.
     ///
     /// # Errors
     ///
-    /// [`Forked`](ErrorKind::Forked): what is under way is under way in the parent.
+    /// [`Forked`](ErrorKind::Forked): the reads are in flight in the parent.
     pub(crate) fn finished(&mut self, wait: usize) -> Result<Option<Done>> {
         if self.running == 0 {
             return Ok(None);
@@ -202,13 +204,14 @@ impl Reads {
         self.check_owner()?;
         let mut finished = self.engine.finished(0);
         if finished.is_none() && wait > 0 {
-            // One call for both: what was started gets under way, and we wait.
+            // One call submits the started reads and waits.
             self.untold = 0;
             finished = self.engine.finished(wait);
         }
         let Some(finished) = finished else {
-            // Whoever does not wait goes on to something else, and may come back late.
-            // What the kernel did not take the last time is told once more; else this is no call.
+            // A caller that does not wait does something else, and may return late. What the kernel
+            // did not accept the last time is submitted once more; otherwise this makes no system
+            // call.
             self.tell();
             return Ok(None);
         };
@@ -217,13 +220,13 @@ impl Reads {
         Ok(Some(Done(finished)))
     }
 
-    /// Takes a buffer back, so that there is room for another read.
+    /// Returns a buffer, so that there is room for another read.
     pub(crate) fn give_back(&mut self, done: Done) {
         self.free.push(done.0.read.buffer);
     }
 }
 
-/// [`Reads`] that are made when the first of them is needed.
+/// [`Reads`] that are created when the first of them is needed.
 #[derive(Debug, Default)]
 pub(crate) enum LazyReads {
     #[default]
@@ -234,7 +237,7 @@ pub(crate) enum LazyReads {
 }
 
 impl LazyReads {
-    /// Makes them unless they were made; `None` where there is no memory for them.
+    /// Creates the reads unless they exist; returns `None` if there is no memory for them.
     pub(crate) fn make(&mut self, options: &ReadOptions, idle: &Idle) -> Option<&mut Reads> {
         if matches!(self, Self::NotNeeded) {
             *self = Reads::new(options, idle).map_or(Self::Refused, Self::Made);
@@ -242,7 +245,7 @@ impl LazyReads {
         self.made()
     }
 
-    /// Returns them if they were made.
+    /// Returns the reads if they exist.
     pub(crate) fn made(&mut self) -> Option<&mut Reads> {
         match self {
             Self::Made(reads) => Some(reads),
@@ -252,16 +255,16 @@ impl LazyReads {
 }
 
 impl Done {
-    /// Returns what the caller calls the read.
+    /// Returns the caller's number of the read.
     pub(crate) fn token(&self) -> usize {
         self.0.read.token
     }
 
-    /// Returns the bytes of `file` that were asked for by `start`. Where the engine brought fewer or
-    /// failed, the rest is read the plain way.
+    /// Returns the bytes of `file` that `start` requested. If the engine read fewer or failed, the
+    /// rest is read with plain reads.
     pub(crate) fn complete(&mut self, file: &OwnedFile, span: Span) -> Result<&[u8]> {
         let read = &mut self.0.read;
-        // Direct reads start before what was asked for.
+        // Direct reads start before the requested bytes.
         let around = Span::new(read.offset, read.buffer.len());
         let before = around.place_of(span).start;
         let bytes = around.bytes_of_mut(&mut read.buffer, span);
@@ -284,7 +287,7 @@ fn add(count: usize, more: usize) -> usize {
     sum.unwrap_or_else(|| bug!("{count} reads and {more} more"))
 }
 
-/// Returns the bytes of a buffer where pages have so many.
+/// Returns the length of a buffer for a page size.
 fn buffer_len(is_direct: bool, page: usize) -> usize {
     // Direct reads are rounded to whole blocks on both sides, and no block is longer than a page.
     let slack = if is_direct {
@@ -297,8 +300,8 @@ fn buffer_len(is_direct: bool, page: usize) -> usize {
     len.unwrap_or_else(|| bug!("pages of {page} bytes"))
 }
 
-/// Returns how many buffers of so many bytes there may be, beside one for what is in memory and
-/// what is put together of several reads.
+/// Returns the number of buffers of `buffer_len` bytes, beside one for what is in memory and one
+/// for pieces that are assembled from several reads.
 fn depth_max(buffer_len: usize) -> usize {
     const LEFT: usize = BUFFER_BYTES_MAX - PIECE_BYTES_MAX - LONG_BYTES_MAX;
     let count = LEFT.checked_div(buffer_len);
@@ -307,7 +310,7 @@ fn depth_max(buffer_len: usize) -> usize {
         .max(1)
 }
 
-/// Returns the engine that the system lets us have.
+/// Returns the engine that the system permits.
 fn engine_for(options: &ReadOptions, depth: usize, idle: &Idle) -> Box<dyn Engine> {
     if !options.is_by_threads() {
         if let Some(engine) = idle.take(depth) {
@@ -321,8 +324,8 @@ fn engine_for(options: &ReadOptions, depth: usize, idle: &Idle) -> Box<dyn Engin
     Box::new(Pool::new(!options.is_direct()))
 }
 
-/// Returns the whole blocks around a piece of a file, for a direct read; `None` where the file
-/// cannot be read so.
+/// Returns the whole blocks around a piece of a file, for a direct read; `None` if the file has no
+/// direct reads.
 fn around(file: &OwnedFile, span: Span) -> Option<(&sys::File, u64, usize)> {
     let (direct, block) = file.direct()?;
     let start = span.start().checked_div(block)?.checked_mul(block)?;

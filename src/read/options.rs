@@ -1,7 +1,7 @@
-//! How many reads at a time, and past the page cache or through it.
+//! How many reads at a time, and through the page cache or around it.
 
-/// How a batch of reads is done: by [`Arena::get_many_with`](crate::Arena::get_many_with) and its
-/// kin.
+/// How a batch of reads is done: by [`Arena::get_many_with`](crate::Arena::get_many_with) and
+/// similar functions.
 ///
 /// The default is right for most devices and programs.
 ///
@@ -29,16 +29,17 @@ pub struct ReadOptions {
     threads: bool,
 }
 
-/// Reads at a time, unless a program says otherwise. Devices are as fast as they get with fewer;
-/// more only wait in the kernel.
+/// The default number of reads in flight. Devices reach their full speed with fewer; more only wait
+/// in the kernel.
 const IN_FLIGHT: usize = 128;
 
-/// The most reads at a time. Where pages are large, the memory for them may end earlier.
+/// The largest number of reads in flight. Where pages are large, the memory for buffers may allow
+/// fewer.
 pub(crate) const IN_FLIGHT_MAX: usize = 192;
 
 impl ReadOptions {
-    /// The usual way: 128 reads at a time, through the page cache, by `io_uring` where the system
-    /// lets us.
+    /// Returns the default: 128 reads at a time, through the page cache, by `io_uring` where the
+    /// system permits it.
     pub const fn new() -> Self {
         Self {
             in_flight: IN_FLIGHT,
@@ -47,31 +48,31 @@ impl ReadOptions {
         }
     }
 
-    /// Sets how many reads are under way at a time, from 1 to 192. Numbers outside of that are
-    /// taken for the nearest inside, and where pages are larger than 4 KiB it may be fewer: their
+    /// Sets the number of reads in flight, from 1 to 192. A number outside of that is replaced by
+    /// the nearest inside. Where pages are larger than 4 KiB there may be fewer, since their
     /// buffers take 16 MiB at most.
     ///
-    /// More keep a device busy that does many at a time; fewer leave some of it to others.
+    /// More reads keep a fast device busy; fewer leave some of it to other programs.
     pub const fn in_flight(mut self, reads: usize) -> Self {
         self.in_flight = reads;
         self
     }
 
-    /// Sets whether reads go past the page cache (`O_DIRECT`): then they push nothing out of it, and
-    /// find nothing in it either.
+    /// Sets whether reads bypass the page cache (`O_DIRECT`): they evict nothing from it, and do
+    /// not use what is in it.
     ///
-    /// For data that is read once and is larger than memory. Where the file system has no such
-    /// reads, they go through the cache. A child that is forked while such a batch runs does not
-    /// have the bytes that are being delivered.
+    /// For data that is read once and is larger than memory. Where the file system does not support
+    /// such reads, they go through the cache. A child that is forked while such a batch runs does
+    /// not have the bytes that are being delivered.
     pub const fn direct(mut self, direct: bool) -> Self {
         self.direct = direct;
         self
     }
 
-    /// Sets whether threads read although the system may have an `io_uring` to offer: for measuring,
-    /// and for programs that will forbid it to themselves.
+    /// Sets whether threads read although the system may offer an `io_uring`: for measurements, and
+    /// for programs that will forbid it to themselves.
     ///
-    /// Without it, threads read only where the system refuses.
+    /// By default, threads read only where the system refuses `io_uring`.
     pub const fn threads(mut self, only: bool) -> Self {
         self.threads = only;
         self

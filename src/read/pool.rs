@@ -1,4 +1,4 @@
-//! Reads by threads, which are started when there is work for them and end with the pool.
+//! Reads by threads, which are started when there is work and end with the pool.
 
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
@@ -9,24 +9,24 @@ use crate::read::Engine;
 use crate::sys;
 use crate::sys::{Finished, Hint, Read};
 
-/// The most threads, each of which has a read under way.
+/// The largest number of threads, each with one read in flight.
 const THREADS_MAX: usize = 32;
 
-/// The same where the kernel was told of all reads before: then a thread only waits for what is on
-/// its way, and more of them get into each other's way.
+/// The same if the kernel was given a hint for each read: then a thread only waits for the read,
+/// and more threads contend with each other.
 const HINTED_THREADS_MAX: usize = 8;
 
 /// Bytes of a thread's stack; it makes one system call.
 const STACK_BYTES: usize = 64 << 10;
 
-/// A few threads that read. Each pool has its own, so that none is left when it is dropped, and a
-/// forked child has none.
+/// A few threads that read. Each pool has its own, so that none is left after the pool is dropped,
+/// and a forked child has none.
 #[derive(Debug)]
 pub(super) struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     threads_max: usize,
-    /// Whether the kernel is told of each read at once, which starts it.
+    /// Whether the kernel gets a hint for each read at once, which starts it.
     hints: bool,
     owner: u64,
 }
@@ -34,9 +34,9 @@ pub(super) struct Pool {
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// There is work, or no more ever.
+    /// There is work, or there will be no more.
     work: Condvar,
-    /// Something is finished.
+    /// A read is complete.
     ready: Condvar,
 }
 
@@ -97,8 +97,8 @@ impl Pool {
         }
     }
 
-    /// Starts a thread, unless there are enough. Where the system has none to give, those that
-    /// there are do the work, and whoever waits helps them.
+    /// Starts a thread, unless there are enough. If the system refuses, the existing threads do the
+    /// work, and a caller that waits helps them.
     fn start_thread(&mut self) {
         if self.threads.len() >= self.threads_max {
             return;
@@ -116,11 +116,11 @@ impl Pool {
 impl Engine for Pool {
     fn start(&mut self, file: &sys::File, read: Read) {
         if self.hints {
-            // The kernel starts to read at once, and whoever reads then waits for the rest only.
+            // The kernel starts to read at once, and a later read waits only for the rest.
             let _hint = file.advise(read.offset, read.len as u64, Hint::WillNeed);
         }
         let Ok(file) = file.share() else {
-            // Out of descriptors, for a file that nobody shared before: here and now, then.
+            // There is no descriptor for a file that was not shared before: read it here and now.
             let finished = do_it(file, read);
             self.shared.lock().finished.push_back(finished);
             return;
@@ -144,7 +144,7 @@ impl Engine for Pool {
             if let Some(finished) = state.finished.pop_front() {
                 return Some(finished);
             }
-            // Without a thread nobody else would do it.
+            // Without threads, this thread has to read.
             if wait == 0 && !self.threads.is_empty() {
                 return None;
             }
@@ -161,7 +161,7 @@ impl Engine for Pool {
     }
 
     fn depth_for_others(&self) -> usize {
-        // Its threads would be there all the time.
+        // Its threads would stay for as long as the process runs.
         0
     }
 }
@@ -169,7 +169,7 @@ impl Engine for Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         if sys::process() != self.owner {
-            // The threads are the parent's, so there is nothing to wait for, or to let go of.
+            // The threads are the parent's: there is nothing to join.
             let _kept = ManuallyDrop::new(std::mem::take(&mut self.threads));
             return;
         }
@@ -180,7 +180,7 @@ impl Drop for Pool {
         drop(waiting);
         self.shared.work.notify_all();
         for thread in self.threads.drain(..) {
-            // It has no way to panic.
+            // The thread has no way to panic.
             let _ended = thread.join();
         }
     }

@@ -1,10 +1,10 @@
-//! The queue of reads: joins neighbours, starts reads, collects what is finished.
+//! The queue of reads: joins neighbours, starts reads, collects what is complete.
 //!
-//! Pieces have numbers in the order in which they are asked for. Neighbours form a [`Run`], which is
-//! one read; a piece that is longer than a buffer is read in parts and put together. What happens to
-//! the bytes is up to an [`Order`]: [`batch`](super::batch) delivers pieces as they come,
-//! [`ahead`](super::ahead) in the order of their numbers. Each of them decides when to look for a
-//! piece in memory before it asks for a read.
+//! Pieces have numbers in the order of the requests. Neighbours form a [`Run`], which is one read;
+//! a piece that is longer than a buffer is read in parts and assembled. An [`Order`] decides what
+//! happens to the bytes: [`batch`](super::batch) delivers pieces as they arrive,
+//! [`ahead`](super::ahead) in the order of their numbers. Each order decides when to look for a
+//! piece in memory before it requests a read.
 
 use std::ops::{Deref, Range};
 
@@ -17,20 +17,20 @@ use crate::read::tasks::Tasks;
 use crate::read::warmth::Warmth;
 use crate::read::{Done, LazyReads, PIECE_BYTES_MAX, ReadOptions, Reads};
 
-/// The least bytes of the buffer for pieces that are read without an engine.
+/// The least length of the buffer for pieces that are read without an engine.
 const SCRATCH_BYTES_MIN: usize = 4 << 10;
 
-/// In which order pieces are delivered, and what happens to those that cannot be read.
+/// The order in which pieces are delivered, and what happens to those that cannot be read.
 ///
 /// An `Err` of any method ends the queue, and the caller gets it.
 pub(super) trait Order {
     /// Keeps the file of a piece open until it is read.
     type File: Clone + Deref<Target = OwnedFile>;
 
-    /// Returns where engines are kept.
+    /// Returns the idle engines.
     fn idle(&self) -> &Idle;
 
-    /// Returns for how many reads to wait where one has to be waited for.
+    /// Returns how many reads to wait for when a read has to be waited for.
     fn wait_count(reads: &Reads) -> usize;
 
     /// Delivers each piece of a run, whose bytes are `bytes`.
@@ -39,10 +39,11 @@ pub(super) trait Order {
     /// Delivers a run of one long piece.
     fn deliver_long(&mut self, run: &Run<Self::File>, bytes: Vec<u8>) -> Result<()>;
 
-    /// Takes note that a run could not be read.
+    /// Records that a run could not be read.
     fn failed(&mut self, run: &Run<Self::File>, error: Error) -> Result<()>;
 
-    /// Decides how to go on in a forked child, which cannot start reads: `Ok` if by plain reads.
+    /// Decides how to go on in a forked child, which cannot start reads: `Ok` continues with plain
+    /// reads.
     fn forked(&mut self, error: Error) -> Result<()>;
 }
 
@@ -51,12 +52,12 @@ pub(super) trait Order {
 pub(super) struct Run<F> {
     pub(super) file: F,
     pub(super) span: Span,
-    /// The numbers of the first piece, and of the one behind the last. Pieces between them that
-    /// needed no read are not part of the run.
+    /// The number of the first piece, and the one behind the last. Pieces between them that needed
+    /// no read are not part of the run.
     pub(super) numbers: Range<u64>,
 }
 
-/// What a read is for.
+/// The purpose of a read.
 #[derive(Debug)]
 enum Task<F> {
     Run(Run<F>),
@@ -68,31 +69,31 @@ enum Task<F> {
     Long(Long<F>),
 }
 
-/// A long piece that is put together of parts.
+/// A long piece that is assembled from parts.
 #[derive(Debug)]
 struct Long<F> {
     run: Run<F>,
     bytes: Vec<u8>,
-    /// How many bytes have not come back.
+    /// The number of bytes that have not been read yet.
     missing: usize,
     /// Why one of the parts could not be read.
     error: Option<Error>,
 }
 
-/// Reads that were asked for, and those that are under way.
+/// Reads that were requested, and those in flight.
 #[derive(Debug)]
 pub(super) struct Queue<O: Order> {
     pub(super) order: O,
     pub(super) warmth: Warmth,
     options: ReadOptions,
-    /// For what is not in memory.
+    /// For pieces that are not in memory.
     reads: LazyReads,
-    /// Neighbours that were joined so far, not sent yet.
+    /// Neighbours that were joined so far and not submitted yet.
     run: Option<Run<O::File>>,
-    /// For what is read without an engine.
+    /// For pieces that are read without an engine.
     scratch: Vec<u8>,
     tasks: Tasks<Task<O::File>>,
-    /// Bytes of the long pieces of which parts are under way.
+    /// Bytes of the long pieces of which parts are in flight.
     long_bytes: usize,
 }
 
@@ -144,14 +145,14 @@ impl<O: Order> Queue<O> {
         }
     }
 
-    /// Joins a piece to the run that waits to be sent, if it is near enough.
+    /// Joins a piece to the waiting run, if it is near enough.
     pub(super) fn joins(&mut self, number: u64, file: &O::File, span: Span) -> bool {
         let gap = self.warmth.gap();
         let run = self.run.as_mut();
         run.is_some_and(|run| run.add(number, file, span, gap))
     }
 
-    /// Lets a run wait for neighbours, and returns the one that waited before.
+    /// Makes a run wait for neighbours, and returns the run that waited before.
     pub(super) fn hold(&mut self, run: Run<O::File>) -> Option<Run<O::File>> {
         self.run.replace(run)
     }
@@ -161,7 +162,7 @@ impl<O: Order> Queue<O> {
         self.run.as_ref()
     }
 
-    /// Takes the run that waits for neighbours.
+    /// Takes the run that waits for neighbours out.
     pub(super) fn take_waiting(&mut self) -> Option<Run<O::File>> {
         self.run.take()
     }
@@ -172,7 +173,7 @@ impl<O: Order> Queue<O> {
         reads.is_none_or(|reads| reads.has_room())
     }
 
-    /// Returns whether a read was started that did not come back.
+    /// Returns whether a read is in flight.
     pub(super) fn is_running(&mut self) -> bool {
         self.reads.made().is_some_and(|reads| reads.is_running())
     }
@@ -191,7 +192,7 @@ impl<O: Order> Queue<O> {
         Ok(())
     }
 
-    /// Starts the reads of a long piece, which is put together in `bytes`.
+    /// Starts the reads of a long piece, which is assembled in `bytes`.
     pub(super) fn start_long(&mut self, run: Run<O::File>, mut bytes: Vec<u8>) -> Result<()> {
         let (file, span) = (run.file.clone(), run.span);
         if !self.make_room()? {
@@ -222,8 +223,8 @@ impl<O: Order> Queue<O> {
         Ok(())
     }
 
-    /// Waits until a long piece can be put together besides those that are, in `bytes_max` bytes of
-    /// memory; one alone always can.
+    /// Waits until a long piece can be assembled in addition to the present ones, within
+    /// `bytes_max` bytes of memory; one alone always can.
     pub(super) fn make_room_for_long(&mut self, len: usize, bytes_max: usize) -> Result<()> {
         while self.long_bytes > 0 && add(self.long_bytes, len) > bytes_max {
             if !self.reap(true)? {
@@ -245,7 +246,8 @@ impl<O: Order> Queue<O> {
         }
     }
 
-    /// Reads a run by `read`, which returns whether it has read all of it, and delivers it then.
+    /// Reads a run by `read`, which returns whether it read all of it, and delivers the run in that
+    /// case.
     pub(super) fn read_by(
         &mut self,
         run: &Run<O::File>,
@@ -259,8 +261,8 @@ impl<O: Order> Queue<O> {
         Ok(found)
     }
 
-    /// Waits until a read can be started; `false` where there are no buffers at all, and in a forked
-    /// child.
+    /// Waits until a read can be started; returns `false` if there are no buffers at all, and in a
+    /// forked child.
     fn make_room(&mut self) -> Result<bool> {
         let Some(reads) = self.reads.make(&self.options, self.order.idle()) else {
             return Ok(false);
@@ -272,18 +274,18 @@ impl<O: Order> Queue<O> {
             if !self.reap(true)? {
                 bug!("every buffer is taken and none is read into");
             }
-            // All that are there, so that the kernel is entered seldom.
+            // Deliver all that is complete, so that the kernel is entered seldom.
             while self.reap(false)? {}
         }
-        // The receiver may have forked while we waited.
+        // The receiver may have forked while this thread waited.
         match self.reads().check_owner() {
             Ok(()) => Ok(true),
             Err(refused) => self.order.forked(refused).map(|()| false),
         }
     }
 
-    /// Delivers what one finished read was for, and returns whether there was one. If there is none
-    /// and `wait` is set, waits for it, unless no read is under way.
+    /// Delivers one completed read, and returns whether there was one. If there is none and `wait`
+    /// is set, waits for one, unless no read is in flight.
     pub(super) fn reap(&mut self, wait: bool) -> Result<bool> {
         let Some(reads) = self.reads.made() else {
             return Ok(false);
@@ -308,7 +310,7 @@ impl<O: Order> Queue<O> {
         }
     }
 
-    /// Adds a part to a long piece, and delivers the piece with the last of them.
+    /// Adds a part to a long piece, and delivers the piece with the last part.
     fn add_part(&mut self, of: usize, part: Span, done: &mut Done) -> Result<()> {
         let Task::Long(long) = self.tasks.get_mut(of) else {
             bug!("{part:?} is part of no long piece");
@@ -343,8 +345,8 @@ impl<O: Order> Queue<O> {
 }
 
 impl<O: Order> Drop for Queue<O> {
-    /// Leaves the engine to others. One that has reads under way is of no use to them: it is dropped
-    /// instead, which waits for these.
+    /// Leaves the engine to other callers. An engine with reads in flight is useless to them: it is
+    /// dropped, which waits for these reads.
     fn drop(&mut self) {
         if let LazyReads::Made(reads) = std::mem::take(&mut self.reads) {
             reads.leave(self.order.idle());
@@ -352,7 +354,7 @@ impl<O: Order> Drop for Queue<O> {
     }
 }
 
-/// Returns `len` bytes of a vector, which is made longer where it has to be.
+/// Returns `len` bytes of a vector, which is extended if it is shorter.
 fn scratch(bytes: &mut Vec<u8>, len: usize) -> Result<&mut [u8]> {
     if bytes.len() < len {
         zeroed(bytes, len.next_power_of_two().max(SCRATCH_BYTES_MIN))?;

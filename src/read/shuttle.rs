@@ -1,5 +1,5 @@
-//! Schedules of the engine that is kept: threads take it and leave it, in orders that a scheduler
-//! chooses. How to run them is in `testing::schedules`.
+//! Schedules of the idle engines: threads take and return engines, in orders that a scheduler
+//! chooses. `testing::schedules` says how to run them.
 
 use std::cell::RefCell;
 use std::iter;
@@ -20,11 +20,11 @@ const THREADS: usize = KEPT_MAX + 1;
 const STEPS: usize = 4;
 const DEPTH_MAX: usize = 3;
 
-/// An engine that notices who uses it, and who has yet to drop it.
+/// An engine that detects two users at a time, and use after it was returned.
 #[derive(Debug)]
 struct Watched {
     depth: usize,
-    /// Whether somebody uses it. Outlives it, so that who uses it after that is noticed, too.
+    /// Whether a thread uses the engine. Outlives the engine, so that later use is detected too.
     used: Arc<AtomicBool>,
     alive: Arc<AtomicUsize>,
 }
@@ -32,7 +32,7 @@ struct Watched {
 impl Engine for Watched {
     fn start(&mut self, _file: &sys::File, _read: Read) {}
 
-    /// The only thing that is done with it here: what takes a while, and nobody else may begin.
+    /// The only operation here: it takes a while, and no other thread may begin it meanwhile.
     fn tell(&mut self) {
         use_alone(&self.used);
         TOLD.set(Some(Arc::clone(&self.used)));
@@ -55,7 +55,7 @@ impl Drop for Watched {
 }
 
 thread_local! {
-    /// The engine that was used last. All threads of a model are one of the system's.
+    /// The engine that was used last. All threads of a model run on one thread of the system.
     static TOLD: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
@@ -65,8 +65,8 @@ fn use_alone(used: &AtomicBool) {
     used.store(false, Relaxed);
 }
 
-/// Threads that take the engine, or make one, use it, and leave it. The planted bug: somebody who
-/// goes on with what he has left.
+/// Threads take an engine or create one, use it, and return it. The planted bug: a thread uses an
+/// engine after it returned it.
 fn takers(planted: bool) {
     let idle = Arc::new(Idle::default());
     let alive = Arc::new(AtomicUsize::new(0));

@@ -1,4 +1,4 @@
-//! Bytes of a file: where they start and how many they are, and which of them are one read.
+//! Bytes of a file: their start and number, and which of them become one read.
 
 use crate::bug::bug;
 use crate::read::PIECE_BYTES_MAX;
@@ -31,7 +31,7 @@ impl Span {
         self.start.wrapping_add(self.len as u64)
     }
 
-    /// Returns the one read that brings both spans; `None` if `next` starts before this one or more
+    /// Returns one read that covers both spans; `None` if `next` starts before this span or more
     /// than `gap` bytes behind it, or if that read would be too long.
     pub(crate) fn joined(self, next: Self, gap: u64) -> Option<Self> {
         let ahead = next.start.checked_sub(self.start)?;
@@ -41,7 +41,7 @@ impl Span {
         (is_near && len <= PIECE_BYTES_MAX).then_some(Self { len, ..self })
     }
 
-    /// Returns the span in parts of `most` bytes, of which the last may be shorter.
+    /// Splits the span into parts of `most` bytes, of which the last may be shorter.
     pub(crate) fn parts(self, most: usize) -> impl Iterator<Item = Self> {
         let starts = (self.start..self.end()).step_by(most);
         starts.map(move |start| Self {
@@ -50,7 +50,7 @@ impl Span {
         })
     }
 
-    /// Returns where `part` is in this span.
+    /// Returns the position of `part` in this span.
     pub(crate) fn place_of(self, part: Self) -> std::ops::Range<usize> {
         let place = part.start.checked_sub(self.start).and_then(|at| {
             let at = usize::try_from(at).ok()?;
@@ -60,14 +60,14 @@ impl Span {
         place.unwrap_or_else(|| bug!("{part:?} is not inside of {self:?}"))
     }
 
-    /// Returns the bytes of `part`, where `bytes` are those of this span.
+    /// Returns the bytes of `part`, given the bytes of this span.
     pub(crate) fn bytes_of(self, bytes: &[u8], part: Self) -> &[u8] {
         let place = self.place_of(part);
         let found = bytes.get(place);
         found.unwrap_or_else(|| bug!("{part:?} of {} bytes", bytes.len()))
     }
 
-    /// The same, to be written to.
+    /// Like [`bytes_of`](Self::bytes_of), for writing.
     pub(crate) fn bytes_of_mut(self, bytes: &mut [u8], part: Self) -> &mut [u8] {
         let (place, len) = (self.place_of(part), bytes.len());
         let found = bytes.get_mut(place);

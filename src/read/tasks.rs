@@ -1,8 +1,8 @@
-//! What reads are for, by the token that comes back with each.
+//! The purposes of reads, by the token that is returned with each.
 
 use crate::bug::bug;
 
-/// What is under way. The place of a task that was taken out is used again.
+/// Tasks in flight. The place of a finished task is used again.
 #[derive(Debug)]
 pub(crate) struct Tasks<T> {
     kept: Vec<Option<T>>,
@@ -31,13 +31,13 @@ impl<T> Tasks<T> {
         token
     }
 
-    /// Returns a task that stays.
+    /// Returns a task, which stays.
     pub(crate) fn get_mut(&mut self, token: usize) -> &mut T {
         let kept = self.kept.get_mut(token).and_then(Option::as_mut);
         kept.unwrap_or_else(|| bug!("no task has token {token}"))
     }
 
-    /// Takes a task out; its token may be given to another.
+    /// Takes a task out; its token may be given to another task.
     pub(crate) fn take(&mut self, token: usize) -> T {
         let task = self.kept.get_mut(token).and_then(Option::take);
         let task = task.unwrap_or_else(|| bug!("no task has token {token}"));

@@ -1,4 +1,4 @@
-//! Both engines, one suite: the same pieces by each.
+//! One suite for both engines: the same pieces by each.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,7 +47,7 @@ pub(super) fn content() -> Vec<u8> {
     (0..FILE_BYTES).map(|_| next()).collect()
 }
 
-/// Makes a file of these bytes, none of which is in memory where that can be had.
+/// Creates a file of these bytes, none of which is in memory if the system permits that.
 pub(super) fn cold_file(bytes: &[u8]) -> ScratchFile {
     let dir = ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap();
     let file = ScratchFile::create(&dir).unwrap();
@@ -99,7 +99,8 @@ pub(super) fn pieces(seed: u64) -> Vec<(u64, usize)> {
     found
 }
 
-/// Reads the pieces and compares them; how many were delivered and what the batch returned.
+/// Reads the pieces and compares them; returns how many were delivered, and the result of the
+/// batch.
 fn read(
     way: &ReadOptions,
     file: &ScratchFile,
@@ -109,7 +110,7 @@ fn read(
     read_by(way, &Idle::default(), file, bytes, pieces)
 }
 
-/// The same with the engine that others have left.
+/// The same with an engine that others returned.
 pub(super) fn read_by(
     way: &ReadOptions,
     idle: &Idle,
@@ -145,7 +146,7 @@ fn every_way_to_read_brings_the_same_bytes() {
         for seed in 0..3 {
             let pieces = pieces(seed);
             make_cold(&file);
-            // Cold, and then as warm as it gets.
+            // Cold, and then from memory.
             for _ in 0..2 {
                 let (count, answer) = read_by(&way, &idle, &file, &bytes, &pieces);
                 answer.unwrap();
@@ -155,7 +156,7 @@ fn every_way_to_read_brings_the_same_bytes() {
     }
 }
 
-/// The comparison has to notice a single bit.
+/// The comparison has to detect a single bit.
 #[test]
 #[should_panic(expected = "other bytes")]
 fn a_planted_bit_is_found() {
@@ -165,7 +166,7 @@ fn a_planted_bit_is_found() {
     let _answer = read(&ReadOptions::new(), &file, &bytes, &[(4000, 1000)]);
 }
 
-/// What was written and is not on the device yet is found by direct reads as well.
+/// Direct reads also find bytes that were written and are not on the device yet.
 #[test]
 fn direct_reads_see_what_is_only_in_the_cache() {
     let mut bytes = content();
@@ -201,7 +202,7 @@ fn the_end_of_the_file_is_the_same_error_by_every_way() {
     }
 }
 
-/// Takes the pieces in the order in which they are asked for, while others are asked for.
+/// Takes the pieces in the order of the requests, while others are requested.
 fn take(
     way: &ReadOptions,
     file: &ScratchFile,
@@ -211,7 +212,7 @@ fn take(
     take_by(way, &Arc::default(), file, bytes, pieces)
 }
 
-/// The same with the engine that others have left.
+/// The same with an engine that others returned.
 pub(super) fn take_by(
     way: &ReadOptions,
     idle: &Arc<Idle>,
@@ -250,7 +251,7 @@ fn every_way_to_read_ahead_brings_the_same_bytes_in_order() {
         for seed in 0..2 {
             let mut pieces = pieces(seed);
             pieces.reverse();
-            // Some in ascending order, to be joined.
+            // Some in ascending order, so that they are joined.
             pieces.extend((0..200).map(|n| (n * 600, 512)));
             for _ in 0..2 {
                 let answers = take(&way, &file, &bytes, &pieces);
@@ -285,7 +286,7 @@ fn the_end_of_the_file_is_an_error_between_others() {
     }
 }
 
-/// Only batches left theirs, so a program that streams made a ring for each stream.
+/// Only batches returned their engines, so a program that streams created a ring for each stream.
 #[test]
 #[cfg(all(feature = "io-uring", not(any(miri, memory_backend))))]
 fn batches_and_streams_leave_their_ring_to_each_other() {
@@ -315,7 +316,7 @@ fn batches_and_streams_leave_their_ring_to_each_other() {
         read_by(&way, &idle, &file, &bytes, &pieces).1.unwrap();
         assert_eq!(depths(), [7], "of a batch");
     }
-    // While one has the ring, another makes its own.
+    // While one stream has the ring, another creates its own.
     make_cold(&file);
     let mut ahead = Ahead::new(&way, Arc::clone(&idle));
     for &(offset, len) in pieces.iter().rev().take(10) {
@@ -340,7 +341,7 @@ fn a_planted_bit_is_found_ahead() {
     take(&ReadOptions::new(), &file, &bytes, &[(4000, 1000)]);
 }
 
-/// The kernel writes into the buffers of reads that are under way while the stack unwinds.
+/// The kernel writes into the buffers of reads in flight while the stack unwinds.
 #[test]
 fn a_panic_in_the_middle_waits_for_what_is_under_way() {
     let bytes = content();

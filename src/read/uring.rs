@@ -9,10 +9,10 @@ use crate::read::Engine;
 use crate::sys;
 use crate::sys::{Finished, Read, Ring};
 
-/// How long to wait before looking again where the kernel does not let us wait.
+/// The time to wait before looking again if the kernel does not permit waiting.
 const PAUSE: Duration = Duration::from_micros(50);
 
-/// A ring, and the reads that it would not take.
+/// A ring, and the reads that it did not accept.
 #[derive(Debug)]
 pub(super) struct Uring {
     ring: Ring,
@@ -29,19 +29,19 @@ impl Uring {
         })
     }
 
-    /// Takes note of a read that the ring does not do.
+    /// Records a read that the ring does not do.
     fn refuse(&mut self, read: Read) {
         let result = Err(io::ErrorKind::Unsupported.into());
         self.refused.push_back(Finished { read, result });
     }
 
-    /// Enters the kernel until it has seen everything; whether it let us wait.
+    /// Enters the kernel until it has accepted everything; returns whether it permitted to wait.
     fn enter(&mut self, wait: usize) -> bool {
         match sys::retry(|| self.ring.enter(wait)) {
             Ok(()) => true,
             Err(_refused) => {
-                // No memory for more, or a filter that came into force meanwhile. What the kernel
-                // has not seen is done the plain way, and so is everything from now on.
+                // There is no memory for more, or a filter came into force meanwhile. What the
+                // kernel has not accepted is read plainly, and so is everything from now on.
                 while let Some(read) = self.ring.take_back() {
                     self.refuse(read);
                 }

@@ -1,36 +1,36 @@
-//! Whether it pays to look for a piece in memory first, and whether to look at all.
+//! Whether to look for a piece in memory before an engine is asked, and whether to look at all.
 
 use std::time::{Duration, Instant};
 
 use crate::read::ReadOptions;
 
-/// Pieces that are not further apart than this many bytes are one read while they are found in
-/// memory: to copy so many bytes takes about as long as to enter the kernel once more.
+/// While pieces are found in memory, pieces that are not further apart than this are one read: to
+/// copy so many bytes takes about as long as one system call.
 const WARM_GAP_BYTES_MAX: u64 = 4 << 10;
 
-/// The same while they are not: a device takes hardly longer for so many bytes more.
+/// The same while they are not found: a device takes hardly longer for so many more bytes.
 pub(crate) const COLD_GAP_BYTES_MAX: u64 = 12 << 10;
 
-/// The most pieces in a row of which it is not asked whether they are in memory.
+/// The largest number of pieces in a row that are read without asking whether they are in memory.
 const UNASKED_MAX: u32 = 31;
 
-/// Pieces in a row that have to be found in memory before the next are read without asking.
+/// After this many pieces in a row were found in memory, the next are read without asking.
 const TRUSTED_AFTER: u32 = 128;
 
-/// Pieces that are read without asking between two looks at the clock.
+/// The number of pieces that are read without asking between two looks at the clock.
 const TRUSTED_AT_ONCE: u32 = 8;
 
-/// How long those may take. A piece that had to come from a device takes longer alone; a caller who
-/// takes longer to work on them will not notice what asking costs.
+/// The time that those may take. A piece that had to come from a device takes longer alone. If the
+/// caller itself takes longer to process them, it will not notice the cost of asking.
 const TRUSTED_TIME_MAX: Duration = Duration::from_micros(20);
 
-/// Whether pieces are worth a look into memory before an engine is asked: as long as they are
-/// found there, and now and then afterwards.
+/// Whether to look for pieces in memory before an engine is asked: as long as they are found there,
+/// and now and then afterwards.
 #[derive(Debug)]
 pub(crate) struct Warmth {
     /// Pieces until the next question.
     unasked: u32,
-    /// How many there were before the last one.
+    /// The number of pieces before the last question.
     pause: u32,
     never: bool,
 }
@@ -57,7 +57,7 @@ impl Warmth {
         self.unasked = self.pause;
     }
 
-    /// Returns how far pieces may be apart to be one read.
+    /// Returns how far apart pieces may be to become one read.
     pub(crate) fn gap(&self) -> u64 {
         if self.pause == 0 && !self.never {
             WARM_GAP_BYTES_MAX
@@ -67,20 +67,20 @@ impl Warmth {
     }
 }
 
-/// Whether pieces are taken to be in memory without asking: a plain read is faster than one that
-/// must not wait (R10), and waits where it was wrong to trust.
+/// Whether pieces are assumed to be in memory without asking: a plain read is faster than one that
+/// must not wait (R10), and waits if the assumption was wrong.
 ///
-/// So it takes many that were found in a row, the clock shows when one was not there after all, and
-/// each time that this happens it takes twice as many.
+/// The assumption needs many pieces in a row that were found. The clock reveals a piece that was
+/// not in memory, and each time that this happens the number of pieces needed doubles.
 #[derive(Debug)]
 pub(crate) struct Trust {
     /// Pieces in a row that were found.
     found: u32,
-    /// How many it takes.
+    /// The number that is needed.
     enough: u32,
     /// Pieces until the next look at the clock.
     left: u32,
-    /// The last look.
+    /// The time of the last look.
     looked: Option<Instant>,
 }
 
@@ -113,7 +113,7 @@ impl Trust {
         true
     }
 
-    /// Notes whether a piece was found, by asking or not.
+    /// Records whether a piece was found, by asking or not.
     pub(crate) fn answered(&mut self, found: bool) {
         if found {
             self.found = self.found.saturating_add(1);
@@ -127,8 +127,8 @@ impl Trust {
 mod tests {
     use super::*;
 
-    /// Returns how many pieces are read without asking, of those that follow `asked` that were
-    /// found, when each look at the clock finds it `step` later.
+    /// Returns how many pieces are read without asking, of those after the `asked` pieces that were
+    /// found, if the clock advances by `step` between two looks.
     fn trusted(trust: &mut Trust, asked: u32, step: Duration) -> u32 {
         for _ in 0..asked {
             assert!(!trust.holds(|| unreachable!("nobody looks at the clock")));
