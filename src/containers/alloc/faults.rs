@@ -1,5 +1,5 @@
-//! The fault campaign of the disk allocator: collections keep what was put into them, whatever call
-//! fails, and say by `try_reserve` that there is no room.
+//! Fault injection in the disk allocator: collections keep their contents, whatever call fails, and
+//! report a lack of space by `try_reserve`.
 #![cfg(feature = "allocator-api2")]
 #![expect(unsafe_code, reason = "asks for blocks by the allocator's trait")]
 
@@ -34,9 +34,9 @@ fn live(life: &mut Life) {
         assert!(leaked.is_ok());
     }
     life.disarm();
-    // A lasting error keeps space from being given back; then nothing uses it again.
+    // A lasting error keeps space from being freed; then nothing uses it again.
     let (left, name) = (alloc.disk_bytes(), life.name());
-    // An empty run of each class that was used.
+    // One empty run of each class that was used stays.
     let is_runs = left % (64 << 10) == 0 && left <= 36 * (64 << 10);
     assert!(
         is_runs || !life.is_single(),
@@ -46,7 +46,7 @@ fn live(life: &mut Life) {
     assert_eq!(dir.used_bytes(), 0, "{name}: the budget is not back");
 }
 
-/// Does what fails, until it works.
+/// Repeats an operation until it succeeds.
 fn until<R, E>(
     life: &mut Life,
     what: &str,
@@ -112,7 +112,7 @@ fn collections(life: &mut Life, alloc: &DiskAlloc) {
         number += 1;
         number % 2 == 0
     });
-    // Back into a shorter block, and in another order.
+    // Into a shorter block, and in another order.
     drop(map);
     bytes.truncate(300 << 10);
     model.truncate(300 << 10);
@@ -131,7 +131,7 @@ fn collections(life: &mut Life, alloc: &DiskAlloc) {
     life.attempt("advise", || alloc.advise(Advice::Normal));
 }
 
-/// Does what is refused for good after a sync failed.
+/// Repeats an operation that is refused for good after a failed sync.
 fn synced(life: &mut Life, work: impl Fn(()) -> Result<()>) {
     while let Err(refused) = work(()) {
         if life.errors().any(|error| error.contains("cannot sync")) {
@@ -141,7 +141,7 @@ fn synced(life: &mut Life, work: impl Fn(()) -> Result<()>) {
     }
 }
 
-/// Blocks that have to be zero although others were there before.
+/// Blocks that have to be zero although their space was used before.
 fn blocks(life: &mut Life, alloc: &DiskAlloc) {
     let sizes = [10, 3000, 20 << 10, 100 << 10, 900 << 10, 2 << 20];
     for size in [sizes, sizes].concat() {

@@ -1,6 +1,6 @@
 //! The disk allocator: std-like collections whose memory is a file.
 //!
-//! A thin shell over [`Blocks`].
+//! A thin layer over [`Blocks`].
 #![expect(
     unsafe_code,
     reason = "implements the allocator trait; see docs/safety.md"
@@ -23,10 +23,10 @@ use crate::mapping::advice::Advice;
 
 /// An allocator whose memory is a file on disk, for collections that take one.
 ///
-/// It implements the trait of `allocator-api2` 0.2, which is what `hashbrown` and
-/// `allocator_api2::vec::Vec` ask for on stable Rust, and std's own with the feature `nightly`.
-/// Clones share one file, and any number of collections can use them, from any thread. The file
-/// vanishes with the last clone, and every collection holds one.
+/// It implements the trait of `allocator-api2` 0.2, which `hashbrown` and
+/// `allocator_api2::vec::Vec` use on stable Rust, and std's own trait with the feature `nightly`.
+/// Clones share one file, and any number of collections can use them, from any thread. Each
+/// collection holds a clone; the file is deleted with the last clone.
 ///
 /// # Examples
 ///
@@ -57,24 +57,24 @@ use crate::mapping::advice::Advice;
 /// | look up keys at random all the same | [`advise(Advice::Random)`](Self::advise) first | leave the read-ahead on |
 /// | keep long vectors | append to them, and go through them in order | index them at random: a `DiskVec` has [`gather`](crate::DiskVec::gather) |
 ///
-/// Both ways of the first are in `examples/past_memory.rs`, the figures and how they were measured in
+/// Both ways of the first row are in `examples/past_memory.rs`; the figures and the method are in
 /// `docs/records/past-memory-2026-11.md`.
 ///
 /// # Other versions of the trait
 ///
-/// On a nightly compiler, the feature `nightly` brings std's trait, for `std::vec::Vec<T,
+/// On a nightly compiler, the feature `nightly` implements std's trait, for `std::vec::Vec<T,
 /// DiskAlloc>`, `Box`, `BTreeMap` and all others:
 ///
 /// ```toml
 /// outcore = { version = "0.1", features = ["nightly"] }
 /// ```
 ///
-/// Both traits can be had at once, unless another crate turns on the feature `nightly` of
-/// `allocator-api2` 0.2: that makes its trait std's, and the compiler finds two implementations of
-/// one trait. Then leave one of them out, by `default-features = false`.
+/// Both traits can be implemented at once, unless another crate turns on the feature `nightly` of
+/// `allocator-api2` 0.2: then its trait is std's, and the compiler finds two implementations of one
+/// trait. In this case leave one of them out, by `default-features = false`.
 ///
-/// The versions 0.3 and 0.4 of `allocator-api2` have traits of their own, which a type of the
-/// program's passes on:
+/// The versions 0.3 and 0.4 of `allocator-api2` have traits of their own. A type of the program can
+/// implement them by passing calls on:
 ///
 /// ```
 /// use allocator_api2::alloc::Allocator as _;
@@ -123,31 +123,32 @@ use crate::mapping::advice::Advice;
 ///
 /// # Failure
 ///
-/// When the disk is full, an allocation fails with `AllocError`: collections offer `try_reserve`
-/// for that, and call the handler for failed allocations otherwise. Nothing that is allocated can
-/// meet a full disk later. A page that the device cannot deliver kills the process with `SIGBUS`
-/// when it is touched, as with every mapped file.
+/// When the disk is full, an allocation fails with `AllocError`. Collections offer `try_reserve`
+/// for that, and call the handler for failed allocations otherwise. An allocated block is never
+/// affected by a full disk. A page that the device cannot deliver kills the process with `SIGBUS`
+/// when it is accessed, as with every mapped file.
 ///
 /// # Memory layout
 ///
-/// One file and 8 TiB of addresses where there are so many. Blocks up to 16 KiB come in 36 sizes
-/// from runs of 64 KiB, blocks up to 1 MiB are aligned to their length, and larger ones start in
-/// the middle of the widest gap, so that they can grow for long where they are. A larger one that
-/// meets its neighbour gets other addresses for the same part of the file, and is not copied; a
-/// block is copied when it grows up to 1 MiB, or past it. (Where more than 4096 larger ones are
-/// alive, blocks up to 32 MiB are treated like the others.) Freed pages go back to the disk. All
-/// blocks up to 1 MiB together are one mapping. Each larger one is one, and the addresses behind it
-/// another, with at most two more where it has grown; and they are no more than 8192. In a process
-/// that locks its memory by `mlockall(MCL_FUTURE)`, blocks are not locked. Eight heaps serve small
-/// blocks, so that threads seldom wait for each other; each keeps up to twelve empty runs, so that
-/// 6 MiB at most stay claimed when all is freed.
+/// One file, and up to 8 TiB of addresses. Blocks up to 16 KiB come in 36 sizes from runs of 64
+/// KiB. Blocks up to 1 MiB are aligned to their length. Larger blocks start in the middle of the
+/// widest gap, so that they can grow in place for a long time. A larger block that reaches its
+/// neighbour is remapped: other addresses show the same part of the file, and nothing is copied. A
+/// block is copied when it grows and is not longer than 1 MiB before. (Where more than 4096 larger
+/// blocks are alive, those up to 32 MiB are treated in the same way.) Freed pages go back to the
+/// disk. All blocks up to 1 MiB together are one mapping. Each larger block is one mapping, and the
+/// addresses behind it another, with at most two more if the block has grown; there are no more
+/// than 8192 such blocks. In a process that locks its memory by `mlockall(MCL_FUTURE)`, blocks are
+/// not locked. Eight heaps serve small blocks, so that threads seldom wait for each other; each
+/// keeps up to twelve empty runs, so that at most 6 MiB stay preallocated when all blocks are
+/// freed.
 #[derive(Clone)]
 pub struct DiskAlloc {
     blocks: Arc<Blocks>,
 }
 
 impl DiskAlloc {
-    /// Makes an allocator in the directory of [`ScratchDir::from_env`].
+    /// Creates an allocator in the directory of [`ScratchDir::from_env`].
     ///
     /// # Errors
     ///
@@ -156,12 +157,12 @@ impl DiskAlloc {
         Self::new_in(&ScratchDir::from_env()?)
     }
 
-    /// Makes an allocator in a directory.
+    /// Creates an allocator in a directory.
     ///
     /// # Errors
     ///
     /// [`Io`](crate::ErrorKind::Io) or [`OutOfMemory`](crate::ErrorKind::OutOfMemory): no file can
-    /// be made, or hardly any addresses are left.
+    /// be created, or hardly any addresses are left.
     ///
     /// # Cost
     ///
@@ -170,12 +171,12 @@ impl DiskAlloc {
         Self::over(ScratchFile::create(dir)?)
     }
 
-    /// Makes an allocator in an empty file of the caller's, which has to be open for reading and
+    /// Creates an allocator in an empty file of the caller, which has to be open for reading and
     /// writing.
     ///
-    /// The file is locked for this allocator alone, by `flock`. When the last clone is gone, it is
-    /// empty again and unlocked. No budget counts what is in it. It may be on any file system, on
-    /// one that lives in memory, too: whoever names a file has chosen its place.
+    /// The allocator locks the file exclusively, by `flock`. After the last clone is dropped, the
+    /// file is empty again and unlocked. No budget counts its bytes. The file may be on any file
+    /// system, also on one that lives in memory, since the caller has chosen its place.
     ///
     /// # Examples
     ///
@@ -187,7 +188,7 @@ impl DiskAlloc {
     /// let path = std::env::temp_dir().join(format!("outcore-{}", std::process::id()));
     /// let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
     /// fs::remove_file(&path)?;
-    /// // SAFETY: without a name, the file is nobody else's to change.
+    /// // SAFETY: without a name, no other code can change the file.
     /// let alloc = unsafe { DiskAlloc::on_file(file) }?;
     /// let mut numbers = Vec::new_in(alloc);
     /// numbers.extend(0..1000_u64);
@@ -196,20 +197,20 @@ impl DiskAlloc {
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io): the file is locked by somebody else, in use by another allocator of
-    /// this process (also by a duplicate of this `File`), not empty, no regular file, not open for both
-    /// reading and writing, or open for appending.
+    /// [`Io`](crate::ErrorKind::Io): the file is locked by another program, in use by another
+    /// allocator of this process (also by a duplicate of this `File`), not empty, no regular file,
+    /// not open for both reading and writing, or open for appending.
     /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory): hardly any addresses are left.
-    /// [`FileTooLarge`](crate::ErrorKind::FileTooLarge): the process or the file system allows no
+    /// [`FileTooLarge`](crate::ErrorKind::FileTooLarge): the process or the file system permits no
     /// file of 16 MiB. The file is unlocked again.
     ///
     /// # Safety
     ///
-    /// As long as a clone of this allocator, or a collection that has one, is alive, nobody else
+    /// As long as a clone of this allocator, or a collection that has one, is alive, no other code
     /// writes to the file, maps it for writing, or changes its length or the space that it takes:
-    /// no other process, and no duplicate of this `File` or descriptor opened elsewhere in this
-    /// process. (The lock keeps out only those who ask for it.) Otherwise collections find changed
-    /// bytes among their own, or the process is killed by `SIGBUS`.
+    /// no other process, and no user of a duplicate of this `File` or of a descriptor opened
+    /// elsewhere in this process. (The lock keeps out only programs that ask for it.) Otherwise
+    /// collections find changed bytes among their own, or the process is killed by `SIGBUS`.
     pub unsafe fn on_file(file: File) -> Result<Self> {
         Self::over(ScratchFile::lent(file)?)
     }
@@ -228,22 +229,22 @@ impl DiskAlloc {
         })
     }
 
-    /// Returns how many bytes are claimed on disk.
+    /// Returns the number of bytes that are preallocated on disk.
     pub fn disk_bytes(&self) -> u64 {
         self.blocks.claimed_bytes()
     }
 
-    /// Returns how many bytes of addresses are reserved.
+    /// Returns the number of bytes of reserved addresses.
     pub fn mapped_bytes(&self) -> usize {
         self.blocks.mapped_bytes()
     }
 
-    /// Returns the directory that the file is in; `None` for a file of the caller's.
+    /// Returns the directory of the file; `None` for a file of the caller.
     pub fn dir(&self) -> Option<&ScratchDir> {
         self.blocks.dir()
     }
 
-    /// Writes everything back to disk and takes it out of memory.
+    /// Writes everything back to disk and releases it from memory.
     ///
     /// # Errors
     ///
@@ -252,18 +253,18 @@ impl DiskAlloc {
         self.blocks.evict()
     }
 
-    /// Says in which order memory will be accessed.
+    /// Sets the expected order of accesses.
     ///
-    /// Pages of blocks come into memory one by one, but for those of blocks that have grown in
-    /// place to 16 MiB or more, as vectors do when they are pushed to: these come in pieces of
-    /// 2 MiB, so that to fill such a block, and to read it in order again, is fast. Blocks of that
-    /// length that are made at once, as a table or a vector with its capacity is, come in such
-    /// pieces only if [`Advice::Sequential`] was given before they were made: without it, reading
-    /// them in order after [`evict`](Self::evict) takes a read for each page. With
-    /// [`Advice::Random`] they come one by one, too, until other advice is given, and everything is
-    /// written back and dropped as by [`evict`](Self::evict). That is right for a vector that is
-    /// larger than memory and accessed at random: otherwise a piece is read, and after a store
-    /// written, for every access that misses.
+    /// Pages of blocks are loaded one by one, except those of blocks that have grown in place to 16
+    /// MiB or more, as a vector does that elements are pushed to: these are loaded in huge pages of
+    /// 2 MiB, so that filling such a block, and reading it in order, is fast. Blocks of that length
+    /// that are allocated at once, such as a table or a vector with its capacity, use huge pages
+    /// only if [`Advice::Sequential`] was given before they were allocated: without it, reading
+    /// them in order after [`evict`](Self::evict) takes one read for each page. With
+    /// [`Advice::Random`], pages are loaded one by one until other advice is given, and everything
+    /// is written back and released as by [`evict`](Self::evict). That is right for a vector that
+    /// is larger than memory and accessed at random: with huge pages, every miss reads 2 MiB, and
+    /// writes them after a store.
     ///
     /// # Errors
     ///
@@ -276,7 +277,7 @@ impl DiskAlloc {
     ///
     /// # Safety
     ///
-    /// That of the `grow` of both traits, or of their `shrink`.
+    /// The duties of the caller are those of `grow` or `shrink` of both traits.
     unsafe fn resize(
         &self,
         block: NonNull<u8>,
@@ -292,7 +293,7 @@ impl DiskAlloc {
         if old.size() == 0 {
             return self.hand_out(new, zeroed);
         }
-        // SAFETY: the block was handed out for `old`, as the caller says, by one of our clones.
+        // SAFETY: one of our clones handed out the block for `old` (duty of the caller).
         let resized = unsafe { self.blocks.resize(block, old, new, zeroed) };
         resized.map(|block| slice(block, new))
     }
@@ -305,11 +306,11 @@ impl DiskAlloc {
         block.map(|block| slice(block, layout))
     }
 
-    /// Takes a block back.
+    /// Frees a block.
     ///
     /// # Safety
     ///
-    /// The block was handed out for this layout by one of our clones, and nothing uses it any more.
+    /// One of our clones handed out the block for this layout, and nothing uses it any more.
     unsafe fn take_back(&self, block: NonNull<u8>, layout: Layout) {
         if layout.size() > 0 {
             // SAFETY: the caller keeps the contract.
@@ -318,11 +319,11 @@ impl DiskAlloc {
     }
 }
 
-/// Implements the trait of one crate; the traits differ in nothing but their paths.
+/// Implements the trait of one crate; the traits differ only in their paths.
 macro_rules! implement {
     ($($path:ident)::+) => {
-        // SAFETY: a block stays where it is and is nobody else's until it is freed or resized; a
-        // clone shares the file, which lives as long as any of them.
+        // SAFETY: a block keeps its address, and no other code has its bytes, until it is freed or
+        // resized; a clone shares the file, which lives as long as any of them.
         unsafe impl $($path)::+::Allocator for DiskAlloc {
             #[inline]
             fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
@@ -385,7 +386,7 @@ implement!(allocator_api2::alloc);
 #[cfg(feature = "nightly")]
 implement!(std::alloc);
 
-/// The block of a layout without bytes: an aligned address that nobody may touch.
+/// The block of a layout without bytes: an aligned address that must not be accessed.
 fn nothing(layout: Layout) -> NonNull<[u8]> {
     let block = NonNull::new(std::ptr::without_provenance_mut(layout.align()));
     NonNull::slice_from_raw_parts(block.unwrap_or(NonNull::dangling()), 0)

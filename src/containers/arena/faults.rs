@@ -1,5 +1,4 @@
-//! The fault campaign of the arena: nothing that was handed out is lost or becomes something else,
-//! whatever call fails.
+//! Fault injection in the arena: no item is lost or changed, whatever call fails.
 #![expect(clippy::arithmetic_side_effects, reason = "tests")]
 
 use std::sync::LazyLock;
@@ -27,7 +26,7 @@ fn what_a_writer_did_not_use_is_given_back_or_kept_whatever_call_fails() {
         .run();
 }
 
-/// Does the work in an arena of so many files of so many bytes, and looks at what came of it.
+/// Runs the scenario in an arena with this shape, and checks the result.
 fn live(life: &mut Life, spread: usize, file_bytes_max: u64, work: fn(&mut Life, &mut World)) {
     let dir = life.scratch_dir();
     let arena = Arena::with_shape(&dir, spread, file_bytes_max).unwrap();
@@ -63,7 +62,7 @@ fn writers(life: &mut Life, world: &mut World) {
     world.read_through(life, &second);
     let map = life.attempt("map", || world.arena.map());
     world.read_map(life, &map);
-    // Too long for what is left in the first file.
+    // Too long for the rest of the first file.
     world.push(life, &mut first, 700 << 10);
     let mut dropped = world.writer(life);
     world.push(life, &mut dropped, 50);
@@ -77,20 +76,20 @@ fn writers(life: &mut Life, world: &mut World) {
     world.read_batch(life);
     life.attempt("advise", || map.advise(Advice::Random));
     world.read_map(life, &map);
-    // Where does the next writer begin, after all of this?
+    // Checks where the next writer begins after all of this.
     let mut last = world.writer(life);
     world.push(life, &mut last, 300);
     world.finish(life, last);
 }
 
-/// A file that grew far enough for a writer's rest to be worth cutting off.
+/// A file that grows until cutting off a writer's unused part pays.
 fn giving_back(life: &mut Life, world: &mut World) {
     let mut writer = world.writer(life);
     life.attempt("reserve", || writer.writer.reserve(4 << 20));
     world.push(life, &mut writer, 5 << 20);
     world.push(life, &mut writer, 10);
     world.finish(life, writer);
-    // Whoever could not cut it off keeps it.
+    // If the file could not be shortened, it keeps the space.
     let kept = world.arena.disk_bytes() > 6 << 20;
     assert!(!kept || !life.is_whole(), "the rest is kept");
     let mut writer = world.writer(life);
@@ -113,16 +112,16 @@ struct Item {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// In the buffer of this writer, or flushed already.
+    /// In the buffer of this writer, or already flushed.
     Pushed {
         by: usize,
     },
     Flushed,
-    /// Its writer was dropped, and may not have been able to flush.
+    /// Its writer was dropped, and may have failed to flush.
     Dropped,
 }
 
-/// An arena, and what it has to hold.
+/// An arena, and what it should hold.
 struct World {
     arena: Arena,
     items: Vec<Item>,
@@ -135,8 +134,8 @@ struct Numbered {
     writer: ArenaWriter,
 }
 
-/// Returns the bytes of an item: a stretch of numbers that repeat after a prime number of bytes,
-/// so that no block of a long item is like the next.
+/// Returns the bytes of an item: a sequence of numbers that repeats after a prime number of bytes,
+/// so that no two blocks of a long item are equal.
 fn bytes(id: usize, len: usize) -> &'static [u8] {
     static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let mut word = 1_u32;
@@ -216,7 +215,7 @@ impl World {
         }
     }
 
-    /// Reads every item alone, whatever its fate.
+    /// Reads every item alone, in whatever state it is.
     fn read_each(&self, life: &mut Life) {
         for item in self.items.iter().copied() {
             let found = life.attempt("get", || match self.arena.get(item.location) {
@@ -230,7 +229,7 @@ impl World {
         }
     }
 
-    /// Reads all that a writer pushed, through that writer.
+    /// Reads all items that a writer pushed, through that writer.
     fn read_through(&self, life: &mut Life, writer: &Numbered) {
         let mine = Fate::Pushed { by: writer.number };
         for item in self.items.iter().copied().filter(|item| item.fate == mine) {
@@ -272,7 +271,7 @@ impl World {
         self.items.iter().filter(flushed).copied().collect()
     }
 
-    /// Compares the books with the files.
+    /// Compares the counters with the files.
     fn check(&self, life: &Life) {
         let mut claimed = 0;
         for shard in self.arena.inner.shards() {
@@ -280,7 +279,7 @@ impl World {
             let noted = shard.file.claimed_bytes();
             let used = shard.len_bytes();
             assert!(used <= noted, "{}: {used} bytes of {noted}", life.name());
-            // Only a fault that lasts can also hit the call that undoes half a growth.
+            // Only a lasting fault can also hit the call that undoes half a growth.
             let undone = len == noted || (!life.is_single() && len > noted);
             assert!(undone, "{}: {len} bytes, {noted} claimed", life.name());
             let on_disk = shard.file.sys().disk_bytes().unwrap();

@@ -1,12 +1,12 @@
-//! The handle of an item: twelve bytes that say which arena, where, and how long.
+//! The handle of an item: twelve bytes that name the arena, the position and the length.
 
 use std::fmt;
 
-/// Where an item is in an [`Arena`](crate::Arena), and how long it is.
+/// The position of an item in an [`Arena`](crate::Arena), and its length.
 ///
 /// Plain data of twelve bytes: copy it, sort it (in the order of the file), hash it, keep millions
-/// of them in a tree, or store them as bytes. It does not keep the arena alive, and whatever it
-/// says is checked by the arena that it is given to.
+/// of them in a tree, or store them as bytes. A location does not keep the arena alive, and the
+/// arena checks every location that it is given.
 ///
 /// # Examples
 ///
@@ -68,26 +68,26 @@ impl Location {
         self.len == 0
     }
 
-    /// Returns the arena's tag; 0 in the default location, which no arena has.
+    /// Returns the arena's tag; 0 for the default location, which belongs to no arena.
     pub(crate) fn tag(self) -> u16 {
         let [_, _, t0, t1] = self.tag_and_upper.to_le_bytes();
         u16::from_le_bytes([t0, t1])
     }
 
-    /// Returns which of the arena's files the item is in.
+    /// Returns the number of the arena's file that has the item.
     pub(crate) fn file(self) -> usize {
         let [_, upper, ..] = self.tag_and_upper.to_le_bytes();
         usize::from(upper >> 4)
     }
 
-    /// Returns the [`POSITION_BITS`] that are the file and the offset in it.
+    /// Returns the [`POSITION_BITS`] that consist of the file and the offset in it.
     pub(crate) fn position(self) -> u64 {
         let [upper0, upper1, ..] = self.tag_and_upper.to_le_bytes();
         let upper = u16::from_le_bytes([upper0, upper1]);
         (u64::from(upper) << 32) | u64::from(self.lower)
     }
 
-    /// Returns where the item starts in its file, in bytes.
+    /// Returns the offset of the item in its file, in bytes.
     pub(crate) fn offset(self) -> u64 {
         let [upper0, upper1, ..] = self.tag_and_upper.to_le_bytes();
         let upper = u16::from_le_bytes([upper0, upper1 & 0x0F]);
@@ -104,10 +104,10 @@ impl Location {
         bytes
     }
 
-    /// Returns the location that [`to_bytes`](Self::to_bytes) made bytes of.
+    /// Returns the location that [`to_bytes`](Self::to_bytes) turned into bytes.
     ///
-    /// Any bytes will do: an arena refuses what it did not hand out as far as it can tell, and
-    /// never reads outside of what was pushed to it.
+    /// Any bytes are accepted: an arena refuses locations of other arenas as far as it can tell,
+    /// and never reads outside of what was pushed to it.
     pub fn from_bytes(bytes: [u8; 12]) -> Self {
         let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3] = bytes;
         Self {

@@ -1,19 +1,19 @@
-//! Many items at once, in the order of the files.
+//! Reading many items at once, in the order of the files.
 
 use crate::containers::arena::{Arena, ArenaMap, Location, no_memory, span};
 use crate::error::Result;
 use crate::read::ReadOptions;
 use crate::read::batch::{Piece, prefetch, read_batch};
 
-/// A position, and the index of its location among those that were asked for.
+/// A position, and the index of its location in the request.
 type Numbered = (u64, usize);
 
 impl Arena {
     /// Reads many items and passes each to `deliver`, with its index in `locations`.
     ///
-    /// The items come in any order: those that are in memory at once, the others as the device
-    /// brings them, of which many are on their way at a time. Each index is delivered once, also
-    /// where locations repeat. The more locations one call gets, the better.
+    /// The items are delivered in any order: those in memory at once, the others as their reads
+    /// complete, of which many are in flight at a time. Each index is delivered once, also if
+    /// locations repeat. The more locations one call gets, the better.
     ///
     /// # Examples
     ///
@@ -31,18 +31,18 @@ impl Arena {
     ///
     /// # Errors
     ///
-    /// Those of [`get_into`](Self::get_into). All locations are checked before the first is read,
-    /// so a bad one is found before anything is delivered; when the system fails to read, part of
-    /// the batch may have been. [`Forked`](crate::ErrorKind::Forked): `deliver` forked, and this is
-    /// the child.
+    /// Those of [`get_into`](Self::get_into). All locations are checked before the first read, so a
+    /// bad one is found before anything is delivered; after a failed read, part of the batch may
+    /// have been delivered. [`Forked`](crate::ErrorKind::Forked): `deliver` forked, and this is the
+    /// child.
     ///
     /// # Cost
     ///
-    /// Items that are close together are one read of up to 64 KiB. Of what is in memory, one
-    /// `preadv2` or `pread` for each read. Of what is not, an `io_uring`, which the process keeps for
-    /// the next call, and a few entries into the kernel for each 128 reads; where the system
-    /// refuses that, up to 8 threads, or 32 for direct reads. A buffer of 64 KiB for each read that
-    /// is on its way, 16 MiB in all at most, of which only what is used takes memory; the longest
+    /// Items that are close together are one read of up to 64 KiB. Items in memory cost one
+    /// `preadv2` or `pread` for each read. Others are read by an `io_uring`, which the process
+    /// keeps for the next call, with a few system calls for each 128 reads; if the system refuses
+    /// that, by up to 8 threads, or 32 for direct reads. Memory: a buffer of 64 KiB for each read
+    /// in flight, at most 16 MiB in all, of which only the used part takes memory; the longest
     /// item, if that is longer; and 16 bytes for each location.
     pub fn get_many(
         &self,
@@ -52,7 +52,7 @@ impl Arena {
         self.get_many_with(&ReadOptions::new(), locations, deliver)
     }
 
-    /// Reads many items as [`get_many`](Self::get_many) does, in the way that `options` say.
+    /// Reads many items like [`get_many`](Self::get_many), in the way that `options` say.
     ///
     /// # Errors
     ///
@@ -75,7 +75,8 @@ impl Arena {
         read_batch(options, &self.inner.idle, &piece, &mut deliver)
     }
 
-    /// Checks all locations and returns those of items with bytes, in the order of the files.
+    /// Checks all locations and returns those of items that are not empty, in the order of the
+    /// files.
     fn in_file_order(&self, locations: &[Location]) -> Result<Vec<Numbered>> {
         let mut order: Vec<Numbered> = Vec::new();
         let reserved = order.try_reserve_exact(locations.len());
@@ -89,7 +90,7 @@ impl Arena {
         Ok(order)
     }
 
-    /// Returns where an item is. It was found before, and no file goes away.
+    /// Returns the piece of an item. The item was found before, and no file is removed.
     fn piece(&self, locations: &[Location], (_, index): &Numbered) -> Option<Piece<'_>> {
         let location = locations.get(*index)?;
         let shard = self.inner.shards.get(location.file())?.get()?;
@@ -102,8 +103,8 @@ impl Arena {
 }
 
 impl ArenaMap {
-    /// Has the kernel start to read items, and does not wait for them: for look-ups by
-    /// [`get`](Self::get) that are known some time before.
+    /// Makes the kernel start to read items, and does not wait for them: for look-ups by
+    /// [`get`](Self::get) that are known some time ahead.
     ///
     /// # Examples
     ///
@@ -126,8 +127,8 @@ impl ArenaMap {
     ///
     /// # Cost
     ///
-    /// One `fadvise` for items that are close together. It starts the read, so when the device has
-    /// more to do than it can queue, it waits for it. 16 bytes for each location.
+    /// One `fadvise` for items that are close together. It starts the read, and waits if the device
+    /// has a full queue. 16 bytes for each location.
     pub fn prefetch_many(&self, locations: &[Location]) -> Result<()> {
         let order = self.arena().in_file_order(locations)?;
         let place = |number| self.arena().piece(locations, number);

@@ -1,4 +1,4 @@
-//! Items without a copy: the arena's files as addresses.
+//! Items without a copy: the arena's files, mapped.
 #![expect(
     unsafe_code,
     reason = "borrows bytes that are final; see docs/safety.md"
@@ -15,9 +15,9 @@ use crate::mapping::view::View;
 
 /// A view of an [`Arena`] that lends its items instead of copying them; made by [`Arena::map`].
 ///
-/// The fastest way to read items that are in memory, and the slowest way to read many that are
-/// not: a page that is missing is fetched while the thread waits, and with [`Advice::Normal`] with
-/// all that the device reads ahead. It shows what is flushed later, too.
+/// The fastest way to read items that are in memory, and the slowest way to read many that are not:
+/// the thread waits for each missing page, and with [`Advice::Normal`] for the whole read-ahead of
+/// the device. A view also shows items that are flushed later.
 ///
 /// # Examples
 ///
@@ -35,20 +35,20 @@ use crate::mapping::view::View;
 /// # When the device fails
 ///
 /// A page that the device cannot deliver is an error for [`Arena::get`], but kills the process with
-/// `SIGBUS` when it is touched here. That is true of every mapped file.
+/// `SIGBUS` when it is accessed here, as with every mapped file.
 pub struct ArenaMap {
     arena: Arena,
     views: [OnceLock<View>; FILES_MAX],
-    /// The advice for views; held while one is made.
+    /// The advice for views; locked while a view is created.
     advice: Mutex<Advice>,
 }
 
 impl Arena {
-    /// Makes a view that lends items instead of copying them.
+    /// Creates a view that lends items instead of copying them.
     ///
     /// # Errors
     ///
-    /// * [`OutOfMemory`](ErrorKind::OutOfMemory): no addresses are left for what is in the arena.
+    /// * [`OutOfMemory`](ErrorKind::OutOfMemory): no addresses are left for the arena's content.
     /// * [`Io`](ErrorKind::Io): the system refuses the mapping.
     ///
     /// # Cost
@@ -69,14 +69,14 @@ impl Arena {
 }
 
 impl ArenaMap {
-    /// Returns an item where it is.
+    /// Returns a reference to an item.
     ///
     /// # Errors
     ///
     /// * [`ForeignLocation`](ErrorKind::ForeignLocation), [`NotFlushed`](ErrorKind::NotFlushed),
     ///   [`OutOfBounds`](ErrorKind::OutOfBounds): as from [`Arena::get_into`].
-    /// * [`OutOfMemory`](ErrorKind::OutOfMemory): the item was pushed after the map was made, past
-    ///   the addresses that could be reserved. Make a new map.
+    /// * [`OutOfMemory`](ErrorKind::OutOfMemory): the item was pushed after the map was created,
+    ///   past the addresses that could be reserved. Create a new map.
     ///
     /// # Cost
     ///
@@ -87,13 +87,13 @@ impl ArenaMap {
         };
         let view = self.view(location.file(), shard)?;
         let len = usize::try_from(location.len()).map_err(|_long| no_memory())?;
-        // SAFETY: `find` saw that the bytes are flushed. Such bytes are in the file, and nobody
-        // writes them again or cuts them off as long as the arena lives, which `self` holds.
+        // SAFETY: `find` returned that the bytes are flushed. Such bytes are in the file, and are
+        // neither written again nor cut off while the arena lives, which `self` holds.
         let bytes = unsafe { view.bytes(location.offset(), len) };
         bytes.ok_or_else(View::too_small)
     }
 
-    /// Tells the kernel in which order items will be read.
+    /// Sets the order in which items will be read.
     ///
     /// [`Advice::Random`] is right for look-ups in an arena that is larger than memory: it keeps
     /// the kernel from reading far more than the item.
@@ -117,12 +117,12 @@ impl ArenaMap {
         Ok(())
     }
 
-    /// Returns the arena that is shown.
+    /// Returns the arena that is mapped.
     pub fn arena(&self) -> &Arena {
         &self.arena
     }
 
-    /// Returns the view of a file, made when it is first asked for.
+    /// Returns the view of a file, and creates it at the first request.
     fn view(&self, number: usize, shard: &Shard) -> Result<&View> {
         let Some(place) = self.views.get(number) else {
             return Err(Error::refused(
@@ -141,7 +141,7 @@ impl ArenaMap {
         let len_min = usize::try_from(shard.len_bytes()).map_err(|_long| no_memory())?;
         let view = View::new(&shard.file, len_min)?;
         if *advice != Advice::Normal {
-            // A hint that is refused costs speed, and must not cost the read.
+            // A refused hint costs speed, and must not fail the read.
             let _hint = view.advise(&shard.file, *advice);
         }
         Ok(place.get_or_init(|| view))

@@ -1,7 +1,8 @@
-//! How much of each block of a file has been flushed: what readers ask before they read.
+//! The watermark of each block of a file: how much of it is flushed. Readers check it before they
+//! read.
 //!
-//! A file is divided into blocks. Each is written by one writer at a time, from its start to its
-//! end, so one number a block says which of its bytes are final. Readers take no lock.
+//! A file is divided into blocks. Each block is written by one writer at a time, from its start to
+//! its end, so that one number for each block says which bytes are final. Readers take no lock.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{
@@ -11,7 +12,7 @@ use std::sync::atomic::{
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Bytes of a block. Every writer owns whole blocks, so it is also the least that an arena takes
+/// Bytes of a block. Every writer owns whole blocks, so a block is also the least space of an arena
 /// on disk.
 pub(crate) const BLOCK: u64 = 256 << 10;
 
@@ -34,7 +35,7 @@ impl Marks {
         }
     }
 
-    /// Makes room for the blocks of the first `len` bytes of the file.
+    /// Makes room for the watermarks of the first `len` bytes of the file.
     pub(crate) fn reserve(&self, len: u64) -> Result<()> {
         let Some(last) = usize::try_from(len.saturating_sub(1) / BLOCK).ok() else {
             return Err(no_memory());
@@ -55,15 +56,16 @@ impl Marks {
                 .try_reserve_exact(count)
                 .map_err(|_full| no_memory())?;
             marks.resize_with(count, AtomicU32::default);
-            // Whoever came first has put the same there.
+            // If another thread came first, it stored the same zeros.
             segment.get_or_init(|| marks.into_boxed_slice());
         }
         Ok(())
     }
 
-    /// Notes that the bytes `from..to` are final. `from` is where the mark of its block stands.
+    /// Records that the bytes `from..to` are final. `from` is the watermark of its block.
     ///
-    /// What the caller wrote before is seen by whoever finds it with [`covers`](Self::covers).
+    /// A reader that sees the bytes in [`covers`](Self::covers) also sees everything that the
+    /// caller wrote before.
     pub(crate) fn advance(&self, from: u64, to: u64) {
         let mut at = from;
         while at < to {
@@ -101,7 +103,7 @@ impl Marks {
     }
 }
 
-/// Returns the segment of a block and its place in it.
+/// Returns the segment of a block and its index in it.
 fn place(block: usize) -> (usize, usize) {
     let doublings = (block / FIRST)
         .checked_ilog2()

@@ -1,9 +1,8 @@
 //! The byte arena: write bytes, keep a small handle, read them back from disk.
 //!
-//! An arena is a few files. Writers own parts of them and fill those in order; `marks` says how
-//! far each part is filled, which is all that readers ask. The files are as many as writers work
-//! at a time, up to the number of cores, since writes to one file wait for each other in the
-//! kernel.
+//! An arena is a few files. Writers own parts of them and fill those in order; `marks` has the
+//! watermarks of all blocks, the only thing that readers check. There are as many files as writers
+//! at a time, up to the number of cores, since the kernel serializes writes to one file.
 
 #[cfg(test)]
 mod faults;
@@ -36,13 +35,13 @@ use crate::read::idle::Idle;
 use crate::read::span::Span;
 use crate::sys;
 
-/// The most files that an arena has: what four bits of a location can tell apart.
+/// The largest number of files of an arena: what four bits of a location can number.
 const FILES_MAX: usize = 16;
 
 /// Byte strings on disk, each read back by a [`Location`] of twelve bytes.
 ///
-/// An arena is a handle: clones name the same arena, and it vanishes with the last clone, writer and
-/// map. It is never closed: push, read, and push again, from any number of threads. See
+/// An arena is a handle: clones name the same arena, and it is deleted with the last clone, writer
+/// and map. It is never closed: push, read, and push again, from any number of threads. See
 /// [`writer`](Self::writer), [`get_into`](Self::get_into), and for many items
 /// [`get_many`](Self::get_many) and [`stream`](Self::stream).
 ///
@@ -74,14 +73,14 @@ const FILES_MAX: usize = 16;
 /// | look items up in a [map](Self::map) | [`ArenaMap::advise`] with [`Advice::Random`](crate::Advice::Random), and [`prefetch_many`](ArenaMap::prefetch_many) | leave the read-ahead on |
 /// | sort items by their content | push them into a [`Sorter`](crate::external::Sorter) | a comparison that reads: not done in 268 s for 1 GiB of lines in 512 MiB |
 ///
-/// Measured with 20 M strings in 128 MiB: `examples/past_memory.rs` has the program, and
-/// `docs/records/past-memory-2026-11.md` the figures.
+/// Measured with 20 M strings in 128 MiB. The program is `examples/past_memory.rs`, the figures are
+/// in `docs/records/past-memory-2026-11.md`.
 ///
 /// # Memory and files
 ///
 /// An arena takes 16 bytes of memory for each MiB on disk, and a writer a buffer of 256 KiB. It has
 /// one file for each writer that works at the same time, at most one for each core and at most 16.
-/// Items are packed without padding. An arena that holds anything takes 256 KiB on disk at least.
+/// Items are packed without padding. An arena with any item takes at least 256 KiB on disk.
 #[derive(Clone)]
 pub struct Arena {
     inner: Arc<Inner>,
@@ -90,22 +89,22 @@ pub struct Arena {
 struct Inner {
     tag: Tag,
     dir: ScratchDir,
-    /// The files, made one after the other when they are needed.
+    /// The files, created one after the other when they are needed.
     shards: [OnceLock<Arc<Shard>>; FILES_MAX],
-    /// Held while a writer chooses its file, or a file is made.
+    /// Locked while a writer chooses its file, or a file is created.
     choosing: Mutex<()>,
-    /// Over how many files writers are spread.
+    /// The number of files over which writers are spread.
     spread: usize,
     file_bytes_max: u64,
-    /// Where reads leave their engines to each other.
+    /// Where reads leave idle engines for each other.
     idle: Arc<Idle>,
-    /// The process that made the arena. A forked child makes no files for it: their locations would
-    /// mean others to the parent.
+    /// The process that created the arena. A forked child creates no files for it, because the
+    /// parent would take their locations for others.
     owner: u64,
 }
 
 impl Arena {
-    /// Makes an empty arena in the directory of [`ScratchDir::from_env`].
+    /// Creates an empty arena in the directory of [`ScratchDir::from_env`].
     ///
     /// # Errors
     ///
@@ -114,7 +113,7 @@ impl Arena {
         Self::new_in(&ScratchDir::from_env()?)
     }
 
-    /// Makes an empty arena in a directory.
+    /// Creates an empty arena in a directory.
     ///
     /// # Errors
     ///
@@ -122,13 +121,13 @@ impl Arena {
     ///
     /// # Cost
     ///
-    /// No system call: a file is made when the first writer is.
+    /// No system call: a file is created with the first writer.
     pub fn new_in(dir: &ScratchDir) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self::with_shape(dir, cores.min(FILES_MAX), 1 << OFFSET_BITS)
     }
 
-    /// Makes an arena that spreads writers over `spread` files of at most `file_bytes_max` each.
+    /// Creates an arena that spreads writers over `spread` files of at most `file_bytes_max` each.
     fn with_shape(dir: &ScratchDir, spread: usize, file_bytes_max: u64) -> Result<Self> {
         debug_assert!((1..=FILES_MAX).contains(&spread) && file_bytes_max >> OFFSET_BITS <= 1);
         Ok(Self {
@@ -145,16 +144,16 @@ impl Arena {
         })
     }
 
-    /// Makes a writer: one for each thread that pushes.
+    /// Creates a writer: use one for each thread that pushes.
     ///
     /// # Errors
     ///
-    /// * [`Io`](ErrorKind::Io): no file could be made, for instance since too many are open.
-    /// * [`Forked`](ErrorKind::Forked): the arena was made before a `fork`, in the parent.
+    /// * [`Io`](ErrorKind::Io): no file could be created, for instance because too many are open.
+    /// * [`Forked`](ErrorKind::Forked): the arena was created before a `fork`, in the parent.
     ///
     /// # Cost
     ///
-    /// One `open` if a file has to be made. The buffer is allocated by the first push.
+    /// One `open` if a file has to be created. The first push allocates the buffer.
     pub fn writer(&self) -> Result<ArenaWriter> {
         self.inner.check_owner()?;
         let lease = self.inner.choose_shard()?;
@@ -169,7 +168,7 @@ impl Arena {
     ///
     /// # Cost
     ///
-    /// That of [`get_into`](Self::get_into), and one allocation of just the item's length.
+    /// That of [`get_into`](Self::get_into), and one allocation of exactly the item's length.
     pub fn get(&self, location: Location) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.get_into(location, &mut bytes)?;
@@ -196,10 +195,10 @@ impl Arena {
     ///
     /// # Errors
     ///
-    /// `target` is unchanged after each of them, but for its capacity.
+    /// `target` is unchanged after each of them, except for its capacity.
     ///
-    /// * [`ForeignLocation`](ErrorKind::ForeignLocation): the location belongs to another arena.
-    ///   One of an arena that was dropped is told apart too, until 65,535 more have been made.
+    /// * [`ForeignLocation`](ErrorKind::ForeignLocation): the location belongs to another arena. A
+    ///   location of a dropped arena is recognized too, until 65,535 more have been created.
     /// * [`NotFlushed`](ErrorKind::NotFlushed): the writer has not flushed the item yet, or was
     ///   dropped and could not.
     /// * [`OutOfBounds`](ErrorKind::OutOfBounds): the location lies past the end, so this arena
@@ -209,8 +208,7 @@ impl Arena {
     ///
     /// # Cost
     ///
-    /// One `pread`; no lock, and no allocation where `target` has room. An empty item costs
-    /// neither.
+    /// One `pread`; no lock, and no allocation if `target` has room. An empty item costs neither.
     pub fn get_into(&self, location: Location, target: &mut Vec<u8>) -> Result<()> {
         let Some(shard) = self.find(location)? else {
             return Ok(());
@@ -219,27 +217,27 @@ impl Arena {
         shard.file.read_to_end_of(target, span.len(), span.start())
     }
 
-    /// Returns how many bytes of items are flushed.
+    /// Returns the number of flushed bytes of items.
     pub fn len_bytes(&self) -> u64 {
         let flushed = |shard: &Arc<Shard>| shard.flushed_bytes.load(Relaxed);
         self.inner.shards().map(flushed).sum()
     }
 
-    /// Returns how many bytes the arena has claimed on disk.
+    /// Returns the number of bytes that the arena has preallocated on disk.
     ///
-    /// That is more than it holds: each file grows by a quarter of its length, at most by 256 MiB, or by
-    /// what a writer [reserves](ArenaWriter::reserve).
+    /// That is more than the items take: each file grows by a quarter of its length, at most by 256
+    /// MiB, or by what a writer [reserves](ArenaWriter::reserve).
     pub fn disk_bytes(&self) -> u64 {
         let claimed = |shard: &Arc<Shard>| shard.file.claimed_bytes();
         self.inner.shards().map(claimed).sum()
     }
 
-    /// Returns the directory that the arena is in.
+    /// Returns the directory of the arena.
     pub fn dir(&self) -> &ScratchDir {
         &self.inner.dir
     }
 
-    /// Returns the file that an item is in, or `None` for an item without bytes.
+    /// Returns the file that has an item, or `None` for an empty item.
     fn find(&self, location: Location) -> Result<Option<&Arc<Shard>>> {
         if location == Location::default() {
             return Ok(None);
@@ -300,7 +298,7 @@ impl Inner {
         self.shards.iter().map_while(OnceLock::get)
     }
 
-    /// Chooses the file for a new writer: a file that no writer works in, a new one, or the one with
+    /// Chooses the file for a new writer: a file that no writer uses, a new one, or the one with
     /// the fewest writers.
     fn choose_shard(&self) -> Result<Lease> {
         let _locked = self.choosing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -319,7 +317,8 @@ impl Inner {
         Ok(Lease::new(shard, number))
     }
 
-    /// Makes file `number`, which comes after all that exist. Under the lock of `choosing`.
+    /// Creates file `number`, which follows all existing ones. The caller holds the lock of
+    /// `choosing`.
     fn make_shard(&self, number: usize) -> Result<&Arc<Shard>> {
         self.check_owner()?;
         let Some(place) = self.shards.get(number) else {
@@ -344,7 +343,7 @@ impl Inner {
                     Err(error) => refused = Some(error),
                 }
             }
-            // Where the file cannot grow, what is claimed already may still do.
+            // If the file cannot grow, its preallocated space may still suffice.
             let taken = taken.or_else(|| shard.take_spare(need));
             if let Some(extent) = taken {
                 return Ok((number, Arc::clone(shard), extent));

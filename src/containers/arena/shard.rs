@@ -1,4 +1,4 @@
-//! One file of an arena, and which part of it belongs to which writer.
+//! One file of an arena, and the parts of it that writers own.
 
 use std::ops::Deref;
 use std::sync::atomic::{
@@ -12,31 +12,32 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::dir::{GROW, ScratchDir};
 use crate::io::scratch::ScratchFile;
 
-/// The most that a file grows unasked. Bounds the space that is claimed and not yet used.
+/// The largest growth that was not requested. Limits the space that is preallocated and not yet
+/// used.
 const STEP_BYTES_MAX: u64 = 256 << 20;
 
-/// A file with the marks of its blocks. Grows at its end only.
+/// A file with the watermarks of its blocks. Grows at its end only.
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) file: ScratchFile,
     pub(crate) marks: Marks,
-    /// How many writers work in this file now: as many as there are leases.
+    /// The number of writers in this file now, which is the number of leases.
     writers: AtomicUsize,
     /// The end of the last extent, for readers; changed under the lock of `ledger`.
     len_bytes: AtomicU64,
     /// Pushed bytes that are flushed.
     pub(crate) flushed_bytes: AtomicU64,
-    /// The most that the file may have, in bytes.
+    /// The largest length of the file in bytes.
     len_max: u64,
     ledger: Mutex<Ledger>,
 }
 
-/// What of a file belongs to nobody.
+/// The parts of a file that no writer owns.
 #[derive(Debug, Default)]
 struct Ledger {
-    /// The file's length. Behind the last extent it is claimed in advance.
+    /// The file's length. The part behind the last extent is preallocated.
     claimed: u64,
-    /// Parts before that end that writers have left.
+    /// Parts before that end that writers have returned.
     spare: Vec<Extent>,
 }
 
@@ -45,8 +46,8 @@ struct Ledger {
 /// # Invariants
 ///
 /// 1. No other extent has a byte of `pos..end`, and no location names one of them.
-/// 2. The mark of the block of `pos` stands at `pos`; those of later blocks stand at 0.
-/// 3. `end` is a multiple of [`BLOCK`], and the file is at least that long and claimed.
+/// 2. The watermark of the block of `pos` is at `pos`; those of later blocks are 0.
+/// 3. `end` is a multiple of [`BLOCK`], and the file is at least that long and preallocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) pos: u64,
@@ -54,7 +55,7 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// Of nothing: the extent of a writer that has not pushed yet.
+    /// No bytes: the extent of a writer that has not pushed yet.
     pub(crate) const EMPTY: Self = Self { pos: 0, end: 0 };
 
     pub(crate) fn room(self) -> u64 {
@@ -62,9 +63,9 @@ impl Extent {
     }
 }
 
-/// A writer's place in a file, which counts the writer there for as long as it exists.
+/// A writer's lease of a file, which counts the writer there for as long as it exists.
 ///
-/// With the last one, the file gives back what it has claimed in advance.
+/// When the last lease ends, the file frees its unused preallocated space.
 #[derive(Debug)]
 pub(crate) struct Lease {
     shard: Arc<Shard>,
@@ -72,7 +73,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Takes a place in a file, which has this number in its arena.
+    /// Takes a lease of a file, which has this number in its arena.
     pub(crate) fn new(shard: &Arc<Shard>, number: usize) -> Self {
         shard.writers.fetch_add(1, Relaxed);
         let shard = Arc::clone(shard);
@@ -84,8 +85,8 @@ impl Lease {
         self.number
     }
 
-    /// Takes a place in another file instead. The old one keeps what it has claimed in advance, since
-    /// the writer may come back.
+    /// Takes a lease of another file instead. The old file keeps its preallocated space, since the
+    /// writer may come back.
     pub(crate) fn move_to(&mut self, shard: &Arc<Shard>, number: usize) {
         shard.writers.fetch_add(1, Relaxed);
         self.shard.writers.fetch_sub(1, Relaxed);
@@ -122,12 +123,12 @@ impl Shard {
         })
     }
 
-    /// Returns how many writers work in this file now.
+    /// Returns the number of writers in this file now.
     pub(crate) fn writer_count(&self) -> usize {
         self.writers.load(Relaxed)
     }
 
-    /// Returns where the last extent ends, in bytes.
+    /// Returns the end of the last extent in bytes.
     pub(crate) fn len_bytes(&self) -> u64 {
         self.len_bytes.load(Acquire)
     }
@@ -136,8 +137,8 @@ impl Shard {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lengthens `extent` where it is, so that it has room for `need` bytes; says whether it could.
-    /// It cannot where another extent follows.
+    /// Extends `extent` in place, so that it has room for `need` bytes; returns whether it could.
+    /// It cannot if another extent follows.
     pub(crate) fn lengthen(&self, extent: &mut Extent, need: u64) -> Result<bool> {
         let mut ledger = self.lock();
         let len = self.len_bytes();
@@ -148,7 +149,7 @@ impl Shard {
         Ok(true)
     }
 
-    /// Takes an extent with room for at least `need` bytes from what writers have left.
+    /// Takes an extent with room for at least `need` bytes from those that writers have returned.
     pub(crate) fn take_spare(&self, need: u64) -> Option<Extent> {
         let spare = &mut self.lock().spare;
         let found = spare.iter().position(|extent| extent.room() >= need)?;
@@ -174,8 +175,8 @@ impl Shard {
         })
     }
 
-    /// Hands out the blocks for `need` bytes behind the last extent, and returns where they end.
-    /// Claims space where none is left.
+    /// Hands out the blocks for `need` bytes behind the last extent, and returns their end.
+    /// Preallocates space if none is left.
     fn hand_out(&self, ledger: &mut Ledger, need: u64) -> Result<u64> {
         let least = need.max(1).checked_next_multiple_of(BLOCK);
         let end = least.and_then(|least| self.len_bytes().checked_add(least));
@@ -186,7 +187,7 @@ impl Shard {
         };
         let claimed = ledger.claimed;
         if claimed < end {
-            // A quarter more each time, so that what is claimed in vain stays below a fifth.
+            // A quarter more each time, so that unused preallocated space stays below a fifth.
             let step = (claimed / 4).min(STEP_BYTES_MAX) / BLOCK;
             let ample = claimed.saturating_add(step.saturating_mul(BLOCK));
             let ample = ample.min(self.len_max).max(end);
@@ -196,20 +197,22 @@ impl Shard {
             }
             ledger.claimed = grown?;
         }
-        // After the claim, which refuses what is far too much before memory is taken for it.
+        // After the preallocation, which refuses an excessive length before memory is allocated for
+        // it.
         self.marks.reserve(end)?;
         self.len_bytes.store(end, Release);
         Ok(end)
     }
 
-    /// Takes an extent back from a writer that needs it no more. All that it pushed is flushed.
+    /// Takes an extent back from a writer that no longer needs it. All of its pushed bytes are
+    /// flushed.
     pub(crate) fn give_back(&self, mut extent: Extent) {
         if extent.room() == 0 {
             return;
         }
         let mut ledger = self.lock();
         if extent.end == self.len_bytes() {
-            // Whole blocks at the end go back to what is claimed in advance.
+            // Whole blocks at the end become preallocated space again.
             extent.end = extent.pos.next_multiple_of(BLOCK);
             self.len_bytes.store(extent.end, Release);
         }
@@ -218,18 +221,18 @@ impl Shard {
         }
     }
 
-    /// Gives what is claimed in advance back to the disk, if it is worth a system call.
+    /// Frees unused preallocated space, if it is worth a system call.
     fn trim(&self) {
         let mut ledger = self.lock();
         let (claimed, len) = (ledger.claimed, self.len_bytes());
-        // A refusal is harmless: the space stays claimed and is used later.
+        // A refusal is harmless: the space stays preallocated and is used later.
         if claimed.saturating_sub(len) >= KEPT_BYTES_MAX && self.file.shrink(claimed, len).is_ok() {
             ledger.claimed = len;
         }
     }
 
-    /// Takes an extent back in which `pushed` bytes were handed out as locations and never
-    /// flushed: they must not become other items, so the blocks that they touch are given up.
+    /// Takes an extent back in which `pushed` bytes were handed out as locations and never flushed:
+    /// they must not become other items, so the blocks that they touch are given up.
     pub(crate) fn give_back_unflushed(&self, extent: Extent, pushed: u64) {
         let handed_out = extent.pos.saturating_add(pushed);
         self.give_back(Extent {
@@ -238,7 +241,7 @@ impl Shard {
         });
     }
 
-    /// Notes that the first `len` bytes of the extent are flushed.
+    /// Records that the first `len` bytes of the extent are flushed.
     pub(crate) fn flushed(&self, extent: &mut Extent, len: u64) {
         let end = extent.pos.saturating_add(len);
         debug_assert!(end <= extent.end);
@@ -248,5 +251,5 @@ impl Shard {
     }
 }
 
-/// Space that is worth a system call to give back when the last writer ends.
+/// Unused space that is worth a system call to free when the last writer ends.
 const KEPT_BYTES_MAX: u64 = 1 << 20;

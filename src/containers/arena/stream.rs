@@ -1,4 +1,4 @@
-//! Items in the order in which they are asked for, read ahead of whoever takes them.
+//! Items in the order of the requests, read ahead of the caller.
 
 use std::fmt;
 use std::iter::{Fuse, FusedIterator};
@@ -15,15 +15,15 @@ use crate::read::ahead::Ahead;
 
 /// The items of an [`Arena`] at given locations, in their order; made by [`Arena::stream`].
 ///
-/// While the caller works on one item, the next ones are on their way: up to 128 reads, and up to
-/// 2 MiB that wait to be taken. It holds the arena, and can go to another thread.
+/// While the caller works on one item, the next ones are being read: up to 128 reads, and up to 2
+/// MiB that wait to be taken. A stream holds the arena, and can go to another thread.
 ///
 /// # Without blocking
 ///
 /// [`next`](Iterator::next) waits for the device. [`try_next`](Self::try_next) does not, so any
-/// loop that has something else to do can drive the stream. In a program with an asynchronous
-/// runtime, the simplest way is a thread that may block and a channel of a few items, which is what
-/// slows the reads down when nobody takes them; with tokio:
+/// loop that has other work can drive the stream. In a program with an asynchronous runtime, the
+/// simplest way is a thread that may block and a channel of a few items, which slows the reads down
+/// when the receiver is slow; with tokio:
 ///
 /// ```
 /// # async fn work_on(_item: Vec<u8>) {}
@@ -49,12 +49,12 @@ use crate::read::ahead::Ahead;
 /// # Ok::<(), outcore::Error>(())
 /// ```
 ///
-/// `examples/async_reads.rs` is a whole program.
+/// `examples/async_reads.rs` is a complete program.
 ///
 /// # Fork
 ///
-/// In a forked child, what was on its way is an error of the kind
-/// [`Forked`](crate::ErrorKind::Forked); what is asked for later is read.
+/// In a forked child, items in flight are errors of the kind [`Forked`](crate::ErrorKind::Forked);
+/// later requests are read.
 pub struct ArenaStream<I> {
     arena: Arena,
     locations: Fuse<I>,
@@ -76,8 +76,8 @@ impl Deref for File {
 impl Arena {
     /// Returns an iterator over the items at `locations`, in their order, that reads ahead.
     ///
-    /// For work in a given order that takes time itself: the device is kept busy meanwhile. Where
-    /// the order is free, [`get_many`](Self::get_many) reads less, since it sorts.
+    /// For work in a given order that takes time itself: the device is kept busy meanwhile. If the
+    /// order is free, [`get_many`](Self::get_many) reads less, since it sorts.
     ///
     /// # Examples
     ///
@@ -97,14 +97,15 @@ impl Arena {
     ///
     /// # Errors
     ///
-    /// Each item is a result, with the errors of [`get`](Self::get); the stream goes on behind one.
-    /// Locations are looked up when they are read ahead, thousands before their turn where items
-    /// are small, so what is flushed only then is [`NotFlushed`](crate::ErrorKind::NotFlushed).
+    /// Each item is a result, with the errors of [`get`](Self::get); the stream continues after an
+    /// error. Locations are looked up when they are read ahead, which can be thousands of items
+    /// early for small items, so an item that is flushed only later is
+    /// [`NotFlushed`](crate::ErrorKind::NotFlushed).
     ///
     /// # Cost
     ///
-    /// An allocation for each item, and those of [`get_many`](Self::get_many); only neighbours that
-    /// are asked for one after the other are joined.
+    /// An allocation for each item, and the costs of [`get_many`](Self::get_many); only neighbours
+    /// that are requested one after the other are joined.
     pub fn stream<I>(&self, locations: I) -> ArenaStream<I::IntoIter>
     where
         I: IntoIterator<Item = Location>,
@@ -112,7 +113,7 @@ impl Arena {
         self.stream_with(&ReadOptions::new(), locations)
     }
 
-    /// Returns an iterator as [`stream`](Self::stream) does, which reads in the way that `options`
+    /// Returns an iterator like [`stream`](Self::stream), which reads in the way that `options`
     /// say.
     pub fn stream_with<I>(&self, options: &ReadOptions, locations: I) -> ArenaStream<I::IntoIter>
     where
@@ -127,16 +128,15 @@ impl Arena {
 }
 
 impl<I: Iterator<Item = Location>> ArenaStream<I> {
-    /// Returns the next item if it is there, `Ready(None)` at the end, and `Pending` while the
-    /// device has it.
+    /// Returns the next item if it has arrived, `Ready(None)` at the end, and `Pending` while it is
+    /// being read.
     ///
-    /// Nobody is woken when it arrives: ask again later, or call [`next`](Iterator::next).
+    /// No task is woken when an item arrives: ask again later, or call [`next`](Iterator::next).
     ///
-    /// It waits for the device all the same where an item of more than 64 KiB finds too few buffers
-    /// free, where a read has to be done over, where threads read and none could be started, and
-    /// where the kernel takes no more reads because the device has enough to do. So it suits a loop
-    /// that has other work, and not the worker of an asynchronous runtime, nor one that must not
-    /// be late.
+    /// It waits for the device nevertheless if an item of more than 64 KiB finds too few free
+    /// buffers, if a read has to be repeated, if threads read and none could be started, and if the
+    /// kernel accepts no more reads because the device is busy. So it suits a loop that has other
+    /// work, but not the worker of an asynchronous runtime, nor a loop with deadlines.
     pub fn try_next(&mut self) -> Poll<Option<Result<Vec<u8>>>> {
         self.ask();
         if self.ahead.is_empty() {
@@ -148,7 +148,7 @@ impl<I: Iterator<Item = Location>> ArenaStream<I> {
         }
     }
 
-    /// Asks for as many items as are worth it.
+    /// Requests as many items as are useful.
     fn ask(&mut self) {
         while self.ahead.wants_more() {
             let Some(location) = self.locations.next() else {

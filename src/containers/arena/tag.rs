@@ -1,23 +1,23 @@
-//! The names of arenas: sixteen bits by which a location knows where it belongs.
+//! The names of arenas: sixteen bits by which a location identifies its arena.
 //!
-//! A tag is given to one living arena at a time, and given again as late as possible. So a
-//! location of another living arena is always recognized; one of a dropped arena is, until
-//! 65,535 more arenas have been made.
+//! A tag belongs to one living arena at a time, and is given again as late as possible. So a
+//! location of another living arena is always recognized, and one of a dropped arena until 65,535
+//! more arenas have been created.
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// How many tags there are; 0 is the default location's and given to no arena.
+/// The number of tags; 0 is that of the default location and belongs to no arena.
 const TAGS: usize = 1 << 16;
 
 const WORDS: usize = TAGS / 64;
 
 #[derive(Debug)]
 struct Register {
-    /// One bit a tag, set while an arena has it.
+    /// One bit for each tag, set while an arena has it.
     taken: [u64; WORDS],
-    /// Where the search begins, once `started`.
+    /// Where the search begins, once `started` is set.
     next: u16,
     started: bool,
 }
@@ -28,7 +28,7 @@ static REGISTER: Mutex<Register> = Mutex::new(Register {
     started: false,
 });
 
-/// A tag, ours until it is dropped.
+/// A tag, which belongs to this value until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Tag(u16);
 
@@ -74,8 +74,8 @@ impl Drop for Tag {
     }
 }
 
-/// Returns a tag that differs from process to process, so that a location that was stored by one
-/// is not taken for one of the next.
+/// Returns a tag that differs from process to process, so that a location stored by one process is
+/// not taken for one of the next.
 fn first_tag() -> u16 {
     use std::hash::{BuildHasher, RandomState};
     let [low, high, ..] = RandomState::new().hash_one(0).to_le_bytes();
@@ -101,15 +101,15 @@ mod tests {
         assert!(seen[0] > 0, "0 belongs to the default location");
     }
 
-    /// The search started anew at a random place whenever it came round, so a tag was given again
-    /// after as few as 2,311 arenas instead of tens of thousands.
+    /// The search started again at a random tag after each round, so a tag was given again after as
+    /// few as 2,311 arenas instead of tens of thousands.
     #[test]
     fn a_tag_is_given_again_as_late_as_possible() {
         let mut last_use = vec![None; TAGS];
         for turn in 0..200_000_usize {
             let tag = usize::from(Tag::take().unwrap().get());
             if let Some(last) = last_use[tag].replace(turn) {
-                // Other tests take tags at the same time, which can only hasten the round a bit.
+                // Other tests take tags at the same time, which can only shorten the round a bit.
                 assert!(turn - last > TAGS / 2, "{tag} after {}", turn - last);
             }
         }

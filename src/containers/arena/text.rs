@@ -1,4 +1,4 @@
-//! Items that are text: appended to a `String`, checked or vouched for.
+//! Items that are text: appended to a `String`, checked or unchecked.
 #![expect(unsafe_code, reason = "appends bytes to a string; see docs/safety.md")]
 
 use crate::containers::arena::{Arena, Location};
@@ -14,10 +14,10 @@ impl Arena {
     ///
     /// # Cost
     ///
-    /// That of [`get_into`](Self::get_into), and a look at each byte.
+    /// That of [`get_into`](Self::get_into), and a check of each byte.
     pub fn get_str_into(&self, location: Location, target: &mut String) -> Result<()> {
         let before = target.len();
-        // SAFETY: what is appended is taken off again below unless it is UTF-8, and nothing
+        // SAFETY: the appended bytes are removed again below unless they are UTF-8, and nothing
         // between can panic.
         let bytes = unsafe { target.as_mut_vec() };
         self.get_into(location, bytes)?;
@@ -33,7 +33,7 @@ impl Arena {
         ))
     }
 
-    /// Appends an item to `target` as text, without looking at it.
+    /// Appends an item to `target` as text, without checking it.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl Arena {
         location: Location,
         target: &mut String,
     ) -> Result<()> {
-        // SAFETY: `get_into` appends the item, which is UTF-8 as the caller says, or nothing.
+        // SAFETY: `get_into` appends the item, which is UTF-8 (duty of the caller), or nothing.
         let bytes = unsafe { target.as_mut_vec() };
         self.get_into(location, bytes)
     }

@@ -1,4 +1,4 @@
-//! One thread's way into an arena: a buffer, and a part of a file that is its own.
+//! The writer of one thread: a buffer, and a part of a file that it owns.
 
 use std::fmt;
 use std::io;
@@ -9,20 +9,20 @@ use crate::containers::arena::shard::{Extent, Lease};
 use crate::containers::arena::{Arena, FILES_MAX};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Bytes that are collected before they are written. Fits into a core's second-level cache, so
-/// that the kernel copies from there.
+/// Bytes that are collected before a write. Fits into the second-level cache of a core, so that the
+/// kernel copies from there.
 pub(crate) const BUFFER_BYTES: usize = 256 << 10;
 
-/// Writes end at multiples of this, where they can.
+/// Writes end at multiples of this, where possible.
 const ALIGNED: u64 = BUFFER_BYTES as u64;
 
 /// Appends items to an [`Arena`]; made by [`Arena::writer`].
 ///
-/// Every thread takes a writer of its own. A writer has no file descriptor and no index to keep;
-/// it holds a buffer of 256 KiB and a part of one of the arena's files.
+/// Use one writer for each thread. A writer has no file descriptor and no index; it holds a buffer
+/// of 256 KiB and a part of one of the arena's files.
 ///
-/// Dropping a writer flushes it as far as that is possible. To learn whether it was, call
-/// [`flush`](Self::flush) or [`finish`](Self::finish) first.
+/// Dropping a writer tries to flush it. To learn whether that succeeds, call [`flush`](Self::flush)
+/// or [`finish`](Self::finish) first.
 ///
 /// # Examples
 ///
@@ -48,17 +48,17 @@ const ALIGNED: u64 = BUFFER_BYTES as u64;
 /// # Ok::<(), outcore::Error>(())
 /// ```
 pub struct ArenaWriter {
-    /// The place in the file in which `extent` lies.
+    /// The lease of the file that contains `extent`.
     shard: Lease,
     arena: Arena,
     extent: Extent,
-    /// Pushed bytes that belong to the file from `extent.pos` on.
+    /// Pushed bytes, whose place in the file starts at `extent.pos`.
     ///
     /// # Invariants
     ///
     /// 1. `buffer.len() <= limit`.
     buffer: Vec<u8>,
-    /// How many bytes the buffer may hold before it has to be written.
+    /// The number of bytes that the buffer may hold before it has to be written.
     ///
     /// # Invariants
     ///
@@ -78,28 +78,26 @@ impl ArenaWriter {
         }
     }
 
-    /// Appends an item and returns where it is.
+    /// Appends an item and returns its location.
     ///
-    /// It can be read from the arena after the next [`flush`](Self::flush), and from this writer
-    /// at once.
+    /// It can be read from the arena after the next [`flush`](Self::flush), and from this writer at
+    /// once.
     ///
     /// # Errors
     ///
-    /// After each of them, writer and arena hold what they held before, and later pushes return
-    /// right locations.
+    /// After each of them, writer and arena are unchanged, and later pushes return right locations.
     ///
     /// * [`ItemTooLarge`](ErrorKind::ItemTooLarge): the item has 4 GiB or more.
     /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge): the
     ///   file cannot grow. Free space and push again.
     /// * [`OutOfMemory`](ErrorKind::OutOfMemory): there is no memory for the buffer.
-    /// * [`Forked`](ErrorKind::Forked): the writer was made before a `fork`, in the parent.
+    /// * [`Forked`](ErrorKind::Forked): the writer was created before a `fork`, in the parent.
     /// * [`Io`](ErrorKind::Io): the system failed to write.
     ///
     /// # Cost
     ///
     /// A copy into the buffer, and one `pwrite` for each 256 KiB. An item of that size or more is
-    /// written from where it is. The file grows by a quarter, at most by 256 MiB, with one
-    /// `fallocate`.
+    /// written directly. The file grows by a quarter, at most by 256 MiB, with one `fallocate`.
     #[inline]
     pub fn push(&mut self, bytes: impl AsRef<[u8]>) -> Result<Location> {
         let bytes = bytes.as_ref();
@@ -112,7 +110,7 @@ impl ArenaWriter {
         Ok(self.location(start, bytes.len()))
     }
 
-    /// The push for which the buffer is too small, or the extent.
+    /// A push for which the buffer or the extent is too small.
     #[cold]
     #[inline(never)]
     fn push_slow(&mut self, bytes: &[u8]) -> Result<Location> {
@@ -130,7 +128,7 @@ impl ArenaWriter {
             self.written(bytes.len());
             return Ok(self.location(start, bytes.len()));
         }
-        // What does not fit before the next aligned position follows after a write.
+        // The part that does not fit before the next aligned position follows after a write.
         let now = self.limit.saturating_sub(before).min(bytes.len());
         let (head, tail) = bytes.split_at(now);
         self.buffer.extend_from_slice(head);
@@ -145,12 +143,12 @@ impl ArenaWriter {
         Ok(self.location(start, bytes.len()))
     }
 
-    /// Claims disk space for `bytes` more bytes of items, so that pushing them cannot find the disk
-    /// full.
+    /// Preallocates disk space for `bytes` more bytes of items, so that pushing them cannot fail
+    /// for lack of disk space.
     ///
-    /// For a writer that knows how much will come: it learns of a full disk before it has begun, and
-    /// no push waits for a claim. What is not used goes to later writers, or back to the disk when
-    /// the last writer ends.
+    /// For a writer that knows how much will come: a full disk is reported before the first push,
+    /// and no push waits for `fallocate`. Unused space goes to later writers, or is freed when the
+    /// last writer ends.
     ///
     /// # Examples
     ///
@@ -167,20 +165,20 @@ impl ArenaWriter {
     ///
     /// # Errors
     ///
-    /// After each of them, writer and arena hold what they held before; what was pushed may have been
+    /// After each of them, writer and arena are unchanged, except that pushed bytes may have been
     /// flushed.
     ///
-    /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge): there is
-    ///   no space for so much, or no file can have it in one piece.
+    /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge): there
+    ///   is no space for so much, or no file can have it in one piece.
     /// * [`OutOfMemory`](ErrorKind::OutOfMemory): there is no memory for the buffer.
-    /// * [`Forked`](ErrorKind::Forked): the writer was made before a `fork`, in the parent.
+    /// * [`Forked`](ErrorKind::Forked): the writer was created before a `fork`, in the parent.
     /// * [`Io`](ErrorKind::Io): the system failed to write.
     ///
     /// # Cost
     ///
-    /// One `fallocate`, and none if there is room already. It takes the longer the more is claimed,
-    /// and the file system reads its free-space maps for it, from the device if they are in no
-    /// memory: on ext4 one page for each 128 MiB.
+    /// One `fallocate`, or none if there is room already. It takes longer for more space, and the
+    /// file system reads its free-space maps for it, from the device unless they are in memory: on
+    /// ext4 one page for each 128 MiB.
     pub fn reserve(&mut self, bytes: u64) -> Result<()> {
         let most = self.arena.inner.file_bytes_max;
         let need = bytes.saturating_add(self.buffer.len() as u64);
@@ -194,7 +192,7 @@ impl ArenaWriter {
         self.make_room(bytes)
     }
 
-    /// Gets the memory of the buffer, so that no push has to.
+    /// Allocates the buffer, so that no push has to.
     fn reserve_buffer(&mut self) -> Result<()> {
         let missing = BUFFER_BYTES.saturating_sub(self.buffer.len());
         self.buffer.try_reserve_exact(missing).map_err(|_full| {
@@ -203,18 +201,18 @@ impl ArenaWriter {
         })
     }
 
-    /// Sees to it that the extent has room for `len` bytes more than are pushed.
+    /// Makes room in the extent for `len` bytes behind the pushed ones.
     fn make_room(&mut self, len: u64) -> Result<()> {
         let need = len.saturating_add(self.buffer.len() as u64);
         if need <= self.extent.room() {
             return Ok(());
         }
-        // Where the file is full at its end, there may still be room between.
+        // If the file is full at its end, there may still be room in the middle.
         if matches!(self.shard.lengthen(&mut self.extent, need), Ok(true)) {
             self.set_limit();
             return Ok(());
         }
-        // The item goes elsewhere as a whole, since an item is in one piece.
+        // All of the item goes elsewhere, since an item is in one piece.
         self.flush()?;
         let here = self.shard.number();
         let (number, shard, extent) = self.arena.inner.take_extent(here, len)?;
@@ -227,7 +225,7 @@ impl ArenaWriter {
         Ok(())
     }
 
-    /// Notes that `len` bytes more of the extent are in the file.
+    /// Records that `len` bytes more of the extent are in the file.
     fn written(&mut self, len: usize) {
         self.shard.flushed(&mut self.extent, len as u64);
         self.set_limit();
@@ -251,17 +249,17 @@ impl ArenaWriter {
         )
     }
 
-    /// Writes out what was pushed, so that every handle of the arena can read it.
+    /// Writes the pushed bytes out, so that every handle of the arena can read them.
     ///
-    /// This is no promise about power cuts: a scratch file does not survive them anyway.
+    /// This does not protect against power cuts: a scratch file does not survive them anyway.
     ///
     /// # Errors
     ///
-    /// What was pushed stays in the buffer; flush again.
+    /// The pushed bytes stay in the buffer; flush again.
     ///
-    /// * [`FileTooLarge`](ErrorKind::FileTooLarge): the limit of file size (`RLIMIT_FSIZE`) was lowered
-    ///   after the space was claimed.
-    /// * [`Forked`](ErrorKind::Forked): the writer was made before a `fork`, in the parent.
+    /// * [`FileTooLarge`](ErrorKind::FileTooLarge): the limit of file size (`RLIMIT_FSIZE`) was
+    ///   lowered after the space was preallocated.
+    /// * [`Forked`](ErrorKind::Forked): the writer was created before a `fork`, in the parent.
     /// * [`Io`](ErrorKind::Io): the system failed to write.
     ///
     /// # Cost
@@ -284,8 +282,9 @@ impl ArenaWriter {
     ///
     /// # Errors
     ///
-    /// Those of [`flush`](Self::flush). The error holds the writer with all that it has not
-    /// written: [`FinishError::into_writer`] gives it back. As an [`Error`] it lets go of them.
+    /// Those of [`flush`](Self::flush). The error holds the writer with all bytes that are not
+    /// written: [`FinishError::into_writer`] returns it. Converted into an [`Error`], it drops
+    /// them.
     pub fn finish(mut self) -> Result<(), FinishError> {
         match self.flush() {
             Ok(()) => Ok(()),
@@ -296,7 +295,7 @@ impl ArenaWriter {
         }
     }
 
-    /// Appends an item to `target`, also one that this writer has not flushed yet.
+    /// Appends an item to `target`, including items that this writer has not flushed yet.
     ///
     /// # Examples
     ///
@@ -323,7 +322,7 @@ impl ArenaWriter {
         if !here || end <= pos || end > pushed {
             return self.arena.get_into(location, target);
         }
-        // The front of the item may be in the file already.
+        // The first part of the item may be in the file already.
         let before = target.len();
         let in_file = pos.saturating_sub(start).min(len);
         let front = Location::new(
@@ -353,19 +352,19 @@ impl ArenaWriter {
         &self.arena
     }
 
-    /// Returns how many bytes were pushed and are not flushed yet.
+    /// Returns the number of bytes that were pushed and are not flushed yet.
     pub fn unflushed_bytes(&self) -> usize {
         self.buffer.len()
     }
 }
 
-/// How a push is named in errors.
+/// The name of a push in errors.
 const PUSH: &str = "push an item";
 
-/// How a claim ahead is named in errors.
+/// The name of a reservation in errors.
 const RESERVE: &str = "reserve space in";
 
-/// Returns the position that names `offset` in the file of this number.
+/// Returns the position of `offset` in the file with this number.
 fn position(number: usize, offset: u64) -> u64 {
     debug_assert!(number < FILES_MAX && offset >> OFFSET_BITS == 0);
     (number as u64) << OFFSET_BITS | offset
@@ -373,7 +372,7 @@ fn position(number: usize, offset: u64) -> u64 {
 
 impl Drop for ArenaWriter {
     fn drop(&mut self) {
-        // `flush` and `finish` report errors; here nobody could receive them.
+        // `flush` and `finish` report errors; a drop cannot.
         let _ignored = self.flush();
         if self.buffer.is_empty() {
             self.shard.give_back(self.extent);
@@ -393,7 +392,7 @@ impl fmt::Debug for ArenaWriter {
     }
 }
 
-/// The error of [`ArenaWriter::finish`]: why, and the writer with all that it still holds.
+/// The error of [`ArenaWriter::finish`]: the cause, and the writer with all that it holds.
 #[derive(Debug)]
 pub struct FinishError {
     error: Error,
@@ -401,12 +400,12 @@ pub struct FinishError {
 }
 
 impl FinishError {
-    /// Returns why the writer could not be flushed.
+    /// Returns the cause.
     pub fn error(&self) -> &Error {
         &self.error
     }
 
-    /// Returns the writer, so that nothing that was pushed is lost: free space, and finish again.
+    /// Returns the writer, so that no pushed byte is lost: free space, and finish again.
     pub fn into_writer(self) -> ArenaWriter {
         *self.writer
     }

@@ -1,15 +1,15 @@
 //! Rounding to the alignment of ranges.
 
-/// What the length of every allocated range of a [`RangeFile`](crate::RangeFile) is a multiple of,
-/// and the offset at which it starts.
+/// The alignment of ranges: every allocated range of a [`RangeFile`](crate::RangeFile) starts at a
+/// multiple of it, and its length is one.
 ///
-/// That of a page on most machines. Where pages are larger, two ranges may share one, which is
-/// neither unsafe nor slow.
+/// It is the page size of most machines. Where pages are larger, two ranges may share a page, which
+/// is neither unsafe nor slow.
 pub const ALIGNMENT: u64 = 4096;
 
 /// Rounds up to a multiple of [`ALIGNMENT`].
 ///
-/// Where that would overflow, the result is the largest multiple that there is.
+/// If that overflows, the result is the largest multiple of a `u64`.
 ///
 /// # Examples
 ///

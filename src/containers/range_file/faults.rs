@@ -1,5 +1,5 @@
-//! The fault campaign of the range file: what is in the file, and under its name, stays right,
-//! whatever call fails. Only a sync that failed is final.
+//! Fault injection in the range file: the file, and what its name shows, stay right, whatever call
+//! fails. Only a failed sync is final.
 #![expect(
     unsafe_code,
     clippy::unwrap_in_result,
@@ -35,22 +35,23 @@ fn a_file_that_is_seen_is_right_whatever_call_fails() {
     .run();
 }
 
-/// The length of the file, and what it grows to.
+/// The length of the file, and the length to which it grows.
 const LEN: u64 = 5 * ALIGNMENT + 100;
 const GROWN: u64 = 9 * ALIGNMENT + 1;
 
-/// The life of a file.
+/// The scenario of a file.
 struct Run<'life> {
     life: &'life mut Life,
-    /// What the file has to hold.
+    /// The expected content of the file.
     model: Vec<u8>,
     path: PathBuf,
 }
 
-/// The end of a life: a sync failed, and nothing after it is believed. A life that goes on is `Some`.
+/// The end of a scenario: a sync failed, and nothing after it can be trusted. `Some` continues the
+/// scenario.
 const LOST: Option<()> = None;
 
-/// Returns a path that no other test has, in memory where that can be had: a sync is quick there.
+/// Returns a path that no other test uses, in memory if possible, where a sync is quick.
 fn path(name: &str) -> PathBuf {
     let memory = Path::new("/dev/shm");
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
@@ -64,15 +65,15 @@ fn path(name: &str) -> PathBuf {
 impl<'life> Run<'life> {
     fn of(life: &'life mut Life) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        // A name of its own: on the heap, all lives are in one directory, and a file that a planted
-        // fault leaves keeps its name there.
+        // A unique name: the heap backend has one directory for all scenarios, and a file that a
+        // planted fault leaves keeps its name there.
         let number = NEXT.fetch_add(1, Relaxed);
         let path = life.dir().join(format!("file-{number}"));
         let model = Vec::new();
         Self { life, model, path }
     }
 
-    /// Syncs once. After a failure, all that sync have to fail, and memory has to stay right.
+    /// Syncs once. After a failure, every further sync has to fail, and memory has to stay right.
     fn sync(&mut self, what: &str, file: &RangeFile, sync: impl Fn() -> Result<()>) -> Option<()> {
         let Err(refused) = sync() else {
             return Some(());
@@ -107,7 +108,7 @@ impl<'life> Run<'life> {
         self.note(range, byte);
     }
 
-    /// Publishes, again for as long as it is refused, and as no sync is lost.
+    /// Publishes, and repeats while that is refused and no sync has failed.
     fn publish(&mut self, mut file: RangeFile) -> Option<()> {
         loop {
             let refused: PublishError = match file.publish() {
@@ -128,7 +129,7 @@ impl<'life> Run<'life> {
         }
     }
 
-    /// Reads what is under the name, without faults.
+    /// Reads the file at the path, without faults.
     fn seen(&mut self) -> Option<Vec<u8>> {
         self.life.disarm();
         let place = Place::new("open", &self.path).unwrap();
@@ -145,7 +146,7 @@ impl<'life> Run<'life> {
         drop(place.remove(None));
     }
 
-    /// A file that gets its name when it is whole, twice, and then is opened.
+    /// A file that is published when it is complete, twice, and then opened.
     fn live(&mut self) {
         let ended = self.create_and_replace();
         self.life.disarm();
@@ -159,7 +160,7 @@ impl<'life> Run<'life> {
             assert!(seen == model, "{}: other bytes", self.life.name());
             return;
         }
-        // Before the name was given, the old file is there, or none.
+        // Before it was published, the old file is there, or none.
         let is_old = seen.as_ref().is_none_or(|seen| seen == b"old");
         let is_half = !is_old && seen != model;
         assert!(!is_half, "{}: half a file", self.life.name());
@@ -203,7 +204,7 @@ impl<'life> Run<'life> {
         self.publish(file)
     }
 
-    /// A file that is seen while it fills, and is opened again.
+    /// A file that is visible while it fills, and is opened again.
     fn live_in_place(&mut self) {
         let ended = self.create_and_open();
         self.life.disarm();
@@ -254,7 +255,7 @@ impl<'life> Run<'life> {
         while let Err(refused) = file.grow(GROWN) {
             let few_addresses = refused.to_string().contains("addresses that were reserved");
             if few_addresses && !self.life.is_single() {
-                // It was opened when two calls had been refused, and goes on without.
+                // It was opened after two calls had been refused, and continues without faults.
                 return LOST;
             }
             self.life.refused("grow", &refused);
@@ -274,7 +275,7 @@ impl RangeFile {
     }
 }
 
-/// Where space cannot be claimed, zeros are written instead, but never over what is there.
+/// Where space cannot be preallocated, zeros are written instead, but never over content.
 #[test]
 fn a_file_that_exists_is_not_filled_with_zeros() {
     let path = path("existing");
@@ -305,8 +306,8 @@ fn a_file_that_exists_is_not_filled_with_zeros() {
     place.remove(None).unwrap();
 }
 
-/// The growth failed, and so did the call that cuts off what it had added: the file was seen under
-/// its name longer than anybody had asked for.
+/// A growth failed, and so did the call that cuts off what it had added: under its name, the file
+/// was visibly longer than any caller had requested.
 #[test]
 fn a_growth_that_cannot_be_undone_is_not_published() {
     let path = path("grown");
@@ -332,8 +333,9 @@ fn a_growth_that_cannot_be_undone_is_not_published() {
     }
 }
 
-/// The name was given to the file of somebody else, and publishing said that all was well. Now that is
-/// an error, what has the name keeps it, and since others may find the file, nothing of it is lent.
+/// The name was given to a file of another program, and publishing reported success. Now that is an
+/// error, the other file keeps the name, and since others may find the file, no range of it is
+/// given out.
 #[test]
 fn a_name_that_went_to_another_file_is_an_error_and_stays_there() {
     let path = path("astray");
@@ -363,7 +365,7 @@ fn a_name_that_went_to_another_file_is_an_error_and_stays_there() {
                 "the name of the stranger is gone"
             );
             assert_eq!(file.claim(0..5).unwrap_err().kind(), ErrorKind::RangesInUse);
-            // To try again takes the place of the stranger.
+            // The next attempt replaces the other file.
             file.publish().unwrap();
         }
         assert_eq!(place.open().unwrap().1, 5);

@@ -26,8 +26,8 @@ pub(super) struct FileState {
     ///
     /// 1. All of `space` shows `file` from its first byte, for reading and writing, as long as the
     ///    state lives.
-    /// 2. The file has at least as many bytes as `allocator` says, all of them claimed, and at most as
-    ///    many as the space. It is cut off only behind them.
+    /// 2. The file has at least as many bytes as `allocator` says, all of them preallocated, and at
+    ///    most as many as the space. It is cut off only behind them.
     /// 3. Others can reach the file by a name only if `is_named`, where a caller of an `unsafe`
     ///    function vouches for them, or if `aside` is set or `is_named` was set by publishing, when
     ///    no bytes are lent any more.
@@ -36,24 +36,24 @@ pub(super) struct FileState {
     pub(super) place: Place,
     /// Whether the file has its name.
     pub(super) is_named: bool,
-    /// The name that it has until then, while another file is replaced.
+    /// The temporary name that it has until then, while another file is replaced.
     pub(super) aside: Option<OsString>,
-    /// Held while the file grows: whether it may be longer than `allocator` says, since a growth that
-    /// failed could not be undone.
+    /// Locked while the file grows: whether it may be longer than `allocator` says, since a failed
+    /// growth could not be undone.
     growing: Mutex<bool>,
 }
 
 impl FileState {
-    /// Claims space for `len` bytes of a new file and maps it.
+    /// Preallocates `len` bytes of a new file and maps it.
     ///
-    /// Where that fails, its name, if it has one, is taken away again.
+    /// On failure, its name, if it has one, is removed.
     pub(super) fn of_new(place: Place, file: OwnedFile, len: u64, is_named: bool) -> Result<Self> {
         let claimed = check_len(&file, len).and_then(|()| {
             if len > 0 {
                 file.claim(0, len)?;
             }
             if is_named {
-                // So that what is flushed later can be found again.
+                // So that flushed bytes can be found again.
                 file.sync_all()?;
                 file.sync_by(|| place.sync())?;
             }
@@ -67,11 +67,11 @@ impl FileState {
         Ok(Self::new(place, file, space?, (len, 0), is_named))
     }
 
-    /// Claims what is missing of a file of `len` bytes and maps it.
+    /// Preallocates the missing space of a file of `len` bytes and maps it.
     ///
     /// # Safety
     ///
-    /// As long as the state lives, nothing else changes bytes that are lent out, or makes the file
+    /// As long as the state lives, no other code changes bytes that are lent, or makes the file
     /// shorter.
     pub(super) unsafe fn of_existing(place: Place, file: OwnedFile, len: u64) -> Result<Self> {
         let claimed = check_len(&file, len).and_then(|()| match len {
@@ -112,13 +112,13 @@ impl FileState {
         self.space.base()
     }
 
-    /// Refuses to work in a forked child, where the bytes are not mapped.
+    /// Returns an error in a forked child, where the bytes are not mapped.
     pub(super) fn check_owner(&self, action: &'static str) -> Result<()> {
         let checked = self.file.check_owner(action);
         checked.map_err(|refused| refused.at(self.path()))
     }
 
-    /// Makes the file `len` bytes long, if it is shorter.
+    /// Makes the file `len` bytes long, unless it is as long already.
     pub(super) fn grow(&self, len: u64) -> Result<()> {
         self.check_owner(GROW)?;
         let growing = self.growing.lock();
@@ -128,7 +128,8 @@ impl FileState {
             return Ok(());
         }
         if self.allocator.is_sealed() {
-            // Others can reach it by a name, and may have made it longer: it must not be cut off.
+            // Others can reach the file by a name, and may have made it longer: it must not be cut
+            // off.
             return Err(self.cannot_grow());
         }
         if len > self.space.len() as u64 {
@@ -156,7 +157,7 @@ impl FileState {
         Error::refused(ErrorKind::CapacityOverflow, GROW, reason).at(self.path())
     }
 
-    /// Cuts off what a growth has left that failed and could not be undone.
+    /// Cuts off what a failed growth added and could not remove.
     pub(super) fn cut_off(&mut self, action: &'static str) -> Result<()> {
         let len = self.allocator.len();
         let is_longer = self.growing.get_mut();
@@ -168,7 +169,7 @@ impl FileState {
         Ok(())
     }
 
-    /// Takes the second name away, if there is one.
+    /// Removes the temporary name, if there is one.
     pub(super) fn remove_aside(&mut self) {
         if let Some(aside) = self.aside.take() {
             self.place.remove_aside(&aside);
@@ -193,7 +194,7 @@ impl FileState {
         synced.map_err(|refused| refused.about(SYNC, self.path()))
     }
 
-    /// Writes `bytes` at `offset`, where the file has as many.
+    /// Writes `bytes` at `offset`; all of them have to be inside the file.
     ///
     /// # Safety
     ///
@@ -216,18 +217,18 @@ impl Drop for FileState {
     }
 }
 
-/// Maps a file of `len` bytes, and addresses behind them for more.
+/// Maps a file of `len` bytes, and reserves addresses behind it for growth.
 fn show(place: &Place, file: &OwnedFile, len: u64) -> Result<Addresses> {
     let refused = |answer| file.error("map", answer).about("map", place.path());
     let need = usize::try_from(len).map_err(|_long| too_large(place.path()))?;
     let space = Addresses::reserve(need.max(1), SHARES, sys::page_size()).map_err(refused)?;
-    // SAFETY: no one knows the addresses yet. The file has no name, or the caller of an `unsafe`
-    // function vouches for everybody else.
+    // SAFETY: no other code knows the addresses yet. The file has no name, or the caller of an
+    // `unsafe` function vouches for all other programs.
     sys::retry(|| unsafe { space.show_all(file.sys(), Access::ReadWrite) }).map_err(refused)?;
     Ok(space)
 }
 
-/// Refuses a length that no process can address, or that this one may not give to a file.
+/// Refuses a length that no process can address, or that this process may not give to a file.
 fn check_len(file: &OwnedFile, len: u64) -> Result<()> {
     if len > ADDRESSABLE_BYTES as u64 {
         return Err(too_large(Path::new("")));
@@ -241,7 +242,8 @@ fn too_large(path: &Path) -> Error {
     Error::refused(ErrorKind::CapacityOverflow, CLAIM, reason).at(path)
 }
 
-/// How many shares of the addresses a file takes: on the heap, where one is small, enough for what
+/// The number of address shares of a file: with the heap backend, where a share is small, enough
+/// for the growth in integration tests.
 /// tests from outside let it grow.
 const SHARES: usize = if cfg!(all(any(miri, memory_backend), not(test))) {
     64
@@ -249,7 +251,7 @@ const SHARES: usize = if cfg!(all(any(miri, memory_backend), not(test))) {
     1
 };
 
-/// How operations are named in errors.
+/// The names of operations in errors.
 const CLAIM: &str = "claim space for";
 const GROW: &str = "grow";
 const SYNC: &str = "sync";

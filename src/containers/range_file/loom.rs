@@ -1,5 +1,5 @@
-//! The model checker on the allocator: every order in which threads can allocate, claim, give back and
-//! let go. Run with `RUSTFLAGS="--cfg loom" cargo test --release --lib range_file::loom`.
+//! Loom on the allocator: every order in which threads can allocate, claim, give back and drop
+//! handles. Run with `RUSTFLAGS="--cfg loom" cargo test --release --lib range_file::loom`.
 #![expect(unsafe_code, reason = "shares cells, which loom watches")]
 #![expect(
     clippy::arithmetic_side_effects,
@@ -18,16 +18,17 @@ use crate::containers::range_file::allocator::RangeAllocator;
 
 const BLOCKS: u64 = 4;
 
-/// An allocator, and a cell for each block that notices who touches it at the wrong time.
+/// An allocator, and a cell for each block that detects overlapping accesses.
 struct World {
     allocator: RangeAllocator,
     blocks: Vec<UnsafeCell<()>>,
-    /// What is freed at the end.
+    /// Freed at the end.
     file_state: UnsafeCell<()>,
     freed: AtomicU64,
 }
 
-// SAFETY: that is what is checked: loom reports every access to a cell that another one may meet.
+// SAFETY: this is what the test checks: loom reports every access to a cell that may race with
+// another.
 unsafe impl Sync for World {}
 // SAFETY: as above.
 unsafe impl Send for World {}
@@ -56,7 +57,7 @@ impl World {
         Some(range)
     }
 
-    /// Touches each block of a range, as its only owner would.
+    /// Accesses each block of a range, as only its owner may.
     fn write(&self, range: &Range<u64>) {
         assert!(range.end <= self.allocator.len());
         self.file_state.with(|_| ());
@@ -232,9 +233,9 @@ fn a_file_is_all_back_only_after_the_last_use_of_its_ranges() {
     });
 }
 
-/// What the counter must not do: who finds the end passed takes back what he added. Another one who
-/// failed beside him takes back his own later, and in between a third was given a range that is
-/// given out again.
+/// The planted bug of the counter: a thread that passes the end subtracts its addition again.
+/// Another thread that failed at the same time subtracts later, and in between a third thread gets
+/// a range that is given out again.
 #[test]
 #[should_panic(expected = "two owners")]
 fn an_allocator_that_subtracts_is_found_out() {
@@ -247,7 +248,7 @@ fn an_allocator_that_subtracts_is_found_out() {
         watermark.fetch_sub(len, Relaxed);
         None
     }
-    // In all orders: it takes more than three preemptions.
+    // In all orders: the bug takes more than three preemptions.
     loom::model(|| {
         let watermark = Arc::new(AtomicU64::new(1));
         let (one, two) = (Arc::clone(&watermark), Arc::clone(&watermark));

@@ -1,8 +1,8 @@
-//! The range file: one preallocated file, written by many threads, each in ranges of its own.
+//! The range file: one preallocated file that many threads write, each its own ranges.
 //!
 //! `allocator` gives out byte numbers, and knows nothing else; `file_state` is the file itself;
-//! `owned_range` has the handles that keep it, and the ranges that own bytes of it; `range` has the
-//! types of users, `FileRangeMut` and `FileRange`.
+//! `owned_range` has the handles that keep the file open, and the ranges that own bytes of it;
+//! `range` has the public types `FileRangeMut` and `FileRange`.
 
 mod align;
 mod allocator;
@@ -38,13 +38,14 @@ use crate::containers::range_file::owned_range::Handle;
 use crate::error::Result;
 use crate::io::place::Place;
 
-/// A file of a given length that threads write at once, each in ranges of its own.
+/// A file of a given length that threads write at the same time, each its own ranges.
 ///
-/// Its space is claimed when it is made, so a full disk is an error then and not later. Until
-/// [`publish`](Self::publish) it has no name: half of it is never seen, and a crash leaves nothing.
+/// Its space is preallocated when it is created, so a full disk is an error then and not later.
+/// Until [`publish`](Self::publish) it has no name: an incomplete file is never visible, and a
+/// crash leaves nothing.
 ///
 /// It is a handle: clones name the same file. Ranges hold the file too, so they can outlive all
-/// handles; what was not published is gone with the last of them.
+/// handles. An unpublished file is deleted with the last of them.
 ///
 /// # Examples
 ///
@@ -79,21 +80,20 @@ use crate::io::place::Place;
 /// | [`create_in_place`](Self::create_in_place) | files that are seen while they fill, and goes on after a crash | others can open it: `unsafe` |
 /// | [`open`](Self::open) | files that are there | the same |
 ///
-/// # What is whose
+/// # Ownership of bytes
 ///
-/// A byte is in one range at most, and a range that is [frozen](FileRangeMut::freeze) is never given
-/// out again. Bytes that were in the file when it was opened are never allocated, only
+/// A byte is in at most one range, and a [frozen](FileRangeMut::freeze) range is never given out
+/// again. Bytes that were in the file when it was opened are never allocated, only
 /// [claimed](Self::claim) by their offsets.
 ///
 /// # Space
 ///
-/// The file owns its space from the start, and on file systems that write in place it keeps it, until
-/// something else makes a copy of a file with a name that shares its blocks: see
-/// [`open`](Self::open).
+/// The file owns its space from the start, and keeps it on file systems that write in place, unless
+/// another program makes a copy that shares the blocks of a named file: see [`open`](Self::open).
 ///
 /// # Forked children
 ///
-/// The file belongs to the process that opened it. A child must not touch ranges, which are not
+/// The file belongs to the process that opened it. A child must not access ranges, which are not
 /// mapped there; calls that would change the file return [`Forked`](crate::ErrorKind::Forked).
 #[derive(Clone)]
 pub struct RangeFile {
@@ -101,26 +101,27 @@ pub struct RangeFile {
 }
 
 impl RangeFile {
-    /// Creates a file of `len` bytes that will be seen at `path` once it is
+    /// Creates a file of `len` bytes that becomes visible at `path` when it is
     /// [published](Self::publish), and not before.
     ///
-    /// The directory is opened here, so it does no harm if it is renamed meanwhile. What is at
-    /// `path` now stays until then. All bytes are zero.
+    /// The directory is opened here, so it may be renamed later. A file that is at `path` now stays
+    /// there until then. All bytes are zero.
     ///
     /// # Errors
     ///
-    /// * [`StorageFull`](crate::ErrorKind::StorageFull), [`FileTooLarge`](crate::ErrorKind::FileTooLarge): there is
-    ///   no space for `len` bytes, or no file may be as long. Nothing is left of it.
-    /// * [`CapacityOverflow`](crate::ErrorKind::CapacityOverflow), [`OutOfMemory`](crate::ErrorKind::OutOfMemory):
-    ///   there are no addresses for as many.
-    /// * [`Io`](crate::ErrorKind::Io): there is no such directory, it cannot be written to, or its file
-    ///   system keeps no files without names (NFS, FAT, some FUSE):
+    /// * [`StorageFull`](crate::ErrorKind::StorageFull),
+    ///   [`FileTooLarge`](crate::ErrorKind::FileTooLarge): there is no space for `len` bytes, or no
+    ///   file may be as long. Nothing is left of it.
+    /// * [`CapacityOverflow`](crate::ErrorKind::CapacityOverflow),
+    ///   [`OutOfMemory`](crate::ErrorKind::OutOfMemory): there are not enough addresses.
+    /// * [`Io`](crate::ErrorKind::Io): there is no such directory, it cannot be written to, or its
+    ///   file system has no files without names (NFS, FAT, some FUSE):
     ///   [`create_in_place`](Self::create_in_place) works there.
     ///
     /// # Cost
     ///
-    /// Eight system calls. Space is claimed and not written; on file systems that cannot do that, as
-    /// many zeros are written.
+    /// Eight system calls. Space is preallocated and not written; file systems that cannot
+    /// preallocate get as many zeros written.
     pub fn create(path: impl AsRef<Path>, len: u64) -> Result<Self> {
         let place = Place::new("create", path.as_ref())?;
         let file = place.create_linkable()?;
@@ -132,15 +133,15 @@ impl RangeFile {
         Self { handle }
     }
 
-    /// Gives out a range of `len` bytes, rounded up to [`ALIGNMENT`], that is free. It starts at a
-    /// multiple of that.
+    /// Gives out a free range of `len` bytes, rounded up to [`ALIGNMENT`]. It starts at a multiple
+    /// of that.
     ///
-    /// Where the file ends before, the range does too, but it is never shorter than `len`. `None`
-    /// where no such range is left, and of no bytes.
+    /// At the end of the file the range may be shorter, but never shorter than `len`. Returns
+    /// `None` if no such range is left, and for 0 bytes.
     ///
-    /// Where several threads are about to find that nothing is left for them, one that asks for less
-    /// may be told so as well, although it would fit. Threads that all ask for the same length are
-    /// not concerned.
+    /// While several threads are about to find that nothing is left for them, a thread that
+    /// requests less may get `None` too, although its range would fit. This does not concern
+    /// threads that all request the same length.
     ///
     /// # Examples
     ///
@@ -155,16 +156,16 @@ impl RangeFile {
     /// # Cost
     ///
     /// One atomic addition, for any number of threads; no lock, no memory, no system call. A lock
-    /// and a look through a list for more than 1 MiB, and when the end has been reached once and
-    /// what was given back is used.
+    /// and a search through a list for more than 1 MiB, and once the end was reached and returned
+    /// ranges are used again.
     #[inline]
     pub fn allocate(&self, len: u64) -> Option<FileRangeMut> {
         self.handle.allocate(len).map(FileRangeMut::of)
     }
 
-    /// Gives out just this range: for a download that goes on where it stopped.
+    /// Gives out exactly this range: for example for a download that is resumed.
     ///
-    /// Any offsets will do. It is also the only way to bytes that were in the file when it was
+    /// Any offsets are accepted. It is also the only way to bytes that were in the file when it was
     /// [opened](Self::open).
     ///
     /// # Examples
@@ -180,8 +181,9 @@ impl RangeFile {
     ///
     /// # Errors
     ///
-    /// * [`RangesInUse`](crate::ErrorKind::RangesInUse): some of it was given out, or written, before.
-    /// * [`OutOfBounds`](crate::ErrorKind::OutOfBounds): it is not in the file.
+    /// * [`RangesInUse`](crate::ErrorKind::RangesInUse): part of it is given out or written
+    ///   already.
+    /// * [`OutOfBounds`](crate::ErrorKind::OutOfBounds): it is not inside the file.
     ///
     /// # Cost
     ///
@@ -190,17 +192,17 @@ impl RangeFile {
         self.handle.claim(range).map(FileRangeMut::of)
     }
 
-    /// Makes the file `len` bytes long; does nothing where it is as long. Ranges may be out, and
-    /// stay where they are. New bytes are zero.
+    /// Makes the file `len` bytes long; does nothing if it is as long already. Existing ranges stay
+    /// valid and where they are. New bytes are zero.
     ///
     /// # Errors
     ///
-    /// The file is as before after each of them.
+    /// The file is unchanged after each of them.
     ///
     /// * [`StorageFull`](crate::ErrorKind::StorageFull), [`FileTooLarge`](crate::ErrorKind::FileTooLarge): as in
     ///   [`create`](Self::create).
-    /// * [`CapacityOverflow`](crate::ErrorKind::CapacityOverflow): the addresses that were reserved do not
-    ///   suffice. They do for 1 TiB at least, unless addresses are limited or many files are open.
+    /// * [`CapacityOverflow`](crate::ErrorKind::CapacityOverflow): the reserved addresses do not
+    ///   suffice. They do for at least 1 TiB, unless addresses are limited or many files are open.
     /// * [`Forked`](crate::ErrorKind::Forked), [`Io`](crate::ErrorKind::Io).
     ///
     /// # Cost
@@ -220,23 +222,23 @@ impl RangeFile {
         self.len() == 0
     }
 
-    /// Returns how many bytes are not given out and not written.
+    /// Returns the number of bytes that are neither given out nor written.
     ///
-    /// Bytes that were in the file when it was opened do not count. Pieces between two ranges that
-    /// hold no whole block can be claimed, and not allocated.
+    /// Bytes that were in the file when it was opened do not count. Gaps between two ranges that
+    /// contain no whole block can be claimed, and not allocated.
     pub fn remaining(&self) -> u64 {
         self.handle.file_state().allocator.remaining()
     }
 
-    /// Returns the path that the file has or will have, as it was given.
+    /// Returns the path that the file has or will get, as it was given.
     pub fn path(&self) -> &Path {
         self.handle.file_state().path()
     }
 
-    /// Returns which ranges were [frozen](FileRangeMut::freeze) until now.
+    /// Returns the ranges that were [frozen](FileRangeMut::freeze) until now.
     ///
-    /// To go on after a crash, take the record first, then [`sync_all`](Self::sync_all), then keep
-    /// the record: all that it names is on the device then. See [`Written`].
+    /// To resume after a crash, take the record first, then call [`sync_all`](Self::sync_all), then
+    /// store the record: all ranges that it names are on the device then. See [`Written`].
     pub fn written(&self) -> Written {
         Written::of(self.handle.file_state().allocator.written())
     }

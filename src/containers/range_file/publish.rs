@@ -1,4 +1,4 @@
-//! How a file gets its name: whole, on the device, in one step.
+//! Publishing: a complete file, on the device, gets its name in one step.
 
 use std::fmt;
 use std::io;
@@ -11,46 +11,48 @@ use crate::io::place::{Linked, PUBLISH};
 impl RangeFile {
     /// Makes the file visible under its path, in place of whatever was there, and closes it.
     ///
-    /// All bytes are on the device before, and the name after. At every moment, the path leads to
-    /// what was there before or to the whole file, also after a power cut.
+    /// All bytes are on the device before, and the name is afterwards. At every moment, the path
+    /// leads to the old file or to the complete new one, also after a power cut.
     ///
-    /// All ranges have to be back, frozen ones too, and all clones of the handle: what others can
-    /// reach by a name is not mapped here any more. Bytes that were never written are zero.
+    /// All ranges have to be back, frozen ones too, and all clones of the handle: a file that
+    /// others can reach by a name is no longer mapped here. Bytes that were never written are zero.
     ///
     /// The file gets the permissions of any new file. A symbolic link at the path is replaced, not
-    /// followed. Of a file that has its name since it was opened, this is just the last sync.
+    /// followed. For a file that has had its name since it was opened, this is only the last sync.
     ///
     /// # Errors
     ///
-    /// The error holds the file: [`PublishError::into_file`] gives it back, to try again. As an
-    /// [`Error`] it lets go of it, and of all that is in it.
+    /// The error holds the file: [`PublishError::into_file`] returns it, to try again. Converted
+    /// into an [`Error`], it drops the file with all its content.
     ///
     /// * [`RangesInUse`](ErrorKind::RangesInUse): a range or another handle lives. Nothing has
     ///   changed.
     /// * [`Io`](ErrorKind::Io): the file cannot get the name; or a sync failed, now or earlier, and
-    ///   what the file holds cannot be trusted. What was at the path is still there, unless it was
-    ///   the directory that could not be synced: then the file is there, and only a power cut may
-    ///   take its name again. A few file systems, mostly in user space, can never sync a directory,
-    ///   and say [`InvalidInput`](io::ErrorKind::InvalidInput) each time.
+    ///   the content of the file cannot be trusted. The old file is still at the path, unless it
+    ///   was the directory that could not be synced: then the new file is there, and only a power
+    ///   cut can undo that. A few file systems, mostly in user space, can never sync a directory,
+    ///   and return [`InvalidInput`](io::ErrorKind::InvalidInput) each time.
     ///
-    ///   Where `/proc` is not what it should be, the name may be given to another file (the kernel is
-    ///   asked to go through it before Linux 6.10, without `CAP_DAC_READ_SEARCH`). That is noticed,
-    ///   the name is left alone, and no ranges are given out any more.
+    ///   Where `/proc` is not the real one, the name may be given to another file (before Linux
+    ///   6.10, and without `CAP_DAC_READ_SEARCH`, the kernel resolves the file through it). That is
+    ///   detected, the name is left alone, and no more ranges are given out.
     ///
-    ///   Whether the name can be had shows only here: one that is too long, that a directory has, or
-    ///   that is in a directory which was removed or may not be written to.
+    ///   Only publishing shows whether the path can be used: its name may be too long or belong to
+    ///   a directory, and its directory may have been removed or not be writable.
     /// * [`Forked`](ErrorKind::Forked): the file belongs to the parent of this process.
     ///
-    /// Once an attempt to replace another file has failed, no ranges are given out any more: the
-    /// file has a name for the time between, which others could find. If that name is deleted, the file is gone: every attempt after that ends with [`NotFound`](io::ErrorKind::NotFound).
+    /// Once an attempt to replace another file has failed, no more ranges are given out: the file
+    /// has a temporary name, which others could find. If that name is deleted, the file is lost:
+    /// every later attempt fails with [`NotFound`](io::ErrorKind::NotFound).
     ///
     /// # Cost
     ///
-    /// Two `fsync` and one `linkat`. To replace another file takes one `linkat` and one `rename`
-    /// more; a process that is killed between these two leaves the whole file under a name that
-    /// starts with `.outcore-publish-`, until the next file is published in place of the same one.
-    /// Where another process publishes to the same directory at that time, or what was left there
-    /// cannot be removed, the name is a random one, and such a file stays until somebody deletes it.
+    /// Two `fsync` and one `linkat`. Replacing another file takes one `linkat` and one `rename`
+    /// more; a process that is killed between these two leaves the complete file under a temporary
+    /// name that starts with `.outcore-publish-`, until the next file is published in place of the
+    /// same one. If another process publishes to the same directory at that time, or an old
+    /// temporary name cannot be removed, the temporary name is a random one, and such a file stays
+    /// until it is deleted by hand.
     pub fn publish(mut self) -> Result<(), PublishError> {
         match self.try_publish(true) {
             Ok(()) => Ok(()),
@@ -58,13 +60,12 @@ impl RangeFile {
         }
     }
 
-    /// The same, but refused where something has the name.
+    /// Does the same as [`publish`](Self::publish), but fails if a file has the name.
     ///
     /// # Errors
     ///
-    /// Those of [`publish`](Self::publish). Where something has the name,
-    /// [`Io`](ErrorKind::Io) with [`AlreadyExists`](io::ErrorKind::AlreadyExists); nothing has
-    /// changed.
+    /// Those of [`publish`](Self::publish). If a file has the name, [`Io`](ErrorKind::Io) with
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists); nothing has changed.
     pub fn publish_new(mut self) -> Result<(), PublishError> {
         match self.try_publish(false) {
             Ok(()) => Ok(()),
@@ -97,7 +98,7 @@ impl FileState {
 
     /// Gives the file its name.
     fn name(&mut self, replaces: bool) -> Result<()> {
-        // With a second name, to take the place of what has the name is all that is left to do.
+        // With a temporary name, all that is left to do is to replace the file that has the name.
         if self.aside.is_none() || !replaces {
             match self.place.link(&self.file)? {
                 Linked::Done => {
@@ -117,7 +118,7 @@ impl FileState {
                 Linked::Taken => {}
             }
         }
-        // From here on it has a name that others can find, also where that fails.
+        // From here on the file has a name that others can find, also if this fails.
         self.allocator.seal();
         let aside = match self.aside.take() {
             Some(aside) => aside,
@@ -137,7 +138,7 @@ impl FileState {
     }
 }
 
-/// The error of [`RangeFile::publish`]: why, and the file with all that it holds.
+/// The error of [`RangeFile::publish`]: the cause, and the file with all that it holds.
 #[derive(Debug)]
 pub struct PublishError {
     error: Error,
@@ -145,12 +146,12 @@ pub struct PublishError {
 }
 
 impl PublishError {
-    /// Returns why the file could not be published.
+    /// Returns the cause.
     pub fn error(&self) -> &Error {
         &self.error
     }
 
-    /// Returns the file, so that nothing that was written is lost.
+    /// Returns the file, so that no written byte is lost.
     pub fn into_file(self) -> RangeFile {
         self.file
     }

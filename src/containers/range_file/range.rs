@@ -1,4 +1,4 @@
-//! Ranges: of bytes that one owner writes, and of bytes that are written.
+//! Ranges: those that one owner writes, and those that are written.
 
 use std::fmt;
 use std::io;
@@ -9,13 +9,13 @@ use crate::containers::range_file::align::{align_down, align_up};
 use crate::containers::range_file::owned_range::{FrozenRange, OwnedRange};
 use crate::error::Result;
 
-/// A range of a [`RangeFile`](crate::RangeFile) that no one else can read or write.
+/// A range of a [`RangeFile`](crate::RangeFile) that no other code can read or write.
 ///
-/// It is a `&mut [u8]` into the file: what is stored there is in the file, with no copy and no
-/// system call. It belongs to its file, cannot be copied, and moves into threads and tasks.
+/// It is a `&mut [u8]` into the file: stored bytes are in the file, with no copy and no system
+/// call. It holds its file open, cannot be copied, and moves into threads and tasks.
 ///
-/// [`freeze`](Self::freeze) says that it is written. Dropping it instead gives it back: it can be
-/// allocated and claimed again, with whatever was stored in it.
+/// [`freeze`](Self::freeze) ends writing. Dropping the range instead gives it back: it can be
+/// allocated and claimed again, with the bytes that were stored in it.
 ///
 /// # Examples
 ///
@@ -33,7 +33,7 @@ use crate::error::Result;
 /// # Ok::<(), outcore::Error>(())
 /// ```
 ///
-/// After it is split or frozen, it is gone:
+/// A range that was split or frozen cannot be used any more:
 ///
 /// ```compile_fail,E0382
 /// # let file = outcore::RangeFile::create("unused", 8192).unwrap();
@@ -57,16 +57,16 @@ use crate::error::Result;
 ///
 /// # Which way to write
 ///
-/// Buffers of 64 KiB and more that are in memory already go by [`write_all_at`](Self::write_all_at)
-/// or [`io::Write`]: one system call each, and no page fault. What is shorter, is made in place, or
-/// overwrites what is in memory goes through the slice: system calls of several threads wait for each
-/// other, since the kernel locks the file for each, and faults bring many pages at once when a file is
-/// filled in order. From two threads in pieces of 4 KiB, the slice is nearly twice as fast
+/// Write buffers of 64 KiB and more by [`write_all_at`](Self::write_all_at) or [`io::Write`]: one
+/// system call each, and no page fault. Use the slice for what is shorter, is made in place, or
+/// overwrites bytes in memory: the kernel locks the file for each write, so that the system calls
+/// of several threads wait for each other, while a page fault loads many pages at once when a file
+/// is filled in order. From two threads in pieces of 4 KiB, the slice is nearly twice as fast
 /// (docs/performance.md). Both ways see each other's bytes at once.
 #[must_use = "a range that is dropped is given back to its file"]
 pub struct FileRangeMut {
     owned: OwnedRange,
-    /// Where `io::Write` goes on, in the file.
+    /// The position of `io::Write` in the file.
     position: u64,
 }
 
@@ -89,16 +89,17 @@ impl FileRangeMut {
 
     /// Writes all of `bytes` at `offset`, counted from the start of the range, by a system call.
     ///
-    /// For buffers of 64 KiB and more; what is shorter is faster through the slice, unless it is far
-    /// from everything else that is written.
+    /// For buffers of 64 KiB and more; shorter ones are faster through the slice, unless they are
+    /// far from everything else that is written.
     ///
     /// # Errors
     ///
-    /// * [`OutOfBounds`](crate::ErrorKind::OutOfBounds): they do not fit into the range; none was written.
-    /// * [`Io`](crate::ErrorKind::Io): some of them may have been written. To write them again mends that.
-    /// * [`FileTooLarge`](crate::ErrorKind::FileTooLarge): the limit of file size (`RLIMIT_FSIZE`) was
-    ///   lowered after the file was made. Some may have been written, up to the limit. Stores through
-    ///   the slice are not limited. No signal is sent.
+    /// * [`OutOfBounds`](crate::ErrorKind::OutOfBounds): they do not fit into the range; none was
+    ///   written.
+    /// * [`Io`](crate::ErrorKind::Io): some of them may have been written; write all of them again.
+    /// * [`FileTooLarge`](crate::ErrorKind::FileTooLarge): the limit of file size (`RLIMIT_FSIZE`)
+    ///   was lowered after the file was created. Some may have been written, up to the limit.
+    ///   Stores through the slice are not limited. No signal is sent.
     /// * [`Forked`](crate::ErrorKind::Forked): the range belongs to the parent of this process.
     ///
     /// # Cost
@@ -109,7 +110,7 @@ impl FileRangeMut {
         self.owned.write_all_at(bytes, at)
     }
 
-    /// Cuts the range in two, `middle` bytes behind its start. Any byte will do.
+    /// Splits the range `middle` bytes behind its start, which may be any byte.
     ///
     /// # Examples
     ///
@@ -136,8 +137,8 @@ impl FileRangeMut {
         self.split_in_file(start.saturating_add(middle))
     }
 
-    /// Cuts the range in two where the file has the next multiple of [`ALIGNMENT`](crate::range_file::ALIGNMENT)
-    /// from `middle` on; at its end, if there is none in it.
+    /// Splits the range at the first multiple of [`ALIGNMENT`](crate::range_file::ALIGNMENT) in the
+    /// file from `middle` on; at its end, if the range contains none.
     ///
     /// # Panics
     ///
@@ -150,8 +151,8 @@ impl FileRangeMut {
         self.split_in_file(align_up(start.saturating_add(middle)).min(end))
     }
 
-    /// Cuts the range in two where the file has the last multiple of [`ALIGNMENT`](crate::range_file::ALIGNMENT)
-    /// up to `middle`; at its start, if there is none in it.
+    /// Splits the range at the last multiple of [`ALIGNMENT`](crate::range_file::ALIGNMENT) in the
+    /// file up to `middle`; at its start, if the range contains none.
     ///
     /// # Panics
     ///
@@ -164,7 +165,7 @@ impl FileRangeMut {
         self.split_in_file(align_down(start.saturating_add(middle)).max(start))
     }
 
-    /// Cuts at an offset of the file that was checked.
+    /// Splits at an offset of the file, which was checked.
     fn split_in_file(self, at: u64) -> (Self, Self) {
         let Self { owned, position } = self;
         let (low, high) = owned.split_at(at);
@@ -172,10 +173,10 @@ impl FileRangeMut {
         (range(low, position.min(at)), range(high, position.max(at)))
     }
 
-    /// Says that the range is written: from now on it can be read, shared and flushed, and never be
-    /// written again.
+    /// Ends writing: from now on the range can be read, shared and flushed, and never be written
+    /// again.
     ///
-    /// It is noted in [`RangeFile::written`](crate::RangeFile::written).
+    /// [`RangeFile::written`](crate::RangeFile::written) records the range.
     ///
     /// # Cost
     ///
@@ -216,10 +217,10 @@ impl AsMut<[u8]> for FileRangeMut {
 }
 
 impl io::Write for FileRangeMut {
-    /// Writes by a system call, from the start of the range on; at its end, nothing more.
+    /// Writes by a system call, from the start of the range on; at its end, writes nothing more.
     ///
-    /// After an error it goes on where it was: some of `bytes` may be in the file, and are written
-    /// again.
+    /// After an error, writing continues at the same position: some of `bytes` may be in the file,
+    /// and are written again.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = self.end().saturating_sub(self.position);
         let len = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
@@ -229,7 +230,7 @@ impl io::Write for FileRangeMut {
         Ok(len)
     }
 
-    /// Does nothing: what is written is in the file. See [`FileRange::flush`].
+    /// Does nothing: written bytes are in the file. See [`FileRange::flush`].
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -244,9 +245,9 @@ impl fmt::Debug for FileRangeMut {
 /// A range of a [`RangeFile`](crate::RangeFile) that was written, and never changes again.
 ///
 /// It is a `&[u8]` into the file. Clones are cheap and share the range; the file stays open until
-/// the last one is dropped. (An empty one holds on to nothing.)
+/// the last one is dropped. (An empty range does not hold the file.)
 ///
-/// There is no way to one but [`FileRangeMut::freeze`], so what was not written cannot be flushed:
+/// Only [`FileRangeMut::freeze`] creates one, so a range that was not written cannot be flushed:
 ///
 /// ```compile_fail,E0599
 /// # let file = outcore::RangeFile::create("unused", 4096).unwrap();
@@ -256,7 +257,7 @@ impl fmt::Debug for FileRangeMut {
 /// ```
 #[derive(Clone)]
 pub struct FileRange {
-    /// The frozen range of the file that this one is, or is a part of.
+    /// The frozen range of the file that this range is, or is a part of.
     frozen: Arc<FrozenRange>,
     start: u64,
     end: u64,
@@ -273,7 +274,7 @@ impl FileRange {
         self.end
     }
 
-    /// Returns some of the bytes of this range as a range of their own; counted from its start.
+    /// Returns some of the bytes of this range as a separate range; `range` counts from its start.
     ///
     /// # Panics
     ///
@@ -303,15 +304,15 @@ impl FileRange {
         }
     }
 
-    /// Waits until the bytes of the range are on the device, whichever way they were written.
+    /// Waits until the bytes of the range are on the device, no matter how they were written.
     ///
-    /// Of a file that was not [published](crate::RangeFile::publish) yet, a power cut takes the
-    /// bytes all the same: it has no name.
+    /// If the file is not [published](crate::RangeFile::publish) yet, a power cut deletes it
+    /// nevertheless: it has no name.
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io): they may be lost. From then on every sync of the file fails, since the
-    /// system reports lost pages only once; what it holds has to be written to another file.
+    /// [`Io`](crate::ErrorKind::Io): the bytes may be lost. From then on every sync of the file
+    /// fails, since the system reports lost pages only once; write the content to another file.
     /// [`Forked`](crate::ErrorKind::Forked): the file belongs to the parent of this process.
     ///
     /// # Cost

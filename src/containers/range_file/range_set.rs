@@ -11,7 +11,7 @@ pub(super) struct RangeSet {
 }
 
 impl RangeSet {
-    /// Adds all of `range`; what is in the set already stays.
+    /// Adds all of `range`; numbers that are in the set already stay.
     pub(super) fn insert(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
@@ -28,7 +28,7 @@ impl RangeSet {
         self.ends.insert(start, end);
     }
 
-    /// Takes out what of `range` is in the set.
+    /// Removes all numbers of `range`.
     pub(super) fn remove(&mut self, range: &Range<u64>) {
         if range.is_empty() {
             return;
@@ -61,7 +61,7 @@ impl RangeSet {
         self.ends.iter().map(|(start, end)| *start..*end)
     }
 
-    /// Returns how many numbers below `limit` are in the set.
+    /// Returns the number of elements below `limit`.
     pub(super) fn count_below(&self, limit: u64) -> u64 {
         let inside = self.ends.range(..limit);
         inside
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// A small generator, so that each run is the same.
+    /// A small generator with a seed, so that each run is the same.
     fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
         let mut state = seed.wrapping_mul(2).wrapping_add(1);
         move |bound| {

@@ -1,4 +1,4 @@
-//! What takes the caller's word: files that others can name, and bytes that no range guards.
+//! Unsafe functions: files that others can name, and bytes that no range protects.
 #![expect(
     unsafe_code,
     reason = "declares unsafe functions and makes slices for their callers; see docs/safety.md"
@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::io::place::Place;
 
 impl RangeFile {
-    /// Creates a file of `len` bytes that is seen at `path` while it is written, and that stays
-    /// there whatever happens. Nothing may be at `path`.
+    /// Creates a file of `len` bytes that is visible at `path` while it is written, and that stays
+    /// there whatever happens. There must be no file at `path`.
     ///
     /// # Examples
     ///
@@ -34,17 +34,17 @@ impl RangeFile {
     ///
     /// # Errors
     ///
-    /// Those of [`create`](Self::create); where something is at `path`, or its directory cannot be
-    /// synced, [`Io`](crate::ErrorKind::Io). Nothing is left behind.
+    /// Those of [`create`](Self::create); [`Io`](crate::ErrorKind::Io) if a file is at `path`, or
+    /// its directory cannot be synced. Nothing is left behind.
     ///
     /// # Safety
     ///
-    /// That of [`open`](Self::open).
+    /// The duties of the caller are those of [`open`](Self::open).
     ///
     /// # Cost
     ///
-    /// Twelve system calls, two of which wait for the device, so that what is flushed later is found
-    /// again after a power cut.
+    /// Twelve system calls, two of which wait for the device, so that flushed bytes are found again
+    /// after a power cut.
     pub unsafe fn create_in_place(path: impl AsRef<Path>, len: u64) -> Result<Self> {
         let place = Place::new("create", path.as_ref())?;
         let file = place.create_named()?;
@@ -53,20 +53,22 @@ impl RangeFile {
 
     /// Opens the file at `path` for writing.
     ///
-    /// Its bytes have no owner at first: none of it is [allocated](Self::allocate), so none is
-    /// overwritten by surprise. [`claim`](Self::claim) gives out what is named;
+    /// No range owns its bytes at first: none of them can be [allocated](Self::allocate), so none
+    /// is overwritten by accident. [`claim`](Self::claim) gives out a range by its offsets;
     /// [`grow`](Self::grow) makes room that can be allocated.
     ///
-    /// All of its space becomes its own, so that no store can meet a full disk: holes are filled, and
-    /// blocks that it shares with other files are copied. `cp` and `fs::copy` make files share blocks
-    /// on XFS and btrfs, and so does an overlayfs that copies a file up. What is promised then:
+    /// The file gets its own space for all of its bytes, so that no store can fail on a full disk:
+    /// holes are filled, and blocks that it shares with other files are copied. `cp` and `fs::copy`
+    /// make files share blocks on XFS and btrfs, and so does an overlayfs that copies a file up.
+    /// The guarantee after that:
     ///
-    /// * XFS, ext4, tmpfs and all others that write in place: no store is a signal.
-    /// * btrfs: the same for files that are not copied on write (`chattr +C`); for others nothing,
-    ///   whether they share blocks or not. ZFS, bcachefs: nothing.
-    /// * Copies of the file that others make while it is open, or of one made by
-    ///   [`create_in_place`](Self::create_in_place), share its blocks again where the file system can:
-    ///   then nothing, on a full disk. `cp --reflink=never` makes copies that do not.
+    /// * XFS, ext4, tmpfs and all others that write in place: no store raises a signal.
+    /// * btrfs: the same for files that are not copied on write (`chattr +C`); no guarantee for
+    ///   others, whether they share blocks or not. ZFS, bcachefs: no guarantee.
+    /// * Copies of the file that others make while it is open, or of a file created by
+    ///   [`create_in_place`](Self::create_in_place), share its blocks again where the file system
+    ///   can: then there is no guarantee on a full disk. `cp --reflink=never` makes copies that
+    ///   share nothing.
     ///
     /// The file has an exclusive lock (`flock`) as long as it is open.
     ///
@@ -91,36 +93,37 @@ impl RangeFile {
     ///
     /// # Errors
     ///
-    /// The bytes of the file are as before after each of them.
+    /// The bytes of the file are unchanged after each of them.
     ///
     /// * [`AlreadyOpen`](crate::ErrorKind::AlreadyOpen): it is open as a range file, here or in
-    ///   another process, or somebody else has locked it.
-    /// * [`StorageFull`](crate::ErrorKind::StorageFull): there is no space for its holes, or for copies
-    ///   of the blocks that it shares.
-    /// * [`FileTooLarge`](crate::ErrorKind::FileTooLarge): this process may not write files as long.
-    /// * [`Io`](crate::ErrorKind::Io): it is no regular file or cannot be opened for writing, or its
-    ///   file system cannot claim space.
+    ///   another process, or another program has locked it.
+    /// * [`StorageFull`](crate::ErrorKind::StorageFull): there is no space for its holes, or for
+    ///   copies of the blocks that it shares.
+    /// * [`FileTooLarge`](crate::ErrorKind::FileTooLarge): this process may not write files as
+    ///   long.
+    /// * [`Io`](crate::ErrorKind::Io): it is no regular file or cannot be opened for writing, or
+    ///   its file system cannot preallocate space.
     ///
     /// # Safety
     ///
-    /// As long as a handle or a range of the file lives, nothing else, in this process or in another,
-    /// makes the file shorter, punches holes into it, or changes bytes of it that are in a range.
-    /// Others may read it, and see what is stored as it is stored.
+    /// As long as a handle or a range of the file lives, nothing else, in this process or in
+    /// another, makes the file shorter, punches holes into it, or changes bytes of it that are in a
+    /// range. Others may read it, and see stores at once.
     ///
     /// # Cost
     ///
-    /// Eleven system calls; more where holes have to be filled. Shared blocks are read and written, and
-    /// waited for.
+    /// Eleven system calls; more if holes have to be filled. Shared blocks are read and written,
+    /// which waits for the device.
     pub unsafe fn open(path: impl AsRef<Path>) -> Result<Self> {
         let place = Place::new("open", path.as_ref())?;
         let (file, len) = place.open()?;
-        // SAFETY: what the caller owes.
+        // SAFETY: the caller keeps the same contract.
         Ok(Self::of(unsafe {
             FileState::of_existing(place, file, len)
         }?))
     }
 
-    /// Returns bytes of the file for writing, whatever ranges they are in.
+    /// Returns bytes of the file for writing, no matter which ranges they are in.
     ///
     /// For programs that prove themselves that ranges do not overlap. It neither checks nor changes
     /// which bytes are given out.
@@ -145,9 +148,9 @@ impl RangeFile {
     ///
     /// # Safety
     ///
-    /// As long as the slice lives, nothing else reads or writes these bytes, be it through a range,
-    /// another slice or [a pointer](Self::as_mut_ptr). No call of [`publish`](Self::publish) has
-    /// failed for this file.
+    /// As long as the slice lives, nothing else reads or writes these bytes, neither through a
+    /// range, nor through another slice or [a pointer](Self::as_mut_ptr). No call of
+    /// [`publish`](Self::publish) has failed for this file.
     #[expect(
         clippy::mut_from_ref,
         reason = "the caller vouches for who else has it"
@@ -159,20 +162,20 @@ impl RangeFile {
             start <= end && end <= len,
             "{start}..{end} is no range of {len} bytes"
         );
-        // What is in the file can be addressed, so no conversion changes a number.
+        // Bytes of the file can be addressed, so no conversion changes a number.
         let offset = usize::try_from(start).unwrap_or(0);
         let count = usize::try_from(end.saturating_sub(start)).unwrap_or(0);
         let at = self.as_mut_ptr().wrapping_add(offset);
         // SAFETY: the bytes are in the file, which is mapped from its first byte as long as the
-        // handle lives, and the caller vouches for everybody else.
+        // handle lives, and the caller vouches for all other code.
         unsafe { slice::from_raw_parts_mut(at, count) }
     }
 
-    /// Returns the address of the first byte. The file is there in one piece.
+    /// Returns the address of the first byte. The file is mapped in one piece.
     ///
-    /// The pointer is good for [`len`](Self::len) bytes, as long as a handle or a range lives and
-    /// until the file is published. Whoever uses it owes what callers of
-    /// [`slice_mut_unchecked`](Self::slice_mut_unchecked) owe.
+    /// The pointer is valid for [`len`](Self::len) bytes, as long as a handle or a range lives and
+    /// until the file is published. Its users have the duties of the callers of
+    /// [`slice_mut_unchecked`](Self::slice_mut_unchecked).
     pub fn as_mut_ptr(&self) -> *mut u8 {
         self.handle.file_state().base().as_ptr()
     }

@@ -1,9 +1,9 @@
-//! Schedules of a range file: threads allocate, claim, split, write, freeze, give back, grow, publish
-//! and let go of it, in orders that a scheduler chooses. How to run them is in
-//! `testing::schedules`.
+//! Schedules of a range file: threads allocate, claim, split, write, freeze, give back, grow,
+//! publish and drop it, in orders that a scheduler chooses. `testing::schedules` says how to run
+//! them.
 //!
-//! loom goes through all orders of a few steps on the allocator (`loom.rs`). Here are more threads and
-//! longer lives, and the file itself.
+//! Loom explores all orders of a few steps on the allocator (`loom.rs`). The tests here have more
+//! threads, longer scenarios, and the file itself.
 #![expect(
     clippy::arithmetic_side_effects,
     reason = "a panic in a test is a failed test"
@@ -26,7 +26,7 @@ use crate::error::ErrorKind;
 use crate::sys::plan::{before_each_call, unwatch, watch};
 use crate::testing::schedules::{check, finds, finds_torn, point};
 
-/// What is claimed: a range need not be whole blocks.
+/// The unit of claims: a range need not consist of whole blocks.
 const UNIT: u64 = ALIGNMENT / 2;
 
 /// Units of a file at first, and at most.
@@ -36,26 +36,27 @@ const UNITS_MAX: u64 = 16;
 const THREADS: usize = 3;
 const STEPS: usize = 8;
 
-/// Returns a number below `bound`, which belongs to the schedule.
+/// Returns a number below `bound`, chosen by the scheduler.
 fn below(bound: u64) -> u64 {
     thread_rng().gen_range(0..bound)
 }
 
-/// Returns what a file of `len` bytes grows to.
+/// Returns the length to which a file of `len` bytes grows.
 fn longer(len: u64) -> u64 {
     (len + (1 + below(5)) * UNIT).min(UNITS_MAX * UNIT)
 }
 
-/// Takes one out, whichever.
+/// Takes a random element out.
 fn pick<T>(some: &mut Vec<T>) -> Option<T> {
     let len = some.len() as u64;
     (len > 0).then(|| some.swap_remove(usize::try_from(below(len)).unwrap()))
 }
 
-/// An allocator, and the owners of its units. What is of std here is never held where others can go on.
+/// An allocator, and the owners of its units. Locks of std are never held here where other threads
+/// can run.
 struct World {
     allocator: RangeAllocator,
-    /// As the file has one: growths come one after the other.
+    /// Like the lock of the file: growths come one after the other.
     growing: shuttle::sync::Mutex<()>,
     owned: Mutex<Vec<bool>>,
 }
@@ -94,7 +95,8 @@ impl World {
         assert!(!self.allocator.returned().release(1), "the lists are open");
     }
 
-    /// What one thread does; returns what it has in the end, and what it has finished.
+    /// The actions of one thread; returns the ranges that it has in the end, and those that it
+    /// finished.
     fn live(&self) -> [Vec<Range<u64>>; 2] {
         let (mut held, mut kept) = (Vec::new(), Vec::new());
         for _ in 0..STEPS {
@@ -180,7 +182,7 @@ fn lists() {
     }
     assert_eq!(written.count_below(len), world.owned());
     assert!(allocator.is_all_back(), "bytes do not come back");
-    // What is free can be had, all of it, and nothing else.
+    // All that is free can be allocated, and nothing else.
     for unit in 0..len / UNIT {
         let range = unit * UNIT..(unit + 1) * UNIT;
         let is_free = !written.contains(&range);
@@ -199,7 +201,7 @@ fn a_counter_that_is_read_and_written_in_two_steps_is_found_out() {
     finds_torn("two owners", lists);
 }
 
-/// Returns a directory for the files of one test, in memory where that can be had.
+/// Returns a directory for the files of one test, in memory if possible.
 fn dir(of: &str) -> PathBuf {
     let memory = Path::new("/dev/shm");
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
@@ -209,14 +211,14 @@ fn dir(of: &str) -> PathBuf {
     dir
 }
 
-/// A file with what threads have left of it for others.
+/// A file, and the ranges that threads have left for others.
 struct Shared {
-    /// What is written, and with which byte.
+    /// Written ranges, and the byte that fills each.
     shelf: Mutex<Vec<(FileRange, u8)>>,
     frozen: Mutex<Vec<(Range<u64>, u8)>>,
     next_byte: AtomicU8,
     len: AtomicU64,
-    /// How many ranges are out, at least: each is counted until somebody begins to drop it.
+    /// A lower bound of the number of ranges: each is counted until a thread begins to drop it.
     out: AtomicUsize,
     planted: bool,
 }
@@ -253,7 +255,7 @@ fn expect(bytes: &[u8], byte: u8) {
     assert!(!others, "bytes of another owner");
 }
 
-/// What a thread does with its handle, and lets go of in the end.
+/// The actions of a thread with its handle, which it drops in the end.
 fn live(file: RangeFile, shared: &Shared) {
     let mut held = Vec::new();
     for _ in 0..STEPS {
@@ -316,8 +318,8 @@ fn live(file: RangeFile, shared: &Shared) {
     }
 }
 
-/// Gives a range back. The planted bug: a thread gives it back for a moment, and assumes that nothing
-/// had it meanwhile.
+/// Gives a range back. The planted bug: a thread gives its range back for a moment, and assumes
+/// that no other thread had it meanwhile.
 fn give_back(file: &RangeFile, held: Held, planted: bool) {
     let Held { range, byte } = held;
     let span = range.start()..range.end();

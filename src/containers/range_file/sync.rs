@@ -1,4 +1,4 @@
-//! The atomics and locks of the allocator: those of the floor below, or those of the model checker.
+//! The atomics and locks of the allocator: those of `crate::sync`, or those of the model checker.
 
 #[cfg(not(all(test, loom)))]
 pub(super) use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, fence};

@@ -1,4 +1,4 @@
-//! The record of what is written: data, and no key to anything.
+//! The record of written ranges: data, which gives no access.
 
 use std::fmt;
 use std::io;
@@ -8,8 +8,8 @@ use std::str::FromStr;
 use crate::containers::range_file::range_set::RangeSet;
 use crate::error::{Error, Result};
 
-/// A record of ranges that are written: made by [`RangeFile::written`](crate::RangeFile::written),
-/// kept by the program, and asked after a restart for what is missing.
+/// A record of written ranges: made by [`RangeFile::written`](crate::RangeFile::written), stored by
+/// the program, and asked after a restart for what is missing.
 ///
 /// It is plain data, and gives no access to a file: only
 /// [`RangeFile::claim`](crate::RangeFile::claim) gives out ranges.
@@ -17,10 +17,10 @@ use crate::error::{Error, Result};
 /// # Text
 ///
 /// `to_string` writes a record as one line, such as `{0..100, 8192..9000}`, and `parse` reads that,
-/// with or without white space around it. All else is an error: a text that was cut off, ranges that
-/// are empty, out of order or touch each other, numbers with a sign or with zeros in front. So each
-/// record has one text, and each text one record. With the feature `serde` it is a sequence of pairs,
-/// start and end.
+/// with or without white space around it. Everything else is an error: a truncated text, ranges
+/// that are empty, out of order or touch each other, numbers with a sign or with leading zeros. So
+/// each record has one text, and each text one record. With the feature `serde` it is a sequence of
+/// pairs, start and end.
 ///
 /// # Examples
 ///
@@ -61,7 +61,7 @@ pub struct Written {
 }
 
 impl Written {
-    /// Makes an empty record.
+    /// Creates an empty record.
     pub fn new() -> Self {
         Self::default()
     }
@@ -75,19 +75,19 @@ impl Written {
         self.spans.insert(range);
     }
 
-    /// Adds all that another record holds.
+    /// Adds all ranges of another record.
     pub fn merge(&mut self, other: &Self) {
         for span in other.spans() {
             self.insert(span);
         }
     }
 
-    /// Returns the ranges in ascending order; those that touch are one.
+    /// Returns the ranges in ascending order; those that touch are joined.
     pub fn spans(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.spans.iter()
     }
 
-    /// Returns what is missing of a file of `len` bytes, in ascending order.
+    /// Returns the missing ranges of a file of `len` bytes, in ascending order.
     pub fn gaps(&self, len: u64) -> impl Iterator<Item = Range<u64>> + '_ {
         let starts = std::iter::once(0).chain(self.spans.iter().map(|span| span.end));
         let ends = self.spans.iter().map(|span| span.start);
@@ -102,7 +102,7 @@ impl Written {
         self.spans.contains(range)
     }
 
-    /// Returns how many bytes are in the record.
+    /// Returns the number of bytes in the record.
     pub fn bytes(&self) -> u64 {
         self.spans.count_below(u64::MAX)
     }
@@ -131,7 +131,7 @@ impl fmt::Debug for Written {
 }
 
 impl fmt::Display for Written {
-    /// Writes the record as one line without an end, for [`from_str`](Self::from_str).
+    /// Writes the record as one line without a line end, for [`from_str`](Self::from_str).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("{")?;
         for (number, span) in self.spans().enumerate() {
@@ -145,12 +145,12 @@ impl fmt::Display for Written {
 impl FromStr for Written {
     type Err = Error;
 
-    /// Reads what [`to_string`](ToString::to_string) has written.
+    /// Reads the text that [`to_string`](ToString::to_string) writes.
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io) with [`InvalidData`](io::ErrorKind::InvalidData): the text is not
-    /// what a record is written as.
+    /// [`Io`](crate::ErrorKind::Io) with [`InvalidData`](io::ErrorKind::InvalidData): the text is
+    /// not that of a record.
     fn from_str(text: &str) -> Result<Self> {
         let text = text.trim_ascii();
         let inner = text
@@ -169,7 +169,7 @@ impl FromStr for Written {
                     "range {number} is none, or not behind the one before"
                 ))
             })?;
-            // Between two ranges there is at least one byte. Behind the last number is none.
+            // Between two ranges there is at least one byte. Behind the last number there is none.
             least = range.end.saturating_add(1);
             written.insert(range);
         }
@@ -177,10 +177,10 @@ impl FromStr for Written {
     }
 }
 
-/// What stands between two ranges.
+/// The separator of two ranges.
 const SEPARATOR: &str = ", ";
 
-/// Reads a number as it is written: digits, and no zero in front.
+/// Reads a number as it is written: digits, and no leading zero.
 fn parse(text: &str) -> Option<u64> {
     let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let is_padded = text.len() > 1 && text.starts_with('0');
@@ -211,7 +211,7 @@ mod serde {
     }
 
     impl<'de> Deserialize<'de> for Written {
-        /// Takes pairs in any order. One that ends before it starts is an error.
+        /// Accepts pairs in any order. A pair that ends before it starts is an error.
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             deserializer.deserialize_seq(Pairs)
         }
@@ -304,8 +304,8 @@ mod tests {
         }
     }
 
-    /// A record that a crash has cut off names less than was written, or more: `{0..81` of
-    /// `{0..8192, ..` is not taken for one.
+    /// A record that a crash has truncated names less than was written, or more: `{0..81`, from
+    /// `{0..8192, ..`, is not accepted.
     #[test]
     fn no_part_of_a_text_is_a_record() {
         let record: Written = [0..8192, 10_000..20_000, 30_000..u64::MAX]

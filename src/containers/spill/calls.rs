@@ -1,4 +1,4 @@
-//! The calls of the global allocator's trait: which allocator gets a request, and how a block goes
+//! The calls of the global allocator's trait: which allocator gets a request, and how a block moves
 //! from one to the other.
 #![expect(
     unsafe_code,
@@ -13,10 +13,12 @@ use crate::containers::spill::{Inside, SpillAlloc};
 use crate::heap::Blocks;
 
 // SAFETY: each block is handed out by the file or by the inner allocator, both of which keep the
-// contract, and goes back to the one that it came from, told apart by its size and its address.
+// contract, and is returned to the allocator that it came from, which its size and address
+// identify.
 //
-// What is small is told by one comparison and passed on at once. All else is out of line, so that
-// these functions need no registers of their own: programs that never spill call them all the time.
+// Small requests are recognized by one comparison and passed on at once. Everything else is out of
+// line, so that these functions need no registers of their own: programs that never spill call them
+// all the time.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for SpillAlloc<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -61,21 +63,21 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for SpillAlloc<A> {
 }
 
 impl<A> SpillAlloc<A> {
-    /// Takes a block from the file; null where that cannot be.
+    /// Takes a block from the file; returns null on failure.
     fn spill(&self, layout: Layout, zeroed: bool) -> *mut u8 {
         let Some(_inside) = Inside::enter() else {
             return ptr::null_mut();
         };
         let Some(blocks) = self.make_blocks() else {
-            // While another thread makes the file, nothing has failed. Nor is it waited for: in a
-            // child that was forked meanwhile nobody goes on.
+            // While another thread creates the file, this is no failure. This thread does not wait
+            // for it either: in a child forked meanwhile, that thread does not exist.
             if self.is_without_file() {
                 self.failures.fetch_add(1, Relaxed);
             }
             return ptr::null_mut();
         };
         if !blocks.is_owner() {
-            // A forked child's blocks are the inner allocator's.
+            // A forked child uses the inner allocator for new blocks.
             return ptr::null_mut();
         }
         let block = blocks.allocate(layout, zeroed);
@@ -106,7 +108,7 @@ impl<A> SpillAlloc<A> {
 impl<A: GlobalAlloc> SpillAlloc<A> {
     /// # Safety
     ///
-    /// That of [`GlobalAlloc::alloc`].
+    /// The duties of the caller are those of [`GlobalAlloc::alloc`].
     #[cold]
     unsafe fn alloc_big(&self, layout: Layout) -> *mut u8 {
         if layout.size() >= self.threshold() {
@@ -121,7 +123,7 @@ impl<A: GlobalAlloc> SpillAlloc<A> {
 
     /// # Safety
     ///
-    /// That of [`GlobalAlloc::alloc_zeroed`].
+    /// The duties of the caller are those of [`GlobalAlloc::alloc_zeroed`].
     #[cold]
     unsafe fn alloc_zeroed_big(&self, layout: Layout) -> *mut u8 {
         if layout.size() >= self.threshold() {
@@ -136,7 +138,7 @@ impl<A: GlobalAlloc> SpillAlloc<A> {
 
     /// # Safety
     ///
-    /// That of [`GlobalAlloc::dealloc`].
+    /// The duties of the caller are those of [`GlobalAlloc::dealloc`].
     #[cold]
     unsafe fn dealloc_big(&self, block: *mut u8, layout: Layout) {
         if self.is_ours(block) {
@@ -150,7 +152,7 @@ impl<A: GlobalAlloc> SpillAlloc<A> {
 
     /// # Safety
     ///
-    /// That of [`GlobalAlloc::realloc`].
+    /// The duties of the caller are those of [`GlobalAlloc::realloc`].
     #[cold]
     unsafe fn realloc_big(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         if !self.is_ours(block) && new_size < self.threshold() {
@@ -161,19 +163,19 @@ impl<A: GlobalAlloc> SpillAlloc<A> {
         unsafe { self.realloc_across(block, layout, new_size) }
     }
 
-    /// Changes the size of a block that is in the file, or is to be.
+    /// Changes the size of a block that is in the file, or will be.
     ///
     /// # Safety
     ///
-    /// That of [`GlobalAlloc::realloc`].
+    /// The duties of the caller are those of [`GlobalAlloc::realloc`].
     unsafe fn realloc_across(&self, block: *mut u8, old: Layout, new_size: usize) -> *mut u8 {
         let Ok(new) = Layout::from_size_align(new_size, old.align()) else {
             return ptr::null_mut();
         };
         let ours = self.is_ours(block);
         if ours && self.blocks().is_some_and(Blocks::is_cleared) {
-            // A forked child has the address of its parent's block, and not its bytes. To keep a
-            // block that is too long is allowed; to move it cannot be done.
+            // A forked child has the address of its parent's block, and not its bytes. Keeping a
+            // block that is too long is allowed; moving it is impossible.
             if new_size > old.size() {
                 return ptr::null_mut();
             }
@@ -186,7 +188,7 @@ impl<A: GlobalAlloc> SpillAlloc<A> {
                 return resized.as_ptr();
             }
         }
-        // From the one allocator to the other, or out of a file that is full.
+        // From one allocator to the other, or out of a file that is full.
         let mut moved = ptr::null_mut();
         if !ours {
             moved = self.spill(new, false);
@@ -199,7 +201,7 @@ impl<A: GlobalAlloc> SpillAlloc<A> {
             if new_size >= self.threshold() {
                 self.failures.fetch_add(1, Relaxed);
             }
-            // SAFETY: the size is not zero, as the caller says.
+            // SAFETY: the size is not zero (duty of the caller).
             moved = unsafe { self.inner.alloc(new) };
         }
         if moved.is_null() {
@@ -217,7 +219,7 @@ impl<A: GlobalAlloc> SpillAlloc<A> {
     ///
     /// # Safety
     ///
-    /// That of [`GlobalAlloc::realloc`]; the block is in the file.
+    /// The duties of the caller are those of [`GlobalAlloc::realloc`]; the block is in the file.
     unsafe fn resize_spilled(
         &self,
         block: *mut u8,

@@ -1,5 +1,5 @@
-//! The fault campaign of the global allocator: whatever call fails, a request is served from the
-//! file or by the inner allocator, and nothing of our own is allocated, and nothing panics.
+//! Fault injection in the global allocator: whatever call fails, the file or the inner allocator
+//! serves a request, our code allocates nothing, and nothing panics.
 // The heap back end allocates.
 #![cfg(not(any(miri, memory_backend)))]
 #![expect(unsafe_code, reason = "calls an allocator by its trait")]
@@ -14,8 +14,8 @@ use crate::testing::{Campaign, Life};
 
 const ALIGN: usize = 64;
 
-/// The story: when memory and disk were both full, the error that said so was itself allocated, and
-/// the program was aborted where it should have got a null pointer.
+/// When memory and disk were both full, the error that reported it was itself allocated, and the
+/// program was aborted where it should have received a null pointer.
 #[test]
 fn requests_are_served_from_somewhere_and_nothing_is_allocated_whatever_call_fails() {
     Campaign::new("spill", 30, live)
@@ -25,11 +25,11 @@ fn requests_are_served_from_somewhere_and_nothing_is_allocated_whatever_call_fai
 }
 
 thread_local! {
-    /// Whether memory is full, too.
+    /// Whether memory is full too.
     static FULL: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The system's allocator, which can be full.
+/// The system's allocator, which can be made full.
 struct Inner;
 
 // SAFETY: all calls are passed on to the system's allocator, or refused.
@@ -83,7 +83,7 @@ fn live(life: &mut Life) {
     );
     if run.spill.state.swap(FAILED, Relaxed) == READY {
         let name = run.life.name();
-        // SAFETY: nobody else uses it.
+        // SAFETY: no other code uses it.
         let blocks = unsafe { &mut *run.spill.blocks.get() };
         // SAFETY: it was made (invariant 1 of `SpillAlloc`).
         let left = unsafe { blocks.assume_init_ref() }.claimed_bytes();
@@ -116,7 +116,7 @@ impl Run<'_> {
             assert!(self.take(size, zeroed), "{}: null", self.life.name());
         }
         self.check();
-        // Both ways across the threshold, where it is and elsewhere.
+        // Both ways across the threshold, in place and elsewhere.
         for (index, size) in [
             (0, 200 << 10),
             (1, 110 << 10),
@@ -137,12 +137,12 @@ impl Run<'_> {
             self.life.explain(&refused);
         }
         self.check();
-        // What was freed is zero again.
+        // Freed space is zero when it is allocated again.
         self.free(1);
         assert!(self.take(1 << 20, true), "{}: null", self.life.name());
         self.free(0);
         assert!(self.take(100 << 10, true), "{}: null", self.life.name());
-        // Memory is full: then a request may come to nothing, and a block stays as it was.
+        // Memory is full: a request may fail, and then the block is unchanged.
         FULL.set(true);
         let whole = self.life.is_whole();
         for size in [80 << 10, 2 << 20] {

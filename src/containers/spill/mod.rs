@@ -1,8 +1,8 @@
-//! The global allocator: big blocks in a file, all others where they were.
+//! The global allocator: large blocks in a file, all others in the inner allocator.
 //!
 //! A global allocator is called from everywhere: before `main`, in destructors of threads, in
-//! forked children. So our own code allocates nothing here, and nothing waits for anything that
-//! could be waiting for it: while the file is being made, the inner allocator serves.
+//! forked children. So this code allocates nothing, and waits for nothing that could wait for it:
+//! while the file is created, the inner allocator serves all requests.
 #![expect(
     unsafe_code,
     reason = "holds what is made once, by the thread that may; see docs/safety.md"
@@ -33,18 +33,19 @@ use crate::sys;
 ///
 /// For programs with a few huge vectors, strings or hash tables. **It does not help trees of small
 /// nodes**, such as `serde_json::Value` or `BTreeMap<String, _>`: their blocks are below every
-/// useful threshold and stay in memory. A JSON text of 244 MB, read into a `serde_json::Value`, was
-/// killed in 512 MiB at every threshold (`docs/records/past-memory-2026-11.md`).
+/// useful threshold and stay in memory. A program that read a JSON text of 244 MB into a
+/// `serde_json::Value` was killed in 512 MiB at every threshold
+/// (`docs/records/past-memory-2026-11.md`).
 ///
-/// It takes two lines in a program. The large blocks no longer count against the memory limit, since
-/// the kernel writes them to disk when memory runs short. Blocks of at least `threshold` bytes go to
-/// the file, all others to an inner allocator, std's [`System`] unless another is named. The variable
-/// `$OUTCORE_SPILL` replaces the threshold: a number of bytes, with `KiB`, `MiB` or `GiB` behind it,
-/// or `off`. The first large block makes the file, in the directory that
-/// [`ScratchDir::from_env`](crate::ScratchDir::from_env) finds with the environment that the process
-/// was started with. The allocator allocates no memory for itself, does not read the environment
-/// through std, and needs one byte of each thread, so it works before `main` and in destructors of
-/// thread-locals.
+/// A program needs two lines. The large blocks no longer count against the memory limit, since the
+/// kernel writes them to disk when memory runs short. Blocks of at least `threshold` bytes go to
+/// the file, all others to an inner allocator, std's [`System`] unless another is named. The
+/// variable `$OUTCORE_SPILL` replaces the threshold: a number of bytes, followed by `KiB`, `MiB` or
+/// `GiB`, or `off`. The first large block creates the file, in the directory that
+/// [`ScratchDir::from_env`](crate::ScratchDir::from_env) finds with the environment that the
+/// process was started with. The allocator allocates no memory for itself, does not read the
+/// environment through std, and needs one byte of each thread, so it works before `main` and in
+/// destructors of thread-locals.
 ///
 /// # Examples
 ///
@@ -62,7 +63,7 @@ use crate::sys;
 ///
 /// # Other inner allocators
 ///
-/// A program that has a global allocator already keeps it for its small blocks:
+/// A program that already has a global allocator keeps it for its small blocks:
 ///
 /// ```
 /// # // Stands in for the crate of that name, which a C compiler makes.
@@ -93,52 +94,52 @@ use crate::sys;
 /// # drop((names, table));
 /// ```
 ///
-/// `tikv_jemallocator::Jemalloc` goes in the same place. `ci/spill-crates.sh` runs the tests of
+/// `tikv_jemallocator::Jemalloc` is used in the same way. `ci/spill-crates.sh` runs the tests of
 /// published crates with either.
 ///
 /// # Growth
 ///
-/// A block is copied when it grows past the threshold, and as long as it has at most 1 MiB; after
-/// that never again: the system gives it more of the file, behind it or at other addresses. The
-/// exception is a program with more than 4096 big blocks at a time, whose blocks up to 32 MiB are
-/// copied. What shrinks gives space back to the disk.
+/// A block is copied when it grows past the threshold, and while it has at most 1 MiB. After that
+/// it is never copied: the system extends it in place, or remaps it to other addresses. The
+/// exception is a program with more than 4096 large blocks at a time, whose blocks up to 32 MiB are
+/// copied. A block that shrinks gives space back to the disk.
 ///
 /// # Failure
 ///
-/// Where the directory cannot be used, the disk is full or a quota reached, the inner allocator
-/// gets the request, and [`failures`](Self::failures) counts it. It also gets, uncounted, what other
-/// threads ask for while the first big block of the program makes the file. A page that the device
-/// cannot deliver kills the process with `SIGBUS` when it is touched.
+/// If the directory cannot be used, the disk is full or a quota is reached, the inner allocator
+/// gets the request, and [`failures`](Self::failures) counts it. The inner allocator also gets,
+/// uncounted, the requests of other threads while the first large block of the program creates the
+/// file. A page that the device cannot deliver kills the process with `SIGBUS` when it is accessed.
 ///
 /// # Fork
 ///
-/// A forked child does not inherit big blocks, and cannot change its parent's. Where they were it
-/// finds nothing: to touch one is `SIGSEGV`. It may free them, which does nothing, and shrink them;
-/// to grow one is refused as if memory were full. What the child allocates itself is the inner
-/// allocator's, so a child that leaves its parent's big blocks alone can go on as long as it likes.
-/// If the parent had no big blocks yet, the child spills to a file of its own.
+/// A child cannot access its parent's spilled blocks, nor change them: an access raises `SIGSEGV`.
+/// It may free them, which does nothing, and shrink them; growing one is refused as if memory were
+/// full. The child's own blocks come from the inner allocator, so a child that leaves its parent's
+/// large blocks alone can run as long as it likes. If the parent had no large blocks yet, the child
+/// spills to its own file.
 ///
-/// That takes the C library's `fork`. In a child made by a bare system call, memory that the child
-/// maps later can come to lie where a big block was. It is then not freed, and growing an inherited
-/// block copies what is there.
+/// This requires the C library's `fork`. In a child made by a bare system call, memory that the
+/// child maps later may get the addresses of a large block. Such memory is then not freed, and
+/// growing an inherited block copies what is there.
 ///
-/// A child that calls `exec` at once, as [`Command`](std::process::Command) does, notices nothing,
+/// A child that calls `exec` at once, as [`Command`](std::process::Command) does, is not affected,
 /// with one exception: where std forks (with `pre_exec`, `uid`, `gid` and the like), an argument or
-/// environment of the threshold's size is not there for `exec`, and `spawn` returns an error.
+/// environment of the threshold's size is missing for `exec`, and `spawn` returns an error.
 ///
 /// Like every allocator it must not be called from signal handlers.
 pub struct SpillAlloc<A = System> {
     inner: A,
-    /// Blocks of that many bytes go to the file. [`UNASKED`] until the environment was asked.
+    /// Blocks of at least this size go to the file. [`UNASKED`] until the environment was read.
     threshold: AtomicUsize,
-    /// No block in the file has a layout of fewer bytes than this: the threshold, and in a forked
+    /// No block in the file has a layout of fewer bytes than this: the threshold, or in a forked
     /// child the size of the shortest block that was to be shrunk there. [`UNASKED`] as above.
     smallest: AtomicUsize,
-    /// The threshold of the program.
+    /// The threshold that the program has set.
     default_threshold: usize,
-    /// What is in `blocks`: [`NONE`], [`MAKING`], [`READY`] or [`FAILED`].
+    /// The state of `blocks`: [`NONE`], [`MAKING`], [`READY`] or [`FAILED`].
     state: AtomicU8,
-    /// Addresses of all blocks in the file; both 0 until there are any.
+    /// Addresses of all blocks in the file; both 0 while there are none.
     base: AtomicUsize,
     len: AtomicUsize,
     peak_bytes: AtomicU64,
@@ -155,10 +156,10 @@ const MAKING: u8 = 1;
 const READY: u8 = 2;
 const FAILED: u8 = 3;
 
-/// The threshold that lets every request look for the environment's.
+/// The threshold with which every request reads the environment.
 const UNASKED: usize = 0;
 
-/// The smallest threshold: below it, blocks would cost more in the file than they take.
+/// The smallest threshold: below it, blocks would cost more in the file than they save.
 const THRESHOLD_MIN: usize = 4 << 10;
 
 // SAFETY: `blocks` is written by one thread before others may read it (invariant 1), and `Blocks`
@@ -166,15 +167,15 @@ const THRESHOLD_MIN: usize = 4 << 10;
 unsafe impl<A: Sync> Sync for SpillAlloc<A> {}
 
 thread_local! {
-    /// Whether this thread is in our own code, which must not call itself.
+    /// Whether this thread runs our own code, which must not call itself.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Marks the thread as being in our own code, until it is dropped.
+/// Marks that the thread runs our own code, until it is dropped.
 struct Inside;
 
 impl Inside {
-    /// Returns `None` where the thread is inside already, or has no thread-locals any more.
+    /// Returns `None` if the thread runs our code already, or has no thread-locals any more.
     fn enter() -> Option<Self> {
         let entered = INSIDE.try_with(|inside| !inside.replace(true));
         entered.unwrap_or(false).then_some(Self)
@@ -188,7 +189,7 @@ impl Drop for Inside {
 }
 
 impl SpillAlloc<System> {
-    /// Makes an allocator that sends blocks of at least `threshold` bytes to disk, and all others
+    /// Creates an allocator that sends blocks of at least `threshold` bytes to disk, and all others
     /// to [`System`]. A threshold below 4 KiB counts as 4 KiB.
     #[must_use]
     pub const fn new(threshold: usize) -> Self {
@@ -197,7 +198,7 @@ impl SpillAlloc<System> {
 }
 
 impl<A> SpillAlloc<A> {
-    /// Makes an allocator that sends blocks of at least `threshold` bytes to disk, and all others
+    /// Creates an allocator that sends blocks of at least `threshold` bytes to disk, and all others
     /// to `inner`.
     #[must_use]
     pub const fn with_inner(threshold: usize, inner: A) -> Self {
@@ -227,22 +228,23 @@ impl<A> SpillAlloc<A> {
         }
     }
 
-    /// Returns how many bytes on disk big blocks take.
+    /// Returns the number of bytes that large blocks take on disk.
     pub fn spilled_bytes(&self) -> u64 {
         self.blocks().map_or(0, Blocks::claimed_bytes)
     }
 
-    /// Returns the most bytes on disk that big blocks have taken so far.
+    /// Returns the largest number of bytes that large blocks have taken on disk so far.
     pub fn peak_bytes(&self) -> u64 {
         self.peak_bytes.load(Relaxed)
     }
 
-    /// Returns how many big blocks the inner allocator got, since the file had no space for them.
+    /// Returns how many large blocks the inner allocator got because the file had no space for
+    /// them.
     pub fn failures(&self) -> u64 {
         self.failures.load(Relaxed)
     }
 
-    /// Writes all big blocks back to disk and takes them out of memory.
+    /// Writes all large blocks back to disk and releases them from memory.
     ///
     /// # Errors
     ///
@@ -252,43 +254,43 @@ impl<A> SpillAlloc<A> {
         self.blocks().map_or(Ok(()), Blocks::evict)
     }
 
-    /// Asks the environment for the threshold, as it was when the process started.
+    /// Reads the threshold from the environment with which the process started.
     #[cold]
     fn ask_threshold(&self) -> usize {
         let mut value = [0; 32];
         let asked = sys::initial_variable(b"OUTCORE_SPILL", &mut value);
         let asked = asked.and_then(parse_threshold);
         let asked = asked.unwrap_or(self.default_threshold).max(THRESHOLD_MIN);
-        // Of several threads that ask, the first one's answer holds: blocks are told apart by it.
+        // If several threads read it, the first result is kept: blocks are identified by it.
         let first = self
             .threshold
             .compare_exchange(UNASKED, asked, Relaxed, Relaxed);
         let threshold = first.err().unwrap_or(asked);
-        // Nor is undone what a child has noted meanwhile.
+        // A value that a child has stored meanwhile is kept too.
         let _known = self
             .smallest
             .compare_exchange(UNASKED, threshold, Relaxed, Relaxed);
         threshold
     }
 
-    /// Returns whether nothing of so many bytes is in the file, or goes there.
+    /// Returns whether blocks of so many bytes are never in the file, nor go there.
     #[inline]
     fn is_small(&self, bytes: usize) -> bool {
         bytes < self.smallest.load(Relaxed)
     }
 
-    /// Returns the blocks if they have been made.
+    /// Returns the blocks if they exist.
     fn blocks(&self) -> Option<&Blocks> {
         if self.state.load(Acquire) != READY {
             return None;
         }
-        // SAFETY: the state says that nobody writes here any more (invariant 1).
+        // SAFETY: the state says that no thread writes here any more (invariant 1).
         let blocks = unsafe { &*self.blocks.get() };
-        // SAFETY: and that there is a value (invariant 1).
+        // SAFETY: the state says that there is a value (invariant 1).
         Some(unsafe { blocks.assume_init_ref() })
     }
 
-    /// Returns the blocks, making them if nobody has. The thread is inside.
+    /// Returns the blocks, and creates them if no thread has. The caller is marked as [`Inside`].
     fn make_blocks(&self) -> Option<&Blocks> {
         if self
             .state
@@ -296,12 +298,12 @@ impl<A> SpillAlloc<A> {
             .is_ok()
         {
             let made = quiet::scratch_file().and_then(|file| Blocks::over(file).ok());
-            // Children are told about the addresses before there is anything at them.
+            // Children are prepared before any block is at the addresses.
             let state = match made.filter(Blocks::clear_in_children) {
                 Some(blocks) => {
                     let (base, len) = blocks.addresses();
-                    // SAFETY: this thread alone changed the state, so it alone writes here
-                    // (invariant 1).
+                    // SAFETY: only this thread changed the state to `MAKING`, so only it writes
+                    // here (invariant 1).
                     unsafe { (*self.blocks.get()).write(blocks) };
                     self.base.store(base, Relaxed);
                     self.len.store(len, Release);
@@ -314,14 +316,14 @@ impl<A> SpillAlloc<A> {
         self.blocks()
     }
 
-    /// Returns whether the file could not be made.
+    /// Returns whether the file could not be created.
     fn is_without_file(&self) -> bool {
         self.state.load(Acquire) == FAILED
     }
 
     /// Returns whether a block is in the file.
     fn is_ours(&self, block: *mut u8) -> bool {
-        // The length first: once it is seen, so is the base.
+        // The length first: a thread that sees it also sees the base.
         let len = self.len.load(Acquire);
         block.addr().wrapping_sub(self.base.load(Relaxed)) < len
     }
@@ -350,7 +352,7 @@ mod tests {
 
     #[test]
     fn blocks_cross_the_threshold_both_ways_with_their_bytes() {
-        // Never dropped, as a global allocator is.
+        // Never dropped, like a global allocator.
         static SPILL: SpillAlloc = SpillAlloc::new(64 << 10);
         let spill = &SPILL;
         let layout = |size| Layout::from_size_align(size, 64).unwrap();
@@ -376,7 +378,7 @@ mod tests {
         assert_eq!(spill.failures(), 0);
     }
 
-    /// Counts what each thread asks of the heap.
+    /// Counts the heap calls of each thread.
     struct Counting;
 
     std::thread_local! {

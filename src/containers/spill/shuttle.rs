@@ -1,8 +1,9 @@
-//! Schedules of the global allocator: the first big blocks of several threads arrive at once, and
-//! somebody has to make the file. How to run them is in `testing::schedules`.
+//! Schedules of the global allocator: the first large blocks of several threads arrive at once, and
+//! one of them has to create the file. `testing::schedules` says how to run them.
 //!
-//! Here the allocator is a value of its own, and what is inside it a stand-in that knows what it gave
-//! out. In each system call of the making, the maker allocates himself, as a library that he calls
+//! Here the allocator is a value of the test, and its inner allocator a stand-in that knows its
+//! blocks. In each system call of the creation, the creating thread allocates, as a library that it
+//! calls could, and other threads run.
 //! could, and others go on.
 #![expect(
     unsafe_code,
@@ -29,19 +30,19 @@ const STEPS: usize = 4;
 const THRESHOLD: usize = 64 << 10;
 const ALIGN: usize = 64;
 
-/// Calls of the making that can fail: more than there are.
+/// System calls of the creation that can fail: more than there are.
 const CALLS_MAX: usize = 24;
 
-/// Below the threshold and above.
+/// Sizes below the threshold and above.
 const SIZES: [usize; 4] = [100, THRESHOLD - 1, THRESHOLD, THRESHOLD + 4096];
 
-/// The allocator inside, which takes back what it gave out, and nothing else.
+/// The inner allocator, which takes back its own blocks, and nothing else.
 #[derive(Default)]
 struct Inner {
     out: Mutex<BTreeMap<usize, Layout>>,
 }
 
-// SAFETY: all calls are passed on to the system's allocator, or are a panic.
+// SAFETY: all calls are passed on to the system's allocator, or panic.
 unsafe impl GlobalAlloc for Inner {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         point();
@@ -55,12 +56,12 @@ unsafe impl GlobalAlloc for Inner {
         point();
         let known = self.out.lock().unwrap().remove(&block.addr());
         assert_eq!(known, Some(layout), "freed where it never came from");
-        // SAFETY: it came from there, with this layout, and the caller gives it up.
+        // SAFETY: the block came from there, with this layout, and the caller gives it up.
         unsafe { System.dealloc(block, layout) };
     }
 }
 
-/// The allocator, and who was seen making its file.
+/// The allocator, and the thread that was seen creating its file.
 struct World {
     spill: SpillAlloc<Inner>,
     makers: Mutex<Vec<ThreadId>>,
@@ -125,7 +126,7 @@ impl World {
         unsafe { self.spill.dealloc(held.at, held.layout) };
     }
 
-    /// What one thread does. `number` is its own.
+    /// The actions of one thread. `number` identifies it.
     fn live(&self, number: usize, planted: bool) {
         let size = || SIZES[thread_rng().gen_range(0..SIZES.len())];
         let mut byte = u8::try_from(number * 64).unwrap();
@@ -147,17 +148,19 @@ impl World {
             }
         }
         for mut one in held {
-            // The planted bug: who has a file takes all big blocks for blocks in it.
+            // The planted bug: once there is a file, the thread takes all large blocks for blocks
+            // in it.
             let all_are_ours = planted && self.spill.blocks().is_some();
             one.is_ours |= all_are_ours && one.layout.size() >= THRESHOLD;
             self.free(&one);
         }
     }
 
-    /// What happens in a system call.
+    /// Runs in every system call.
     fn met(&self) {
-        // SAFETY: all threads of a model are one of the system's. An ordinary load would let others go
-        // on, and once the file is made, locks are held here that the scheduler does not know.
+        // SAFETY: all threads of a model run on one thread of the system. An ordinary load would
+        // let other threads run, and once the file is created, locks are held here that the
+        // scheduler does not know.
         if unsafe { self.spill.state.raw_load() } != MAKING {
             return;
         }
@@ -181,13 +184,13 @@ fn expect(held: &Held, len: usize) {
     assert!(!others, "bytes of another block");
 }
 
-// SAFETY: that is what is checked; all threads of a model are one of the system's.
+// SAFETY: this is what the test checks; all threads of a model run on one thread of the system.
 unsafe impl Sync for World {}
 // SAFETY: as above.
 unsafe impl Send for World {}
 
-/// Threads whose first big blocks arrive at once; where `fails`, a call of those that make the file
-/// fails, or all from that on. Returns the state in the end.
+/// Threads whose first large blocks arrive at once; if `fails`, one system call of the creation
+/// fails, or all from that one on. Returns the final state.
 fn first_blocks(fails: bool, planted: bool) -> u8 {
     watch();
     let world = Arc::new(World {
@@ -223,7 +226,7 @@ fn first_blocks(fails: bool, planted: bool) -> u8 {
     if state == READY {
         assert!(fails || spill.spilled_bytes() == 0, "some are lost");
         spill.state.store(NONE, Relaxed);
-        // SAFETY: it was made (invariant 1 of `SpillAlloc`), and is never asked for again.
+        // SAFETY: it was initialized (invariant 1 of `SpillAlloc`), and is never used again.
         unsafe { spill.blocks.get_mut().assume_init_drop() };
     }
     assert_eq!(unwatch(), (0, 0), "the file is open, or shown");

@@ -1,6 +1,6 @@
-//! What `$OUTCORE_SPILL` says: pure text.
+//! The value of `$OUTCORE_SPILL`: parsing only.
 
-/// Returns the threshold that a value of `$OUTCORE_SPILL` asks for, or `None` where it is nonsense.
+/// Returns the threshold in a value of `$OUTCORE_SPILL`, or `None` if it is invalid.
 pub(super) fn parse_threshold(value: &[u8]) -> Option<usize> {
     let value = value.trim_ascii();
     if value.eq_ignore_ascii_case(b"off") {

@@ -1,4 +1,4 @@
-//! The fault campaign of the vector: it keeps being the `Vec` that its model is, whatever call
+//! Fault injection in the vector: it stays equal to the `Vec` that is its model, whatever call
 //! fails.
 #![expect(
     clippy::arithmetic_side_effects,
@@ -33,7 +33,7 @@ fn numbers_stay_what_they_are_whatever_call_fails() {
         .run();
 }
 
-/// Vectors that begin in plain memory, as all do where addresses are scarce.
+/// Vectors that begin in plain memory, as all vectors do where addresses are scarce.
 #[test]
 fn vectors_that_were_in_memory_stay_what_they_are_whatever_call_fails() {
     Campaign::new("vec, owners from memory", 80, live::<Owner, false>)
@@ -46,7 +46,7 @@ fn vectors_that_were_in_memory_stay_what_they_are_whatever_call_fails() {
         .run();
 }
 
-/// Lives the life of a vector, and looks at its end.
+/// Runs the scenario of a vector, and checks the result.
 fn live<T: Element, const PLENTY: bool>(life: &mut Life) {
     OWNERS.set(0);
     PLENTIFUL.set(Some(PLENTY));
@@ -66,13 +66,13 @@ fn live<T: Element, const PLENTY: bool>(life: &mut Life) {
         vec,
         model,
     } = run;
-    // The rest of the vector goes while the fault may still be armed.
+    // The rest of the vector is dropped while the fault may still be armed.
     let mut elements = vec.into_iter();
     let first: Vec<T> = elements.by_ref().take(model.len() / 2).collect();
     let same = first == model[..model.len() / 2];
     assert!(same, "{name}: at the end, the elements differ");
     if life.is_planted("a leaked element") {
-        // Nothing is leaked, so that whoever looks for leaks finds none.
+        // Nothing is leaked, so that a leak checker finds none.
         OWNERS.set(OWNERS.get() + 1);
     }
     drop((first, elements, model));
@@ -81,7 +81,7 @@ fn live<T: Element, const PLENTY: bool>(life: &mut Life) {
     assert_eq!(dir.used_bytes(), 0, "{name}: the budget is not back");
 }
 
-/// Windows that are more than the addresses reserved at first, in a back end that has few.
+/// Windows that take more than the addresses reserved at first, for a backend that has few.
 const MOVING_WINDOWS: usize = if cfg!(any(miri, memory_backend)) {
     16
 } else {
@@ -96,10 +96,10 @@ thread_local! {
 trait Element: Clone + PartialEq + Debug + 'static {
     fn make(number: u64) -> Self;
 
-    /// Returns how many elements this thread has, if they are counted.
+    /// Returns the number of live elements of this thread, if they are counted.
     fn alive() -> Option<usize>;
 
-    /// Copies the vector as plain data, or clones it where elements are more than that.
+    /// Copies a vector of plain data, or clones any other.
     fn copy(vec: &DiskVec<Self>) -> Result<DiskVec<Self>> {
         vec.try_clone()
     }
@@ -158,7 +158,7 @@ impl Drop for Owner {
     }
 }
 
-/// A life of a vector.
+/// The scenario of a vector.
 struct Run<'life, T: Element> {
     name: String,
     life: &'life mut Life,
@@ -168,9 +168,9 @@ struct Run<'life, T: Element> {
 }
 
 impl<T: Element> Run<'_, T> {
-    /// Does everything that a vector can do.
+    /// Uses everything that a vector can do.
     fn live(&mut self) {
-        // Memory, a file, windows that are replaced and that slide.
+        // In memory, in a file, with windows that are replaced and that slide.
         self.try_extend(0..3);
         self.try_extend(3..elements::<T>(WINDOW) - 5);
         self.try_extend(elements::<T>(WINDOW) - 5..elements::<T>(11 * WINDOW + 100));
@@ -195,10 +195,10 @@ impl<T: Element> Run<'_, T> {
         assert!(copy == self.model, "{}: another copy", self.name);
         drop(copy);
         self.append(elements::<T>(WINDOW * 2));
-        // Moves, where addresses are few.
+        // Moves if addresses are few.
         self.extend_from_slice(elements::<T>(WINDOW * MOVING_WINDOWS));
         self.attempt("advise", |run| run.vec.advise(Advice::Sequential));
-        // Back at the end, back into memory, and out again.
+        // Shortens at the end, back into memory, and grows again.
         self.truncate(elements::<T>(6 * WINDOW + 100));
         self.shrink_to_fit();
         self.push();
@@ -207,7 +207,7 @@ impl<T: Element> Run<'_, T> {
         self.pop();
         self.grow(elements::<T>(4 * WINDOW));
         self.attempt("advise", |run| run.vec.advise(Advice::Normal));
-        // Back at the front.
+        // Shortens at the front.
         self.truncate_front(elements::<T>(2 * WINDOW + 1000));
         self.fill_window();
         self.insert(1);
@@ -231,8 +231,8 @@ impl<T: Element> Run<'_, T> {
         self.check("the end");
     }
 
-    /// Appends at the end and cuts off at the front, in memory and then in a file, for longer than the
-    /// addresses last and where the file can get no longer.
+    /// Appends at the end and truncates at the front, in memory and then in a file, beyond the end
+    /// of the addresses and where the file cannot grow.
     fn queue(&mut self) {
         self.truncate(0);
         self.shrink_to_fit();
@@ -244,7 +244,7 @@ impl<T: Element> Run<'_, T> {
         self.truncate_front(elements::<T>(WINDOW));
         self.grow(elements::<T>(2 * WINDOW));
         self.truncate_front(elements::<T>(2 * WINDOW));
-        // As where the addresses end.
+        // Simulates the end of the addresses.
         self.vec.region.use_up_addresses(true);
         self.vec.refresh();
         self.check("use up addresses");
@@ -257,7 +257,7 @@ impl<T: Element> Run<'_, T> {
         self.attempt_growth("reserve", |run| run.vec.reserve(elements::<T>(WINDOW)));
         self.fill_window();
         self.push();
-        // As where the file ends.
+        // Simulates the end of the file.
         self.vec.region.use_up_file();
         self.fill_window();
         self.push();
@@ -266,7 +266,7 @@ impl<T: Element> Run<'_, T> {
         self.truncate_front(usize::MAX);
     }
 
-    /// Does what a caller does: tries again when an operation failed, which changed no element.
+    /// Acts like a caller: repeats an operation that failed, which changed no element.
     fn attempt<R>(&mut self, what: &str, operation: impl Fn(&mut Self) -> Result<R>) -> R {
         loop {
             match operation(self) {
@@ -279,7 +279,8 @@ impl<T: Element> Run<'_, T> {
         }
     }
 
-    /// As [`attempt`](Self::attempt), for what is refused for good after a sync failed.
+    /// Like [`attempt`](Self::attempt), for operations that are refused for good after a failed
+    /// sync.
     fn attempt_sync(&mut self, what: &str, operation: impl Fn(&mut Self) -> Result<()>) {
         self.attempt(what, |run| match operation(run) {
             Err(refused) if refused.to_string().contains("an earlier sync failed") => {
@@ -292,7 +293,8 @@ impl<T: Element> Run<'_, T> {
         self.check(what);
     }
 
-    /// As [`attempt`](Self::attempt), for what claims space: that is given back after an error.
+    /// Like [`attempt`](Self::attempt), for operations that preallocate space: it is freed after an
+    /// error.
     fn attempt_growth<R>(&mut self, what: &str, operation: impl Fn(&mut Self) -> Result<R>) -> R {
         self.attempt(what, |run| {
             let before = (run.vec.disk_bytes(), run.vec.capacity());
@@ -305,7 +307,7 @@ impl<T: Element> Run<'_, T> {
         })
     }
 
-    /// Compares the vector with its model, and the books with each other.
+    /// Compares the vector with its model, and the counters with each other.
     fn check(&self, what: &str) {
         let name = &self.name;
         let same = self.vec == self.model;
@@ -319,7 +321,7 @@ impl<T: Element> Run<'_, T> {
         assert_eq!(used, claimed, "{name}: {what}: the budget differs");
     }
 
-    /// Appends elements; what was appended before an error stays.
+    /// Appends elements; those appended before an error stay.
     fn try_extend(&mut self, numbers: Range<usize>) {
         let mut left: Vec<T> = numbers.map(|number| T::make(number as u64)).collect();
         let goal = self.model.len() + left.len();
@@ -342,7 +344,7 @@ impl<T: Element> Run<'_, T> {
         self.check("grow");
     }
 
-    /// Fills what is accessible, so that the next element needs a call.
+    /// Fills the accessible part, so that the next element needs a call.
     fn fill_window(&mut self) {
         let room = self.vec.limit - self.vec.len;
         self.grow(room);
@@ -416,7 +418,7 @@ impl<T: Element> Run<'_, T> {
         self.check("append");
     }
 
-    /// Everything that takes elements out of memory and lets them come back.
+    /// Every operation that releases elements from memory and loads them again.
     fn read(&mut self) {
         let third = self.model.len() / 3;
         self.attempt_sync("evict", |run| run.vec.evict(third..));

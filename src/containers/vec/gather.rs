@@ -1,4 +1,4 @@
-//! Many elements at random places: told ahead, or copied together.
+//! Prefetch or gather many elements at random places.
 #![expect(
     unsafe_code,
     reason = "lengthens a vector over elements that were read; see docs/safety.md"
@@ -17,8 +17,8 @@ use crate::read::idle::Idle;
 use crate::read::span::Span;
 
 impl<T> DiskVec<T> {
-    /// Has the kernel start to read elements, and does not wait for them: for access at random
-    /// that is known some time before.
+    /// Makes the kernel start to read elements, and does not wait for them: for random access that
+    /// is known some time ahead.
     ///
     /// # Examples
     ///
@@ -35,7 +35,7 @@ impl<T> DiskVec<T> {
     /// # Errors
     ///
     /// * [`Io`](ErrorKind::Io): the system refuses.
-    /// * [`Forked`](ErrorKind::Forked): the vector was made before a `fork`, in the parent.
+    /// * [`Forked`](ErrorKind::Forked): the vector was created before a `fork`, in the parent.
     /// * [`OutOfMemory`](ErrorKind::OutOfMemory): there is no memory to sort the indices.
     ///
     /// # Panics
@@ -44,8 +44,8 @@ impl<T> DiskVec<T> {
     ///
     /// # Cost
     ///
-    /// One `fadvise` for elements that are close together. It starts the read, so when the device
-    /// has more to do than it can queue, it waits for it. 16 bytes for each index.
+    /// One `fadvise` for elements that are close together. It starts the read, and waits if the
+    /// device has a full queue. 16 bytes for each index.
     #[track_caller]
     pub fn prefetch_many(&self, indices: &[usize]) -> Result<()> {
         check(indices, self.len());
@@ -63,8 +63,8 @@ impl<T> DiskVec<T> {
 impl<T: Copy> DiskVec<T> {
     /// Returns copies of the elements at `indices`, in their order.
     ///
-    /// For elements that are mostly not in memory: many reads are on their way at a time, where
-    /// indexing waits for each. Elements that are in memory are faster indexed.
+    /// For elements that are mostly not in memory: many reads are in flight at a time, while
+    /// indexing waits for each. For elements in memory, indexing is faster.
     ///
     /// # Examples
     ///
@@ -77,10 +77,10 @@ impl<T: Copy> DiskVec<T> {
     ///
     /// # Errors
     ///
-    /// * [`Io`](ErrorKind::Io): the system failed to read. Unlike by indexing, a device that fails
-    ///   is an error here and no signal.
+    /// * [`Io`](ErrorKind::Io): the system failed to read. A device that fails is an error here,
+    ///   while indexing raises a signal.
     /// * [`OutOfMemory`](ErrorKind::OutOfMemory): there is no memory for the copies.
-    /// * [`Forked`](ErrorKind::Forked): the vector was made before a `fork`, in the parent.
+    /// * [`Forked`](ErrorKind::Forked): the vector was created before a `fork`, in the parent.
     ///
     /// # Panics
     ///
@@ -88,8 +88,8 @@ impl<T: Copy> DiskVec<T> {
     ///
     /// # Cost
     ///
-    /// That of [`Arena::get_many`](crate::Arena::get_many) for as many items; the vector that is
-    /// returned, and 16 bytes for each index.
+    /// That of [`Arena::get_many`](crate::Arena::get_many) for as many items; the returned vector,
+    /// and 16 bytes for each index.
     #[track_caller]
     pub fn gather(&self, indices: &[usize]) -> Result<Vec<T>> {
         check(indices, self.len());
@@ -109,7 +109,7 @@ impl<T: Copy> DiskVec<T> {
         let mut count = 0_usize;
         order.retain(|&(index, place)| {
             let is_filed = end_of::<T>(index) <= filed.len;
-            // Those behind are in memory, and so is a part of the one at the border.
+            // The elements behind are in memory, and so is a part of the one at the border.
             if !is_filed {
                 if let (Some(target), Some(element)) = (places.get_mut(place), self.get(index)) {
                     target.write(*element);
@@ -129,15 +129,15 @@ impl<T: Copy> DiskVec<T> {
         if count != indices.len() {
             bug!("{count} elements were read of {}", indices.len());
         }
-        // SAFETY: there is room for as many elements, and each has been filled: by an element from
-        // memory, or by the bytes of one from the file, of which a batch that is `Ok` has delivered
-        // every piece once. Nobody can have changed them meanwhile, as `self` is borrowed.
+        // SAFETY: there is room for as many elements, and each was initialized: from memory, or
+        // from the bytes in the file, of which a batch that is `Ok` has delivered every piece once.
+        // No code can have changed them meanwhile, as `self` is borrowed.
         unsafe { copies.set_len(indices.len()) };
         Ok(copies)
     }
 }
 
-/// Returns where an element is that is wholly in the file.
+/// Returns the piece of an element that is completely in the file.
 fn piece<'f, T>(&(index, place): &(usize, usize), filed: Filed<'f>) -> Option<Piece<'f>> {
     let start = index.saturating_mul(size_of::<T>());
     (end_of::<T>(index) <= filed.len).then_some(Piece {
@@ -147,16 +147,16 @@ fn piece<'f, T>(&(index, place): &(usize, usize), filed: Filed<'f>) -> Option<Pi
     })
 }
 
-/// Returns the place behind an element.
+/// Returns the end of an element, in bytes.
 fn end_of<T>(index: usize) -> usize {
     index.saturating_add(1).saturating_mul(size_of::<T>())
 }
 
-/// Makes an element of its bytes.
+/// Initializes an element from its bytes.
 fn copy_element<T: Copy>(bytes: &[u8], target: &mut MaybeUninit<T>) {
     assert!(bytes.len() == size_of::<T>(), "an element is read whole");
     let target = target.as_mut_ptr().cast::<u8>();
-    // SAFETY: both sides have as many bytes as an element, and the target is the caller's alone.
+    // SAFETY: both sides have as many bytes as an element, and only the caller uses the target.
     unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
 }
 
@@ -168,7 +168,7 @@ fn check(indices: &[usize], len: usize) {
     }
 }
 
-/// Returns the indices in ascending order, each with its place.
+/// Returns the indices in ascending order, each with its place in the request.
 fn in_order(indices: &[usize]) -> Result<Vec<(usize, usize)>> {
     let mut order = Vec::new();
     let reserved = order.try_reserve_exact(indices.len());

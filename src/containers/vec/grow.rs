@@ -1,4 +1,4 @@
-//! The methods that add elements, all or none of them where that can be.
+//! The methods that add elements; those that can add all or none of them.
 #![expect(unsafe_code, reason = "moves and writes elements; see docs/safety.md")]
 
 use std::ptr;
@@ -7,7 +7,7 @@ use crate::containers::vec::DiskVec;
 use crate::error::Result;
 use crate::mapping::region::Region;
 
-/// Shortens a vector to a length again unless it is told not to: what undoes an extension that
+/// Truncates a vector to its old length on drop, unless it is told not to: undoes an extension that
 /// failed or panicked halfway.
 struct Undo<'a, T> {
     vec: &'a mut DiskVec<T>,
@@ -25,8 +25,8 @@ impl<T> DiskVec<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`push`](DiskVec::push). The vector is unchanged: nothing of the slice is appended.
-    /// That also holds when a `clone` panics.
+    /// Those of [`push`](DiskVec::push). The vector is unchanged: no element of the slice is
+    /// appended. That also holds when a `clone` panics.
     pub fn extend_from_slice(&mut self, slice: &[T]) -> Result<()>
     where
         T: Clone,
@@ -48,12 +48,12 @@ impl<T> DiskVec<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`push`](DiskVec::push). What was appended before stays; the element that found no
-    /// space is dropped, and the iterator is not asked for more.
+    /// Those of [`push`](DiskVec::push). Elements appended before stay; the element for which there
+    /// was no space is dropped, and the iterator is not advanced further.
     pub fn try_extend(&mut self, elements: impl IntoIterator<Item = T>) -> Result<()> {
         let mut elements = elements.into_iter();
         loop {
-            // As many as are accessible, without a check each; then one that makes room.
+            // As many as are accessible, without a check for each; then one that makes room.
             while self.len < self.limit {
                 let Some(element) = elements.next() else {
                     return Ok(());
@@ -68,7 +68,7 @@ impl<T> DiskVec<T> {
         }
     }
 
-    /// Appends elements, or takes all of them off again.
+    /// Appends all elements, or none of them.
     fn extend_or_undo(&mut self, elements: impl Iterator<Item = T>) -> Result<()> {
         let len = self.len;
         let undo = Undo { vec: self, len };
@@ -142,7 +142,7 @@ impl<T> DiskVec<T> {
         // SAFETY: the elements behind `index` and the free one behind them are accessible, since
         // `index <= len < limit`.
         unsafe { ptr::copy(at, at.wrapping_add(1), len.wrapping_sub(index)) };
-        // SAFETY: the value that was here has been moved.
+        // SAFETY: the value that was here was moved.
         unsafe { at.write(value) };
         self.len = len.wrapping_add(1);
         Ok(())
@@ -170,7 +170,7 @@ impl<T> DiskVec<T> {
         Ok(())
     }
 
-    /// Makes a vector of clones of the elements, in the same directory.
+    /// Creates a vector of clones of the elements, in the same directory.
     ///
     /// # Errors
     ///
@@ -190,7 +190,7 @@ impl<T> DiskVec<T> {
         Ok(clone)
     }
 
-    /// Makes a vector of copies of the elements, in the same directory: as
+    /// Creates a vector of copies of the elements, in the same directory: like
     /// [`try_clone`](DiskVec::try_clone), for elements that are plain data.
     ///
     /// # Examples
@@ -210,8 +210,8 @@ impl<T> DiskVec<T> {
     /// # Cost
     ///
     /// One `pread` and one `pwrite` for each MiB in the file, and a buffer of 1 MiB. Blocks are not
-    /// shared, also where the file system could: a vector that shares them would not own the space of
-    /// its elements.
+    /// shared, even where the file system could: a vector that shares blocks would not own the
+    /// space of its elements.
     pub fn try_copy(&self) -> Result<Self>
     where
         T: Copy,
@@ -225,7 +225,7 @@ impl<T> DiskVec<T> {
         Ok(copy)
     }
 
-    /// Makes an empty vector in the same directory.
+    /// Creates an empty vector in the same directory.
     fn empty_beside(&self) -> Self {
         Self::with_region(Region::new(self.region.dir().cloned(), align_of::<T>()))
     }

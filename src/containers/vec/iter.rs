@@ -1,4 +1,4 @@
-//! Iteration: by reference as slices have it, by value with [`IntoIter`].
+//! Iteration: by reference through the slice, by value with [`IntoIter`].
 #![expect(unsafe_code, reason = "moves elements out; see docs/safety.md")]
 
 use std::fmt;
@@ -12,7 +12,8 @@ use crate::containers::vec::DiskVec;
 pub struct IntoIter<T> {
     /// # Invariants
     ///
-    /// 1. The vector's length is 0, and its elements `left` are initialized and owned by this.
+    /// 1. The vector's length is 0, and its elements `left` are initialized and owned by this
+    ///    iterator.
     vec: DiskVec<T>,
     left: Range<usize>,
 }
@@ -25,7 +26,7 @@ impl<T> IntoIter<T> {
         unsafe { slice::from_raw_parts(first, self.left.len()) }
     }
 
-    /// Moves an element out that the caller has just taken from `left`.
+    /// Moves out an element that the caller has just removed from `left`.
     fn read(&self, index: usize) -> T {
         // SAFETY: the element is initialized, and no longer in `left` (invariant 1).
         unsafe { self.vec.as_ptr().wrapping_add(index).read() }

@@ -1,9 +1,9 @@
 //! The disk vector: a `Vec<T>` whose elements live in a file.
 //!
-//! A thin shell of `T`s over [`Region`], which knows bytes only. `mod.rs` has the vector itself
-//! and what one element at a time needs; `grow` has the methods that add many elements, `remove`
-//! those that take elements out, `gather` those for many at random places, `residency` those that
-//! say what is in memory, `iter` and `traits` what std's traits ask for.
+//! A thin layer of `T`s over [`Region`], which knows bytes only. `mod.rs` has the vector itself and
+//! operations on one element; `grow` has the methods that add many elements, `remove` those that
+//! take elements out, `gather` those for many at random places, `residency` those about memory,
+//! `iter` and `traits` the traits of std.
 #![expect(unsafe_code, reason = "reads and writes elements; see docs/safety.md")]
 
 #[cfg(test)]
@@ -35,12 +35,12 @@ use crate::read::idle::Idle;
 
 /// A `Vec<T>` whose elements live on disk.
 ///
-/// It dereferences to a slice, as `Vec` does: index it, iterate over it, pass it on. Past memory, use
-/// [`gather`](Self::gather) and [`scan`](Self::scan) instead: see [below](#larger-than-memory).
-/// Methods that may need space return a [`Result`]; a full disk is an error, never a signal.
-/// Appending takes a window of at most 1 MiB of memory, however long the vector is. A million vectors
-/// of a few elements take as much memory as the same number of `Vec`s. A queue that is appended to at
-/// the end and truncated at the front can go on for ever.
+/// It dereferences to a slice, as `Vec` does: index it, iterate over it, pass it on. If it is
+/// larger than memory, use [`gather`](Self::gather) and [`scan`](Self::scan) instead: see
+/// [below](#larger-than-memory). Methods that may need space return a [`Result`]; a full disk is an
+/// error, never a signal. Appending takes a window of at most 1 MiB of memory, however long the
+/// vector is. A million vectors of a few elements take as much memory as the same number of `Vec`s.
+/// A queue that is appended to at the end and truncated at the front can run for ever.
 ///
 /// # Examples
 ///
@@ -58,7 +58,7 @@ use crate::read::idle::Idle;
 /// # Larger than memory
 ///
 /// An element whose page is not in memory costs a read of the device, and without advice each such
-/// read brings the device's whole read-ahead. So what is fast on a `Vec` can be slow here:
+/// read loads the whole read-ahead of the device. So code that is fast on a `Vec` can be slow here:
 ///
 /// | to | do | don't |
 /// |---|---|---|
@@ -68,7 +68,7 @@ use crate::read::idle::Idle;
 /// | sort | [`sort_external`](Self::sort_external); runs merged by hand took 16 s for 1 GiB of `u64` in 128 MiB | `sort_unstable`: 30 s |
 /// | group or join | split into a `DiskVec` for each part of the keys, take one part after the other | jump between elements |
 ///
-/// Both ways of each are in `examples/past_memory.rs`, the figures and how they were measured in
+/// Both ways of each row are in `examples/past_memory.rs`; the figures and the method are in
 /// `docs/records/past-memory-2026-11.md`.
 ///
 /// # Memory layout
@@ -79,28 +79,27 @@ use crate::read::idle::Idle;
 /// raises it), and a third of `vm.max_map_count` (usually 65,530). The error names the limit.
 ///
 /// Elements keep their addresses while the vector grows, until its reserved addresses are used up:
-/// usually 1 TiB, less with hundreds of vectors. This holds from the first element on while fewer than
-/// 256 vectors and other containers have addresses and there is no `RLIMIT_AS`. Otherwise the elements
-/// move, as those of a `Vec` do, until the vector outgrows 64 KiB. A vector made with a
+/// usually 1 TiB, less with hundreds of vectors. This holds from the first element on while fewer
+/// than 256 vectors and other containers have addresses and there is no `RLIMIT_AS`. Otherwise the
+/// elements move, as those of a `Vec` do, until the vector outgrows 64 KiB. A vector created with a
 /// [capacity](Self::with_capacity) of more than that has its addresses from the start.
 /// [`shrink_to_fit`](Self::shrink_to_fit) may move the elements.
 ///
 /// Elements are stored as in memory, so what they own on the heap stays on the heap: a
-/// `DiskVec<String>` keeps
-/// only the headers of its strings on disk.
+/// `DiskVec<String>` has only the headers of its strings on disk.
 ///
 /// # In a forked child
 ///
-/// The elements in the file are the parent's: a child does not have them, and is killed by
-/// `SIGSEGV` where it reads or writes one. It has its own copy of those in memory, and it can drop,
-/// clear and shorten each vector, also while it is iterated or drained. Elements in the file are not
-/// dropped there: what they own leaks, in the child alone. What would change the file is
-/// [`Forked`](ErrorKind::Forked), and so is a push onto a vector that became that short.
+/// The elements in the file belong to the parent: a child does not have them, and is killed by
+/// `SIGSEGV` when it reads or writes one. It has its own copy of those in memory, and it can drop,
+/// clear and shorten each vector, also while it is iterated or drained. Elements in the file are
+/// not dropped there: what they own leaks, in the child alone. Calls that would change the file
+/// return [`Forked`](ErrorKind::Forked), and so does a push onto a vector that became that short.
 ///
 /// # When the device fails
 ///
 /// The elements are mapped. A page that the device cannot deliver kills the process with `SIGBUS`
-/// when it is touched, as with every mapped file.
+/// when it is accessed, as with every mapped file.
 pub struct DiskVec<T> {
     /// The first element.
     ///
@@ -115,22 +114,22 @@ pub struct DiskVec<T> {
     len: usize,
     limit: usize,
     region: Region,
-    /// Where reads of many elements leave their engine, while there is a file.
+    /// Where reads of many elements leave their idle engine, while there is a file.
     idle: Option<Arc<Idle>>,
     owned: PhantomData<T>,
 }
 
-// SAFETY: the vector owns its elements and its region alone (invariant 3), as `Vec` does.
+// SAFETY: only the vector owns its elements and its region (invariant 3), as `Vec` does.
 unsafe impl<T: Send> Send for DiskVec<T> {}
-// SAFETY: `&DiskVec` lends elements for reading only, as `Vec` does; what it does to residency
-// changes no byte.
+// SAFETY: `&DiskVec` lends elements for reading only, as `Vec` does; its effects on residency
+// change no byte.
 unsafe impl<T: Sync> Sync for DiskVec<T> {}
 
 impl<T> DiskVec<T> {
     const ZERO_SIZED: bool = size_of::<T>() == 0;
 
-    /// Makes an empty vector. Its file will be in the directory of [`ScratchDir::from_env`], which
-    /// is asked when the file is needed.
+    /// Creates an empty vector. Its file will be in the directory of [`ScratchDir::from_env`],
+    /// which is called when the file is needed.
     ///
     /// # Cost
     ///
@@ -140,7 +139,7 @@ impl<T> DiskVec<T> {
         Self::with_region(Region::new(None, align_of::<T>()))
     }
 
-    /// Makes an empty vector whose file will be in `dir`.
+    /// Creates an empty vector whose file will be in `dir`.
     #[must_use]
     pub fn new_in(dir: &ScratchDir) -> Self {
         Self::with_region(Region::new(Some(dir.clone()), align_of::<T>()))
@@ -157,7 +156,7 @@ impl<T> DiskVec<T> {
         }
     }
 
-    /// Makes an empty vector that has space for `capacity` elements.
+    /// Creates an empty vector that has space for `capacity` elements.
     ///
     /// # Errors
     ///
@@ -168,7 +167,7 @@ impl<T> DiskVec<T> {
         Ok(vec)
     }
 
-    /// Makes an empty vector in `dir` that has space for `capacity` elements.
+    /// Creates an empty vector in `dir` that has space for `capacity` elements.
     ///
     /// # Errors
     ///
@@ -193,15 +192,15 @@ impl<T> DiskVec<T> {
     ///
     /// # Errors
     ///
-    /// The vector is unchanged after each of them, and `value` is dropped; where it must not be
-    /// lost, call [`reserve`](Self::reserve) and [`push_within_capacity`](Self::push_within_capacity).
+    /// The vector is unchanged after each of them, and `value` is dropped. To keep it, call
+    /// [`reserve`](Self::reserve) and [`push_within_capacity`](Self::push_within_capacity).
     ///
     /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge): the
     ///   file cannot grow. Free space and push again.
     /// * [`OutOfMemory`](ErrorKind::OutOfMemory): there is no memory for the window, or no
     ///   addresses for the vector.
-    /// * [`Forked`](ErrorKind::Forked): the vector was made before a `fork`, in the parent.
-    /// * [`Io`](ErrorKind::Io): the file could not be made or written.
+    /// * [`Forked`](ErrorKind::Forked): the vector was created before a `fork`, in the parent.
+    /// * [`Io`](ErrorKind::Io): the file could not be created or written.
     ///
     /// # Cost
     ///
@@ -217,7 +216,7 @@ impl<T> DiskVec<T> {
         Ok(())
     }
 
-    /// Appends an element if that needs no further space, and gives it back otherwise.
+    /// Appends an element if that needs no further space, and returns it otherwise.
     ///
     /// # Errors
     ///
@@ -242,7 +241,7 @@ impl<T> DiskVec<T> {
     #[inline]
     unsafe fn push_unchecked(&mut self, value: T) {
         debug_assert!(self.len < self.limit);
-        // SAFETY: the element is accessible (invariant 2), as the caller vouches.
+        // SAFETY: the element is accessible (invariant 2, duty of the caller).
         let end = unsafe { self.ptr.add(self.len) };
         // SAFETY: as above; it holds no value that would have to be dropped.
         unsafe { end.write(value) };
@@ -258,19 +257,19 @@ impl<T> DiskVec<T> {
         Some(unsafe { last.read() })
     }
 
-    /// Returns how many elements can be appended without claiming more space, plus those there are.
+    /// Returns how many elements the vector can have without preallocating more space.
     pub fn capacity(&self) -> usize {
         let elements = self.region.capacity().checked_div(size_of::<T>());
         elements.unwrap_or(usize::MAX)
     }
 
-    /// Claims space for at least `additional` more elements, with some to spare.
+    /// Preallocates space for at least `additional` more elements, with some to spare.
     ///
     /// # Errors
     ///
     /// The vector is unchanged after each of them.
     ///
-    /// * [`CapacityOverflow`](ErrorKind::CapacityOverflow): the size passes what can be addressed.
+    /// * [`CapacityOverflow`](ErrorKind::CapacityOverflow): the size exceeds the address space.
     /// * Those of [`push`](Self::push).
     ///
     /// # Cost
@@ -282,7 +281,7 @@ impl<T> DiskVec<T> {
         self.grow_with(|region, used| region.reserve(used, need, false))
     }
 
-    /// Claims space for just `additional` more elements, up to whole pages.
+    /// Preallocates space for exactly `additional` more elements, up to whole pages.
     ///
     /// # Errors
     ///
@@ -292,8 +291,8 @@ impl<T> DiskVec<T> {
         self.grow_with(|region, used| region.reserve(used, need, true))
     }
 
-    /// Gives space that is not used back to the disk, up to whole pages. A vector of at most
-    /// 64 KiB goes back into memory and lets go of its file.
+    /// Gives unused space back to the disk, up to whole pages. A vector of at most 64 KiB moves
+    /// into memory and closes its file.
     ///
     /// # Errors
     ///
@@ -308,12 +307,12 @@ impl<T> DiskVec<T> {
         self.grow_with(Region::shrink)
     }
 
-    /// Returns how many bytes the vector has claimed on disk.
+    /// Returns the number of bytes that the vector has preallocated on disk.
     pub fn disk_bytes(&self) -> u64 {
         self.region.claimed_bytes()
     }
 
-    /// Returns the bytes of all elements and `additional` more.
+    /// Returns the length in bytes of all elements and `additional` more.
     fn bytes_for(&self, additional: usize) -> Result<usize> {
         let elements = self.len.checked_add(additional);
         elements
@@ -325,7 +324,7 @@ impl<T> DiskVec<T> {
             })
     }
 
-    /// Sees to it that `additional` elements behind the last one are accessible.
+    /// Makes `additional` elements behind the last one accessible.
     #[cold]
     #[inline(never)]
     fn make_accessible(&mut self, additional: usize) -> Result<()> {
@@ -336,8 +335,8 @@ impl<T> DiskVec<T> {
         self.grow_with(|region, used| region.advance(used, need))
     }
 
-    /// Changes the region, whose first bytes as many as it is told are in use, and takes notice of
-    /// what became of it, also when it failed.
+    /// Changes the region, which is told how many of its first bytes are in use, and updates the
+    /// pointers afterwards, also when it failed.
     fn grow_with(&mut self, change: impl FnOnce(&mut Region, usize) -> Result<()>) -> Result<()> {
         if Self::ZERO_SIZED {
             return Ok(());
@@ -348,14 +347,14 @@ impl<T> DiskVec<T> {
         changed
     }
 
-    /// Lets go of everything that an empty vector has.
+    /// Releases everything that an empty vector has.
     fn start_anew(&mut self) {
         debug_assert!(self.len == 0);
         self.region = self.region.empty_like();
         self.refresh();
     }
 
-    /// Makes `ptr` and `limit` follow the region.
+    /// Makes `ptr` and `limit` match the region.
     fn refresh(&mut self) {
         let Some(first) = self.region.first() else {
             (self.ptr, self.limit, self.idle) = (NonNull::dangling(), 0, None);
@@ -367,15 +366,15 @@ impl<T> DiskVec<T> {
         let accessible = self.region.accessible().checked_div(size_of::<T>());
         self.limit = accessible.unwrap_or(0);
         debug_assert!(self.limit >= self.len);
-        // The region starts at a multiple of the element's alignment, and what is skipped of it is
-        // whole elements.
+        // The region starts at a multiple of the element's alignment, and the part that was cut off
+        // at its front consists of whole elements.
         self.ptr = first.cast::<T>();
         debug_assert!(self.ptr.is_aligned());
         self.end_before_missing();
     }
 
-    /// Returns how many elements at the front this process does not have: in a forked child, those
-    /// that are in the file, if only by a part.
+    /// Returns the number of elements at the front that this process does not have: in a forked
+    /// child, those that are in the file, also if only a part of one is.
     fn missing(&self) -> usize {
         if Self::ZERO_SIZED {
             return 0;
@@ -383,7 +382,7 @@ impl<T> DiskVec<T> {
         self.region.missing().div_ceil(size_of::<T>())
     }
 
-    /// Refuses to work with elements in a forked child that does not have all of them.
+    /// Returns an error in a forked child that does not have all elements.
     fn check_inherited(&self) -> Result<()> {
         if self.len.min(self.missing()) > 0 {
             self.region.check_owner()?;
@@ -391,15 +390,15 @@ impl<T> DiskVec<T> {
         Ok(())
     }
 
-    /// In a forked child, lets nothing be appended where elements were that it does not have. To be
-    /// called where the length has become less.
+    /// In a forked child, prevents appending where elements were that it does not have. Called when
+    /// the length has become less.
     fn end_before_missing(&mut self) {
         if self.len < self.missing() {
             self.limit = self.len;
         }
     }
 
-    /// Drops elements, in a forked child those that it has. The others leak there.
+    /// Drops elements, in a forked child only those that it has. The others leak there.
     ///
     /// # Safety
     ///
@@ -416,8 +415,8 @@ impl<T> DiskVec<T> {
 
     /// Returns a pointer to the first element, dangling while there is none.
     ///
-    /// It stays valid while the vector grows as far as elements keep their address, which the
-    /// [type](DiskVec#memory-layout) says.
+    /// It stays valid while the vector grows for as long as elements keep their addresses; see
+    /// [Memory layout](DiskVec#memory-layout).
     pub fn as_ptr(&self) -> *const T {
         self.ptr.as_ptr()
     }
@@ -447,7 +446,7 @@ impl<T> Drop for DiskVec<T> {
     fn drop(&mut self) {
         let elements = 0..self.len;
         self.len = 0;
-        // SAFETY: the elements are initialized and nothing can reach them any more.
+        // SAFETY: the elements are initialized and no other code can reach them any more.
         unsafe { self.drop_elements(elements) };
     }
 }

@@ -1,5 +1,5 @@
-//! Elements as bytes at their places, for what sorts vectors: read and written many at a time, by
-//! several threads, past the mapping where they are in the file.
+//! Elements as bytes at their places, for sorting: read and written many at a time, by several
+//! threads, bypassing the mapping where they are in the file.
 #![expect(unsafe_code, reason = "moves elements bitwise; see docs/safety.md")]
 
 use std::marker::PhantomData;
@@ -13,8 +13,7 @@ use crate::error::Result;
 use crate::mapping::region::Filed;
 use crate::sys::Hint;
 
-/// Bytes that are written at once: longer pieces need memory of the kernel's that it may not have
-/// at hand.
+/// Bytes of one write: longer writes need memory of the kernel that it may not have at hand.
 const WRITE_BYTES: usize = 256 << 10;
 
 /// The places of a vector's elements, lent by [`DiskVec::places`] for as long as `'a`.
@@ -31,9 +30,9 @@ pub(crate) struct Places<'a, T> {
     borrowed: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: elements are reached by unsafe methods only, whose callers see to it that an element is
-// used by one thread at a time, for which `T: Send` is enough. What remains is `file`, which threads
-// share, and `vec`, of which only the region is used, by calls that change no byte.
+// SAFETY: elements are reached by unsafe methods only, whose callers guarantee that an element is
+// used by one thread at a time, for which `T: Send` is enough. What remains is `file`, which
+// threads share, and `vec`, of which only the region is used, by calls that change no byte.
 unsafe impl<T: Send> Sync for Places<'_, T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Send for Places<'_, T> {}
@@ -49,7 +48,7 @@ impl<T> DiskVec<T> {
         self.places_of(count)
     }
 
-    /// Makes an empty vector in the same directory, with `count` elements accessible behind its
+    /// Creates an empty vector in the same directory, with `count` accessible elements behind its
     /// end.
     ///
     /// # Errors
@@ -85,8 +84,8 @@ impl<T> DiskVec<T> {
         })
     }
 
-    /// Exchanges the elements for those of `other`, which has places for as many and no elements:
-    /// they were moved there. What they were moved from is given up.
+    /// Exchanges the elements for those of `other`, which has as many places and no elements: they
+    /// were moved there. The old places are given up.
     ///
     /// # Safety
     ///
@@ -107,17 +106,17 @@ impl<'a, T> Places<'a, T> {
     /// Returns the elements of a range.
     ///
     /// # Safety
-    ///
     /// The range holds elements, and while they are borrowed nothing writes to it, and no other
+    /// thread uses it, unless `T` is `Sync`.
     /// thread uses it, unless `T` is `Sync`.
     pub(crate) unsafe fn elements(&self, range: Range<usize>) -> &'a [T] {
         self.check(&range);
         let first = self.first.as_ptr().wrapping_add(range.start);
-        // SAFETY: they are accessible (invariant 1), the rest is the caller's.
+        // SAFETY: they are accessible (invariant 1); the rest is the duty of the caller.
         unsafe { slice::from_raw_parts(first, range.len()) }
     }
 
-    /// Copies the bytes of as many elements as `target` has room for from `index` on.
+    /// Fills `target` with the bytes of the elements from `index` on.
     ///
     /// # Errors
     ///
@@ -125,8 +124,8 @@ impl<'a, T> Places<'a, T> {
     ///
     /// # Safety
     ///
-    /// No other thread writes to these places meanwhile, and the caller sees to it that of each
-    /// element only one copy is used as one.
+    /// No other thread writes to these places meanwhile, and the caller uses only one copy of each
+    /// element as an element.
     pub(crate) unsafe fn read(&self, index: usize, target: &mut [MaybeUninit<T>]) -> Result<()> {
         let range = index..index.saturating_add(target.len());
         self.check(&range);
@@ -153,13 +152,13 @@ impl<'a, T> Places<'a, T> {
     ///
     /// # Errors
     ///
-    /// [`StorageFull`](crate::ErrorKind::StorageFull), [`Io`](crate::ErrorKind::Io): the file cannot
-    /// be written. An unknown part was written; [`store`](Self::store) mends that.
+    /// [`StorageFull`](crate::ErrorKind::StorageFull), [`Io`](crate::ErrorKind::Io): the file
+    /// cannot be written. An unknown part was written; [`store`](Self::store) repairs that.
     ///
     /// # Safety
     ///
-    /// No other thread uses these places meanwhile, no reference leads to them, and what they held
-    /// was moved.
+    /// No other thread uses these places meanwhile, no reference leads to them, and their old
+    /// elements were moved.
     pub(crate) unsafe fn write(&self, index: usize, source: &[MaybeUninit<T>]) -> Result<()> {
         let range = index..index.saturating_add(source.len());
         self.check(&range);
@@ -167,8 +166,8 @@ impl<'a, T> Places<'a, T> {
         let first = source.as_ptr().cast::<u8>();
         if let (false, Some(filed)) = (in_file.is_empty(), self.filed) {
             let at = first.wrapping_add(in_file.start.wrapping_sub(bytes.start));
-            // SAFETY: bytes of the source. Padding may have no defined value; nothing but the
-            // kernel, to which the slice goes, looks at them.
+            // SAFETY: bytes of the source. Padding may have no defined value; only the kernel, to
+            // which the slice goes, reads them.
             let part = unsafe { slice::from_raw_parts(at, in_file.len()) };
             let mut offset = filed.offset_of(in_file.start);
             for piece in part.chunks(WRITE_BYTES) {
@@ -186,12 +185,12 @@ impl<'a, T> Places<'a, T> {
         Ok(())
     }
 
-    /// As [`write`](Self::write), by storing to memory: no system call, and nothing that can be
-    /// refused. For putting back what could not be written.
+    /// Like [`write`](Self::write), by storing to memory: no system call, and nothing that can
+    /// fail. For restoring what could not be written.
     ///
     /// # Safety
     ///
-    /// That of [`write`](Self::write).
+    /// The duties of the caller are those of [`write`](Self::write).
     pub(crate) unsafe fn store(&self, index: usize, source: &[MaybeUninit<T>]) {
         self.check(&(index..index.saturating_add(source.len())));
         let target = self
@@ -212,20 +211,21 @@ impl<'a, T> Places<'a, T> {
         }
     }
 
-    /// Takes the elements of a range out of the mapping, as far as they are whole pages; a hint.
+    /// Releases the elements of a range from the mapping, as far as they are whole pages; a hint.
     pub(crate) fn let_go(&self, range: Range<usize>) {
         let (bytes, _) = self.bytes_of(&range);
         let _hint = self.vec.region.let_go(bytes);
     }
 
-    /// Panics where a range is not within the places: a mistake of ours would be a bad access.
+    /// Panics if a range is not within the places: otherwise a bug of ours would be an invalid
+    /// access.
     fn check(&self, range: &Range<usize>) {
         let fits = range.start <= range.end && range.end <= self.count;
         assert!(fits, "{range:?} is not within {} places", self.count);
     }
 
-    /// Returns the bytes that a range of elements takes, counted from the first place, and which of
-    /// them are in the file; with none there, the empty range at the start.
+    /// Returns the bytes of a range of elements, counted from the first place, and those of them
+    /// that are in the file; if there are none, the empty range at the start.
     fn bytes_of(&self, range: &Range<usize>) -> (Range<usize>, Range<usize>) {
         let bytes =
             range.start.wrapping_mul(size_of::<T>())..range.end.wrapping_mul(size_of::<T>());
@@ -238,7 +238,7 @@ impl<'a, T> Places<'a, T> {
         (bytes, in_file)
     }
 
-    /// Returns where a byte is, counted from the first place.
+    /// Returns the address of a byte, counted from the first place.
     fn byte(&self, byte: usize) -> *mut u8 {
         self.first.as_ptr().cast::<u8>().wrapping_add(byte)
     }

@@ -1,5 +1,5 @@
-//! The methods that take elements out. Each disowns first and drops after, so that a panic in a
-//! `Drop` or a closure leaks at most, and never drops twice.
+//! The methods that take elements out. Each disowns elements first and drops them after, so that a
+//! panic in a `Drop` or a closure can leak elements, but never drops one twice.
 #![expect(unsafe_code, reason = "moves and drops elements; see docs/safety.md")]
 
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::containers::vec::DiskVec;
 impl<T> DiskVec<T> {
     /// Drops all elements behind the first `len`. Does nothing if there are none.
     ///
-    /// The space stays claimed; [`shrink_to_fit`](DiskVec::shrink_to_fit) gives it back.
+    /// The space stays preallocated; [`shrink_to_fit`](DiskVec::shrink_to_fit) frees it.
     pub fn truncate(&mut self, len: usize) {
         if len < self.len {
             let tail = len..self.len;
@@ -39,12 +39,13 @@ impl<T> DiskVec<T> {
     /// # Cost
     ///
     /// Linear in the dropped elements if they need dropping; constant in the kept ones. Whole pages
-    /// in front of them leave the memory with one `mmap`, and whole pieces of 2 MiB (of what one
-    /// page table shows) go back to the disk with one `fallocate`.
+    /// in front of them are released from memory with one `mmap`, and whole pieces of 2 MiB (the
+    /// range of one page table) go back to the disk with one `fallocate`.
     ///
-    /// A queue goes on for ever: where its addresses end, a push moves the elements to the start of
-    /// others, without copying those in the file. Where the file can get no longer (16 TiB on ext4,
-    /// or `RLIMIT_FSIZE`), and more was cut off than is left, it copies what is left to a new file.
+    /// A queue can run for ever: when its addresses are used up, a push moves the elements to the
+    /// start of others, without copying those in the file. When the file cannot grow (16 TiB on
+    /// ext4, or `RLIMIT_FSIZE`), and more was cut off than is left, a push copies what is left to a
+    /// new file.
     pub fn truncate_front(&mut self, count: usize) {
         let count = count.min(self.len);
         let missing = self.missing().min(count);
@@ -69,7 +70,7 @@ impl<T> DiskVec<T> {
         }
     }
 
-    /// Drops all elements. The space stays claimed.
+    /// Drops all elements. The space stays preallocated.
     pub fn clear(&mut self) {
         self.truncate(0);
     }
@@ -138,7 +139,7 @@ impl<T> DiskVec<T> {
         }
     }
 
-    /// Drops all but the first of neighbours that are equal.
+    /// Drops all but the first of equal neighbours.
     pub fn dedup(&mut self)
     where
         T: PartialEq,
@@ -146,13 +147,13 @@ impl<T> DiskVec<T> {
         self.dedup_by(|a, b| a == b);
     }
 
-    /// Drops all but the first of neighbours with an equal key.
+    /// Drops all but the first of neighbours with equal keys.
     pub fn dedup_by_key<K: PartialEq>(&mut self, mut key: impl FnMut(&mut T) -> K) {
         self.dedup_by(|a, b| key(a) == key(b));
     }
 
-    /// Drops all but the first of neighbours that `same` calls equal. It is given an element and
-    /// the last one that was kept, in this order.
+    /// Drops all but the first of neighbours for which `same` returns `true`. Its arguments are an
+    /// element and the last one that was kept, in this order.
     pub fn dedup_by(&mut self, mut same: impl FnMut(&mut T, &mut T) -> bool) {
         let mut sieve = Sieve::new(self);
         while let Some((last, element)) = sieve.next_after_last() {
@@ -167,10 +168,11 @@ impl<T> DiskVec<T> {
     /// Removes a range of elements and returns an iterator over them.
     ///
     /// When the iterator is dropped, the rest of the range is dropped and the elements behind it
-    /// move up. When it is leaked, the vector loses the range and what is behind it; and so it does
-    /// where it is dropped in a forked child that does not have those elements.
+    /// move up. When it is leaked, the vector loses the range and what is behind it; the same
+    /// happens when it is dropped in a forked child that does not have those elements.
     ///
-    /// To drop a range at the front, [`truncate_front`](DiskVec::truncate_front) moves nothing.
+    /// To drop a range at the front, use [`truncate_front`](DiskVec::truncate_front), which moves
+    /// nothing.
     ///
     /// # Panics
     ///
@@ -188,7 +190,7 @@ impl<T> DiskVec<T> {
     }
 }
 
-/// Returns the range that `range` means for this many elements.
+/// Returns the indices of `range` for this many elements.
 #[track_caller]
 pub(super) fn checked_range(range: impl RangeBounds<usize>, len: usize) -> Range<usize> {
     use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -208,7 +210,7 @@ pub(super) fn checked_range(range: impl RangeBounds<usize>, len: usize) -> Range
     }
 }
 
-/// Goes through a vector and keeps or drops each element; what is kept moves up over what is not.
+/// Goes through a vector and keeps or drops each element; kept elements move up over dropped ones.
 struct Sieve<'a, T> {
     /// # Invariants
     ///
@@ -266,7 +268,7 @@ impl<'a, T> Sieve<'a, T> {
 
     fn discard(&mut self) {
         let element = self.vec.as_mut_ptr().wrapping_add(self.looked_at);
-        // Disowned before it is dropped: if that panics, it must not be dropped again.
+        // Disowned before it is dropped: if the drop panics, it must not be dropped again.
         self.looked_at = self.looked_at.wrapping_add(1);
         // SAFETY: the element is initialized (invariant 1), and was disowned above.
         unsafe { ptr::drop_in_place(element) };
@@ -307,7 +309,7 @@ impl<T> Drain<'_, T> {
         unsafe { slice::from_raw_parts(first, self.left.len()) }
     }
 
-    /// Moves an element out that the caller has just taken from `left`.
+    /// Moves out an element that the caller has just removed from `left`.
     fn read(&self, index: usize) -> T {
         // SAFETY: the element is initialized, and no longer in `left` (invariant 1).
         unsafe { self.vec.as_ptr().wrapping_add(index).read() }
@@ -339,8 +341,8 @@ impl<T> FusedIterator for Drain<'_, T> {}
 
 impl<T> Drop for Drain<'_, T> {
     fn drop(&mut self) {
-        /// Moves the tail up, also when dropping what was left panics. A forked child that does not
-        /// have all of it loses it instead.
+        /// Moves the tail up, also when dropping the remaining elements panics. A forked child that
+        /// does not have all of the tail loses it instead.
         struct Close<'a, T>(&'a mut DiskVec<T>, Range<usize>);
         impl<T> Drop for Close<'_, T> {
             fn drop(&mut self) {

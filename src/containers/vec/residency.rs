@@ -1,4 +1,4 @@
-//! What of a vector is in memory, and what the kernel is told about it.
+//! Which part of a vector is in memory, and advice to the kernel.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -13,11 +13,11 @@ use crate::mapping::advice::Advice;
 const CHUNK_BYTES: usize = 2 << 20;
 
 impl<T> DiskVec<T> {
-    /// Tells the kernel in which order elements will be accessed, now and as the vector grows.
+    /// Sets the expected order of accesses, for now and as the vector grows.
     ///
     /// With [`Advice::Random`], a page that is not in memory is read alone, and one stored element
-    /// dirties one page. Elements that are in memory now are written back and dropped first:
-    /// pages that were written in bulk stay glued together otherwise.
+    /// dirties one page. Elements in memory are written back and released first: otherwise pages
+    /// that were written in bulk stay parts of larger folios.
     ///
     /// # Errors
     ///
@@ -27,13 +27,13 @@ impl<T> DiskVec<T> {
     /// # Cost
     ///
     /// One `madvise` and one `fadvise`; for [`Advice::Random`] also that of
-    /// [`evict(..)`](Self::evict), and from then on one `pwrite` for each page that is appended,
-    /// where there was one for each MiB.
+    /// [`evict(..)`](Self::evict), and from then on one `pwrite` for each appended page instead of
+    /// one for each MiB.
     pub fn advise(&mut self, advice: Advice) -> Result<()> {
         self.region.advise(advice)
     }
 
-    /// Returns the advice given last.
+    /// Returns the last advice.
     pub fn advice(&self) -> Advice {
         self.region.advice()
     }
@@ -52,14 +52,14 @@ impl<T> DiskVec<T> {
         self.region.prefetch(self.bytes_of(range))
     }
 
-    /// Writes elements back to disk and takes them out of memory, as far as they are in the file;
+    /// Writes elements back to disk and releases them from memory, as far as they are in the file;
     /// the window at the end, of at most 1 MiB, stays.
     ///
     /// # Errors
     ///
     /// [`Io`](crate::ErrorKind::Io): the system fails to write back. The elements stay in memory,
-    /// and as the kernel tells of lost pages only once, every later call fails too: nothing is
-    /// dropped any more that may be the only copy.
+    /// and as the kernel reports lost pages only once, every later call fails too, so that memory
+    /// that may be the only copy is not released.
     ///
     /// # Panics
     ///
@@ -73,7 +73,7 @@ impl<T> DiskVec<T> {
         self.region.evict(self.bytes_of(range))
     }
 
-    /// Returns how many bytes of the elements are in memory and mapped by this process.
+    /// Returns the number of bytes of the elements that are in memory and mapped by this process.
     ///
     /// # Errors
     ///
@@ -86,8 +86,8 @@ impl<T> DiskVec<T> {
         self.region.resident_bytes()
     }
 
-    /// Returns an iterator over all elements in chunks of about 2 MiB, which has the kernel read
-    /// ahead and lets go of what was read: a scan of any length keeps a few MiB mapped.
+    /// Returns an iterator over all elements in chunks of about 2 MiB, which makes the kernel read
+    /// ahead and releases chunks after they were read: a scan of any length keeps a few MiB mapped.
     ///
     /// # Examples
     ///
@@ -101,8 +101,8 @@ impl<T> DiskVec<T> {
     ///
     /// # Cost
     ///
-    /// One `madvise` for each chunk, and two for the whole. The kernel reads ahead as much as the
-    /// device's `read_ahead_kb` says.
+    /// One `madvise` for each chunk, and two for the whole. The kernel reads ahead as much as
+    /// `read_ahead_kb` of the device permits.
     pub fn scan(&self) -> Scan<'_, T> {
         self.region.expect_scan(true);
         Scan {
@@ -115,7 +115,7 @@ impl<T> DiskVec<T> {
         }
     }
 
-    /// Returns the bytes of the region that a range of elements takes.
+    /// Returns the bytes of a range of elements in the region.
     #[track_caller]
     fn bytes_of(&self, range: impl RangeBounds<usize>) -> Range<usize> {
         let range = checked_range(range, self.len);
@@ -126,8 +126,8 @@ impl<T> DiskVec<T> {
 
 /// The chunks of a vector in order; made by [`DiskVec::scan`].
 ///
-/// A chunk can be kept for as long as the vector is borrowed: letting go of it means that its
-/// pages may have to be read again.
+/// A chunk can be used for as long as the vector is borrowed: after its release, its pages may have
+/// to be read again.
 pub struct Scan<'a, T> {
     vec: &'a DiskVec<T>,
     chunk_len: usize,
@@ -144,7 +144,7 @@ impl<'a, T> Iterator for Scan<'a, T> {
             return None;
         }
         let end = start.saturating_add(self.chunk_len).min(len);
-        // Hints that are refused cost speed only.
+        // Refused hints cost speed only.
         if start > 0 {
             let last = start.saturating_sub(self.chunk_len)..start;
             let _hint = self.vec.region.let_go(self.vec.bytes_of(last));

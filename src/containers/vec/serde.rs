@@ -1,4 +1,5 @@
-//! A vector as a sequence, element by element: neither way holds more than one in memory.
+//! A vector as a sequence, element by element: serializing and deserializing hold one element in
+//! memory at a time.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -33,7 +34,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Elements<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<DiskVec<T>, A::Error> {
-        // The length that the input claims is not believed: nothing is reserved for it.
+        // The length that the input states is not trusted: nothing is reserved for it.
         let mut vec = DiskVec::new();
         while let Some(element) = elements.next_element()? {
             vec.push(element).map_err(A::Error::custom)?;

@@ -1,4 +1,4 @@
-//! What std's traits ask of a vector: conversion, comparison, hashing, formatting.
+//! Traits of std for a vector: conversion, comparison, hashing, formatting.
 
 use std::borrow::{Borrow, BorrowMut};
 use std::cmp::Ordering;
@@ -9,7 +9,7 @@ use crate::containers::vec::DiskVec;
 use crate::error::{Error, Result};
 
 impl<T: fmt::Debug> fmt::Debug for DiskVec<T> {
-    /// Formats the elements as a slice does: all of them.
+    /// Formats all elements, as a slice does.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_slice().fmt(f)
     }

@@ -1,17 +1,17 @@
 //! Which bytes of a file are free and which are given out: numbers only, no file and no memory.
 //!
 //! No byte from the counter `watermark` on was given out yet, and a range is allocated by adding to
-//! it: no lock, no retry. Free lists under a lock hold what was given back, what is left over, and
-//! what a claim skipped. They are used when the watermark has reached the end of the file.
+//! it: no lock, no retry. Free lists under a lock hold ranges that were returned, remainders, and
+//! what a claim skipped. They are used after the watermark has reached the end of the file.
 //!
-//! The watermark never goes back. A thread whose addition passes the end owns numbers that are no
-//! bytes, and puts them into the free lists: they are bytes once the file grows. To subtract them
-//! again would be wrong: another thread may add between the two steps, and the same numbers would be
-//! given out twice.
+//! The watermark never decreases. A thread whose addition passes the end owns numbers behind the
+//! file, and puts them into the free lists: they become bytes when the file grows. Subtracting them
+//! again would be wrong: another thread may add between the two steps, and the same numbers would
+//! be given out twice.
 //!
-//! The two counters also keep the file alive: `watermark` says how many bytes were given out, and
-//! `returned` how many of them are back. So giving out a range costs one atomic operation, and there
-//! is no count of owners.
+//! The two counters also keep the file alive: `watermark` counts the bytes that were given out, and
+//! `returned` those that came back. So giving out a range costs one atomic operation, and there is
+//! no count of owners.
 //!
 //! After a thread returns its last bytes to `returned`, another thread may free the allocator before
 //! the call returns. So that is a method of the counter alone: no reference to the allocator may be
@@ -25,11 +25,11 @@ use crate::containers::range_file::align::align_up;
 use crate::containers::range_file::range_set::RangeSet;
 use crate::containers::range_file::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, fence};
 
-/// The longest range that is allocated by the counter alone. A longer one that does not fit would
-/// use up the counter in vain, so it looks first.
+/// The longest range that is allocated by the counter alone. A longer range that does not fit would
+/// use up many numbers of the counter, so the length is checked first.
 const FAST_MAX: u64 = 1 << 20;
 
-/// The longest file: what leaves room in the counter for all that threads can add in vain.
+/// The longest file: it leaves room in the counter for all additions of threads that fail.
 pub(super) const LEN_MAX: u64 = 1 << 60;
 
 /// In `returned`: no more ranges are given out.
@@ -64,7 +64,7 @@ pub(super) struct RangeAllocator {
 #[repr(transparent)]
 pub(super) struct Returned(AtomicU64);
 
-/// What is read often and changed seldom.
+/// Fields that are read often and seldom changed.
 #[derive(Debug)]
 struct Shared {
     /// The length of the file. Grows only.
@@ -74,18 +74,18 @@ struct Shared {
     lists: Mutex<FreeLists>,
 }
 
-/// What the lock guards.
+/// The fields that the lock protects.
 #[derive(Debug, Default)]
 struct FreeLists {
     /// Bytes that can be allocated and claimed.
     free: RangeSet,
-    /// Bytes that can only be claimed: those that were in the file when it was opened.
+    /// Bytes that can only be claimed: the content of the file when it was opened.
     content: RangeSet,
-    /// Where those end.
+    /// The end of that content.
     content_end: u64,
     /// Whether no more ranges are given out.
     is_sealed: bool,
-    /// What was finished.
+    /// Ranges that were finished.
     written: RangeSet,
 }
 
@@ -98,8 +98,8 @@ pub(super) enum Refused {
 }
 
 impl RangeAllocator {
-    /// Makes the allocator of a file of `len` bytes, at most [`LEN_MAX`], of which the first `content`
-    /// can only be claimed.
+    /// Creates the allocator of a file of `len` bytes, at most [`LEN_MAX`], of which the first
+    /// `content` can only be claimed.
     pub(super) fn new(len: u64, content: u64) -> Self {
         debug_assert!(content <= len && len <= LEN_MAX);
         let mut lists = FreeLists {
@@ -119,8 +119,9 @@ impl RangeAllocator {
         }
     }
 
-    /// Gives out a range of `len` bytes, rounded up to the alignment; less only at the end of the
-    /// file, and never less than `len`. `None` of no bytes, and where there is no such range.
+    /// Gives out a range of `len` bytes, rounded up to the alignment; a range at the end of the
+    /// file may be shorter, but never shorter than `len`. Returns `None` for 0 bytes, and if there
+    /// is no such range.
     #[inline]
     pub(super) fn allocate(&self, len: u64) -> Option<Range<u64>> {
         let shared = &self.shared.0;
@@ -129,8 +130,8 @@ impl RangeAllocator {
         }
         let need = align_up(len);
         let start = self.watermark.0.fetch_add(need, Relaxed);
-        // Cannot overflow: `grow` refuses from 2^62 on, a thread adds at most FAST_MAX before it
-        // sees to it that `is_full` is set, and no system has 2^42 threads.
+        // Cannot overflow: `grow` refuses from 2^62 on, a thread adds at most FAST_MAX before
+        // `is_full` is set, and no system has 2^42 threads.
         let taken = start..start.saturating_add(need);
         // Acquire: a thread that sees the length sees the bytes.
         if taken.end <= shared.end.load(Acquire) {
@@ -139,9 +140,9 @@ impl RangeAllocator {
         some(self.allocate_past_end(taken, len))
     }
 
-    /// Lists numbers that were taken past the end, and looks for others. An empty range where there
-    /// are none: that is returned in registers, and an option of one in memory, where the fast way
-    /// would have to put its own.
+    /// Lists numbers that were taken past the end, and looks for others. Returns an empty range if
+    /// there are none: an empty range is returned in registers, an `Option` of a range in memory,
+    /// into which the fast path would have to store its result.
     #[cold]
     fn allocate_past_end(&self, taken: Range<u64>, len: u64) -> Range<u64> {
         let mut lists = self.lists();
@@ -153,7 +154,7 @@ impl RangeAllocator {
         self.take(&mut lists, len).unwrap_or_default()
     }
 
-    /// Gives out a range under the lock; an empty one where there is none.
+    /// Gives out a range under the lock; an empty one if there is none.
     #[cold]
     fn allocate_listed(&self, len: u64) -> Range<u64> {
         let end = self.len();
@@ -163,7 +164,7 @@ impl RangeAllocator {
         self.take(&mut self.lists(), len).unwrap_or_default()
     }
 
-    /// Gives out a range, from behind the counter if there is room, else from the list, or from both.
+    /// Gives out a range from the counter if it has room, else from the list, or from both.
     fn take(&self, lists: &mut FreeLists, len: u64) -> Option<Range<u64>> {
         if lists.is_sealed {
             return None;
@@ -190,8 +191,8 @@ impl RangeAllocator {
         Some(found)
     }
 
-    /// Finds a range that begins in the list and ends behind the counter, where it lists what is
-    /// missing. For when the list alone has none.
+    /// Finds a range that begins in the list and ends behind the counter, and lists the missing
+    /// part. For when the list alone has none.
     fn find_across(&self, lists: &mut FreeLists, len: u64, end: u64) -> Option<Range<u64>> {
         let last = lists.free.iter().next_back()?;
         let start = align_up(last.start);
@@ -199,7 +200,7 @@ impl RangeAllocator {
         if target <= last.end || start.saturating_add(len) > end {
             return None;
         }
-        // Only if the counter is where the list ends, so that the bytes are one piece.
+        // Only if the counter is at the end of the list, so that the bytes are one piece.
         self.advance(last.end, target).ok()?;
         self.list(lists, last.end..target);
         if target >= end {
@@ -208,7 +209,7 @@ impl RangeAllocator {
         lists.find(len, end)
     }
 
-    /// Gives out just this range.
+    /// Gives out exactly this range.
     pub(super) fn claim(&self, range: &Range<u64>) -> Result<(), Refused> {
         if range.start > range.end || range.end > self.len() {
             return Err(Refused::OutOfBounds);
@@ -224,7 +225,7 @@ impl RangeAllocator {
         if !lists.holds(&(range.start..range.end.min(watermark))) {
             return Err(Refused::InUse);
         }
-        // What lies between is listed, so that it can be allocated and claimed as before.
+        // The bytes between are listed, so that they can be allocated and claimed as before.
         let target = align_up(range.end);
         while watermark < target {
             match self.advance(watermark, target) {
@@ -245,7 +246,7 @@ impl RangeAllocator {
         Ok(())
     }
 
-    /// Moves the counter, if it still is where it was.
+    /// Advances the counter, if it has not changed.
     fn advance(&self, from: u64, to: u64) -> Result<(), u64> {
         let moved = self
             .watermark
@@ -254,14 +255,14 @@ impl RangeAllocator {
         moved.map(|_from| ())
     }
 
-    /// Enters numbers that the caller has taken into the lists.
+    /// Adds numbers that the caller has taken to the lists.
     fn list(&self, lists: &mut FreeLists, range: Range<u64>) {
         let len = range.end.saturating_sub(range.start);
         lists.put_back(range);
         self.returned.0.0.fetch_add(len, Relaxed);
     }
 
-    /// Takes numbers out of the lists, in order to give them out.
+    /// Removes numbers from the lists, in order to give them out.
     fn unlist(&self, lists: &mut FreeLists, range: &Range<u64>) {
         lists.free.remove(range);
         lists.content.remove(range);
@@ -269,34 +270,36 @@ impl RangeAllocator {
         self.returned.0.0.fetch_sub(len, Relaxed);
     }
 
-    /// Puts a range that was given out, and is not used any more, into the lists, and returns its
-    /// bytes but for one, which the caller has to [release](Returned::release).
+    /// Puts a range that was given out, and is no longer used, into the lists, and returns its
+    /// bytes except one, which the caller has to [release](Returned::release).
     pub(super) fn give_back(&self, range: Range<u64>) {
         let len = range.end.saturating_sub(range.start);
         debug_assert!(len > 0);
         let mut lists = self.lists();
         lists.put_back(range);
-        // The last byte keeps the allocator alive until the caller has left it. All others are counted
-        // under the lock, so that bytes which are given out again meanwhile are not counted twice.
+        // The last byte keeps the allocator alive until the caller has left it. All others are
+        // counted under the lock, so that bytes that are given out again meanwhile are not counted
+        // twice.
         self.returned.0.0.fetch_add(len.saturating_sub(1), Release);
     }
 
-    /// Notes a range as written.
+    /// Records a range as written.
     pub(super) fn finish(&self, range: Range<u64>) {
         self.lists().written.insert(range);
     }
 
-    /// Returns how many bytes were given out or listed: what [`close`](Returned::close) has to know.
+    /// Returns the number of bytes that were given out or listed, as an argument of
+    /// [`close`](Returned::close).
     pub(super) fn watermark(&self) -> u64 {
         self.watermark.0.load(Relaxed)
     }
 
-    /// Returns the counter of what is back.
+    /// Returns the counter of returned bytes.
     pub(super) fn returned(&self) -> &Returned {
         &self.returned.0
     }
 
-    /// Returns whether no byte is given out. The caller keeps others from allocating meanwhile.
+    /// Returns whether all bytes are back. The caller prevents allocations meanwhile.
     pub(super) fn is_all_back(&self) -> bool {
         self.returned.0.0.load(Acquire) == self.watermark.0.load(Relaxed)
     }
@@ -307,13 +310,13 @@ impl RangeAllocator {
         self.shared.0.is_full.store(true, Relaxed);
     }
 
-    /// Returns whether nothing is given out any more.
+    /// Returns whether no more ranges are given out.
     pub(super) fn is_sealed(&self) -> bool {
         self.lists().is_sealed
     }
 
-    /// Makes the file `len` bytes long, at most [`LEN_MAX`] and no less than it is. `false` where
-    /// the counter has no room, and nothing has changed.
+    /// Makes the file `len` bytes long, at most [`LEN_MAX`] and no shorter than it is. Returns
+    /// `false` if the counter has no room; then nothing has changed.
     pub(super) fn grow(&self, len: u64) -> bool {
         let lists = self.lists();
         debug_assert!(self.len() <= len && len <= LEN_MAX);
@@ -332,7 +335,7 @@ impl RangeAllocator {
         self.shared.0.end.load(Acquire)
     }
 
-    /// Returns how many bytes can be allocated.
+    /// Returns the number of bytes that can be allocated.
     pub(super) fn remaining(&self) -> u64 {
         let lists = self.lists();
         if lists.is_sealed {
@@ -343,7 +346,7 @@ impl RangeAllocator {
         watermark.saturating_add(lists.free.count_below(end))
     }
 
-    /// Returns what was written.
+    /// Returns the written ranges.
     pub(super) fn written(&self) -> RangeSet {
         self.lists().written.clone()
     }
@@ -354,14 +357,14 @@ impl RangeAllocator {
     }
 }
 
-/// Returns a range that has bytes.
+/// Returns a range unless it is empty.
 #[inline]
 fn some(range: Range<u64>) -> Option<Range<u64>> {
     (!range.is_empty()).then_some(range)
 }
 
 impl Returned {
-    /// Returns `len` bytes. The answer is whether they were the last ones after
+    /// Returns `len` bytes. The result is whether they were the last ones after
     /// [`close`](Self::close): then only the caller has a pointer to the allocator.
     pub(super) fn release(&self, len: u64) -> bool {
         // Release and the fence: the file is freed after the last use of it by any thread.
@@ -373,8 +376,8 @@ impl Returned {
         is_last
     }
 
-    /// Closes the allocator: called once, by the last one that could allocate, with
-    /// [`watermark`](RangeAllocator::watermark). Returns whether no byte is given out: then only the
+    /// Closes the allocator: called once, by the last handle, with
+    /// [`watermark`](RangeAllocator::watermark). Returns whether all bytes are back: then only the
     /// caller has a pointer to the allocator.
     pub(super) fn close(&self, watermark: u64) -> bool {
         let before = self.0.fetch_add(CLOSED.wrapping_sub(watermark), AcqRel);
@@ -383,7 +386,7 @@ impl Returned {
 }
 
 impl FreeLists {
-    /// Enters numbers into the list that they belong to.
+    /// Adds numbers to the list that they belong to.
     fn put_back(&mut self, range: Range<u64>) {
         let middle = self.content_end.clamp(range.start, range.end);
         self.content.insert(range.start..middle);
@@ -404,7 +407,8 @@ impl FreeLists {
             let start = align_up(span.start);
             let end = span.end.min(file_end);
             let whole = start.checked_add(need).filter(|whole| *whole <= end);
-            // Only at the end of the file may a range be shorter than a multiple of the alignment.
+            // Only at the end of the file may the length of a range not be a multiple of the
+            // alignment.
             let short = (end == file_end && start.saturating_add(len) <= end).then_some(end);
             whole.or(short).map(|end| start..end)
         })

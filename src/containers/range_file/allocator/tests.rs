@@ -1,9 +1,9 @@
-//! The allocator beside a model, and what random operations do not meet.
+//! The allocator compared with a model, and cases that random operations do not reach.
 
 use super::*;
 use crate::containers::range_file::align::ALIGNMENT;
 
-/// What the model counts in. Ranges may end between two multiples of the alignment.
+/// The unit of the model. Ranges may end between two multiples of the alignment.
 const BLOCK: u64 = ALIGNMENT / 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ enum Block {
     Written,
 }
 
-/// An allocator, and what it should say of each block.
+/// An allocator, and the expected state of each block.
 struct World {
     allocator: RangeAllocator,
     blocks: Vec<Block>,
@@ -49,7 +49,7 @@ impl World {
         self.of(range).iter().all(|found| *found == block)
     }
 
-    /// Returns how long the range at `start` is that has room for `len` bytes.
+    /// Returns the length of the range at `start` that has room for `len` bytes.
     fn fit(&self, start: u64, len: u64) -> u64 {
         align_up(len).min(self.end() - start)
     }
@@ -99,7 +99,7 @@ impl World {
         self.out.push(range);
     }
 
-    /// Ends `range`, which is out, for good or not. Returns whether it was the last one.
+    /// Ends `range`, by freezing or by dropping it. Returns whether it was the last one.
     fn end_range(&mut self, range: Range<u64>, is_kept: bool) -> bool {
         if is_kept {
             self.of(range.clone()).fill(Block::Written);
@@ -134,7 +134,7 @@ impl World {
         assert_eq!(self.allocator.is_all_back(), self.out.is_empty(), "{name}");
     }
 
-    /// The record has what was finished, and nothing else.
+    /// The record has the finished ranges, and nothing else.
     fn check_written(&self) {
         let name = &self.name;
         let written = self.allocator.written();
@@ -198,7 +198,7 @@ fn live(seeds: Range<u64>, units: u64, steps: usize) {
     }
 }
 
-/// The last range, or the close after it, is the last one, and nothing before is.
+/// The last range, or the close after it, reports that it is the last, and nothing before does.
 fn end(mut world: World) {
     let name = world.name.clone();
     world.check_written();
@@ -229,7 +229,7 @@ fn the_allocator_knows_the_state_of_every_byte() {
     live(0..200, 20, 150);
 }
 
-/// The counter has room for what threads add in vain, as long as none adds more than 1 MiB.
+/// The counter has room for failed additions, as long as no thread adds more than 1 MiB.
 #[test]
 fn what_cannot_fit_does_not_move_the_counter() {
     let allocator = RangeAllocator::new(ALIGNMENT, 0);
@@ -243,8 +243,8 @@ fn what_cannot_fit_does_not_move_the_counter() {
     assert_eq!(allocator.allocate(LEN_MAX), Some(0..LEN_MAX));
 }
 
-/// Whether it got there by a claim, by allocations in vain, or by a range across the list: who
-/// comes next adds nothing.
+/// Whether the counter reached the end by a claim, by failed allocations, or by a range across the
+/// list: the next thread adds nothing.
 #[test]
 fn a_counter_that_is_at_the_end_stays_there() {
     let stays = |allocator: &RangeAllocator, len: u64, expected: Option<Range<u64>>| {
@@ -277,7 +277,7 @@ fn a_counter_that_is_at_the_end_stays_there() {
     stays(&too_short, 2 * FAST_MAX, None);
 }
 
-/// A file whose counter threads have used up in vain does not grow.
+/// A file whose counter was used up by failed allocations does not grow.
 #[test]
 fn a_counter_without_room_refuses_to_grow() {
     for (watermark, has_room) in [(0, true), (1 << 62, true), ((1 << 62) + ALIGNMENT, false)] {
@@ -288,14 +288,14 @@ fn a_counter_without_room_refuses_to_grow() {
     }
 }
 
-/// Allocations above 1 MiB, which the counter alone does not serve.
+/// Allocations above 1 MiB, which do not use the counter alone.
 #[test]
 fn long_ranges_are_found_wherever_they_fit() {
     live(0..400, 1200, 12);
 }
 
-/// Of a file of which all was free, 2 MiB could not be allocated: what had been given back was
-/// in the list, the rest behind the counter, and only each alone was asked.
+/// In a file that was all free, 2 MiB could not be allocated: returned ranges were in the list, the
+/// rest was behind the counter, and each was searched alone.
 #[test]
 fn a_long_range_may_begin_in_what_was_given_back() {
     let len = 2 * FAST_MAX;

@@ -41,11 +41,11 @@ impl StatePtr {
     ///
     /// # Safety
     ///
-    /// The caller keeps it alive for `'a`: it has not closed the allocator, or owns bytes that it has
-    /// not returned yet.
+    /// The caller keeps it alive for `'a`: it has not closed the allocator, or owns bytes that it
+    /// has not returned yet.
     #[inline]
     unsafe fn file_state<'a>(self) -> &'a FileState {
-        // SAFETY: the state lives, as the caller says, and is only shared (invariant 1).
+        // SAFETY: the state lives (duty of the caller), and is only shared (invariant 1).
         unsafe { self.0.as_ref() }
     }
 
@@ -55,7 +55,7 @@ impl StatePtr {
     ///
     /// The allocator has just told this caller that it is the last one.
     unsafe fn free(self) {
-        // SAFETY: it was made by a box (invariant 1), and the caller is the last one.
+        // SAFETY: it was created by a box (invariant 1), and the caller is the last one.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
@@ -90,8 +90,8 @@ impl Handle {
         unsafe { self.state_ptr.file_state() }
     }
 
-    /// Returns the state for exclusive use if there is no other handle and no range; otherwise returns
-    /// which of them there is.
+    /// Returns the state for exclusive use if there is no other handle and no range; otherwise says
+    /// which of them exists.
     pub(super) fn exclusive(&mut self) -> Result<&mut FileState, &'static str> {
         if Arc::get_mut(&mut self.guard).is_none() {
             return Err("another handle to it is alive");
@@ -100,7 +100,7 @@ impl Handle {
             return Err("ranges of it are alive");
         }
         // SAFETY: there are no ranges, and `&mut self` borrows the only handle to the only
-        // `CloseGuard` (its invariant 1), which could make some. So no other pointer is in use.
+        // `CloseGuard` (its invariant 1), which could create some. So no other pointer is in use.
         Ok(unsafe { self.state_ptr.0.as_mut() })
     }
 
@@ -110,7 +110,7 @@ impl Handle {
         Some(self.owned(range))
     }
 
-    /// Gives out just this range.
+    /// Gives out exactly this range.
     pub(super) fn claim(&self, range: Range<u64>) -> Result<OwnedRange> {
         const ACTION: &str = "claim a range of";
         let Range { start, end } = range;
@@ -135,7 +135,7 @@ impl Handle {
         Err(Error::refused(kind, ACTION, reason).at(file_state.path()))
     }
 
-    /// Makes the owner of a range that the allocator has just given out, and that is not empty.
+    /// Creates the owner of a range that the allocator has just given out, and that is not empty.
     #[inline]
     fn owned(&self, range: Range<u64>) -> OwnedRange {
         let Range { start, end } = range;
@@ -201,13 +201,13 @@ impl LentBytes {
     }
 }
 
-/// A range of a file that belongs to this value alone. Dropping it makes it free again.
+/// A range of a file that only this value owns. Dropping it frees the range.
 pub(super) struct OwnedRange {
     lent: LentBytes,
 }
 
 impl OwnedRange {
-    /// Makes an empty range, which belongs to no file.
+    /// Creates an empty range, which belongs to no file.
     pub(super) fn empty(at: u64) -> Self {
         let lent = LentBytes {
             state_ptr: StatePtr(NonNull::dangling()),
@@ -242,7 +242,7 @@ impl OwnedRange {
 
     /// Writes `bytes` at `offset` of the file by a system call.
     ///
-    /// All of them have to fit: bytes outside of the range belong to others.
+    /// All of them have to fit: bytes outside of the range have other owners.
     pub(super) fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         let LentBytes { start, end, .. } = self.lent;
         let file_state = self.lent.file_state();
@@ -260,7 +260,7 @@ impl OwnedRange {
         unsafe { file_state.write_all_at(bytes, offset) }
     }
 
-    /// Cuts the range in two at `middle`, which has to be inside or at an end.
+    /// Splits the range at `middle`, which has to be inside or at an end.
     pub(super) fn split_at(self, middle: u64) -> (Self, Self) {
         let LentBytes {
             state_ptr,
@@ -296,8 +296,8 @@ impl OwnedRange {
 }
 
 impl Drop for OwnedRange {
-    // Small enough to be inlined, so that a range which is moved stays in registers and is not stored
-    // to memory for the sake of a drop.
+    // Small enough to be inlined, so that a range that is moved stays in registers and is not
+    // stored to memory for the sake of a drop.
     #[inline]
     fn drop(&mut self) {
         let LentBytes {
@@ -311,7 +311,7 @@ impl Drop for OwnedRange {
     }
 }
 
-/// Returns a range that is not empty and not used any more to the allocator.
+/// Returns a range that is not empty and no longer used to the allocator.
 #[inline(never)]
 fn give_back(state_ptr: StatePtr, start: u64, end: u64) {
     let lent = LentBytes {
@@ -322,8 +322,8 @@ fn give_back(state_ptr: StatePtr, start: u64, end: u64) {
     let Some(file_state) = lent.file_state() else {
         return;
     };
-    // In a forked child the lock of the allocator may be held by a thread that does not exist there. The
-    // child does not allocate, so its lists are not needed.
+    // In a forked child the lock of the allocator may be held by a thread that does not exist
+    // there. The child does not allocate, so it does not need the lists.
     let unreported = if file_state.file.is_owner() {
         file_state.allocator.give_back(start..end);
         1
@@ -337,7 +337,7 @@ fn give_back(state_ptr: StatePtr, start: u64, end: u64) {
     }
 }
 
-/// A range of a file that is written and only read from now on. Its bytes never get another owner.
+/// A range of a file that is written and can only be read. Its bytes never get another owner.
 pub(super) struct FrozenRange {
     lent: LentBytes,
 }

@@ -7,7 +7,7 @@ use crate::sys::fault::{Fault, Outcome, arm, disarm};
 use crate::testing::ENOSPC;
 use std::path::PathBuf;
 
-/// Returns a path that no other test has.
+/// Returns a path that no other test uses.
 fn path(name: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
     if !cfg!(miri) {
@@ -20,7 +20,7 @@ fn file(name: &str, blocks: u64) -> RangeFile {
     RangeFile::create(path(name), blocks * ALIGNMENT).unwrap()
 }
 
-/// No call on it uses its pointer.
+/// No call on an empty range uses its pointer.
 #[test]
 fn a_part_of_no_bytes_is_of_no_file() {
     let file = file("empty", 1);
@@ -110,7 +110,7 @@ fn what_is_kept_is_read_and_never_given_out_again() {
     assert!(file.handle.exclusive().is_ok());
 }
 
-/// A device that refuses is noticed, except by a range that has nothing to sync.
+/// A device that refuses is reported, except by a range that has nothing to sync.
 #[test]
 fn a_sync_asks_the_device_unless_it_is_of_no_bytes() {
     let file = file("sync", 1);
@@ -127,8 +127,8 @@ fn a_sync_asks_the_device_unless_it_is_of_no_bytes() {
     assert_eq!((of_a_byte.is_err(), met), (true, 1));
 }
 
-/// Whoever is the last, a handle, a part or what is kept of one, closes the file: then another
-/// one can open it.
+/// The last user, be it a handle, a range or a clone of a frozen range, closes the file: then it
+/// can be opened again.
 #[test]
 fn a_file_is_closed_by_the_last_who_has_it() {
     let path = path("closed");
