@@ -1,4 +1,4 @@
-//! Memory into which the kernel, or another thread, reads while its owner does something else.
+//! Memory into which the kernel, or another thread, reads while its owner does other work.
 #![expect(
     unsafe_code,
     reason = "turns parts of a range of addresses into slices; see docs/safety.md"
@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use crate::sys::{Space, page_size};
 
-/// Bytes that belong to whoever has the value. They start at a page, and have the same address
-/// until the value is dropped, wherever it is moved.
+/// Bytes that belong to this value. They start at a page, and keep their address until the value is
+/// dropped, wherever it is moved.
 pub(crate) struct Buffer {
     /// # Invariants
     ///
@@ -32,11 +32,12 @@ unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
-    /// Makes `count` buffers of `len` bytes each, rounded up to whole pages. They are one mapping,
-    /// and take memory as they are used.
+    /// Creates `count` buffers of `len` bytes each, rounded up to whole pages. They are one
+    /// mapping, and take memory as they are used.
     ///
-    /// Forked children have them only if they are `inherited`: in others, a device can write while
-    /// the process forks (`man 2 open`, on `O_DIRECT`). A child must not touch those.
+    /// Forked children have them only if they are `inherited`: for those that are not, a device can
+    /// write while the process forks (`man 2 open`, on `O_DIRECT`). A child must not access the
+    /// latter.
     pub(crate) fn several(count: usize, len: usize, inherited: bool) -> io::Result<Vec<Self>> {
         let no_memory = || io::Error::from(io::ErrorKind::OutOfMemory);
         let len = len.max(1).checked_next_multiple_of(page_size());
@@ -57,7 +58,7 @@ impl Buffer {
             let start = number.saturating_mul(len);
             debug_assert!(start.saturating_add(len) <= space.len());
             buffers.push(Self {
-                // SAFETY: `start` is in the space, of which `count * len` bytes were reserved.
+                // SAFETY: `start` is inside the space, of which `count * len` bytes were reserved.
                 at: unsafe { space.base().add(start) },
                 _space: Arc::clone(&space),
                 len,

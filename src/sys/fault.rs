@@ -1,9 +1,9 @@
-//! The contract of [`super`] with faults: in a unit test, the n-th call of the thread fails, comes
-//! back short, or is interrupted.
+//! The contract of [`super`] with faults: in a unit test, the n-th call of the thread fails, is
+//! short, or is interrupted.
 //!
-//! A test [`arm`]s a [`Fault`], works, and looks at what [`disarm`] returns: whether the fault was
-//! met. Everything else goes to the real implementation. The plan belongs to a thread, so tests
-//! run side by side.
+//! A test [`arm`]s a [`Fault`], runs the code, and checks what [`disarm`] returns: whether the
+//! fault was met. All other calls go to the real implementation. The plan belongs to a thread, so
+//! tests run side by side.
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, OsStr};
@@ -253,7 +253,7 @@ impl FileCalls for File {
         self.inner.unshare(offset, len)
     }
 
-    /// Says of the first half that it is shared where a transfer would be short.
+    /// Reports the first half as shared where a transfer would be short.
     fn find_shared(&self, range: Range<u64>) -> io::Result<Shared> {
         let len = range.end.saturating_sub(range.start);
         let len = usize::try_from(len).unwrap_or(usize::MAX);
@@ -318,11 +318,11 @@ impl FileCalls for File {
     }
 }
 
-/// A ring that can be refused, and whose reads can fail or come back short.
+/// A ring that can be refused, and whose reads can fail or be short.
 #[derive(Debug)]
 pub(crate) struct Ring {
     inner: ring::Ring,
-    /// Reads that failed without the kernel.
+    /// Reads that failed without reaching the kernel.
     failed: VecDeque<Finished>,
 }
 

@@ -1,12 +1,13 @@
-//! Every system call that the crate makes, one call a function.
+//! Every system call of the crate, one call for each function.
 //!
-//! One small contract, three implementations. `linux` asks the kernel. `memory` keeps files and
-//! mappings in heap blocks, where `AddressSanitizer`, valgrind and Miri see every access; ask for
-//! it with `--cfg memory_backend`. `fault` stands before either of them in the unit tests and makes
-//! the n-th call fail, come back short, or be interrupted.
+//! One small contract, three implementations. `linux` calls the kernel. `memory` keeps files and
+//! mappings in heap blocks, where `AddressSanitizer`, valgrind and Miri see every access; `--cfg
+//! memory_backend` selects it. `fault` wraps either of them in the unit tests and makes the n-th
+//! call fail, be short, or be interrupted.
 //!
-//! The contract is in [`contract`], as traits: what a backend has to have and what the fault layer has
-//! to pass on. `posix` has what POSIX systems have in common, for the backends of such systems.
+//! The contract is in [`contract`], as traits: what a backend has to provide and what the fault
+//! layer has to pass on. `posix` has what POSIX systems have in common, for the backends of such
+//! systems.
 
 use std::borrow::Cow;
 use std::io;
@@ -58,7 +59,7 @@ pub(crate) use self::ring::Ring;
 
 use crate::sys::buffer::Buffer;
 
-/// Makes a call again for as long as a signal interrupts it.
+/// Repeats a call for as long as a signal interrupts it.
 pub(crate) fn retry<R>(mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
     loop {
         match call() {
@@ -68,10 +69,10 @@ pub(crate) fn retry<R>(mut call: impl FnMut() -> io::Result<R>) -> io::Result<R>
     }
 }
 
-/// What a file system says about itself.
+/// The properties of a file system.
 #[derive(Clone, Debug)]
 pub(crate) struct FileSystem {
-    /// The usual name, or the type's number in hexadecimal where we know no name.
+    /// The usual name, or the type's number in hexadecimal if the name is unknown.
     pub(crate) name: Cow<'static, str>,
     pub(crate) ram_backed: bool,
     pub(crate) network: bool,
@@ -79,10 +80,10 @@ pub(crate) struct FileSystem {
     pub(crate) total_bytes: u64,
 }
 
-/// What the system notes about a file.
+/// The metadata of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// Whether it is a file: no directory, link, device or pipe.
+    /// Whether it is a file, and not a directory, link, device or pipe.
     pub(crate) is_regular: bool,
     /// The permission bits, with set-user-ID, set-group-ID and sticky.
     pub(crate) mode: u32,
@@ -95,29 +96,29 @@ pub(crate) struct Facts {
 pub(crate) struct Shared {
     /// The first of them.
     pub(crate) shared: Option<Range<u64>>,
-    /// Up to where the answer goes: past the start of the range, unless that is empty.
+    /// The end of the answer: past the start of the range, unless that is empty.
     pub(crate) asked: u64,
 }
 
-/// A read that is done while its owner does something else.
+/// A read that is done while its owner does other work.
 #[derive(Debug)]
 pub(crate) struct Read {
     pub(crate) offset: u64,
-    /// How many bytes at the start of the buffer are asked for.
+    /// The number of requested bytes at the start of the buffer.
     pub(crate) len: usize,
     pub(crate) buffer: Buffer,
-    /// What the owner calls it.
+    /// The owner's number of the read.
     pub(crate) token: usize,
 }
 
-/// A read that is complete, and how many bytes it brought: fewer than asked, like `read_at`.
+/// A completed read, and the number of bytes read: it may be short, like `read_at`.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) read: Read,
     pub(crate) result: io::Result<usize>,
 }
 
-/// What reads past the page cache have to be multiples of, in bytes; powers of two.
+/// The alignment of direct reads, in bytes; powers of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Alignment {
     /// The address.
@@ -126,7 +127,7 @@ pub(crate) struct Alignment {
     pub(crate) offset: u64,
 }
 
-/// What to expect of the pages of a file or of a mapping.
+/// The expected use of the pages of a file or of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hint {
     /// No particular order: the kernel's own guess.
@@ -141,7 +142,8 @@ pub(crate) enum Hint {
     DontNeed,
 }
 
-/// The pieces in which folded parts of a [`Space`] come into memory: a multiple of each, at most.
+/// The largest length of the huge pages in folded parts of a [`Space`]; the actual length divides
+/// it.
 pub(crate) const FOLD_BYTES: usize = 2 << 20;
 
 /// What a mapping of a file may be used for.

@@ -1,4 +1,5 @@
-//! What stands in for a ring where there is none: without the feature `io-uring`, and on the heap.
+//! The stand-in for a ring where there is none: without the feature `io-uring`, and with the heap
+//! backend.
 
 use std::io;
 
@@ -6,14 +7,14 @@ use crate::sys::backend::File;
 use crate::sys::contract::RingCalls;
 use crate::sys::{Finished, Read};
 
-/// A ring that nobody can make.
+/// A ring that cannot be created.
 #[derive(Debug)]
 pub(crate) enum Ring {}
 
 impl RingCalls for Ring {
     type File = File;
 
-    /// Says that there are no rings here.
+    /// Returns an error: there are no rings here.
     fn new(_depth: usize) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }

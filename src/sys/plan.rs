@@ -1,5 +1,5 @@
-//! Which calls of a thread fail, and how; and what the thread has open: the plans of
-//! [`super::fault`], in unit tests.
+//! Plans of [`super::fault`] in unit tests: which calls of a thread fail, and how; and the number
+//! of open objects of the thread.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -9,48 +9,48 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// What happens to the chosen call.
+/// The outcome of the chosen call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The call does nothing and fails with this error number.
     Errno(i32),
     /// The call does half of its work and fails with this error number, as `fallocate` does on a
-    /// full ext4 (linux-facts G3). Calls that cannot be done by halves just fail.
+    /// full ext4 (linux-facts G3). Calls that cannot be done by halves only fail.
     HalfThenErrno(i32),
-    /// A transfer moves half of the bytes, at least one; other calls work.
+    /// A transfer moves half of the bytes, at least one; other calls succeed.
     Short,
-    /// A transfer moves no byte and reports that; other calls work.
+    /// A transfer moves no byte and reports that; other calls succeed.
     Zero,
-    /// A name is given to another file, and the call says so; other calls work.
+    /// A name is given to another file, and the call reports that; other calls succeed.
     #[cfg_attr(
         any(loom, shuttle),
         expect(dead_code, reason = "its test needs the file system alone")
     )]
     Astray,
-    /// A canary: the call does nothing and says that it worked, as if its failure had been
-    /// overlooked. Only for calls where that harms no memory: transfers from and into bytes that
-    /// have a value, and holes. Other calls are not even counted.
+    /// A canary: the call does nothing and reports success, as if its failure had been overlooked.
+    /// Only for calls where that harms no memory: transfers from and into initialized bytes, and
+    /// holes. Other calls are not counted.
     Lie,
 }
 
 /// Which call meets which outcome.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
-    /// How many calls work before.
+    /// The number of calls that succeed before.
     pub(crate) after: usize,
     /// Whether all later calls meet the outcome too.
     pub(crate) sticky: bool,
     pub(crate) outcome: Outcome,
 }
 
-/// What a plan came to.
+/// The results of a plan.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
-    /// How many calls there were.
+    /// The number of calls.
     pub(crate) calls: usize,
-    /// How many of them met a fault.
+    /// The number of calls that met a fault.
     pub(crate) met: usize,
-    /// How many met the second.
+    /// The number of calls that met the second fault.
     pub(crate) met_second: usize,
 }
 
@@ -59,11 +59,11 @@ struct Plan {
     first: Option<Fault>,
     second: Option<Fault>,
     seen: Seen,
-    /// The call after the first that failed.
+    /// The call after the first failed one.
     second_from: Option<usize>,
 }
 
-/// What is never given back.
+/// A planted leak: an object that is never released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leak {
     File,
@@ -94,7 +94,7 @@ pub(crate) fn arm_both(first: Fault, second: Option<Fault>) {
     });
 }
 
-/// Ends the plan; returns how many calls it saw and how many of them met the fault.
+/// Ends the plan; returns the number of calls, and how many of them met the fault.
 pub(crate) fn disarm() -> (usize, usize) {
     let seen = disarm_both();
     (seen.calls, seen.met)
@@ -105,12 +105,12 @@ pub(crate) fn disarm_both() -> Seen {
     PLAN.with_borrow_mut(|plan| std::mem::take(plan).seen)
 }
 
-/// Returns what the plan came to so far.
+/// Returns the results of the plan so far.
 pub(crate) fn seen() -> Seen {
     PLAN.with_borrow(|plan| plan.seen)
 }
 
-/// Works outside of the plan: what is opened and called here neither counts nor fails.
+/// Runs outside of the plan: calls and opened objects neither count nor fail.
 pub(crate) fn aside<R>(work: impl FnOnce() -> R) -> R {
     let (plan, watch, leak) = (PLAN.take(), WATCH.take(), LEAK.take());
     let result = work();
@@ -120,13 +120,13 @@ pub(crate) fn aside<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Does `work` before each call of this thread, until told otherwise.
+/// Runs `work` before each call of this thread, until told otherwise.
 #[cfg(shuttle)]
 pub(crate) fn before_each_call(work: Option<Rc<dyn Fn()>>) {
     BEFORE.set(work);
 }
 
-/// Counts one call and says what is to happen to it.
+/// Counts one call and returns its outcome.
 pub(super) fn next(can_lie: bool) -> Option<Outcome> {
     #[cfg(shuttle)]
     if let Some(work) = BEFORE.with_borrow(Option::clone) {
@@ -157,12 +157,12 @@ pub(super) fn next(can_lie: bool) -> Option<Outcome> {
     })
 }
 
-/// For calls that work or fail as a whole.
+/// For calls that succeed or fail as a whole.
 pub(super) fn check() -> io::Result<()> {
     whole(false).map(drop)
 }
 
-/// For calls that work or fail as a whole; says whether to do it.
+/// For calls that succeed or fail as a whole; returns whether to make the call.
 pub(super) fn whole(can_lie: bool) -> io::Result<bool> {
     match next(can_lie) {
         Some(Outcome::Errno(errno) | Outcome::HalfThenErrno(errno)) => {
@@ -176,9 +176,9 @@ pub(super) fn whole(can_lie: bool) -> io::Result<bool> {
 /// How much of a transfer to do.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Transfer {
-    /// So many bytes.
+    /// Move this number of bytes.
     Do(usize),
-    /// None, and say that it were so many.
+    /// Move none, and report this number.
     Say(usize),
 }
 
@@ -195,8 +195,8 @@ pub(super) fn transfer(len: usize, can_lie: bool) -> io::Result<Transfer> {
     }
 }
 
-/// Counts the files and the ranges of addresses that a thread made and that exist, wherever they
-/// went.
+/// Counts the files and the ranges of addresses that a thread created and that exist, no matter
+/// where they are now.
 #[derive(Debug)]
 struct Watch {
     files: Arc<()>,
@@ -212,19 +212,20 @@ pub(crate) fn watch() {
     WATCH.set(Some(watch));
 }
 
-/// Ends the count: how many files, directories among them, and how many ranges of addresses exist.
+/// Ends the count: returns how many files, including directories, and how many ranges of addresses
+/// exist.
 pub(crate) fn unwatch() -> (usize, usize) {
     let watch = WATCH.take().unwrap();
     let others = |count: &Arc<()>| Arc::strong_count(count) - 1;
     (others(&watch.files), others(&watch.spaces))
 }
 
-/// Plants a leak: the next of these that this thread drops is not given back.
+/// Plants a leak: the next object of this kind that this thread drops is not released.
 pub(crate) fn plant(leak: Option<Leak>) {
     LEAK.set(leak);
 }
 
-/// Returns the thread's count of these.
+/// Returns the thread's count of this kind.
 fn mark(kind: Leak) -> Option<Arc<()>> {
     WATCH.with_borrow(|watch| {
         let watch = watch.as_ref()?;
@@ -235,7 +236,7 @@ fn mark(kind: Leak) -> Option<Arc<()>> {
     })
 }
 
-/// Something of the system's that counts for as long as it exists.
+/// An object of the system that counts for as long as it exists.
 #[derive(Debug)]
 pub(super) struct Counted<T> {
     value: Option<T>,
@@ -261,7 +262,7 @@ impl<T> Counted<T> {
         }
     }
 
-    /// Makes another, of the same file.
+    /// Creates another object of the same file.
     pub(super) fn beside<U>(&self, value: U) -> Counted<U> {
         Counted {
             value: Some(value),

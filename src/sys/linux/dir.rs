@@ -1,4 +1,4 @@
-//! A directory, what its file system is, files without a name in it, and names.
+//! A directory, its file system, files without a name in it, and names.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, OsStr, OsString};
@@ -47,7 +47,7 @@ impl DirCalls for Dir {
 
     fn file_system(&self) -> io::Result<FileSystem> {
         let facts = fs::fstatfs(&self.0)?;
-        // The field's type differs between architectures; the magic numbers have 32 bits.
+        // The type of the field differs between architectures; the magic numbers have 32 bits.
         let magic = u32::try_from(facts.f_type & 0xFFFF_FFFF).unwrap_or(0);
         let (name, ram_backed, network) = describe(magic);
         let block_bytes = u64::try_from(facts.f_frsize).unwrap_or(0);
@@ -60,8 +60,7 @@ impl DirCalls for Dir {
         })
     }
 
-    /// Where the file system knows no `O_TMPFILE`, the file has a random name for the moment
-    /// between two calls.
+    /// If the file system has no `O_TMPFILE`, the file has a random name between two calls.
     fn create_unnamed(&self) -> io::Result<File> {
         // With O_EXCL, not even `linkat` can give the file a name later.
         let flags = OFlags::TMPFILE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
@@ -98,15 +97,15 @@ impl DirCalls for Dir {
         self.0.open_named(name).map(File::from_fd)
     }
 
-    /// The way through `/proc`: the other one may take a privilege.
+    /// The way through `/proc`: the other way may need a privilege.
     fn is_linkable(&self, file: &File) -> io::Result<bool> {
         let ours = fs::fstat(file.as_fd())?;
         Ok(fs::stat(file.own_path()).is_ok_and(|shown| is_same(&ours, &shown)))
     }
 
-    /// The first way passes the descriptor itself, so nothing can come between. Before Linux 6.10 it
-    /// takes a privilege, and without it the kernel answers `ENOENT`. The second way goes through
-    /// `/proc`, which may be missing, or may show something else.
+    /// The first way passes the descriptor itself, so nothing can come between. Before Linux 6.10
+    /// it needs a privilege, and without it the kernel returns `ENOENT`. The second way goes
+    /// through `/proc`, which may be missing, or may show something else.
     fn link(&self, file: &File, name: &OsStr) -> io::Result<bool> {
         match fs::linkat(file.as_fd(), c"", &self.0, name, AtFlags::EMPTY_PATH) {
             Err(Errno::NOENT) => self.link_by(&file.own_path(), file, name),
@@ -136,7 +135,8 @@ impl DirCalls for Dir {
 }
 
 impl Dir {
-    /// The way without `O_TMPFILE`: creates under a name that cannot be guessed, takes it away.
+    /// The way without `O_TMPFILE`: creates a file under a name that cannot be guessed, and removes
+    /// the name.
     fn create_and_unlink(&self) -> io::Result<File> {
         let name = random_name()?;
         let name =
@@ -146,8 +146,8 @@ impl Dir {
         Ok(File::from_fd(fd))
     }
 
-    /// Gives a file a name by a path that should lead to it. Compares what the path leads to before,
-    /// and what the name leads to after.
+    /// Gives a file a name by a path that should lead to it. Compares the file of the path before,
+    /// and the file of the name afterwards.
     fn link_by(&self, path: &str, file: &File, name: &OsStr) -> io::Result<bool> {
         let ours = fs::fstat(file.as_fd())?;
         if !is_same(&ours, &fs::stat(path)?) {
@@ -166,7 +166,7 @@ pub(super) fn unguessable_name() -> io::Result<OsString> {
     Ok(OsString::from_vec(name))
 }
 
-/// How the names of files start that have one for a moment.
+/// The start of temporary names.
 const PREFIX: &[u8] = b".outcore-";
 
 /// Returns `.outcore-`, 128 random bits, and a zero.
@@ -237,8 +237,8 @@ mod tests {
         assert_eq!(describe(1), (None, false, false));
     }
 
-    /// File systems without `O_TMPFILE` are rare on test machines, so the way round it is
-    /// called directly.
+    /// File systems without `O_TMPFILE` are rare on test machines, so the alternative is called
+    /// directly.
     #[test]
     fn a_file_made_the_long_way_has_no_name_either() {
         let name = format!("target/outcore-unlinked-{}", std::process::id());
@@ -250,9 +250,9 @@ mod tests {
         std::fs::remove_dir(&path).unwrap();
     }
 
-    /// A file was named by its path in `/proc` without a look at what that led to: in a thread with
-    /// descriptors of its own, and wherever something else is mounted there, the name could lead to
-    /// the file of a stranger.
+    /// A file was named by its path in `/proc` without checking what that led to: in a thread with
+    /// its own descriptors, and wherever something else is mounted there, the name could lead to a
+    /// file of another program.
     #[test]
     fn a_file_is_not_named_by_a_path_that_leads_elsewhere() {
         let name = format!("target/outcore-linked-{}", std::process::id());

@@ -1,4 +1,4 @@
-//! Where the bytes of a file are on the device, as far as we ask: whether other files have them too.
+//! The extents of a file on the device, as far as needed: whether other files share them.
 #![expect(
     unsafe_code,
     reason = "one ioctl, for which rustix has no function; see docs/safety.md"
@@ -13,7 +13,7 @@ use rustix::ioctl::{self, Opcode, Updater, opcode};
 
 use crate::sys::Shared;
 
-/// The head of what `FS_IOC_FIEMAP` takes, as the kernel's `fiemap.h` has it.
+/// The head of the argument of `FS_IOC_FIEMAP`, as in the kernel's `fiemap.h`.
 #[derive(Default)]
 #[repr(C)]
 struct Head {
@@ -22,7 +22,7 @@ struct Head {
     flags: u32,
     /// How many extents the kernel has entered.
     found: u32,
-    /// How many there is room for.
+    /// How many fit.
     room: u32,
     reserved: u32,
 }
@@ -39,7 +39,7 @@ struct Extent {
     reserved: [u32; 3],
 }
 
-/// How many are asked for at once.
+/// The number of extents of one request.
 const ROOM: u8 = 64;
 const EXTENTS: usize = ROOM as usize;
 
@@ -61,10 +61,10 @@ impl Default for Extents {
 
 const _: () = assert!(size_of::<Head>() == 32 && size_of::<Extent>() == 56);
 
-/// The number of the request counts the head alone.
+/// The number of the request covers the head alone.
 const FIEMAP: Opcode = opcode::read_write::<Head>(b'f', 11);
 
-/// Other files have it too.
+/// Other files share the extent.
 const SHARED: u32 = 0x2000;
 
 /// Asks about the first pieces of `range`.
@@ -73,8 +73,8 @@ pub(super) fn shared(file: BorrowedFd<'_>, range: Range<u64>) -> io::Result<Shar
     question.head.start = range.start;
     question.head.len = range.end.saturating_sub(range.start);
     question.head.room = u32::from(ROOM);
-    // SAFETY: this request takes a head and as many extents as that has room for, which is what
-    // `Question` is, laid out as the kernel's header says.
+    // SAFETY: this request takes a head and as many extents as the head has room for, which is the
+    // layout of `Question` and of the kernel's header.
     let request = unsafe { Updater::<'_, FIEMAP, Question>::new(&mut question) };
     // SAFETY: the kernel writes into the question, which lives until the call returns, and keeps no
     // pointer.
@@ -112,7 +112,8 @@ fn first_shared(question: &Question, range: &Range<u64>) -> Shared {
             break;
         }
     }
-    // Behind the last piece is nothing. One that moves nothing on would be asked for ever.
+    // Behind the last piece there is nothing. A piece that makes no progress would be requested for
+    // ever.
     if shared.is_none() && (found < EXTENTS || asked == range.start) {
         asked = range.end;
     }

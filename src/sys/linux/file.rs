@@ -1,4 +1,4 @@
-//! A file of ours: what Linux adds to POSIX.
+//! A file of this library: what Linux adds to POSIX.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -14,13 +14,13 @@ use crate::sys::linux::signal::without_file_size_signal;
 use crate::sys::posix::file::Descriptor;
 use crate::sys::{Alignment, Facts, Hint, Shared};
 
-/// What direct reads are aligned to where the kernel does not say: no device asks for more.
+/// The alignment of direct reads if the kernel does not report it: no device needs more.
 const DIRECT_ALIGNMENT: Alignment = Alignment {
     memory: 4096,
     offset: 4096,
 };
 
-/// An open file, closed when the last of those who share it is dropped.
+/// An open file, closed when its last handle is dropped.
 #[derive(Debug)]
 pub(crate) struct File {
     fd: Descriptor,
@@ -36,16 +36,16 @@ impl File {
         self.fd.as_fd()
     }
 
-    /// Returns a path that leads to the open file, where `/proc` shows what it should.
+    /// Returns a path that leads to the open file, if `/proc` is the real one.
     ///
-    /// `/proc/self` would be wrong: it shows the descriptors of the first thread of the process, and
-    /// a thread can have others, or outlive that one (linux-facts O4).
+    /// `/proc/self` would be wrong: it shows the descriptors of the first thread of the process,
+    /// and a thread can have others, or outlive that one (linux-facts O4).
     pub(super) fn own_path(&self) -> String {
         format!("/proc/thread-self/fd/{}", self.fd.number())
     }
 
-    /// Opens a path that should lead to this very file, and refuses any other: what is mounted at
-    /// `/proc` may be something else.
+    /// Opens a path that should lead to this very file, and refuses any other: another file system
+    /// may be mounted at `/proc`.
     fn opened_again(&self, path: &str, flags: OFlags) -> io::Result<Self> {
         let again = Self::from_fd(fs::open(path, flags, Mode::empty())?);
         if self.fd.is_same_file(&again.fd)? {
@@ -121,7 +121,7 @@ impl FileCalls for File {
             return Ok((file, DIRECT_ALIGNMENT));
         };
         let (memory, offset) = (facts.stx_dio_mem_align, facts.stx_dio_offset_align);
-        // Zero: this file cannot be read so, although it could be opened.
+        // Zero: direct reads of this file do not work, although it could be opened.
         if !memory.is_power_of_two() || !offset.is_power_of_two() {
             return Err(io::ErrorKind::Unsupported.into());
         }
@@ -210,8 +210,8 @@ impl FileCalls for File {
 mod tests {
     use super::*;
 
-    /// A file that was opened by its path in `/proc` was taken for the same without a look. Where
-    /// something else is mounted there, direct reads would have brought bytes of a stranger.
+    /// A file that was opened by its path in `/proc` was taken for the same file without a check.
+    /// If something else is mounted there, direct reads would have returned bytes of another file.
     #[test]
     fn another_file_is_not_taken_for_this_one() {
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");

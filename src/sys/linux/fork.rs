@@ -1,5 +1,5 @@
-//! Ranges of addresses that stay clear in forked children: of memory that a child does not inherit,
-//! and of whatever the child maps later.
+//! Ranges of addresses that stay empty in forked children: without the memory that a child does not
+//! inherit, and without later mappings of the child.
 #![expect(
     unsafe_code,
     reason = "has a function called in forked children, which maps there; see docs/safety.md"
@@ -19,7 +19,7 @@ use rustix::mm::{self, MapFlags, ProtFlags};
 #[derive(Debug)]
 struct Range {
     base: AtomicPtr<c_void>,
-    /// 0 until the range is known as a whole.
+    /// 0 until the range is complete.
     len: AtomicUsize,
     cleared: AtomicBool,
 }
@@ -36,7 +36,7 @@ static RANGES: [Range; RANGES_MAX] = [const {
 }; RANGES_MAX];
 
 unsafe extern "C" {
-    /// Of the C library, which std links to.
+    /// From the C library, which std links to.
     fn pthread_atfork(
         prepare: Option<unsafe extern "C" fn()>,
         parent: Option<unsafe extern "C" fn()>,
@@ -44,10 +44,10 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// Sees to it that every child forked from now on maps nothing of its own into a range that it does
-/// not inherit; says whether it will be so. Allocates nothing.
+/// Makes every child forked from now on map nothing of its own into a range that it does not
+/// inherit; returns whether that succeeded. Allocates nothing.
 ///
-/// A child made without the C library's `fork` is not helped; [`is_cleared`] tells it.
+/// Children made without the C library's `fork` are not covered; [`is_cleared`] tells them.
 pub(super) fn clear_in_children(base: *mut c_void, len: usize) -> bool {
     static ASKED: Once = Once::new();
     static ANSWERED: AtomicBool = AtomicBool::new(false);
@@ -72,7 +72,7 @@ pub(super) fn clear_in_children(base: *mut c_void, len: usize) -> bool {
     true
 }
 
-/// Takes back a range before it is unmapped.
+/// Removes a range before it is unmapped.
 pub(super) fn forget(base: *mut c_void) {
     let known = |range: &&Range| range.base.load(Acquire) == base;
     if let Some(range) = RANGES.iter().find(known) {
@@ -81,8 +81,8 @@ pub(super) fn forget(base: *mut c_void) {
     }
 }
 
-/// Returns whether this process is a forked child in which the range that starts at `base` leads to
-/// nothing, and always will.
+/// Returns whether this process is a forked child in which the range that starts at `base` is
+/// empty, and will stay so.
 pub(super) fn is_cleared(base: *mut c_void) -> bool {
     let mut ranges = RANGES.iter();
     let range = ranges.find(|range| range.base.load(Acquire) == base);
@@ -90,7 +90,7 @@ pub(super) fn is_cleared(base: *mut c_void) -> bool {
 }
 
 /// Called in a forked child, by its only thread, before `fork` returns: fills the holes that the
-/// ranges have left with pages that nobody may touch.
+/// ranges have left with inaccessible pages.
 unsafe extern "C" fn clear() {
     for range in &RANGES {
         let (base, len) = (range.base.load(Acquire), range.len.load(Acquire));
@@ -108,7 +108,7 @@ unsafe extern "C" fn clear() {
                 // SAFETY: it was mapped above, and nothing else knows it.
                 let _unmapped = unsafe { mm::munmap(elsewhere, len) };
             }
-            // Something is there already; `is_cleared` says so.
+            // Something is there already; `is_cleared` reports that.
             Err(_refused) => {}
         }
     }

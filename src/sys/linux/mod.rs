@@ -1,4 +1,4 @@
-//! The contract of [`super`], answered by a Linux kernel.
+//! The contract of [`super`], implemented by a Linux kernel.
 
 mod dir;
 mod extents;
@@ -88,10 +88,11 @@ fn reached_mapping_limit() -> Option<u64> {
 
 fn initial_variable<'a>(name: &[u8], value: &'a mut [u8]) -> Option<&'a [u8]> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    // Not of `/proc/self`, which is empty once the first thread has ended.
+    // Not `/proc/self`, which is empty after the first thread has ended.
     let file = fs::open(c"/proc/thread-self/environ", flags, Mode::empty()).ok()?;
     let mut bytes = [0_u8; 512];
-    // How many bytes of `name` and `=` this entry has matched, and of its value taken.
+    // The number of bytes of `name` and `=` that this entry has matched, and of its value that were
+    // taken.
     let (mut matched, mut taken, mut found) = (Some(0_usize), 0_usize, false);
     loop {
         let read = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut bytes)).ok()?;

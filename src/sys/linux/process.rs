@@ -1,4 +1,4 @@
-//! Which process this is, told apart from its parent and children at the price of a load.
+//! The identity of this process, distinguished from its parent and children at the cost of a load.
 #![expect(
     unsafe_code,
     reason = "maps a page that forked children find empty; see docs/safety.md"
@@ -15,20 +15,20 @@ use rustix::mm::{self, Advice, MapFlags, ProtFlags};
 
 use crate::sys::posix::page_size;
 
-/// A page that the kernel empties in every forked child (`MADV_WIPEONFORK`, Linux 4.14), with this
-/// process's number; null before it is asked for the first time.
+/// A page that the kernel empties in every forked child (`MADV_WIPEONFORK`, Linux 4.14), with the
+/// number of this process; null before the first request.
 static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 
-/// Stands in [`PAGE`] where there is no such page: then the process id has to do. For good, since
-/// what was made under the one number would be taken for a parent's under the other.
+/// The value of [`PAGE`] if there is no such page: then the process id is used. For good, since
+/// objects created under one number would be taken for a parent's under the other.
 static NO_PAGE: AtomicU64 = AtomicU64::new(0);
 
-/// The number of the next process that has none. A child goes on from its parent's.
+/// The number for the next process that has none. A child continues from its parent's.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Returns a number that no parent and no child of this process has.
 ///
-/// Unlike the process id, it cannot be the same in another PID namespace, nor be given again.
+/// Unlike the process id, it is not the same in another PID namespace, and is not given again.
 pub(super) fn process() -> u64 {
     let page = match PAGE.load(Acquire) {
         page if page.is_null() => make_page(),
@@ -50,7 +50,7 @@ pub(super) fn process() -> u64 {
     }
 }
 
-/// Maps the page, unless another thread was quicker, and returns what is in [`PAGE`] then.
+/// Maps the page, unless another thread was faster, and returns the content of [`PAGE`].
 #[cold]
 fn make_page() -> *mut AtomicU64 {
     let mapped = map_page();
@@ -63,7 +63,7 @@ fn make_page() -> *mut AtomicU64 {
     PAGE.load(Acquire)
 }
 
-/// Maps a page that children find empty; `None` where the system does not let us.
+/// Maps a page that is empty in children; returns `None` if the system refuses.
 fn map_page() -> Option<*mut c_void> {
     let access = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: the kernel picks a free range, so no existing mapping changes.

@@ -1,4 +1,4 @@
-//! Reads that the kernel does while we do something else: an `io_uring`.
+//! Reads by the kernel in the background: an `io_uring`.
 #![expect(
     unsafe_code,
     reason = "hands addresses to the kernel; see docs/safety.md"
@@ -19,20 +19,20 @@ use crate::sys::linux::file::File;
 use crate::sys::linux::process::process;
 use crate::sys::{Finished, Read};
 
-/// How long to wait before looking again where the kernel does not let us wait.
+/// The time to wait before looking again if the kernel does not permit waiting.
 const PAUSE: Duration = Duration::from_micros(100);
 
-/// A ring, and the reads that are under way in it.
+/// A ring, and the reads in flight in it.
 pub(crate) struct Ring {
     /// # Invariants
     ///
     /// 1. From `push` until its completion was taken, or it was taken back before the kernel saw
     ///    it, a read is in `slots`, at the index that is its `user_data`. It has the file and the
-    ///    buffer of the read, so that the one stays open and the other mapped and unused.
+    ///    buffer of the read, so that the file stays open and the buffer mapped and unused.
     /// 2. `queued` are the slots that the kernel has not seen, in the order of the submission
     ///    queue; `running` is the number of those that it has seen.
-    /// 3. Once `is_broken`, nothing is submitted any more: what is left in the submission queue
-    ///    names slots that may be free.
+    /// 3. Once `is_broken`, nothing is submitted any more: entries left in the submission queue
+    ///    name slots that may be free.
     queues: ManuallyDrop<IoUring>,
     slots: Vec<Option<(File, Read)>>,
     free: Vec<usize>,
@@ -47,7 +47,7 @@ impl RingCalls for Ring {
 
     fn new(depth: usize) -> io::Result<Self> {
         let entries = u32::try_from(depth.max(1)).map_err(|_huge| io::ErrorKind::InvalidInput)?;
-        // A child must not move the queues, which it would share with its parent.
+        // A child must not change the queues, which it would share with its parent.
         let ring: IoUring = IoUring::builder().dontfork().build(entries)?;
         let mut probe = Probe::new();
         ring.submitter().register_probe(&mut probe)?;
@@ -84,8 +84,8 @@ impl RingCalls for Ring {
         let fd = types::Fd(file.as_fd().as_raw_fd());
         let entry = opcode::Read::new(fd, address, len).offset(read.offset);
         let entry = entry.build().user_data(index as u64);
-        // SAFETY: file and buffer stay what they are until the read is complete (invariant 1), and
-        // `len` bytes of the buffer may be written.
+        // SAFETY: file and buffer stay valid and unused until the read is complete (invariant 1),
+        // and `len` bytes of the buffer may be written.
         let pushed = unsafe { self.queues.submission().push(&entry) };
         match pushed {
             Ok(()) => {
@@ -116,7 +116,7 @@ impl RingCalls for Ring {
         // SAFETY: the numbers are those of the queue, and there is no argument.
         let answer =
             unsafe { submitter.enter::<u64>(counted(count), counted(wait), flags.bits(), None) };
-        // The kernel may have seen a part of them, whatever it answers.
+        // The kernel may have seen a part of them, whatever it returns.
         let left = self.queues.submission().len();
         while !self.is_broken && self.queued.len() > left {
             self.queued.pop_front();
@@ -168,16 +168,16 @@ impl Ring {
 impl Drop for Ring {
     fn drop(&mut self) {
         if process() != self.owner {
-            // The mapped queues are not here, and the reads are the parent's. What has been
-            // inherited of it stays as it is, buffers included.
+            // The mapped queues are missing here, and the reads belong to the parent. The inherited
+            // part stays as it is, buffers included.
             for slot in self.slots.drain(..) {
                 let _kept = ManuallyDrop::new(slot);
             }
             return;
         }
         while self.take_back().is_some() {}
-        // The kernel writes to the buffers until the last read is complete, so there is no other
-        // way out. Completions also arrive where a filter forbids to wait for them.
+        // The kernel writes to the buffers until the last read is complete, so waiting is the only
+        // way. Completions also arrive if a filter forbids waiting for them.
         while self.running > 0 {
             if self.take().is_none() && self.enter(1).is_err() {
                 thread::sleep(PAUSE);

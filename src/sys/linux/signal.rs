@@ -1,9 +1,9 @@
-//! Calls that may pass `RLIMIT_FSIZE`, without the signal by which the kernel says so.
+//! Calls that may exceed `RLIMIT_FSIZE`, without the signal that the kernel sends for it.
 //!
 //! The kernel sends `SIGXFSZ` to the thread that makes the call, and the call fails with `EFBIG`
-//! (linux-facts L3). To ask for the limit before is not enough: another thread, or another process
-//! by `prlimit`, may lower it between question and call. So the thread blocks the signal for the
-//! time of the call, and takes it off its list when the call has failed.
+//! (linux-facts L3). Checking the limit before is not enough: another thread, or another process by
+//! `prlimit`, may lower it between check and call. So the thread blocks the signal during the call,
+//! and removes it from the pending signals when the call has failed.
 #![expect(
     unsafe_code,
     reason = "calls the C library's functions for signals; see docs/safety.md"
@@ -15,12 +15,12 @@ use std::ptr;
 
 use rustix::process::Signal;
 
-/// A set of signals: 1024 bits, as many as the largest one of a C library on Linux has.
+/// A set of signals: 1024 bits, as many as the largest C library on Linux has.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 struct SignalSet([c_ulong; 1024 / c_ulong::BITS as usize]);
 
-/// How [`pthread_sigmask`] changes the set of blocked signals: these numbers are the C library's.
+/// The value for [`pthread_sigmask`] that blocks signals: a number of the C library.
 const SIG_BLOCK: c_int = if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
     1
 } else {
@@ -33,7 +33,7 @@ const SIG_UNBLOCK: c_int = if cfg!(any(target_arch = "mips", target_arch = "mips
 };
 
 unsafe extern "C" {
-    // Of the C library, which std links to.
+    // From the C library, which std links to.
     fn pthread_sigmask(how: c_int, set: *const SignalSet, old: *mut SignalSet) -> c_int;
     fn sigpending(set: *mut SignalSet) -> c_int;
     fn sigtimedwait(set: *const SignalSet, info: *mut c_void, timeout: *const [u64; 2]) -> c_int;
@@ -54,14 +54,15 @@ static FILE_SIZE: SignalSet = {
     set
 };
 
-/// Makes a call that may pass the limit of file size. Where it does, it fails with `EFBIG`, and no
-/// signal is left or delivered for that. One that was pending before stays so. Allocates nothing.
+/// Makes a call that may exceed the limit of file size. If it does, it fails with `EFBIG`, and no
+/// signal is left or delivered for that. A signal that was pending before stays so. Allocates
+/// nothing.
 pub(super) fn without_file_size_signal<R>(call: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
     let mut blocked = SignalSet::EMPTY;
     // SAFETY: both pointers lead to live sets.
     let refused = unsafe { pthread_sigmask(SIG_BLOCK, &raw const FILE_SIZE, &raw mut blocked) };
     if refused != 0 {
-        // No kernel refuses that; then the call must not be made either.
+        // No kernel refuses that; if one does, the call must not be made.
         return Err(io::Error::from_raw_os_error(refused));
     }
     let was_blocked = blocked.has_file_size();
@@ -71,11 +72,11 @@ pub(super) fn without_file_size_signal<R>(call: impl FnOnce() -> io::Result<R>) 
     if answer.is_err() && !was_pending {
         let now = [0; 2];
         // SAFETY: the set and the time, which is zero in any layout, are live, and no information
-        // is asked for. Where no signal is pending, this returns at once.
+        // is requested. If no signal is pending, this returns at once.
         unsafe { sigtimedwait(&raw const FILE_SIZE, ptr::null_mut(), &raw const now) };
     }
     if !was_blocked {
-        // SAFETY: the pointer leads to a live set, and the old one is not asked for.
+        // SAFETY: the pointer leads to a live set, and the old set is not requested.
         unsafe { pthread_sigmask(SIG_UNBLOCK, &raw const FILE_SIZE, ptr::null_mut()) };
     }
     answer

@@ -19,15 +19,15 @@ use crate::sys::linux::process::process;
 use crate::sys::posix::{memory, page_size};
 use crate::sys::{Access, Hint};
 
-/// Addresses of ours. Dropping the value unmaps all of them.
+/// Addresses of this value. Dropping it unmaps all of them.
 #[derive(Debug)]
 pub(crate) struct Space {
     /// # Invariants
     ///
     /// 1. In the process `owner`, every page of `base..base + len` is mapped, by this value and for
-    ///    this value alone: no page of it is ever unmapped before drop, so no mapping of someone
-    ///    else can be in it. In a forked child, pages that show a file for writing or are kept from
-    ///    children are missing, and others may have taken their place: there, whoever has such
+    ///    this value alone: no page of it is ever unmapped before drop, so no other mapping can be
+    ///    in it. In a forked child, pages that show a file for writing or are kept from children
+    ///    are missing, and other mappings may have taken their place: there, a caller with such
     ///    pages does nothing to the space, and neither does its drop. The same holds once
     ///    `is_lost`.
     /// 2. `len` is a multiple of the page size, not zero, and at most `isize::MAX`.
@@ -41,8 +41,8 @@ pub(crate) struct Space {
 // SAFETY: the range belongs to this value alone (invariant 1), and the kernel lets any thread of
 // the process use, change or unmap it.
 unsafe impl Send for Space {}
-// SAFETY: `&Space` hands out an address, never a reference, and what changes pages is `unsafe`:
-// whoever uses either answers for races.
+// SAFETY: `&Space` hands out an address, never a reference, and functions that change pages are
+// `unsafe`: the callers of both prevent races.
 unsafe impl Sync for Space {}
 
 impl SpaceCalls for Space {
@@ -78,17 +78,17 @@ impl SpaceCalls for Space {
 
     unsafe fn commit(&self, range: Range<usize>) -> io::Result<()> {
         let (at, len) = self.part(&range);
-        // Made elsewhere first: in place, some kernels unmap the range before they refuse.
+        // Created elsewhere first: in place, some kernels unmap the range before they refuse.
         let made = memory::map_memory(len)?;
-        // SAFETY: the mapping was made above, and nothing else knows its address; the caller lets go of
-        // the range's content.
+        // SAFETY: the mapping was created above, and no other code knows its address; the caller
+        // gives up the range's content.
         unsafe { put(made, len, at) }
     }
 
     unsafe fn open(&self, range: Range<usize>) -> io::Result<()> {
         let (at, len) = self.part(&range);
-        // SAFETY: the range is ours alone (invariant 1), and its pages are reserved, as the caller
-        // says.
+        // SAFETY: the range belongs to this value alone (invariant 1), and its pages are reserved
+        // (duty of the caller).
         unsafe { memory::open(at, len) }
     }
 
@@ -104,18 +104,18 @@ impl SpaceCalls for Space {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         // Some files refuse to be mapped (those of /proc and /sys, some of FUSE and 9p), and the
-        // kernel asks them after it has unmapped the range, which leaves a hole (Linux 6.18). So
-        // they are asked elsewhere first.
+        // kernel asks them after it has unmapped the range, which leaves a hole (Linux 6.18). So a
+        // page is mapped elsewhere first.
         // SAFETY: nothing uses the window.
         let probe = unsafe { memory::map_window(page, fd, 0, may_be) }?;
-        // SAFETY: the page was mapped above, and nothing else knows its address.
+        // SAFETY: the page was mapped above, and no other code knows its address.
         unsafe { memory::unmap(probe, page) }?;
-        // SAFETY: the range is ours alone (invariant 1), and nothing uses it; the caller answers for
-        // the file.
+        // SAFETY: the range belongs to this value alone (invariant 1), and nothing uses it; the
+        // caller vouches for the file.
         let shown = unsafe { memory::map_window_at(at, len, fd) };
         if let Err(refused) = shown {
-            // There may be a hole all the same, and what another thread maps may be in it by now:
-            // to unmap that, or to map over it, would be to take it away.
+            // There may be a hole nevertheless, and a mapping of another thread may be in it by
+            // now: unmapping or replacing it would destroy that mapping.
             self.is_lost.store(true, Relaxed);
             return Err(refused);
         }
@@ -137,11 +137,11 @@ impl SpaceCalls for Space {
         access: Access,
     ) -> io::Result<()> {
         let (at, len) = self.part(&range);
-        // Made elsewhere first, since several calls are needed: were it made in place and a later one
-        // refused, the range would show a file that its owner takes for memory.
-        // SAFETY: the caller answers for the file.
+        // Created elsewhere first, since several calls are needed: if it were created in place and
+        // a later call refused, the range would show a file while its owner takes it for memory.
+        // SAFETY: the caller vouches for the file.
         let made = unsafe { memory::map_window(len, file.as_fd(), offset, Access::Nothing) }?;
-        // SAFETY: the mapping was made above, and nothing else knows its address.
+        // SAFETY: the mapping was created above, and no other code knows its address.
         let allowed = unsafe { memory::unlock_and_allow(made, len, access) };
         // SAFETY: as above.
         let kept = allowed.and_then(|()| unsafe { keep_from_children(made, len) });
@@ -150,14 +150,14 @@ impl SpaceCalls for Space {
             let _unmapped = unsafe { memory::unmap(made, len) };
             return Err(refused);
         }
-        // SAFETY: as above; the caller lets go of the range's content.
+        // SAFETY: as above; the caller gives up the range's content.
         unsafe { put(made, len, at) }
     }
 
     unsafe fn slide(&self, from: Range<usize>, by: usize) -> io::Result<()> {
         debug_assert!(by >= from.len());
-        // The kernel counts the pages twice for a moment. Where it counts them at all it may
-        // refuse, and only after it has unmapped the target, which leaves a hole.
+        // The kernel counts the pages twice for a moment. If it counts them at all it may refuse,
+        // and only after it has unmapped the target, which leaves a hole.
         let limited = |resource| getrlimit(resource).current.is_some();
         if limited(Resource::As) || limited(Resource::Data) || commits_strictly() {
             return Err(io::ErrorKind::Unsupported.into());
@@ -168,15 +168,15 @@ impl SpaceCalls for Space {
         // Without DONTUNMAP the kernel would leave a hole where the pages were, into which the
         // mmap of another thread can fall (linux-facts V8).
         let flags = MremapFlags::MAYMOVE | DONT_UNMAP;
-        // SAFETY: both ranges are ours alone (invariant 1), whole and apart; the caller lets go
-        // of their addresses for the time of the call.
+        // SAFETY: both ranges belong to this value alone (invariant 1), are whole and do not
+        // overlap; the caller gives up their addresses during the call.
         unsafe { mm::mremap_fixed(old, len, len, flags, new) }?;
         Ok(())
     }
 
     unsafe fn release(&self, range: Range<usize>) -> io::Result<()> {
         let (at, len) = self.part(&range);
-        // SAFETY: the range is ours alone (invariant 1), and the caller lets go of it.
+        // SAFETY: the range belongs to this value alone (invariant 1), and the caller gives it up.
         unsafe { memory::release(at, len) }
     }
 
@@ -187,8 +187,8 @@ impl SpaceCalls for Space {
         } else {
             Access::Nothing
         };
-        // SAFETY: the range is ours alone (invariant 1), and nothing uses what is taken away, as the
-        // caller says.
+        // SAFETY: the range belongs to this value alone (invariant 1), and nothing uses what
+        // becomes inaccessible (duty of the caller).
         unsafe { memory::allow(at, len, access) }
     }
 
@@ -202,14 +202,14 @@ impl SpaceCalls for Space {
             // Unlike MADV_DONTNEED, this frees no memory whose only copy is in the mapping.
             Hint::DontNeed => Advice::LinuxPageOut,
         };
-        // SAFETY: none of these changes a byte that the range holds.
+        // SAFETY: no hint changes a byte of the range.
         unsafe { mm::madvise(at, len, advice) }?;
         Ok(())
     }
 
     fn keep_from_children(&self, range: Range<usize>) -> io::Result<()> {
         let (at, len) = self.part(&range);
-        // SAFETY: the range is ours alone (invariant 1).
+        // SAFETY: the range belongs to this value alone (invariant 1).
         unsafe { keep_from_children(at, len) }
     }
 
@@ -220,26 +220,26 @@ impl SpaceCalls for Space {
         } else {
             Advice::LinuxNoHugepage
         };
-        // SAFETY: this advice changes no byte that the range holds.
+        // SAFETY: this advice changes no byte of the range.
         unsafe { mm::madvise(at, len, advice) }?;
         Ok(())
     }
 
     unsafe fn unmap_pages(&self, range: Range<usize>) -> io::Result<()> {
         let (at, len) = self.part(&range);
-        // SAFETY: the pages of a shared mapping of a file come back from the page cache.
+        // SAFETY: the pages of a shared mapping of a file are loaded from the page cache again.
         unsafe { mm::madvise(at, len, Advice::LinuxDontNeed) }?;
         Ok(())
     }
 
     unsafe fn sync(&self, range: Range<usize>) -> io::Result<()> {
         let (at, len) = self.part(&range);
-        // SAFETY: the range is ours (invariant 1).
+        // SAFETY: the range belongs to this value (invariant 1).
         unsafe { memory::sync(at, len) }
     }
 
-    /// Reads eight bytes for each page from `/proc/thread-self/pagemap`: that of `/proc/self` is that
-    /// of the first thread, which has none any more once it has ended.
+    /// Reads eight bytes for each page from `/proc/thread-self/pagemap`: `/proc/self` is the first
+    /// thread, which has no such file after it has ended.
     fn resident_bytes(&self, range: Range<usize>) -> io::Result<u64> {
         const PRESENT: u64 = 1 << 63;
         let page = page_size();
@@ -302,18 +302,18 @@ impl Drop for Space {
     }
 }
 
-/// Moves a mapping that was made elsewhere to `at`, in place of what is there. On failure it is
-/// unmapped, and what is there stays.
+/// Moves a mapping that was created elsewhere to `at`, in place of what is there. On failure it is
+/// unmapped, and `at` is unchanged.
 ///
 /// # Safety
 ///
-/// `made` is a mapping of `len` bytes of the caller's; `at..at + len` belongs to a
-/// space of the caller's, and nothing uses it.
+/// `made` is a mapping of `len` bytes of the caller; `at..at + len` belongs to a space of the
+/// caller, and nothing uses it.
 unsafe fn put(made: *mut c_void, len: usize, at: *mut c_void) -> io::Result<()> {
-    // SAFETY: as the caller says. The move takes no memory that could be refused late.
+    // SAFETY: the caller keeps the contract. The move takes no memory that could be refused late.
     let placed = unsafe { mm::mremap_fixed(made, len, len, MremapFlags::MAYMOVE, at) };
     if let Err(refused) = placed {
-        // SAFETY: it is still where it was made.
+        // SAFETY: the mapping is still where it was created.
         let _unmapped = unsafe { memory::unmap(made, len) };
         return Err(refused.into());
     }
@@ -321,7 +321,7 @@ unsafe fn put(made: *mut c_void, len: usize, at: *mut c_void) -> io::Result<()> 
 }
 
 /// Returns whether the system lets processes have only as much memory as it can back
-/// (`vm.overcommit_memory` is 2), or does not say.
+/// (`vm.overcommit_memory` is 2), or does not report that.
 fn commits_strictly() -> bool {
     const UNASKED: u8 = 0;
     const LENIENT: u8 = 1;
@@ -338,18 +338,18 @@ fn commits_strictly() -> bool {
     ANSWER.load(Relaxed) == STRICT
 }
 
-/// Keeps a mapping out of forked children: of a file, since they must not scribble over the parent's
+/// Keeps a mapping of a file out of forked children, which must not write into their parent's data
 /// (linux-facts K1). The advice belongs to the mapping, so each new one needs it (linux-facts V7).
 ///
 /// # Safety
 ///
-/// The range is the caller's.
+/// The range belongs to the caller.
 unsafe fn keep_from_children(at: *mut c_void, len: usize) -> io::Result<()> {
     // SAFETY: this advice changes no content.
     unsafe { mm::madvise(at, len, Advice::LinuxDontFork) }.map_err(io::Error::from)
 }
 
-/// `MREMAP_DONTUNMAP` of Linux 5.7, by number, since rustix names it for one of its back ends only.
+/// `MREMAP_DONTUNMAP` of Linux 5.7, by number, since rustix names it for only one of its backends.
 const DONT_UNMAP: MremapFlags = MremapFlags::from_bits_retain(4);
 
 #[cfg(test)]
@@ -370,8 +370,8 @@ mod tests {
         ) >= end
     }
 
-    /// The kernel unmapped the space, and the file refused to take its place. What another thread
-    /// mapped in the hole was unmapped with the space.
+    /// The kernel unmapped the space, and the file refused to take its place. A mapping of another
+    /// thread in the hole was unmapped with the space.
     #[test]
     fn a_file_that_refuses_to_be_mapped_leaves_no_hole() {
         let file = std::fs::OpenOptions::new().read(true).open("/proc/meminfo");

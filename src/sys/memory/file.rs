@@ -54,7 +54,7 @@ pub(super) struct Window {
 unsafe impl Send for Window {}
 
 impl Window {
-    /// Returns where `range` of the file lies in this window, if any of it does: the address, and
+    /// Returns the part of `range` of the file that lies in this window, if any: the address, and
     /// the part of the file.
     fn part(&self, range: &Range<usize>) -> Option<(*mut u8, Range<usize>)> {
         let end = self.offset.saturating_add(self.len);
@@ -67,7 +67,7 @@ impl Window {
 }
 
 impl Content {
-    /// Copies what was stored through writable windows on `range` into the file.
+    /// Copies bytes that were stored through writable windows on `range` into the file.
     fn gather(&mut self, range: &Range<usize>) {
         for window in self.windows.iter().filter(|window| window.writable) {
             let Some((at, part)) = window.part(&(range.start..range.end.min(self.bytes.len())))
@@ -106,7 +106,7 @@ impl Content {
         self.spread(&range);
     }
 
-    /// Removes what lies in `len` bytes from `at` from all windows, keeping what was stored there.
+    /// Removes `len` bytes from `at` from all windows, keeping the stored bytes.
     pub(super) fn remove_windows(&mut self, at: *mut u8, len: usize) {
         let taken = at.addr()..at.addr().saturating_add(len);
         let touched = |window: &&Window| {
@@ -163,7 +163,7 @@ impl FileCalls for File {
         self
     }
 
-    /// Makes a handle to read by; the lock stays with the first.
+    /// Creates a handle for reading; the lock stays with the first handle.
     fn share(&self) -> io::Result<Self> {
         Ok(Self {
             content: Arc::clone(&self.content),
@@ -190,7 +190,7 @@ impl FileCalls for File {
         })
     }
 
-    /// All files here are everybody's.
+    /// Files have no permissions here.
     fn set_mode(&self, _mode: u32) -> io::Result<()> {
         Ok(())
     }
@@ -226,7 +226,7 @@ impl FileCalls for File {
         Ok(len)
     }
 
-    /// All of it is in memory.
+    /// All bytes are in memory.
     fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.read_over(buffer, offset)
     }
@@ -258,7 +258,7 @@ impl FileCalls for File {
         Ok(())
     }
 
-    /// As on most file systems, on which files share nothing.
+    /// As on most file systems, where files share no blocks.
     fn unshare(&self, _offset: u64, _len: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }

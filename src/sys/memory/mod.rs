@@ -21,7 +21,7 @@ use crate::sys::contract::SystemCalls;
 pub(crate) enum System {}
 
 impl SystemCalls for System {
-    /// Pretends to have the usual pages.
+    /// Returns the usual size of pages.
     fn page_size() -> usize {
         4096
     }

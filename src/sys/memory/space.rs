@@ -74,7 +74,8 @@ impl SpaceCalls for Space {
     unsafe fn commit(&self, range: Range<usize>) -> io::Result<()> {
         let (at, len) = self.part(&range);
         self.hide(at, len);
-        // SAFETY: the range lies in the allocation (invariant 1), and the caller lets go of it.
+        // SAFETY: the range lies in the allocation (invariant 1), and the caller gives up its
+        // content.
         unsafe { ptr::write_bytes(at, 0, len) };
         Ok(())
     }
@@ -102,7 +103,7 @@ impl SpaceCalls for Space {
         access: Access,
     ) -> io::Result<()> {
         let (at, len) = self.part(&range);
-        // SAFETY: the caller lets go of the range.
+        // SAFETY: the caller gives up the range.
         unsafe { self.commit(range) }?;
         let offset = usize::try_from(offset).map_err(|_overflow| io::ErrorKind::OutOfMemory)?;
         let content = file.shared_content();
@@ -131,7 +132,7 @@ impl SpaceCalls for Space {
     }
 
     unsafe fn release(&self, range: Range<usize>) -> io::Result<()> {
-        // SAFETY: the caller lets go of the range.
+        // SAFETY: the caller gives up the range.
         unsafe { self.commit(range) }
     }
 
@@ -162,7 +163,7 @@ impl SpaceCalls for Space {
 }
 
 impl Space {
-    /// Takes the bytes out of the windows of every file.
+    /// Removes the bytes from the windows of every file.
     fn hide(&self, at: *mut u8, len: usize) {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         for content in shown.iter() {

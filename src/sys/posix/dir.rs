@@ -1,4 +1,4 @@
-//! A directory, and what POSIX does with the names in it.
+//! A directory, and the POSIX functions on the names in it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -10,7 +10,7 @@ use rustix::path::Arg;
 use crate::sys::Facts;
 use crate::sys::posix::file::facts_of;
 
-/// The permissions of a new file, of which the process's mask takes some away.
+/// The permissions of a new file, before the process's mask.
 pub(crate) const NEW: Mode = Mode::RUSR
     .union(Mode::WUSR)
     .union(Mode::RGRP)
@@ -38,12 +38,12 @@ impl Directory {
         Ok(Self(fs::open(path, flags, Mode::empty())?))
     }
 
-    /// Returns whether the directory was removed: what has its path now is another one.
+    /// Returns whether the directory was removed, so that its path now leads to another one.
     pub(crate) fn is_removed(&self) -> io::Result<bool> {
         Ok(fs::fstat(&self.0)?.st_nlink == 0)
     }
 
-    /// Creates an empty file with a name that no file has.
+    /// Creates an empty file with a name that no file has yet.
     pub(crate) fn create(&self, name: impl Arg, mode: Mode) -> io::Result<OwnedFd> {
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
@@ -64,8 +64,8 @@ impl Directory {
         )?)
     }
 
-    /// Opens the file of a name, for reading and writing. Does not wait for another process that has
-    /// the other end, where it is a pipe.
+    /// Opens the file with a name, for reading and writing. If it is a pipe, does not wait for
+    /// another process to open the other end.
     pub(crate) fn open_named(&self, name: &OsStr) -> io::Result<OwnedFd> {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         Ok(fs::openat(&self.0, name, flags, Mode::empty())?)

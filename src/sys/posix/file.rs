@@ -1,4 +1,4 @@
-//! A file descriptor, and what POSIX does with that of a file.
+//! A file descriptor, and the POSIX functions on it.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -11,9 +11,9 @@ use rustix::fs::{self, FileType, FlockOperation, Gid, Mode, Uid};
 
 use crate::sys::Facts;
 
-/// An open file, closed when the last of those who share it is dropped.
+/// An open file, closed when its last handle is dropped.
 ///
-/// To share one takes an allocation, which a global allocator must not make.
+/// Sharing it allocates memory, which a global allocator must not do.
 #[derive(Debug)]
 pub(crate) enum Descriptor {
     Alone(OwnedFd),
@@ -30,7 +30,7 @@ impl AsFd for Descriptor {
 }
 
 impl Descriptor {
-    /// Lets [`share`](Self::share) do without a system call.
+    /// Makes [`share`](Self::share) work without a system call.
     pub(crate) fn shared(self) -> Self {
         match self {
             Self::Alone(fd) => Self::Shared(Arc::new(fd)),
@@ -38,7 +38,7 @@ impl Descriptor {
         }
     }
 
-    /// Returns the same open file once more, which stays open on its own.
+    /// Returns another handle of the same open file, which keeps it open.
     pub(crate) fn share(&self) -> io::Result<Self> {
         Ok(Self::Shared(match self {
             Self::Alone(fd) => Arc::new(fd.try_clone()?),
@@ -46,7 +46,7 @@ impl Descriptor {
         }))
     }
 
-    /// Returns the number by which the process knows the open file.
+    /// Returns the number of the descriptor.
     pub(crate) fn number(&self) -> i32 {
         self.as_fd().as_raw_fd()
     }
@@ -91,7 +91,7 @@ impl Descriptor {
         Ok(fs::fsync(self)?)
     }
 
-    /// Takes the lock of `flock`, which every system has that POSIX is built on here.
+    /// Takes the lock of `flock`, which all supported POSIX systems have.
     pub(crate) fn try_lock(&self) -> io::Result<()> {
         let operation = FlockOperation::NonBlockingLockExclusive;
         Ok(fs::flock(self, operation)?)
@@ -106,7 +106,7 @@ impl Descriptor {
         Ok(is_same(&fs::fstat(self)?, &fs::fstat(other)?))
     }
 
-    /// Returns the length in bytes of a file; `None` of a directory, a device or a pipe.
+    /// Returns the length of a file in bytes; `None` for a directory, a device or a pipe.
     pub(crate) fn regular_len(&self) -> io::Result<Option<u64>> {
         let facts = fs::fstat(self)?;
         let is_regular = FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile;
@@ -125,12 +125,12 @@ impl Descriptor {
     }
 }
 
-/// Returns whether two answers are about one file.
+/// Returns whether two results of `fstat` are about one file.
 pub(crate) fn is_same(one: &fs::Stat, other: &fs::Stat) -> bool {
     (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }
 
-/// Returns what an answer says, in words that every system has.
+/// Returns the metadata in a result of `fstat`, independent of the system.
 pub(crate) fn facts_of(facts: &fs::Stat) -> Facts {
     Facts {
         is_regular: FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile,

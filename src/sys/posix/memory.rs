@@ -1,4 +1,4 @@
-//! Mappings as POSIX has them: reserved, memory, and windows on files.
+//! Mappings in POSIX: reserved addresses, memory, and windows on files.
 #![expect(unsafe_code, reason = "calls mmap and its kin; see docs/safety.md")]
 
 use std::ffi::c_void;
@@ -11,15 +11,15 @@ use rustix::mm::{self, MapFlags, MprotectFlags, MsyncFlags, ProtFlags};
 use crate::sys::Access;
 use crate::sys::posix::page_size;
 
-/// Of memory that the system need not set aside before it is used.
+/// Flags of memory that the system need not set aside before it is used.
 const MEMORY: MapFlags = MapFlags::PRIVATE.union(MapFlags::NORESERVE);
 
-/// Of windows on a file.
+/// Flags of windows on a file.
 const WINDOW: MapFlags = MapFlags::SHARED.union(MapFlags::NORESERVE);
 
-/// Reserves `len` bytes of addresses, rounded up to whole pages, that start at a multiple of `align`,
-/// a power of two. Returns the first and how many there are, at most `isize::MAX`. No page of them may
-/// be touched, and no other mapping is changed.
+/// Reserves `len` bytes of addresses, rounded up to whole pages, that start at a multiple of
+/// `align`, a power of two. Returns the address and the length, which is at most `isize::MAX`. No
+/// page of them may be accessed, and no other mapping is changed.
 pub(crate) fn reserve(len: usize, align: usize) -> io::Result<(NonNull<u8>, usize)> {
     debug_assert!(align.is_power_of_two());
     let page = page_size();
@@ -41,8 +41,8 @@ pub(crate) fn reserve(len: usize, align: usize) -> io::Result<(NonNull<u8>, usiz
     let behind = slack.saturating_sub(skipped);
     for (piece, piece_len) in [(start, skipped), (end, behind)] {
         if piece_len > 0 {
-            // SAFETY: the piece was mapped above, is outside of `base..base + len`, and
-            // nothing else knows its address. A refusal leaves it reserved, which is harmless.
+            // SAFETY: the piece was mapped above, is outside of `base..base + len`, and no other
+            // code knows its address. If this is refused it stays reserved, which is harmless.
             let _trimmed = unsafe { mm::munmap(piece.cast::<c_void>(), piece_len) };
         }
     }
@@ -50,7 +50,8 @@ pub(crate) fn reserve(len: usize, align: usize) -> io::Result<(NonNull<u8>, usiz
     Ok((base, len))
 }
 
-/// Maps `len` bytes of zeroed memory where the kernel likes. No other mapping is changed.
+/// Maps `len` bytes of zeroed memory at an address that the kernel chooses. No other mapping is
+/// changed.
 pub(crate) fn map_memory(len: usize) -> io::Result<*mut c_void> {
     let access = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: the kernel picks a free range, so no existing mapping changes.
@@ -60,9 +61,10 @@ pub(crate) fn map_memory(len: usize) -> io::Result<*mut c_void> {
     Ok(made)
 }
 
-/// Maps `len` bytes of a file from `offset` where the kernel likes. No other mapping is changed.
+/// Maps `len` bytes of a file from `offset`, at an address that the kernel chooses. No other
+/// mapping is changed.
 ///
-/// One that may be larger than memory is mapped for no access, and then passed to
+/// A window that may be larger than memory is mapped without access, and then passed to
 /// [`unlock_and_allow`].
 ///
 /// # Safety
@@ -75,13 +77,13 @@ pub(crate) unsafe fn map_window(
     access: Access,
 ) -> io::Result<*mut c_void> {
     let access = protection(access);
-    // SAFETY: the kernel picks a free range, so no existing mapping changes; the caller answers for
-    // the file.
+    // SAFETY: the kernel chooses a free range, so no existing mapping changes; the caller vouches
+    // for the file.
     Ok(unsafe { mm::mmap(ptr::null_mut(), len, access, WINDOW, file, offset) }?)
 }
 
-/// Maps a file from its start in place of what is at `at`, for no access until
-/// [`unlock_and_allow`]. When it fails, there may be a hole.
+/// Maps a file from its start in place of what is at `at`, without access until
+/// [`unlock_and_allow`]. On failure, there may be a hole.
 ///
 /// # Safety
 ///
@@ -109,7 +111,7 @@ pub(crate) unsafe fn release(at: *mut c_void, len: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets reserved pages be used as zeroed memory. On failure they are as they were.
+/// Makes reserved pages accessible as zeroed memory. On failure they are unchanged.
 ///
 /// # Safety
 ///
@@ -120,36 +122,37 @@ pub(crate) unsafe fn open(at: *mut c_void, len: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets the pages of a window be used, or no more.
+/// Makes the pages of a window accessible or inaccessible.
 ///
 /// # Safety
 ///
-/// The range is the caller's window on a file. Where it is not allowed any more, nothing uses it.
+/// The range is the caller's window on a file. If it becomes inaccessible, nothing uses it.
 pub(crate) unsafe fn allow(at: *mut c_void, len: usize, access: Access) -> io::Result<()> {
     let access = match access {
         Access::Nothing => MprotectFlags::empty(),
         Access::Read => MprotectFlags::READ,
         Access::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
     };
-    // SAFETY: no byte of the range changes; nothing uses what is taken away, as the caller says.
+    // SAFETY: no byte of the range changes; nothing uses what becomes inaccessible (duty of the
+    // caller).
     unsafe { mm::mprotect(at, len, access) }?;
     Ok(())
 }
 
-/// Takes a mapping out of `mlockall(MCL_FUTURE)`: what shows files that are larger than memory cannot
-/// be kept there, nor addresses that stand for nothing.
+/// Removes a mapping from `mlockall(MCL_FUTURE)`: windows on files larger than memory cannot be
+/// kept there, nor reserved addresses.
 ///
 /// # Safety
 ///
-/// The range is a mapping of the caller's.
+/// The range is a mapping of the caller.
 unsafe fn unlock(at: *mut c_void, len: usize) {
-    // A refusal leaves it locked, which changes no byte.
+    // If this is refused the mapping stays locked, which changes no byte.
     // SAFETY: the range is mapped, and no byte of it changes.
     let _unlocked = unsafe { mm::munlock(at, len) };
 }
 
-/// The same for a window that was made for no access, and then allows what it is for. In this order,
-/// since the kernel reads what is mapped for access and locked into memory at once (linux-facts L4).
+/// Does the same for a window that was mapped without access, and then permits its access. In this
+/// order, since the kernel at once reads a mapping that is accessible and locked (linux-facts L4).
 ///
 /// # Safety
 ///
@@ -168,7 +171,7 @@ pub(crate) unsafe fn unlock_and_allow(
     unsafe { allow(at, len, access) }
 }
 
-/// Waits until what was stored to a window is on the device.
+/// Waits until the bytes that were stored to a window are on the device.
 ///
 /// # Safety
 ///
@@ -179,7 +182,7 @@ pub(crate) unsafe fn sync(at: *mut c_void, len: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes a mapping away.
+/// Unmaps a range.
 ///
 /// # Safety
 ///

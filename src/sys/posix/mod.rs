@@ -1,7 +1,8 @@
-//! What POSIX systems have in common, for the backends of such systems: one system call a function.
+//! The common part of POSIX systems, for the backends of such systems: one system call for each
+//! function.
 //!
-//! A backend adds what is its own: how it preallocates space, makes files without names, moves pages,
-//! and keeps mappings from forked children.
+//! A backend adds the rest: how to preallocate space, create files without names, move pages, and
+//! keep mappings from forked children.
 
 pub(super) mod dir;
 pub(super) mod file;
@@ -17,24 +18,25 @@ pub(super) fn page_size() -> usize {
     rustix::param::page_size()
 }
 
-/// Returns `RLIMIT_FSIZE` in bytes, or `None` where files may be of any length.
+/// Returns `RLIMIT_FSIZE` in bytes, or `None` if there is no limit.
 ///
-/// A call that would pass it raises `SIGXFSZ`, which kills the process unless it is ignored or blocked.
+/// A call that would exceed it raises `SIGXFSZ`, which kills the process unless it is ignored or
+/// blocked.
 pub(super) fn file_size_limit() -> Option<u64> {
     getrlimit(Resource::Fsize).current
 }
 
-/// Returns `RLIMIT_AS` in bytes, or `None` where the process may have all addresses.
+/// Returns `RLIMIT_AS` in bytes, or `None` if there is no limit.
 pub(super) fn address_limit() -> Option<u64> {
     getrlimit(Resource::As).current
 }
 
-/// Returns `RLIMIT_NOFILE`, or `None` where there may be any number of open files.
+/// Returns `RLIMIT_NOFILE`, or `None` if there is no limit.
 pub(super) fn open_file_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Returns whether an answer says that this process has as many open files as it may have.
+/// Returns whether an error says that this process has as many open files as it may have.
 pub(super) fn is_out_of_files(answer: &io::Error) -> bool {
     answer.raw_os_error() == Some(Errno::MFILE.raw_os_error())
 }
