@@ -1,4 +1,4 @@
-//! Buffers that a budget pays for: one allocation, cut into parts of any type.
+//! Buffers that are charged to a budget: one allocation, split into parts of any type.
 #![expect(
     unsafe_code,
     reason = "allocates bytes and cuts them into slices of other types; see docs/safety.md"
@@ -14,10 +14,10 @@ use std::slice;
 use crate::budget::{Lease, MemoryBudget};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The alignment of a buffer: what reads past the page cache ask for at most.
+/// The alignment of a buffer: the largest that direct reads need.
 const ALIGN: usize = 4096;
 
-/// One block of memory that is paid for by a budget.
+/// One block of memory that is charged to a budget.
 #[derive(Debug)]
 pub(crate) struct Buf {
     /// # Invariants
@@ -35,8 +35,8 @@ unsafe impl Send for Buf {}
 unsafe impl Sync for Buf {}
 
 impl Buf {
-    /// Allocates `most` bytes, or as many as the budget has, but `least` at least. `action` says
-    /// what they are for.
+    /// Allocates `most` bytes, or as many as the budget has, but at least `least`. `action` names
+    /// the operation in errors.
     pub(crate) fn new(
         budget: &MemoryBudget,
         least: usize,
@@ -74,13 +74,14 @@ impl Buf {
         self.layout.size()
     }
 
-    /// Lends all of the bytes, to be cut into parts.
+    /// Lends all of the bytes, to be split into parts.
     pub(crate) fn room(&mut self) -> Room<'_> {
         let (first, len) = (
             self.ptr.as_ptr().cast::<MaybeUninit<u8>>(),
             self.layout.size(),
         );
-        // SAFETY: the block is ours alone and has as many bytes (invariant 1); they need no value.
+        // SAFETY: the block belongs to this value alone and has as many bytes (invariant 1); they
+        // need no value.
         let rest = unsafe { slice::from_raw_parts_mut(first, len) };
         Room { rest }
     }
@@ -93,7 +94,7 @@ impl Drop for Buf {
     }
 }
 
-/// Plain numbers: any bytes are one, and none of theirs is without a value.
+/// Plain numbers, which may be zeroed memory.
 ///
 /// # Safety
 ///
@@ -113,7 +114,7 @@ unsafe impl Plain for u128 {}
 // SAFETY: two unsigned numbers; the bytes between them need no value.
 unsafe impl<A: Plain, B: Plain> Plain for (A, B) {}
 
-/// A buffer of numbers, which are zero at first.
+/// A buffer of numbers, initially zero.
 #[derive(Debug)]
 pub(crate) struct Array<P> {
     /// # Invariants
@@ -157,7 +158,7 @@ impl<P: Plain> DerefMut for Array<P> {
     }
 }
 
-/// A buffer of values, which have none at first.
+/// A buffer of values, initially uninitialized.
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
     /// # Invariants
@@ -209,14 +210,14 @@ impl<'a> Room<'a> {
         self.rest.len()
     }
 
-    /// Lends all of it, to be cut anew each time.
+    /// Lends all of it, to be split again.
     pub(crate) fn reborrow(&mut self) -> Room<'_> {
         Room {
             rest: &mut *self.rest,
         }
     }
 
-    /// Takes the first `bytes` off, or what there is.
+    /// Splits off the first `bytes`, or all if there are fewer.
     pub(crate) fn split(&mut self, bytes: usize) -> Room<'a> {
         let rest = std::mem::take(&mut self.rest);
         let (first, rest) = rest.split_at_mut(bytes.min(rest.len()));
@@ -224,7 +225,7 @@ impl<'a> Room<'a> {
         Room { rest: first }
     }
 
-    /// Takes room for `count` values, which have none yet.
+    /// Splits off room for `count` values, which are uninitialized.
     pub(crate) fn take<T>(&mut self, count: usize) -> Result<&'a mut [MaybeUninit<T>]> {
         let skipped = self.rest.as_ptr().align_offset(align_of::<T>());
         let bytes = count.checked_mul(size_of::<T>());
@@ -241,15 +242,15 @@ impl<'a> Room<'a> {
         let part = self.split(end);
         let first = part.rest.as_mut_ptr().wrapping_add(skipped);
         // SAFETY: `skipped` bytes on, the part is aligned for `T`, and has `count` of them; it is
-        // lent to us alone for as long, and needs no value.
+        // lent to the caller alone for as long, and needs no value.
         Ok(unsafe { slice::from_raw_parts_mut(first.cast(), count) })
     }
 
-    /// Takes room for `count` numbers, which are zero.
+    /// Splits off room for `count` numbers, which are zero.
     pub(crate) fn take_zeros<P: Plain>(&mut self, count: usize) -> Result<&'a mut [P]> {
         let taken = self.take::<P>(count)?;
         let first = taken.as_mut_ptr();
-        // SAFETY: as many values are ours to write.
+        // SAFETY: as many values may be written here.
         unsafe { first.write_bytes(0, count) };
         // SAFETY: they were zeroed, which is a value (contract of `Plain`).
         Ok(unsafe { slice::from_raw_parts_mut(first.cast(), count) })

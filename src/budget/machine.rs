@@ -1,7 +1,7 @@
-//! How much memory this process may have: the machine's, or that of its control group.
+//! The memory limit of this process: the machine's memory, or the limit of its control group.
 
-/// Returns the bytes of memory that the machine has, or the least that a control group of this
-/// process allows; `None` where the system says neither. `read` returns a file's text.
+/// Returns the bytes of memory of the machine, or the smallest limit of the control groups of this
+/// process; `None` if the system reports neither. `read` returns the text of a file.
 pub(super) fn memory_bytes(read: &dyn Fn(&str) -> Option<String>) -> Option<u64> {
     let machine = read("/proc/meminfo").and_then(|text| {
         let line = text
@@ -15,9 +15,11 @@ pub(super) fn memory_bytes(read: &dyn Fn(&str) -> Option<String>) -> Option<u64>
     limits.chain(machine).min()
 }
 
-/// Returns the least that a group, named by a line of `/proc/self/cgroup`, and those above it allow.
+/// Returns the smallest limit of a group, which a line of `/proc/self/cgroup` names, and of those
+/// above it.
 ///
-/// In a container the path may be that of the host, which is not there: then the root is.
+/// In a container the path may be that of the host, which does not exist there: then the root is
+/// used.
 fn group_bytes(line: &str, read: &dyn Fn(&str) -> Option<String>) -> Option<u64> {
     let mut fields = line.splitn(3, ':');
     let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);

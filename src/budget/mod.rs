@@ -1,7 +1,7 @@
-//! A budget of memory: how many bytes the buffers of an operation may take, and how many they have.
+//! A budget of memory: how many bytes the buffers of an operation may take, and how many they take.
 //!
-//! Nothing here estimates. Code takes a [`Lease`] before it allocates a buffer; the lease
-//! goes back when the buffer is freed. `buf` has the buffers, `machine` what the machine has.
+//! Nothing here is an estimate. Code takes a [`Lease`] before it allocates a buffer; the lease is
+//! returned when the buffer is freed. `buf` has the buffers, `machine` the memory of the machine.
 
 mod buf;
 mod machine;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The least that one operation needs; less in unit tests, where every call of many lives fails.
+/// The least that one operation needs; less in unit tests, which fail every call of many scenarios.
 pub(crate) const MIN: usize = if cfg!(all(test, miri)) {
     32 << 10
 } else if cfg!(test) {
@@ -28,14 +28,15 @@ pub(crate) const MIN: usize = if cfg!(all(test, miri)) {
 ///
 /// A handle: cloning is cheap, and all clones count together. Every buffer of [`external`] is taken
 /// from a budget before it is allocated, and given back when it is freed, so
-/// [`used_bytes`](Self::used_bytes) is exact and never passes the limit. An operation that gets less
-/// works with less, down to [`MIN_BYTES`](Self::MIN_BYTES) for each of them; below that it is an
-/// error before it has done anything.
+/// [`used_bytes`](Self::used_bytes) is exact and never exceeds the limit. An operation that gets
+/// less works with less, down to [`MIN_BYTES`](Self::MIN_BYTES) for each of them; with less than
+/// that it returns an error before it does anything.
 ///
-/// Not counted: the elements that a vector keeps in memory itself, a few KiB for each operation and
-/// thread, stacks of threads, and pages of files, which belong to the kernel. Work on a vector also
-/// keeps a list of the blocks that it moves, up to 48 bytes for each: a block has 4 KiB at least, and
-/// more with a larger budget, so the list takes about a hundredth of the vector's size.
+/// Not counted: the elements that a vector itself keeps in memory, a few KiB for each operation and
+/// thread, stacks of threads, and pages of files, which belong to the kernel. An operation on a
+/// vector also keeps a list of the blocks that it moves, up to 48 bytes for each: a block has at
+/// least 4 KiB, and more with a larger budget, so the list takes about a hundredth of the vector's
+/// size.
 ///
 /// [`external`]: crate::external
 ///
@@ -69,7 +70,7 @@ impl MemoryBudget {
     /// The least that one operation needs: 4 MiB.
     pub const MIN_BYTES: u64 = MIN as u64;
 
-    /// Makes a budget of `bytes` bytes.
+    /// Creates a budget of `bytes` bytes.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         // No allocation can be longer than `isize::MAX`.
@@ -83,14 +84,14 @@ impl MemoryBudget {
         }
     }
 
-    /// Makes the budget that the environment suggests: `$OUTCORE_MEMORY`, such as `512M` or `1.5G`
-    /// (of 1024 each; without a letter, bytes), else half of the memory that the machine or the
-    /// process's memory control group has, whichever is less; 1 GiB where neither is known.
+    /// Creates a budget from the environment: `$OUTCORE_MEMORY`, such as `512M` or `1.5G` (units of
+    /// 1024; without a letter, bytes), else half of the memory of the machine or of the process's
+    /// memory control group, whichever is less; 1 GiB if neither is known.
     ///
     /// # Errors
     ///
-    /// [`Io`](ErrorKind::Io): `$OUTCORE_MEMORY` is set and is no size. A variable that is empty
-    /// counts as not set.
+    /// [`Io`](ErrorKind::Io): `$OUTCORE_MEMORY` is set and is no size. An empty variable counts as
+    /// not set.
     ///
     /// # Cost
     ///
@@ -111,39 +112,39 @@ impl MemoryBudget {
         ))
     }
 
-    /// Returns how many bytes there are in all.
+    /// Returns the limit in bytes.
     pub fn limit_bytes(&self) -> u64 {
         self.inner.limit as u64
     }
 
-    /// Returns how many bytes are taken now.
+    /// Returns the number of bytes that are taken now.
     pub fn used_bytes(&self) -> u64 {
         self.inner.used.load(Relaxed) as u64
     }
 
-    /// Returns the most bytes that were taken at a time so far.
+    /// Returns the largest number of bytes that were taken at a time so far.
     pub fn peak_bytes(&self) -> u64 {
         self.inner.peak.load(Relaxed) as u64
     }
 
-    /// Returns how many bytes are not taken.
+    /// Returns the number of bytes that are not taken.
     pub(crate) fn free(&self) -> usize {
         self.inner
             .limit
             .saturating_sub(self.inner.used.load(Relaxed))
     }
 
-    /// Returns how many bytes there are in all.
+    /// Returns the limit in bytes.
     pub(crate) fn limit(&self) -> usize {
         self.inner.limit
     }
 
-    /// Takes `bytes`, if there are as many.
+    /// Takes `bytes`, if there are so many.
     pub(crate) fn take(&self, bytes: usize) -> Option<Lease> {
         self.take_between(bytes, bytes)
     }
 
-    /// Takes `most`, or as many as there are, but `least` at least.
+    /// Takes `most`, or as many as there are, but at least `least`.
     pub(crate) fn take_between(&self, least: usize, most: usize) -> Option<Lease> {
         let bytes = self.charge(least, most)?;
         let budget = self.clone();
@@ -173,7 +174,7 @@ impl fmt::Debug for MemoryBudget {
     }
 }
 
-/// Bytes that are taken from a budget, until this is dropped.
+/// Bytes that are taken from a budget until the lease is dropped.
 #[derive(Debug)]
 pub(crate) struct Lease {
     budget: MemoryBudget,
@@ -185,7 +186,7 @@ impl Lease {
         self.bytes
     }
 
-    /// Takes as many more, and says whether there were.
+    /// Takes `bytes` more; returns whether there were so many.
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         let taken = self.budget.charge(bytes, bytes);
         self.bytes = self.bytes.saturating_add(taken.unwrap_or(0));
@@ -206,7 +207,7 @@ impl Drop for Lease {
     }
 }
 
-/// Understands a number of bytes, with a letter for a power of 1024.
+/// Parses a number of bytes, with a letter for a power of 1024.
 fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let text = text.strip_suffix(['b', 'B']).unwrap_or(text);

@@ -1,5 +1,5 @@
-//! Atomics and locks of state that threads share: those of std, or, with `--cfg shuttle`, those of a
-//! scheduler that chooses at each of them which thread runs next (`testing::schedules`).
+//! Atomics and locks for state that threads share: those of std, or, with `--cfg shuttle`, those of
+//! a scheduler that chooses at each of them which thread runs next (`testing::schedules`).
 
 #[cfg(all(test, shuttle))]
 pub(crate) mod torn;

@@ -1,5 +1,5 @@
-//! Atomics of the scheduler whose additions and exchanges can be torn into two halves, between which
-//! other threads run: the canary of `testing::schedules`.
+//! Atomics of the scheduler whose additions and exchanges can be split into two halves, between
+//! which other threads run: the canary of `testing::schedules`.
 
 use std::cell::Cell;
 use std::ops::Deref;
@@ -8,17 +8,17 @@ use std::sync::atomic::Ordering::{self, Relaxed};
 use shuttle::sync::atomic;
 
 thread_local! {
-    /// Whether atomics are torn. All threads of a model are one of the system's.
+    /// Whether atomics are split. All threads of a model run on one thread of the system.
     static TORN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Tears the atomics of this thread's models from now on, or no longer.
+/// Sets whether the atomics of this thread's models are split from now on.
 pub(crate) fn tear(torn: bool) {
     TORN.set(torn);
 }
 
-/// An atomic that can be torn. Additions that publish nothing (`Relaxed`) are: to tear one that does
-/// could free what others use, and a canary must not.
+/// An atomic that can be split. Only additions that publish nothing (`Relaxed`) are: splitting one
+/// that publishes could free memory that others use, which a canary must not do.
 #[derive(Debug)]
 pub(crate) struct AtomicU64(atomic::AtomicU64);
 
@@ -45,7 +45,7 @@ impl Deref for AtomicU64 {
     }
 }
 
-/// The same, whose exchanges are torn.
+/// The same, for exchanges.
 #[derive(Debug)]
 pub(crate) struct AtomicU8(atomic::AtomicU8);
 
