@@ -85,11 +85,11 @@ fn live(life: &mut Life) {
     run.life.disarm();
     // A lasting error keeps space from being freed; then nothing uses it again.
     let lasting = !run.life.is_single();
-    let claimed = run.blocks.claimed_bytes();
+    let preallocated = run.blocks.claimed_bytes();
     let (unit, name) = (64 << 10, run.life.name());
     // One empty run of each class that was used stays.
-    let kept = claimed % unit == 0 && claimed <= 8 * unit;
-    assert!(kept || lasting, "{name}: {claimed} bytes are left");
+    let kept = preallocated % unit == 0 && preallocated <= 8 * unit;
+    assert!(kept || lasting, "{name}: {preallocated} bytes are left");
     drop(run.blocks);
     assert_eq!(run.dir.used_bytes(), 0, "{name}: the budget");
 }
@@ -273,10 +273,10 @@ impl<'life> Run<'life> {
                 held.layout
             );
         }
-        let (used, claimed) = (self.dir.used_bytes(), self.blocks.claimed_bytes());
+        let (used, preallocated) = (self.dir.used_bytes(), self.blocks.claimed_bytes());
         assert_eq!(
             used,
-            claimed,
+            preallocated,
             "{}: {what}: the budget differs",
             self.life.name()
         );

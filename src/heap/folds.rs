@@ -75,18 +75,24 @@ impl Blocks {
         !folded || range.is_empty() || sys::retry(|| self.space.fold(range.clone(), false)).is_ok()
     }
 
-    /// Returns how many bytes of a block with `claimed` preallocated bytes must stay preallocated
+    /// Returns how many bytes of a block with `preallocated` preallocated bytes must stay preallocated
     /// so that `bytes` of it can be used. That is more than `bytes` if the block is folded and
     /// shrinks, since the space of a huge page is freed as a whole. The part behind the result is
     /// no longer folded.
-    pub(super) fn fold_end(&self, at: ZoneByte, claimed: usize, bytes: usize) -> usize {
-        if bytes >= claimed || !self.slots.is_folded(at) {
+    pub(super) fn fold_end(&self, at: ZoneByte, preallocated: usize, bytes: usize) -> usize {
+        if bytes >= preallocated || !self.slots.is_folded(at) {
             return bytes;
         }
         let offset = self.offset_of(at);
         let end = page_up(sum(offset, bytes), FOLD_BYTES);
-        let kept = end.map_or(claimed, |end| difference(end, offset).min(claimed));
-        let rest = sum(offset, kept)..sum(offset, claimed);
-        if self.unfold(at, rest) { kept } else { claimed }
+        let kept = end.map_or(preallocated, |end| {
+            difference(end, offset).min(preallocated)
+        });
+        let rest = sum(offset, kept)..sum(offset, preallocated);
+        if self.unfold(at, rest) {
+            kept
+        } else {
+            preallocated
+        }
     }
 }

@@ -29,13 +29,13 @@
 
 mod arithmetic;
 mod buddy;
-mod claims;
 mod classes;
 #[cfg(test)]
 mod faults;
 mod folds;
 mod heaps;
-mod moves;
+mod preallocation;
+mod remap;
 mod resize;
 mod runs;
 mod slots;
@@ -235,11 +235,11 @@ impl Blocks {
 
     fn allocate_large(&self, at: ZoneByte, bytes: usize) -> Option<NonNull<u8>> {
         let start = self.offset_of(at);
-        if !self.claim(range(start, bytes)) {
+        if !self.preallocate(range(start, bytes)) {
             self.slots.give_back(at);
             return None;
         }
-        self.slots.set_claimed(at, bytes);
+        self.slots.set_preallocated(at, bytes);
         if self.folds_new.load(Relaxed) {
             self.fold(at, range(start, bytes));
         }
@@ -248,7 +248,7 @@ impl Blocks {
 
     fn allocate_whole(&self, bytes: usize, order: u32) -> Option<NonNull<u8>> {
         let number = self.take_units(order, bytes)?;
-        set_claimed_pages(self.table.units().get(number)?, bytes);
+        set_preallocated_pages(self.table.units().get(number)?, bytes);
         Some(self.address(start_of_unit(number)))
     }
 
@@ -263,7 +263,7 @@ impl Blocks {
         }
         drop(units);
         let start = start_of_unit(number);
-        if !self.claim(range(start, bytes)) {
+        if !self.preallocate(range(start, bytes)) {
             self.lock().buddy.give_back(&self.table, number, order);
             return None;
         }
@@ -303,14 +303,14 @@ impl Blocks {
                 }
             }
             Some(Place::Whole(number, unit)) => {
-                self.give_back_units(number, claimed_of(unit), u32::from(unit.order()));
+                self.give_back_units(number, preallocated_of(unit), u32::from(unit.order()));
             }
             Some(Place::Large(at)) => {
-                let (claimed, _torn) = self.slots.claimed(at);
-                let range = range(offset, claimed);
+                let (preallocated, _torn) = self.slots.preallocated(at);
+                let range = range(offset, preallocated);
                 // Remove the folds with the block: the next block there may end inside a fold.
                 let plain = self.unfold(at, range.clone());
-                if self.unclaim(range) && plain {
+                if self.free_space(range) && plain {
                     self.slots.give_back(at);
                 }
             }
@@ -322,7 +322,7 @@ impl Blocks {
     #[cold]
     fn give_back_units(&self, number: usize, bytes: usize, order: u32) {
         let start = start_of_unit(number);
-        if self.unclaim(range(start, bytes)) {
+        if self.free_space(range(start, bytes)) {
             self.lock().buddy.give_back(&self.table, number, order);
         }
     }
@@ -419,11 +419,11 @@ impl Blocks {
 }
 
 /// Returns how many bytes of a whole block are preallocated.
-fn claimed_of(unit: &Unit) -> usize {
+fn preallocated_of(unit: &Unit) -> usize {
     product(narrow(unit.pages()), sys::page_size())
 }
 
-fn set_claimed_pages(unit: &Unit, bytes: usize) {
+fn set_preallocated_pages(unit: &Unit, bytes: usize) {
     let pages = bytes.checked_div(sys::page_size());
     unit.set_pages(narrow(pages.unwrap_or_else(|| bug!("pages without bytes"))));
 }

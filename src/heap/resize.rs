@@ -10,9 +10,11 @@ use std::ptr::{self, NonNull};
 use crate::bug::without_unwinding;
 use crate::heap::arithmetic::{ZoneByte, range, sum};
 use crate::heap::classes::class_of;
-use crate::heap::moves::Moved;
+use crate::heap::remap::Moved;
 use crate::heap::table::{Kind, UNIT_BYTES};
-use crate::heap::{ALIGN_MAX, Blocks, Place, WHOLE_BYTES_MAX, claimed_of, set_claimed_pages};
+use crate::heap::{
+    ALIGN_MAX, Blocks, Place, WHOLE_BYTES_MAX, preallocated_of, set_preallocated_pages,
+};
 use crate::mapping::growth::page_up;
 use crate::sys;
 
@@ -30,7 +32,7 @@ enum Resized {
 
 /// The outcome of freeing or preallocating the end of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reclaimed {
+enum SpaceChange {
     Done,
     /// The end could not be freed: it may be partly missing, and the rest not zero. All of it stays
     /// counted.
@@ -123,19 +125,19 @@ impl Blocks {
                 Resized::At(block, usize::MAX)
             }
             Place::Whole(_, unit) if small.is_none() && bytes <= UNIT_BYTES << unit.order() => {
-                let claimed = claimed_of(unit);
+                let preallocated = preallocated_of(unit);
                 if grows && unit.kind() == Kind::Torn {
-                    if !self.mend(range(offset, claimed)) {
+                    if !self.preallocate_again(range(offset, preallocated)) {
                         return Resized::Refused;
                     }
                     unit.set_kind(Kind::Whole);
                 }
-                match self.reclaim(offset, claimed, bytes) {
-                    Reclaimed::Refused => return Resized::Refused,
-                    Reclaimed::Torn => unit.set_kind(Kind::Torn),
-                    Reclaimed::Done => set_claimed_pages(unit, bytes),
+                match self.change_space(offset, preallocated, bytes) {
+                    SpaceChange::Refused => return Resized::Refused,
+                    SpaceChange::Torn => unit.set_kind(Kind::Torn),
+                    SpaceChange::Done => set_preallocated_pages(unit, bytes),
                 }
-                Resized::At(block, claimed)
+                Resized::At(block, preallocated)
             }
             Place::Large(at) if bytes > WHOLE_BYTES_MAX => self.resize_large(at, bytes, grows),
             Place::Small(..) | Place::Whole(..) | Place::Large(_) => Resized::Copied,
@@ -143,10 +145,10 @@ impl Blocks {
     }
 
     fn resize_large(&self, mut at: ZoneByte, bytes: usize, grows: bool) -> Resized {
-        let (claimed, torn) = self.slots.claimed(at);
+        let (preallocated, torn) = self.slots.preallocated(at);
         let offset = self.offset_of(at);
         if grows && torn {
-            if !self.mend(range(offset, claimed)) {
+            if !self.preallocate_again(range(offset, preallocated)) {
                 return Resized::Refused;
             }
             self.slots.set_torn(at, false);
@@ -154,14 +156,14 @@ impl Blocks {
         let has_room = self.slots.make_room(at, bytes);
         let mut kept = bytes;
         if has_room {
-            kept = self.fold_end(at, claimed, bytes);
-            match self.reclaim(offset, claimed, kept) {
-                Reclaimed::Refused => return Resized::Refused,
-                Reclaimed::Torn => {
+            kept = self.fold_end(at, preallocated, bytes);
+            match self.change_space(offset, preallocated, kept) {
+                SpaceChange::Refused => return Resized::Refused,
+                SpaceChange::Torn => {
                     self.slots.set_torn(at, true);
-                    kept = claimed;
+                    kept = preallocated;
                 }
-                Reclaimed::Done => {}
+                SpaceChange::Done => {}
             }
         } else {
             match self.move_to_room(at, bytes) {
@@ -171,26 +173,26 @@ impl Blocks {
             }
         }
         let offset = self.offset_of(at);
-        self.slots.set_claimed(at, kept);
-        if kept > claimed {
+        self.slots.set_preallocated(at, kept);
+        if kept > preallocated {
             self.fold(at, range(offset, kept));
         }
-        Resized::At(self.address(offset), claimed)
+        Resized::At(self.address(offset), preallocated)
     }
 
     /// Preallocates or frees the end of a block of `from` bytes at `offset`, so that it has `to`.
-    fn reclaim(&self, offset: usize, from: usize, to: usize) -> Reclaimed {
+    fn change_space(&self, offset: usize, from: usize, to: usize) -> SpaceChange {
         let (old_end, new_end) = (sum(offset, from), sum(offset, to));
         if old_end < new_end {
-            if self.claim(old_end..new_end) {
-                Reclaimed::Done
+            if self.preallocate(old_end..new_end) {
+                SpaceChange::Done
             } else {
-                Reclaimed::Refused
+                SpaceChange::Refused
             }
-        } else if self.unclaim(new_end..old_end) {
-            Reclaimed::Done
+        } else if self.free_space(new_end..old_end) {
+            SpaceChange::Done
         } else {
-            Reclaimed::Torn
+            SpaceChange::Torn
         }
     }
 }
@@ -212,7 +214,7 @@ mod tests {
     /// freed only once with the block: the budget of the directory was smaller for as long as the
     /// file existed.
     #[test]
-    fn a_block_whose_end_could_not_be_given_back_is_claimed_once() {
+    fn a_block_whose_end_could_not_be_given_back_is_preallocated_once() {
         const MIB: usize = 1 << 20;
         let sizes = [
             [200 << 10, 100 << 10, 180 << 10],
@@ -223,7 +225,7 @@ mod tests {
         for [long, short, longer] in sizes {
             let dir = ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap();
             let blocks = Blocks::over(ScratchFile::create(&dir).unwrap()).unwrap();
-            let claimed = || {
+            let preallocated = || {
                 assert_eq!(blocks.claimed_bytes(), dir.used_bytes());
                 blocks.claimed_bytes()
             };
@@ -238,10 +240,10 @@ mod tests {
             // SAFETY: the block has this layout, and keeps its address.
             let shrunk = unsafe { blocks.resize(at, layout(long), layout(short), false) };
             assert!(disarm().1 > 0, "no fault was met");
-            assert_eq!((shrunk, claimed()), (Some(at), long as u64));
+            assert_eq!((shrunk, preallocated()), (Some(at), long as u64));
             // SAFETY: as above.
             let grown = unsafe { blocks.resize(at, layout(short), layout(longer), true) };
-            assert_eq!((grown, claimed()), (Some(at), longer as u64));
+            assert_eq!((grown, preallocated()), (Some(at), longer as u64));
             // SAFETY: the block has that many bytes, all of them written or zero.
             let bytes = unsafe { std::slice::from_raw_parts(at.as_ptr(), longer) };
             let (kept, new) = bytes.split_at(short);
@@ -251,7 +253,7 @@ mod tests {
             assert!(on_disk >= longer as u64, "a hole is left");
             // SAFETY: the block is not used any more.
             unsafe { blocks.deallocate(at) };
-            assert_eq!(claimed(), 0);
+            assert_eq!(preallocated(), 0);
             assert_eq!(blocks.allocate(layout(long), false), Some(at), "out of use");
         }
     }

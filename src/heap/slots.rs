@@ -154,8 +154,8 @@ impl Slots {
         let slot = self.slot(start);
         let count = usize::from(slot.count());
         slot.set_count(0);
-        slot.set_claimed(0);
-        slot.set_marks(0);
+        slot.set_preallocated(0);
+        slot.set_flags(0);
         self.lock().mark(range(start, count), false);
     }
 
@@ -226,39 +226,39 @@ impl Slots {
             }
         }
         let (left, right) = (self.slot(left), self.slot(right));
-        right.set_claimed(left.claimed());
-        right.set_marks(left.marks());
-        left.set_claimed(0);
-        left.set_marks(0);
+        right.set_preallocated(left.preallocated());
+        right.set_flags(left.flags());
+        left.set_preallocated(0);
+        left.set_flags(0);
     }
 
     /// Returns the number of preallocated bytes of the block at byte `at`, and whether it is torn:
     /// then some of them may be missing, behind the bytes in use.
-    pub(super) fn claimed(&self, at: ZoneByte) -> (usize, bool) {
+    pub(super) fn preallocated(&self, at: ZoneByte) -> (usize, bool) {
         let slot = self.slot(self.number(at));
-        (slot.claimed(), slot.marks() & TORN != 0)
+        (slot.preallocated(), slot.flags() & TORN != 0)
     }
 
-    pub(super) fn set_claimed(&self, at: ZoneByte, bytes: usize) {
-        self.slot(self.number(at)).set_claimed(bytes);
+    pub(super) fn set_preallocated(&self, at: ZoneByte, bytes: usize) {
+        self.slot(self.number(at)).set_preallocated(bytes);
     }
 
     pub(super) fn set_torn(&self, at: ZoneByte, torn: bool) {
-        self.set_mark(at, TORN, torn);
+        self.set_flag(at, TORN, torn);
     }
 
     pub(super) fn is_folded(&self, at: ZoneByte) -> bool {
-        self.slot(self.number(at)).marks() & FOLDED != 0
+        self.slot(self.number(at)).flags() & FOLDED != 0
     }
 
     pub(super) fn set_folded(&self, at: ZoneByte, folded: bool) {
-        self.set_mark(at, FOLDED, folded);
+        self.set_flag(at, FOLDED, folded);
     }
 
-    fn set_mark(&self, at: ZoneByte, mark: u8, is_set: bool) {
+    fn set_flag(&self, at: ZoneByte, flag: u8, is_set: bool) {
         let slot = self.slot(self.number(at));
-        let others = slot.marks() & !mark;
-        slot.set_marks(if is_set { others | mark } else { others });
+        let others = slot.flags() & !flag;
+        slot.set_flags(if is_set { others | flag } else { others });
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -376,7 +376,7 @@ mod tests {
     fn marks_are_those_of_the_block() {
         let slots = Slots::over(64 * FOLD_BYTES).unwrap();
         let (at, to) = (slots.take(1).unwrap(), slots.take(1).unwrap());
-        let marks = |slots: &Slots, at: ZoneByte| (slots.claimed(at).1, slots.is_folded(at));
+        let flags = |slots: &Slots, at: ZoneByte| (slots.preallocated(at).1, slots.is_folded(at));
         let both = [false, true];
         for (torn, folded) in both
             .iter()
@@ -385,19 +385,19 @@ mod tests {
             for _twice in 0..2 {
                 slots.set_torn(at, torn);
                 slots.set_folded(at, folded);
-                assert_eq!(marks(&slots, at), (torn, folded));
+                assert_eq!(flags(&slots, at), (torn, folded));
             }
             slots.set_torn(at, !torn);
-            assert_eq!(marks(&slots, at), (!torn, folded));
+            assert_eq!(flags(&slots, at), (!torn, folded));
             slots.set_torn(at, true);
-            assert_eq!(marks(&slots, at), (true, folded));
-            assert_eq!(marks(&slots, to), (false, false));
+            assert_eq!(flags(&slots, at), (true, folded));
+            assert_eq!(flags(&slots, to), (false, false));
         }
         slots.exchange(at, to);
-        assert_eq!(marks(&slots, at), (false, false));
-        assert_eq!(marks(&slots, to), (true, true));
+        assert_eq!(flags(&slots, at), (false, false));
+        assert_eq!(flags(&slots, to), (true, true));
         slots.give_back(to);
-        assert_eq!(marks(&slots, to), (false, false));
+        assert_eq!(flags(&slots, to), (false, false));
     }
 
     /// However often rows exchange what they show, every byte of the file is shown once, and each
@@ -439,11 +439,11 @@ mod tests {
                     let Some(to) = slots.take(had + slot) else {
                         continue;
                     };
-                    slots.set_claimed(*at, 4096 * chosen);
+                    slots.set_preallocated(*at, 4096 * chosen);
                     slots.set_torn(*at, true);
                     slots.exchange(*at, to);
-                    assert_eq!(slots.claimed(to), (4096 * chosen, true));
-                    assert_eq!(slots.claimed(*at), (0, false));
+                    assert_eq!(slots.preallocated(to), (4096 * chosen, true));
+                    assert_eq!(slots.preallocated(*at), (0, false));
                     slots.give_back(*at);
                     exchanged += 1;
                     let now = homes(&slots, to);

@@ -136,23 +136,23 @@ impl Unit {
 #[repr(C)]
 pub(super) struct Slot {
     /// Preallocated bytes.
-    claimed: AtomicUsize,
+    preallocated: AtomicUsize,
     /// The number of slots of the block; 0 if no block starts here.
     count: AtomicU16,
     /// The number of the slot of the file that is shown here, XOR its own number.
     away: AtomicU16,
     /// Flags of the block.
-    marks: AtomicU8,
+    flags: AtomicU8,
 }
 
 // SAFETY: it consists of atomics.
 unsafe impl Entry for Slot {}
 
 impl Slot {
-    field!(claimed, set_claimed, usize);
+    field!(preallocated, set_preallocated, usize);
     field!(count, set_count, u16);
     field!(away, set_away, u16);
-    field!(marks, set_marks, u8);
+    field!(flags, set_flags, u8);
 }
 
 /// Entries, all zero at first. Only those that were opened can be used.

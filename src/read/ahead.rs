@@ -97,13 +97,13 @@ impl<F: Clone + Deref<Target = OwnedFile>> Ahead<F> {
             return;
         }
         self.send();
-        if self.queue.warmth.asks() {
+        if self.queue.residency.asks() {
             let mut bytes = Vec::new();
             if let Err(refused) = zeroed(&mut bytes, span.len()) {
                 return self.queue.order.answer(number, Err(refused));
             }
             let found = file.read_cached(&mut bytes, span.start());
-            self.queue.warmth.answered(found);
+            self.queue.residency.answered(found);
             if found {
                 return self.queue.order.answer(number, Ok(bytes));
             }

@@ -8,8 +8,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::file::OwnedFile;
 use crate::read::idle::Idle;
 use crate::read::queue::{Order, Queue, Run, zeroed};
+use crate::read::residency::{COLD_GAP_BYTES_MAX, Trust};
 use crate::read::span::Span;
-use crate::read::warmth::{COLD_GAP_BYTES_MAX, Trust};
 use crate::read::{ReadOptions, Reads};
 use crate::sys::{self, Hint};
 
@@ -130,7 +130,7 @@ impl<'f> Queue<AnyOrder<'f, '_>> {
         if run.is_long() {
             return self.send_long(run);
         }
-        if self.warmth.asks() {
+        if self.residency.asks() {
             let (file, start) = (run.file, run.span.start());
             let found = self.read_by(&run, |order, bytes| {
                 if order.trust.holds(Instant::now) {
@@ -142,7 +142,7 @@ impl<'f> Queue<AnyOrder<'f, '_>> {
                 order.trust.answered(found);
                 Ok(found)
             })?;
-            self.warmth.answered(found);
+            self.residency.answered(found);
             if found {
                 return Ok(());
             }
@@ -153,10 +153,10 @@ impl<'f> Queue<AnyOrder<'f, '_>> {
     fn send_long(&mut self, run: Run<&'f OwnedFile>) -> Result<()> {
         self.make_room_for_long(run.span.len(), LONG_BYTES_MAX)?;
         let mut bytes = Vec::new();
-        if self.warmth.asks() {
+        if self.residency.asks() {
             zeroed(&mut bytes, run.span.len())?;
             let found = run.file.read_cached(&mut bytes, run.span.start());
-            self.warmth.answered(found);
+            self.residency.answered(found);
             if found {
                 return self.order.deliver_long(&run, bytes);
             }

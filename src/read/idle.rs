@@ -103,7 +103,7 @@ mod tests {
     impl Engine for Said {
         fn start(&mut self, _file: &sys::File, _read: Read) {}
 
-        fn tell(&mut self) {}
+        fn submit(&mut self) {}
 
         fn finished(&mut self, _wait: usize) -> Option<Finished> {
             None

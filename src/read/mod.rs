@@ -27,6 +27,7 @@ pub(crate) mod idle;
 mod options;
 mod pool;
 mod queue;
+mod residency;
 #[cfg(test)]
 #[cfg(shuttle)]
 mod shuttle;
@@ -35,7 +36,6 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod uring;
-mod warmth;
 
 pub use self::options::ReadOptions;
 
@@ -62,7 +62,7 @@ pub(crate) const PIECE_BYTES_MAX: usize = 64 << 10;
 pub(crate) const BUFFER_BYTES_MAX: usize = 16 << 20;
 
 /// The number of reads that are collected before they are submitted, unless a caller waits.
-const UNTOLD_MAX: usize = 32;
+const UNSUBMITTED_MAX: usize = 32;
 
 /// With many more reads to start, a caller waits until one in `SHARE` of those in flight is
 /// complete. As many are started then, with one system call and one request to the device.
@@ -74,7 +74,7 @@ trait Engine: Debug + Send + Sync {
     fn start(&mut self, file: &sys::File, read: Read);
 
     /// Submits all reads that were started.
-    fn tell(&mut self);
+    fn submit(&mut self);
 
     /// Returns a completed read. If there is none and `wait` is not 0, submits all started reads
     /// and waits for `wait` of them, or for fewer.
@@ -92,7 +92,7 @@ pub(crate) struct Reads {
     free: Vec<Buffer>,
     running: usize,
     /// Reads that were started and may not be submitted.
-    untold: usize,
+    unsubmitted: usize,
     is_direct: bool,
     depth: usize,
     owner: u64,
@@ -118,7 +118,7 @@ impl Reads {
             engine: engine_for(options, depth, idle),
             free,
             running: 0,
-            untold: 0,
+            unsubmitted: 0,
             is_direct,
             depth,
             owner: sys::process(),
@@ -175,15 +175,15 @@ impl Reads {
         };
         self.engine.start(file, read);
         self.running = add(self.running, 1);
-        self.untold = add(self.untold, 1);
-        if self.untold >= UNTOLD_MAX {
-            self.tell();
+        self.unsubmitted = add(self.unsubmitted, 1);
+        if self.unsubmitted >= UNSUBMITTED_MAX {
+            self.submit();
         }
     }
 
-    fn tell(&mut self) {
-        self.engine.tell();
-        self.untold = 0;
+    fn submit(&mut self) {
+        self.engine.submit();
+        self.unsubmitted = 0;
     }
 
     /// Returns how many reads to wait for when many more are to be started.
@@ -205,14 +205,14 @@ impl Reads {
         let mut finished = self.engine.finished(0);
         if finished.is_none() && wait > 0 {
             // One call submits the started reads and waits.
-            self.untold = 0;
+            self.unsubmitted = 0;
             finished = self.engine.finished(wait);
         }
         let Some(finished) = finished else {
             // A caller that does not wait does something else, and may return late. What the kernel
             // did not accept the last time is submitted once more; otherwise this makes no system
             // call.
-            self.tell();
+            self.submit();
             return Ok(None);
         };
         let running = self.running.checked_sub(1);

@@ -136,7 +136,7 @@ impl Engine for Pool {
         }
     }
 
-    fn tell(&mut self) {}
+    fn submit(&mut self) {}
 
     fn finished(&mut self, wait: usize) -> Option<Finished> {
         let mut state = self.shared.lock();

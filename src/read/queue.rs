@@ -12,9 +12,9 @@ use crate::bug::bug;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::file::OwnedFile;
 use crate::read::idle::Idle;
+use crate::read::residency::Residency;
 use crate::read::span::Span;
 use crate::read::tasks::Tasks;
-use crate::read::warmth::Warmth;
 use crate::read::{Done, LazyReads, PIECE_BYTES_MAX, ReadOptions, Reads};
 
 /// The least length of the buffer for pieces that are read without an engine.
@@ -84,7 +84,7 @@ struct Long<F> {
 #[derive(Debug)]
 pub(super) struct Queue<O: Order> {
     pub(super) order: O,
-    pub(super) warmth: Warmth,
+    pub(super) residency: Residency,
     options: ReadOptions,
     /// For pieces that are not in memory.
     reads: LazyReads,
@@ -135,7 +135,7 @@ impl<O: Order> Queue<O> {
     pub(super) fn new(options: &ReadOptions, order: O) -> Self {
         Self {
             order,
-            warmth: Warmth::new(options),
+            residency: Residency::new(options),
             options: options.clone(),
             reads: LazyReads::default(),
             run: None,
@@ -147,7 +147,7 @@ impl<O: Order> Queue<O> {
 
     /// Joins a piece to the waiting run, if it is near enough.
     pub(super) fn joins(&mut self, number: u64, file: &O::File, span: Span) -> bool {
-        let gap = self.warmth.gap();
+        let gap = self.residency.gap();
         let run = self.run.as_mut();
         run.is_some_and(|run| run.add(number, file, span, gap))
     }

@@ -33,9 +33,9 @@ impl Engine for Watched {
     fn start(&mut self, _file: &sys::File, _read: Read) {}
 
     /// The only operation here: it takes a while, and no other thread may begin it meanwhile.
-    fn tell(&mut self) {
+    fn submit(&mut self) {
         use_alone(&self.used);
-        TOLD.set(Some(Arc::clone(&self.used)));
+        LAST_USED.set(Some(Arc::clone(&self.used)));
     }
 
     fn finished(&mut self, _wait: usize) -> Option<Finished> {
@@ -56,7 +56,7 @@ impl Drop for Watched {
 
 thread_local! {
     /// The engine that was used last. All threads of a model run on one thread of the system.
-    static TOLD: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+    static LAST_USED: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
 fn use_alone(used: &AtomicBool) {
@@ -82,8 +82,8 @@ fn takers(planted: bool) {
                     Box::new(Watched { depth, used, alive })
                 });
                 assert!(engine.depth_for_others() >= depth, "it is for fewer");
-                engine.tell();
-                let used = TOLD.take().unwrap();
+                engine.submit();
+                let used = LAST_USED.take().unwrap();
                 idle.keep(engine);
                 if planted {
                     use_alone(&used);

@@ -58,7 +58,7 @@ impl Engine for Uring {
         }
     }
 
-    fn tell(&mut self) {
+    fn submit(&mut self) {
         self.enter(0);
     }
 

@@ -27,7 +27,7 @@ const TRUSTED_TIME_MAX: Duration = Duration::from_micros(20);
 /// Whether to look for pieces in memory before an engine is asked: as long as they are found there,
 /// and now and then afterwards.
 #[derive(Debug)]
-pub(crate) struct Warmth {
+pub(crate) struct Residency {
     /// Pieces until the next question.
     unasked: u32,
     /// The number of pieces before the last question.
@@ -35,7 +35,7 @@ pub(crate) struct Warmth {
     never: bool,
 }
 
-impl Warmth {
+impl Residency {
     pub(crate) fn new(options: &ReadOptions) -> Self {
         Self {
             unasked: 0,

@@ -32,7 +32,7 @@ impl Blocks {
     /// room, and preallocates the rest of them. The caller owns the block, and nothing uses it.
     pub(super) fn move_to_room(&self, at: ZoneByte, bytes: usize) -> Moved {
         let room = self.slots.room(at);
-        let (claimed, _torn) = self.slots.claimed(at);
+        let (preallocated, _torn) = self.slots.preallocated(at);
         let Some(to) = self.slots.take(bytes) else {
             return Moved::Stays;
         };
@@ -40,24 +40,24 @@ impl Blocks {
         let old_row = range(old, room);
         let new_row = range(new, room);
         // All slots of the block move. Behind them, the new slots already show the right parts.
-        let inside = sum(old, claimed)..old_row.end;
+        let inside = sum(old, preallocated)..old_row.end;
         let behind = new_row.end..sum(new, bytes);
-        if !self.claim(inside.clone()) {
+        if !self.preallocate(inside.clone()) {
             self.slots.give_back(to);
             return Moved::Refused;
         }
-        if !self.claim(behind.clone()) {
-            self.unclaim_end(at, inside);
+        if !self.preallocate(behind.clone()) {
+            self.free_end(at, inside);
             self.slots.give_back(to);
             return Moved::Refused;
         }
         // SAFETY: the new slots were taken for this block, and nothing else knows of them yet.
         if !unsafe { self.show_row(old_row.clone(), new, Access::ReadWrite) } {
-            self.unclaim_end(at, inside);
+            self.free_end(at, inside);
             // SAFETY: as above.
             let as_before = unsafe { self.show_row(new_row, new, Access::Nothing) };
             // Slots that cannot be restored are given up: they are never used again.
-            if self.unclaim(behind) && as_before {
+            if self.free_space(behind) && as_before {
                 self.slots.give_back(to);
             }
             return Moved::Stays;
@@ -72,10 +72,10 @@ impl Blocks {
     }
 
     /// Frees what was preallocated behind the end of a block, up to the end of its room.
-    fn unclaim_end(&self, at: ZoneByte, range: Range<usize>) {
-        if !self.unclaim(range) {
+    fn free_end(&self, at: ZoneByte, range: Range<usize>) {
+        if !self.free_space(range) {
             self.slots.set_torn(at, true);
-            self.slots.set_claimed(at, self.slots.room(at));
+            self.slots.set_preallocated(at, self.slots.room(at));
         }
     }
 
@@ -256,8 +256,11 @@ mod tests {
             let resident = blocks.space.resident_bytes(start..start + len).unwrap();
             let touched = (len / PIECE + 1) * sys::page_size();
             assert!(resident <= 2 * touched as u64, "{resident} of {len}");
-            let claimed = blocks.claimed_bytes();
-            assert!(claimed <= (len + 8 * MIB) as u64, "{claimed} for {len}");
+            let preallocated = blocks.claimed_bytes();
+            assert!(
+                preallocated <= (len + 8 * MIB) as u64,
+                "{preallocated} for {len}"
+            );
         }
         assert!(moved > 0, "it never met its neighbour");
         for block in [at, others[1], others[2]] {
@@ -332,11 +335,11 @@ mod tests {
                 let [mut first, second, third] = neighbours(&blocks);
                 assert!(first.grow(&blocks, 9 * MIB), "{after}");
                 let others = second.len + third.len;
-                let claimed = || {
+                let preallocated = || {
                     assert_eq!(blocks.claimed_bytes(), dir.used_bytes());
                     usize::try_from(dir.used_bytes()).unwrap() - others
                 };
-                assert_eq!(claimed(), 9 * MIB);
+                assert_eq!(preallocated(), 9 * MIB);
                 let fault = |outcome| Fault {
                     after,
                     sticky,
@@ -349,8 +352,8 @@ mod tests {
                 let met = disarm().1;
                 assert_eq!(shrunk, Some(first.at));
                 first.len = 5 * MIB;
-                if claimed() != first.len {
-                    assert_eq!((claimed(), met > 0), (9 * MIB, true));
+                if preallocated() != first.len {
+                    assert_eq!((preallocated(), met > 0), (9 * MIB, true));
                     torn += 1;
                 }
                 arm(fault(Outcome::Errno(28)));
@@ -359,10 +362,14 @@ mod tests {
                 if !grown {
                     assert!(met > 0, "refused without a fault");
                     refused += 1;
-                    assert!([5 * MIB, 9 * MIB].contains(&claimed()), "{}", claimed());
+                    assert!(
+                        [5 * MIB, 9 * MIB].contains(&preallocated()),
+                        "{}",
+                        preallocated()
+                    );
                     assert!(first.grow(&blocks, 11 * MIB), "{after}");
                 }
-                assert_eq!(claimed(), 11 * MIB);
+                assert_eq!(preallocated(), 11 * MIB);
                 for held in [first, second, third] {
                     held.check();
                     held.free(&blocks);

@@ -10,18 +10,18 @@ use crate::sys;
 impl Blocks {
     /// Preallocates the file space of a range that the caller has, and makes the range accessible.
     /// Returns whether both succeeded.
-    pub(super) fn claim(&self, range: Range<usize>) -> bool {
+    pub(super) fn preallocate(&self, range: Range<usize>) -> bool {
         let mut at = range.start;
         while at < range.end {
             let (offset, len) = self.shown(at..range.end);
             if !self.file.claim_part(offset, len as u64) {
-                self.take_claim_back(range.start..at);
+                self.undo_preallocation(range.start..at);
                 return false;
             }
             at = sum(at, len);
         }
         if !self.allow(&range, true) {
-            self.take_claim_back(range);
+            self.undo_preallocation(range);
             return false;
         }
         true
@@ -30,7 +30,7 @@ impl Blocks {
     /// Undoes the preallocation of a range to which nothing was written. Also where the disk does
     /// not take the space back, it is no longer counted, and reads as zero: the next preallocation
     /// counts it again.
-    pub(super) fn take_claim_back(&self, range: Range<usize>) {
+    pub(super) fn undo_preallocation(&self, range: Range<usize>) {
         let _done = self.each_part(range.clone(), |offset, len| {
             let _undone = self.file.punch(offset, len);
             true
@@ -40,8 +40,8 @@ impl Blocks {
 
     /// Frees the file space of a range, which reads as zero afterwards. On failure all of it stays
     /// counted, and some of it may be missing: before it is used again, it has to be [preallocated
-    /// again](Self::mend).
-    pub(super) fn unclaim(&self, range: Range<usize>) -> bool {
+    /// again](Self::preallocate_again).
+    pub(super) fn free_space(&self, range: Range<usize>) -> bool {
         let emptied = self.each_part(range.clone(), |offset, len| {
             self.file.empty_part(offset, len)
         });
@@ -54,7 +54,7 @@ impl Blocks {
     }
 
     /// Preallocates what is missing of a range that is counted already; its bytes may be any.
-    pub(super) fn mend(&self, range: Range<usize>) -> bool {
+    pub(super) fn preallocate_again(&self, range: Range<usize>) -> bool {
         self.each_part(range, |offset, len| self.file.claim_again(offset, len))
     }
 
