@@ -47,6 +47,22 @@ fn the_sources_keep_the_rules() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// Rustdoc lists the methods of a type in the order of the modules that have them, and those of the
+/// folder's own `mod.rs` last. So a page opened with what few programs need.
+#[test]
+fn the_pages_of_containers_open_with_their_basics() {
+    let sources = sources("src/containers");
+    for container in ["arena", "range_file", "vec"] {
+        let path = format!("src/containers/{container}/mod.rs");
+        let (_, text) = sources.iter().find(|(found, _)| *found == path).unwrap();
+        let is_module =
+            |line: &&str| line.starts_with("mod ") || line.starts_with("pub(crate) mod ");
+        assert_eq!(text.lines().find(is_module), Some("mod basics;"), "{path}");
+        // Without a blank line behind it, rustfmt would sort it in.
+        assert!(text.contains("mod basics;\n\n"), "{path}");
+    }
+}
+
 #[test]
 fn the_tests_and_tools_are_tidy_too() {
     let sources = ["tests", "crates"].map(sources).concat();

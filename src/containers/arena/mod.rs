@@ -4,11 +4,15 @@
 //! watermarks of all blocks, the only thing that readers check. There are as many files as writers
 //! at a time, up to the number of cores, since the kernel serializes writes to one file.
 
+// First, since rustdoc lists the methods of a type in the order of these modules.
+mod basics;
+
+mod map;
+
 #[cfg(test)]
 mod faults;
 mod location;
 mod many;
-mod map;
 mod marks;
 mod shard;
 mod stream;
@@ -22,7 +26,6 @@ pub use self::stream::ArenaStream;
 pub use self::writer::{ArenaWriter, FinishError};
 
 use std::fmt;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::bug::bug;
@@ -104,29 +107,6 @@ struct Inner {
 }
 
 impl Arena {
-    /// Creates an empty arena in the directory of [`ScratchDir::from_env`].
-    ///
-    /// # Errors
-    ///
-    /// Those of [`ScratchDir::from_env`] and [`new_in`](Self::new_in).
-    pub fn new() -> Result<Self> {
-        Self::new_in(&ScratchDir::from_env()?)
-    }
-
-    /// Creates an empty arena in a directory.
-    ///
-    /// # Errors
-    ///
-    /// [`OutOfMemory`](ErrorKind::OutOfMemory): 65,535 arenas are alive in this process.
-    ///
-    /// # Cost
-    ///
-    /// No system call: a file is created with the first writer.
-    pub fn new_in(dir: &ScratchDir) -> Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::with_shape(dir, cores.min(FILES_MAX), 1 << OFFSET_BITS)
-    }
-
     /// Creates an arena that spreads writers over `spread` files of at most `file_bytes_max` each.
     fn with_shape(dir: &ScratchDir, spread: usize, file_bytes_max: u64) -> Result<Self> {
         debug_assert!((1..=FILES_MAX).contains(&spread) && file_bytes_max >> OFFSET_BITS <= 1);
@@ -142,99 +122,6 @@ impl Arena {
                 owner: sys::process(),
             }),
         })
-    }
-
-    /// Creates a writer: use one for each thread that pushes.
-    ///
-    /// # Errors
-    ///
-    /// * [`Io`](ErrorKind::Io): no file could be created, for instance because too many are open.
-    /// * [`Forked`](ErrorKind::Forked): the arena was created before a `fork`, in the parent.
-    ///
-    /// # Cost
-    ///
-    /// One `open` if a file has to be created. The first push allocates the buffer.
-    pub fn writer(&self) -> Result<ArenaWriter> {
-        self.inner.check_owner()?;
-        let lease = self.inner.choose_shard()?;
-        Ok(ArenaWriter::new(self.clone(), lease))
-    }
-
-    /// Returns an item.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`get_into`](Self::get_into).
-    ///
-    /// # Cost
-    ///
-    /// That of [`get_into`](Self::get_into), and one allocation of exactly the item's length.
-    pub fn get(&self, location: Location) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.get_into(location, &mut bytes)?;
-        Ok(bytes)
-    }
-
-    /// Appends an item to `target`, so that one buffer serves many reads.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let arena = outcore::Arena::new()?;
-    /// let mut writer = arena.writer()?;
-    /// let numbers: Vec<_> = (0..100).map(|n: u32| writer.push(n.to_be_bytes())).collect();
-    /// writer.flush()?;
-    /// let mut buffer = Vec::new();
-    /// for (n, location) in (0..).zip(numbers) {
-    ///     buffer.clear();
-    ///     arena.get_into(location?, &mut buffer)?;
-    ///     assert_eq!(buffer, u32::to_be_bytes(n));
-    /// }
-    /// # Ok::<(), outcore::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// `target` is unchanged after each of them, except for its capacity.
-    ///
-    /// * [`ForeignLocation`](ErrorKind::ForeignLocation): the location belongs to another arena. A
-    ///   location of a dropped arena is recognized too, until 65,535 more have been created.
-    /// * [`NotFlushed`](ErrorKind::NotFlushed): the writer has not flushed the item yet, or was
-    ///   dropped and could not.
-    /// * [`OutOfBounds`](ErrorKind::OutOfBounds): the location lies past the end, so this arena
-    ///   did not hand it out.
-    /// * [`OutOfMemory`](ErrorKind::OutOfMemory): there is no memory for the item.
-    /// * [`Io`](ErrorKind::Io): the system failed to read.
-    ///
-    /// # Cost
-    ///
-    /// One `pread`; no lock, and no allocation if `target` has room. An empty item costs neither.
-    pub fn get_into(&self, location: Location, target: &mut Vec<u8>) -> Result<()> {
-        let Some(shard) = self.find(location)? else {
-            return Ok(());
-        };
-        let span = span(location);
-        shard.file.read_to_end_of(target, span.len(), span.start())
-    }
-
-    /// Returns the number of flushed bytes of items.
-    pub fn len_bytes(&self) -> u64 {
-        let flushed = |shard: &Arc<Shard>| shard.flushed_bytes.load(Relaxed);
-        self.inner.shards().map(flushed).sum()
-    }
-
-    /// Returns the number of bytes that the arena has preallocated on disk.
-    ///
-    /// That is more than the items take: each file grows by a quarter of its length, at most by 256
-    /// MiB, or by what a writer [reserves](ArenaWriter::reserve).
-    pub fn disk_bytes(&self) -> u64 {
-        let claimed = |shard: &Arc<Shard>| shard.file.claimed_bytes();
-        self.inner.shards().map(claimed).sum()
-    }
-
-    /// Returns the directory of the arena.
-    pub fn dir(&self) -> &ScratchDir {
-        &self.inner.dir
     }
 
     /// Returns the file that has an item, or `None` for an empty item.

@@ -1,18 +1,22 @@
 //! The disk vector: a `Vec<T>` whose elements live in a file.
 //!
-//! A thin layer of `T`s over [`Region`], which knows bytes only. `mod.rs` has the vector itself and
-//! operations on one element; `grow` has the methods that add many elements, `remove` those that
-//! take elements out, `gather` those for many at random places, `residency` those about memory,
-//! `iter` and `traits` the traits of std.
+//! A thin layer of `T`s over [`Region`], which knows bytes only. `mod.rs` has the vector itself,
+//! `basics` the constructors and operations on one element, `grow` the methods that add many
+//! elements, `remove` those that take elements out, `gather` those for many at random places,
+//! `residency` those about memory, `iter` and `traits` the traits of std.
 #![expect(unsafe_code, reason = "reads and writes elements; see docs/safety.md")]
+
+// First, since rustdoc lists the methods of a type in the order of these modules.
+mod basics;
 
 #[cfg(test)]
 mod faults;
-mod gather;
 mod grow;
 mod iter;
 pub(crate) mod places;
 mod remove;
+
+mod gather;
 mod residency;
 #[cfg(feature = "serde")]
 mod serde;
@@ -29,7 +33,6 @@ use std::slice;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::dir::ScratchDir;
 use crate::mapping::region::Region;
 use crate::read::idle::Idle;
 
@@ -128,23 +131,6 @@ unsafe impl<T: Sync> Sync for DiskVec<T> {}
 impl<T> DiskVec<T> {
     const ZERO_SIZED: bool = size_of::<T>() == 0;
 
-    /// Creates an empty vector. Its file will be in the directory of [`ScratchDir::from_env`],
-    /// which is called when the file is needed.
-    ///
-    /// # Cost
-    ///
-    /// None: no file, no memory and no addresses before the first element.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self::with_region(Region::new(None, align_of::<T>()))
-    }
-
-    /// Creates an empty vector whose file will be in `dir`.
-    #[must_use]
-    pub fn new_in(dir: &ScratchDir) -> Self {
-        Self::with_region(Region::new(Some(dir.clone()), align_of::<T>()))
-    }
-
     const fn with_region(region: Region) -> Self {
         Self {
             ptr: NonNull::dangling(),
@@ -154,83 +140,6 @@ impl<T> DiskVec<T> {
             idle: None,
             owned: PhantomData,
         }
-    }
-
-    /// Creates an empty vector that has space for `capacity` elements.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`reserve`](Self::reserve).
-    pub fn with_capacity(capacity: usize) -> Result<Self> {
-        let mut vec = Self::new();
-        vec.reserve_exact(capacity)?;
-        Ok(vec)
-    }
-
-    /// Creates an empty vector in `dir` that has space for `capacity` elements.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`reserve`](Self::reserve).
-    pub fn with_capacity_in(capacity: usize, dir: &ScratchDir) -> Result<Self> {
-        let mut vec = Self::new_in(dir);
-        vec.reserve_exact(capacity)?;
-        Ok(vec)
-    }
-
-    /// Appends an element.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let mut numbers = outcore::DiskVec::new();
-    /// numbers.push(1)?;
-    /// numbers.push(2)?;
-    /// assert_eq!(numbers, [1, 2]);
-    /// # Ok::<(), outcore::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// The vector is unchanged after each of them, and `value` is dropped. To keep it, call
-    /// [`reserve`](Self::reserve) and [`push_within_capacity`](Self::push_within_capacity).
-    ///
-    /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge): the
-    ///   file cannot grow. Free space and push again.
-    /// * [`OutOfMemory`](ErrorKind::OutOfMemory): there is no memory for the window, or no
-    ///   addresses for the vector.
-    /// * [`Forked`](ErrorKind::Forked): the vector was created before a `fork`, in the parent.
-    /// * [`Io`](ErrorKind::Io): the file could not be created or written.
-    ///
-    /// # Cost
-    ///
-    /// That of `Vec::push`, and one `pwrite`, `mremap` and `mmap` for each window: an eighth of the
-    /// vector, from 64 KiB to 1 MiB. Above 64 KiB, no element is copied to grow.
-    #[inline]
-    pub fn push(&mut self, value: T) -> Result<()> {
-        if self.len == self.limit {
-            self.make_accessible(1)?;
-        }
-        // SAFETY: `len < limit`, so there is an accessible element behind the last one.
-        unsafe { self.push_unchecked(value) };
-        Ok(())
-    }
-
-    /// Appends an element if that needs no further space, and returns it otherwise.
-    ///
-    /// # Errors
-    ///
-    /// The element, if `len == capacity` or the window could not be written to the file.
-    #[inline]
-    pub fn push_within_capacity(&mut self, value: T) -> Result<(), T> {
-        if self.len == self.limit
-            && (self.len >= self.capacity() || self.make_accessible(1).is_err())
-        {
-            return Err(value);
-        }
-        // SAFETY: `len < limit`, so there is an accessible element behind the last one.
-        unsafe { self.push_unchecked(value) };
-        Ok(())
     }
 
     /// Writes an element behind the last one.
@@ -246,70 +155,6 @@ impl<T> DiskVec<T> {
         // SAFETY: as above; it holds no value that would have to be dropped.
         unsafe { end.write(value) };
         self.len = self.len.wrapping_add(1);
-    }
-
-    /// Removes the last element and returns it, or `None` if there is none.
-    #[inline]
-    pub fn pop(&mut self) -> Option<T> {
-        self.len = self.len.checked_sub(1)?;
-        let last = self.ptr.as_ptr().wrapping_add(self.len);
-        // SAFETY: the element was initialized (invariant 2), and the shorter length disowns it.
-        Some(unsafe { last.read() })
-    }
-
-    /// Returns how many elements the vector can have without preallocating more space.
-    pub fn capacity(&self) -> usize {
-        let elements = self.region.capacity().checked_div(size_of::<T>());
-        elements.unwrap_or(usize::MAX)
-    }
-
-    /// Preallocates space for at least `additional` more elements, with some to spare.
-    ///
-    /// # Errors
-    ///
-    /// The vector is unchanged after each of them.
-    ///
-    /// * [`CapacityOverflow`](ErrorKind::CapacityOverflow): the size exceeds the address space.
-    /// * Those of [`push`](Self::push).
-    ///
-    /// # Cost
-    ///
-    /// One `fallocate`. The elements move, without being copied, only if the addresses reserved so
-    /// far do not suffice.
-    pub fn reserve(&mut self, additional: usize) -> Result<()> {
-        let need = self.bytes_for(additional)?;
-        self.grow_with(|region, used| region.reserve(used, need, false))
-    }
-
-    /// Preallocates space for exactly `additional` more elements, up to whole pages.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`reserve`](Self::reserve).
-    pub fn reserve_exact(&mut self, additional: usize) -> Result<()> {
-        let need = self.bytes_for(additional)?;
-        self.grow_with(|region, used| region.reserve(used, need, true))
-    }
-
-    /// Gives unused space back to the disk, up to whole pages. A vector of at most 64 KiB moves
-    /// into memory and closes its file.
-    ///
-    /// # Errors
-    ///
-    /// [`Io`](ErrorKind::Io), [`OutOfMemory`](ErrorKind::OutOfMemory) or
-    /// [`Forked`](ErrorKind::Forked): the elements are unchanged, part of the space may have been
-    /// given back.
-    pub fn shrink_to_fit(&mut self) -> Result<()> {
-        if self.len == 0 && !Self::ZERO_SIZED {
-            self.start_anew();
-            return Ok(());
-        }
-        self.grow_with(Region::shrink)
-    }
-
-    /// Returns the number of bytes that the vector has preallocated on disk.
-    pub fn disk_bytes(&self) -> u64 {
-        self.region.claimed_bytes()
     }
 
     /// Returns the length in bytes of all elements and `additional` more.
