@@ -289,7 +289,7 @@ fn a_process_killed_at_any_moment_leaves_old_or_complete_bytes() {
         drop(lines);
         assert_eq!(ended.signal(), Some(SIGKILL), "{ended}");
         for found in names(&dir) {
-            // A second name, between two calls of a publication, has the complete file.
+            // A temporary name, between two calls of a publication, has the complete file.
             let known = found == "same" || found.starts_with(".outcore-publish-");
             assert!(known, "{found}");
             let bytes = fs::read(dir.join(&found)).unwrap();

@@ -322,7 +322,7 @@ fn a_file_that_may_replace_nothing_does_so_after_a_refused_replacement_too() {
     assert_eq!(fs::read(&path).unwrap(), b"theirs");
     fs::remove_file(&path).unwrap();
     refused.into_file().publish_new().unwrap();
-    assert_eq!(names(&dir), ["taken"], "the second name is gone");
+    assert_eq!(names(&dir), ["taken"], "the temporary name is gone");
     assert_eq!(fs::metadata(&path).unwrap().len(), 10);
     fs::remove_dir_all(&dir).unwrap();
 }
