@@ -1,14 +1,14 @@
-//! A checksum of what goes to disk and comes back.
+//! A checksum of the data on disk.
 //!
-//! It is for devices and file systems that lose, mix up or zero what was written, not for
+//! It detects devices and file systems that lose, mix up or zero data; it does not protect against
 //! adversaries. Words of 8 bytes go to four lanes in turn; each step is a bijection of its lane for
 //! a given word, and of the word for a given lane. So two inputs of the same length that differ in
-//! one word of a lane always differ in the sum of that lane, before the lanes are folded. Differences
-//! of several words can cancel each other out, by chance one time in 2^64. The seed says what the bytes should be: those of another
-//! place do not pass for these.
+//! one word of a lane always differ in the sum of that lane, before the lanes are folded.
+//! Differences of several words can cancel each other out, by chance one time in 2^64. The seed
+//! identifies the expected bytes: those of another place do not match.
 //!
-//! A crate would do the same faster only where it has instructions of one kind of processor; this
-//! is as fast as memory, and one dependency less for everybody.
+//! A crate would be faster only with instructions of one kind of processor; this is as fast as
+//! memory, and needs no dependency.
 
 /// Odd numbers without a pattern: the first digits of the square roots of 2, 3, 5 and 7.
 const FACTORS: [u64; 4] = [
@@ -36,7 +36,7 @@ pub(super) fn checksum(seed: u64, bytes: &[u8]) -> u64 {
         .fold(start, |sum, lane| fold(sum.rotate_left(17) ^ lane))
 }
 
-/// Takes a group of 32 bytes into the lanes.
+/// Adds a group of 32 bytes to the lanes.
 #[inline]
 fn step(lanes: &mut [u64; 4], group: &[u8]) {
     for ((lane, factor), word) in lanes.iter_mut().zip(FACTORS).zip(group.chunks_exact(8)) {
@@ -44,12 +44,12 @@ fn step(lanes: &mut [u64; 4], group: &[u8]) {
             .first_chunk()
             .map_or(0, |word| u64::from_le_bytes(*word));
         let mixed = (*lane ^ word).wrapping_mul(factor);
-        // The upper bits hardly change what a multiplication makes of them.
+        // A multiplication hardly spreads the upper bits.
         *lane = mixed ^ (mixed >> 29);
     }
 }
 
-/// Lets every bit of a number depend on every other: a bijection.
+/// Makes every bit of a number depend on every other: a bijection.
 fn fold(number: u64) -> u64 {
     let mut mixed = number;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,12 +1,12 @@
-//! Keys whose order numbers show: `SortKey`, and its implementations for std's types.
+//! Keys whose order a number shows: `SortKey`, and its implementations for std's types.
 
 use std::cmp::{Ordering, Reverse};
 
 use crate::budget::Plain;
 use crate::external::radix::Item;
 
-/// A key that has an order-preserving prefix: a number by which keys can be sorted without being
-/// compared.
+/// A key with an order-preserving prefix: a number by which keys can be sorted without comparing
+/// them.
 ///
 /// Implemented for integers, floats (by their total order), `bool`, `char`, `()`, tuples, arrays,
 /// [`Option`], [`Reverse`], byte strings and strings. Keys whose prefix says everything are sorted
@@ -50,19 +50,19 @@ pub trait SortKey: Sized {
     /// Whether keys with the same prefix are equal.
     const EXACT: bool;
 
-    /// How to get the key back from its prefix. Not for implementations outside of this crate.
+    /// Returns the key of a prefix. Not for implementations outside of this crate.
     #[doc(hidden)]
     const BACK: Back<Self> = Back(None);
 
     /// Returns the prefix, in the highest bits.
     fn prefix(&self) -> u128;
 
-    /// Compares two keys whole.
+    /// Compares two complete keys.
     fn compare(&self, other: &Self) -> Ordering;
 }
 
-/// How to get a key back from its prefix: for types of plain numbers only, whose copies are as good
-/// as they. No other code can make one.
+/// The function that restores a key from its prefix: only for types of plain numbers, whose copies
+/// are equivalent. No other code can create one.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Back<K>(pub(super) Option<fn(u128) -> K>);
@@ -73,10 +73,10 @@ pub(super) trait Word: Plain + Ord + Send + Sync + Item<Word = Self> + 'static {
 
     fn to_prefix(self) -> u128;
 
-    /// Returns how many bits it takes to tell the two apart, and all between them.
+    /// Returns how many bits distinguish the two, and all words between them.
     fn bits_above(self, least: Self) -> u32;
 
-    /// Returns how far this is above `least`, without the lowest bits.
+    /// Returns the difference to `least`, without the lowest bits.
     fn digit(self, least: Self, shift: u32) -> usize;
 }
 
@@ -238,7 +238,7 @@ const fn bits_of_both(bits: u32, more: u32) -> u32 {
     if both > 128 { 128 } else { both }
 }
 
-/// Appends the prefix of a second key to that of a first, which says everything about it.
+/// Appends the prefix of a second key to that of a first, whose prefix is exact.
 const fn both(first: u128, bits: u32, second: u128) -> u128 {
     match second.checked_shr(bits) {
         Some(second) => first | second,
@@ -298,7 +298,7 @@ impl<A: SortKey, B: SortKey> SortKey for (A, B) {
     }
 }
 
-/// Longer tuples: as many of the keys as fit, up to the first that its prefix does not tell.
+/// Longer tuples: as many of the keys as fit, up to the first whose prefix is not exact.
 macro_rules! tuples {
     ($(($($names:ident $fields:tt),*);)*) => {$(
         impl<$($names: SortKey),*> SortKey for ($($names,)*) {
@@ -412,7 +412,7 @@ impl<K: SortKey> SortKey for Reverse<K> {
     }
 }
 
-/// Turns the order of prefixes of `bits` bits round.
+/// Reverses the order of prefixes of `bits` bits.
 const fn mirror(prefix: u128, bits: u32) -> u128 {
     !prefix & behind(u128::MAX, 128_u32.wrapping_sub(bits))
 }
@@ -449,7 +449,7 @@ impl<K: SortKey> SortKey for &K {
     }
 }
 
-/// Returns the first 16 bytes as a number; what is missing counts as zero.
+/// Returns the first 16 bytes as a number; missing bytes count as zero.
 #[inline]
 pub(super) fn prefix_of_bytes(bytes: &[u8]) -> u128 {
     if let Some(first) = bytes.first_chunk::<16>() {
@@ -498,7 +498,8 @@ mod tests {
 
     use super::*;
 
-    /// The prefixes of keys in ascending order must ascend, and say everything where they claim it.
+    /// The prefixes of keys in ascending order must ascend, and differ for different keys if they
+    /// are exact.
     fn ascend<K: SortKey + Debug>(keys: &[K]) {
         for (less, more) in keys.iter().zip(keys.get(1..).unwrap()) {
             assert!(less.compare(more).is_lt(), "{less:?}, {more:?}");

@@ -1,4 +1,4 @@
-//! Merging sorted iterators of any items: the building block by itself.
+//! Merging sorted iterators of any items.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -6,8 +6,7 @@ use std::iter::FusedIterator;
 
 use crate::external::tree::Tree;
 
-/// Merges iterators whose items ascend to one. Of equal items, those of the first iterator come
-/// first.
+/// Merges ascending iterators into one. Of equal items, those of the first iterator come first.
 ///
 /// # Examples
 ///
@@ -25,8 +24,8 @@ use crate::external::tree::Tree;
 ///
 /// # Cost
 ///
-/// An item of each iterator is kept in memory, and compared with as many others as the number of
-/// iterators has binary digits.
+/// One item of each iterator is kept in memory. Each item costs as many comparisons as the number
+/// of iterators has binary digits.
 pub fn merge<I: Iterator>(
     inputs: impl IntoIterator<Item = I>,
 ) -> Merge<I, impl FnMut(&I::Item, &I::Item) -> Ordering>

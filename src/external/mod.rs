@@ -9,11 +9,11 @@
 //! | values, to be combined by keys of bytes | [`BytesAggregator`] |
 //! | iterators that ascend, to become one | [`merge`], [`merge_by`] |
 //!
-//! All of these need as much memory as the budget has, or less, and end: what does not fit is put
-//! aside on disk, in files without a name that go away with the operation, also by `SIGKILL`. Too
-//! little memory is an error at the start, and a full disk is one that loses nothing.
-//! [`Options`] have more to say than the budget: how many threads work, where files go, and a
-//! [`Progress`] that tells how far the operation is and can stop it.
+//! Each of these needs at most as much memory as the budget has. The rest is written to unnamed
+//! files, which are deleted with the operation, also after `SIGKILL`. Too little memory is an error
+//! at the start, and a full disk is an error that loses no data. Besides the budget, [`Options`]
+//! set how many threads work, where the files are, and a [`Progress`] that reports how far the
+//! operation is and can stop it.
 //!
 //! [`MemoryBudget`]: crate::MemoryBudget
 //! [`DiskVec`]: crate::DiskVec
@@ -22,9 +22,10 @@
 //! [`sort_external_by`]: crate::DiskVec::sort_external_by
 //! [`shuffle_external`]: crate::DiskVec::shuffle_external
 
-// The top floor. `options` says what an operation may use, `workers` spreads it over threads. `key`
-// and `radix` sort by numbers, `tree` merges; `spool` is what is put aside on disk, and `checksum` sums
-// it. `vec` has what is done to a `DiskVec`, `records` sorts byte strings, `groups` combines values.
+// The top floor. `options` says what an operation may use, `workers` distributes it over threads.
+// `key` and `radix` sort by numbers, `tree` merges; `spool` is the scratch file of an operation,
+// and `checksum` its checksum. `vec` has the operations on a `DiskVec`, `records` sorts byte
+// strings, `groups` combines values.
 mod checksum;
 mod groups;
 mod key;

@@ -1,4 +1,4 @@
-//! What an operation may use, and how far it is.
+//! What an operation may use, and its progress.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use crate::budget::MemoryBudget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::dir::ScratchDir;
 
-/// Bytes of the budget for which there is a thread more.
+/// There is one thread for this many bytes of the budget.
 const BYTES_PER_THREAD: usize = 8 << 20;
 
-/// The most threads unless more are asked for, and the most in any case: each has a stack, and
-/// counters of 4 KiB.
+/// The default limit of threads, and the limit in any case: each has a stack, and counters of 4
+/// KiB.
 const THREADS_MAX: usize = 32;
 const THREADS_ASKED_MAX: usize = 256;
 
-/// What an operation of this module may use: a budget, and if you like threads, a directory, and a
-/// [`Progress`]. A `&MemoryBudget` will do wherever one is asked for.
+/// What an operation of this module may use: a budget, and optionally threads, a directory, and a
+/// [`Progress`]. Every function that takes options also accepts a `&MemoryBudget`.
 ///
 /// # Examples
 ///
@@ -60,24 +60,24 @@ impl From<&Self> for Options {
 }
 
 impl Options {
-    /// Sets how many threads work at a time, the caller's among them. Zero stands for the usual:
-    /// twice as many as the machine has cores, since some wait for the device, but one for each
-    /// 8 MiB of the budget at most. More than 256 count as 256.
+    /// Sets how many threads work at a time, including the caller's. Zero is the default: twice as
+    /// many as the machine has cores, since some wait for the device, but at most one for each 8
+    /// MiB of the budget. More than 256 count as 256.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = NonZeroUsize::new(threads);
         self
     }
 
-    /// Sets the directory of scratch files. Without it, it is that of
-    /// [`ScratchDir::from_env`]; what is done to a vector uses the vector's.
+    /// Sets the directory of scratch files. The default is that of [`ScratchDir::from_env`];
+    /// operations on a vector use the directory of the vector.
     #[must_use]
     pub fn dir(mut self, dir: &ScratchDir) -> Self {
         self.dir = Some(dir.clone());
         self
     }
 
-    /// Sets the handle that reports how far the operation is, and can stop it.
+    /// Sets the handle that reports the progress of the operation, and can stop it.
     #[must_use]
     pub fn progress(mut self, progress: &Progress) -> Self {
         self.progress = progress.clone();
@@ -111,10 +111,10 @@ impl Options {
     }
 }
 
-/// How far an operation is, and a way to stop it: a handle, of which clones are the same.
+/// The progress of an operation, and a way to stop it: a handle, whose clones are equivalent.
 ///
-/// Bytes are those that are read, written or sorted, each as often as that is done. Where the total
-/// cannot be known before, it is a guess at first.
+/// Bytes count each time that they are read, written or sorted. If the total is not known in
+/// advance, it is an estimate at first.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     inner: Arc<Inner>,
@@ -128,7 +128,7 @@ struct Inner {
 }
 
 impl Progress {
-    /// Makes a handle for one operation.
+    /// Creates a handle for one operation.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -146,18 +146,18 @@ impl Progress {
 
     /// Asks the operation to stop. It ends soon, with an error of the kind
     /// [`Cancelled`](ErrorKind::Cancelled), in the state that its documentation promises after
-    /// errors. Cannot be taken back.
+    /// errors. This cannot be undone.
     pub fn cancel(&self) {
         self.inner.is_cancelled.store(true, Relaxed);
     }
 
-    /// Sets what there is to do.
+    /// Sets the total.
     pub(super) fn begin(&self, total: u64) {
         self.inner.done.store(0, Relaxed);
         self.inner.total.store(total, Relaxed);
     }
 
-    /// Notes that as much is done.
+    /// Records that `bytes` more are done.
     pub(super) fn add(&self, bytes: usize) -> Result<()> {
         let done = self.inner.done.fetch_add(bytes as u64, Relaxed);
         let done = done.saturating_add(bytes as u64);
@@ -169,7 +169,7 @@ impl Progress {
         Ok(())
     }
 
-    /// Notes that everything is done.
+    /// Records that everything is done.
     pub(super) fn end(&self) {
         let total = self.inner.total.load(Relaxed);
         self.inner.done.store(total, Relaxed);

@@ -25,8 +25,8 @@ pub(super) type Combine<V> = dyn Fn(&mut V, V) + Send + Sync;
 
 /// Combines values of equal keys, for keys of bytes of any length, within a budget of memory.
 ///
-/// A hash table, as long as it fits; then it goes to disk as a sorted run, and runs are merged at the
-/// end. So groups come out in the order of their keys.
+/// Groups are in a hash table while it fits. When it does not, its content goes to disk as a sorted
+/// run, and runs are merged at the end. So groups are returned in the order of their keys.
 ///
 /// # Examples
 ///
@@ -58,7 +58,7 @@ struct Shared<V: GroupValue> {
     options: Options,
     combine: Arc<Combine<V>>,
     secret: Secret,
-    /// Made for the first value.
+    /// Created with the first value.
     sorter: Mutex<Option<Sorter>>,
     adders: AtomicUsize,
     finished: Mutex<Vec<Left<V>>>,
@@ -69,7 +69,7 @@ impl<V: GroupValue + 'static> Shared<V> {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the sorter, and makes it if there is none.
+    /// Returns the sorter, and creates it if there is none.
     fn sorter(&self) -> Result<Sorter> {
         let mut sorter = self.sorter.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sorter) = &*sorter {
@@ -88,8 +88,8 @@ impl<V: GroupValue + 'static> Shared<V> {
 }
 
 impl<V: GroupValue + 'static> BytesAggregator<V> {
-    /// Makes an aggregator; `combine` changes the first of two values by the second. It should not
-    /// matter in which order values come, nor how they are grouped.
+    /// Creates an aggregator; `combine` changes the first of two values by the second. The result
+    /// should not depend on the order of values, nor on how they are grouped.
     pub fn new(
         options: impl Into<Options>,
         combine: impl Fn(&mut V, V) + Send + Sync + 'static,
@@ -123,8 +123,7 @@ impl<V: GroupValue + 'static> BytesAggregator<V> {
     ///
     /// # Panics
     ///
-    /// As `combine` does. The groups are all there; that of the key has the value or what `combine`
-    /// left.
+    /// If `combine` panics. No group is lost; that of the key has the value or what `combine` left.
     pub fn add(&mut self, key: impl AsRef<[u8]>, value: V) -> Result<()> {
         match &mut self.own {
             Some(own) => own.add(key, value),
@@ -132,8 +131,8 @@ impl<V: GroupValue + 'static> BytesAggregator<V> {
         }
     }
 
-    /// Makes something that adds from another thread. Its groups belong to the aggregator when it
-    /// is [finished](BytesAdder::finish).
+    /// Creates an adder for another thread. Its groups belong to the aggregator when it is
+    /// [finished](BytesAdder::finish).
     ///
     /// # Errors
     ///
@@ -142,8 +141,7 @@ impl<V: GroupValue + 'static> BytesAggregator<V> {
         BytesAdder::new(&self.shared)
     }
 
-    /// Returns all groups in the order of their keys. What adders have not finished is not among
-    /// them.
+    /// Returns all groups in the order of their keys, except those of adders that are not finished.
     ///
     /// # Errors
     ///
@@ -187,13 +185,13 @@ impl<V: GroupValue> fmt::Debug for BytesAggregator<V> {
 
 /// Adds to a [`BytesAggregator`] from another thread; made by [`BytesAggregator::adder`].
 ///
-/// One that is dropped before it is [finished](Self::finish) takes its groups with it.
+/// The groups of an adder that is dropped before it is [finished](Self::finish) are lost.
 pub struct BytesAdder<V: GroupValue> {
     shared: Arc<Shared<V>>,
-    /// `None` at the end only.
+    /// `None` only at the end.
     left: Option<Left<V>>,
     runs: Vec<Run>,
-    /// The memory that an adder can have if it is the only one.
+    /// The memory that a single adder can have.
     memory: usize,
 }
 
@@ -279,7 +277,7 @@ impl<V: GroupValue + 'static> BytesAdder<V> {
         }
     }
 
-    /// Returns whether the adder can have as much memory more.
+    /// Returns whether the adder can have `bytes` more of memory.
     fn may_grow(&self, bytes: usize) -> bool {
         let Some(left) = &self.left else { return false };
         let has = Table::<Group<V>>::bytes(left.table.slots())
@@ -323,11 +321,11 @@ impl<V: GroupValue + 'static> BytesAdder<V> {
         self.put_aside()
     }
 
-    /// Makes the table larger, or puts its groups aside.
+    /// Makes the table larger, or writes its groups to disk.
     #[cold]
     fn larger_table(&mut self) -> Result<()> {
         let slots = self.left.as_ref().map_or(0, |left| left.table.slots());
-        // The old table is there until all has moved.
+        // The old table exists until all groups have moved.
         if self.may_grow(Table::<Group<V>>::bytes(slots * 2)) {
             if let Some(left) = &mut self.left {
                 if left.table.grow(self.shared.options.budget()).is_ok() {
@@ -338,8 +336,8 @@ impl<V: GroupValue + 'static> BytesAdder<V> {
         self.put_aside()
     }
 
-    /// Writes all groups to a run. After an error they are still there, perhaps not where they are
-    /// looked for; then there can be two groups of a key until all are put together.
+    /// Writes all groups to a run. After an error all of them are still in memory, but a look-up
+    /// may miss some; then a key can have two groups until all are merged.
     fn put_aside(&mut self) -> Result<()> {
         self.shared.options.progress_handle().add(0)?;
         let Some(left) = &mut self.left else {

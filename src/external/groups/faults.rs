@@ -1,5 +1,4 @@
-//! The fault campaign of groups: a value that is refused does not count, and every other counts
-//! once.
+//! Fault injection in groups: a value that is refused does not count, and every other counts once.
 #![expect(
     clippy::arithmetic_side_effects,
     reason = "a panic in a test is a failed test"
@@ -29,7 +28,7 @@ fn groups_of_byte_strings_count_each_value_once_whatever_call_fails() {
         .run();
 }
 
-/// Returns the keys to add, of which some come often and most seldom.
+/// Returns the keys to add, some of which are frequent and most rare.
 fn keys() -> impl Iterator<Item = u64> {
     (0..7_000_u64).map(|n| {
         if n % 4 == 0 {
@@ -42,7 +41,7 @@ fn keys() -> impl Iterator<Item = u64> {
 
 fn live_plain(life: &mut Life) {
     let dir = life.scratch_dir();
-    // The campaign leaks a range of addresses to see whether that is noticed, and nothing else here
+    // The campaign leaks a range of addresses to check that this is detected, and nothing else here
     // has one.
     life.attempt("map", || Ok(Buffer::several(1, 1, true).map(drop).ok()));
     let budget = MemoryBudget::new(MIN as u64);
@@ -73,7 +72,7 @@ fn live_plain(life: &mut Life) {
 
 fn live_bytes(life: &mut Life) {
     let dir = life.scratch_dir();
-    // The campaign leaks a range of addresses to see whether that is noticed, and nothing else here
+    // The campaign leaks a range of addresses to check that this is detected, and nothing else here
     // has one.
     life.attempt("map", || Ok(Buffer::several(1, 1, true).map(drop).ok()));
     let budget = MemoryBudget::new(MIN as u64);

@@ -1,4 +1,4 @@
-//! Groups of plain keys as they come out: from a table, or put together part by part.
+//! Groups of plain keys as results: from a table, or combined partition by partition.
 #![expect(
     clippy::arithmetic_side_effects,
     reason = "sizes of memory, which the budget bounds"
@@ -17,23 +17,23 @@ use crate::external::groups::table::{SLOTS_MIN, Slot, Table};
 /// The groups of an [`Aggregator`](super::Aggregator); made by
 /// [`Aggregator::finish`](super::Aggregator::finish).
 ///
-/// After an error it is at its end.
+/// An error ends the iterator.
 pub struct Groups<K: Copy, V: Copy> {
     shared: Arc<Shared<K, V>>,
     table: Table<Entry<K, V>>,
     /// The next slot of the table.
     slot: usize,
-    /// What is not in the table yet.
+    /// Groups that are not in the table yet.
     disk: Option<Disk<K, V>>,
 }
 
-/// What is on disk.
+/// The groups on disk.
 struct Disk<K: Copy, V: Copy> {
-    /// The chains of each partition that is left.
+    /// The chains of each remaining partition.
     partitions: Vec<Vec<Chain>>,
     reader: ChainReader<Entry<K, V>>,
     writer: ChainWriter<Entry<K, V>>,
-    /// Entries that have no room in the table, for another round.
+    /// Entries for which the table has no room, for another round.
     over: Slots<Entry<K, V>>,
 }
 
@@ -79,7 +79,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Groups<K, V> {
         })
     }
 
-    /// Fills the table from the next partition; whether there was one.
+    /// Fills the table from the next partition; returns whether there was one.
     fn next_partition(&mut self) -> Result<bool> {
         let Some(disk) = &mut self.disk else {
             return Ok(false);
@@ -145,7 +145,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Groups<K, V> {
     }
 }
 
-/// Puts everything that adders left on disk, by partitions.
+/// Writes everything that adders left to disk, by partitions.
 fn chains_of<K: Copy, V: Copy>(
     shared: &Shared<K, V>,
     left: Vec<Left<K, V>>,

@@ -1,4 +1,4 @@
-//! Groups of byte strings in memory: keys in chunks, and where they are in a table.
+//! Groups of byte strings in memory: keys in chunks, and a table of their positions.
 #![expect(
     clippy::arithmetic_side_effects,
     reason = "sizes of memory, which the budget bounds"
@@ -10,10 +10,10 @@ use crate::external::groups::table::Table;
 use crate::external::groups::value::GroupValue;
 use crate::external::records::{Record, Run, Sorter};
 
-/// The most bytes of a value.
+/// The largest number of bytes of a value.
 pub(super) const VALUE_BYTES_MAX: usize = 1 << 10;
 
-/// A key in memory, and what was combined for it.
+/// A key in memory, and its combined value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Group<V> {
     /// The first bytes of the key.
@@ -28,7 +28,7 @@ pub(super) struct Group<V> {
 #[derive(Debug)]
 pub(super) struct Keys {
     pub(super) chunks: Vec<Array<u8>>,
-    /// The chunk that is being filled, and how far it is.
+    /// The chunk that is being filled, and the number of bytes in it.
     chunk: usize,
     fill: usize,
     /// Bytes of all keys.
@@ -57,7 +57,7 @@ impl Keys {
         self.get(group.chunk, group.at, group.len)
     }
 
-    /// Adds a key, if there is room; returns where it is.
+    /// Adds a key, if there is room; returns its position.
     pub(super) fn push(&mut self, key: &[u8]) -> Option<(u32, u32, u32)> {
         while let Some(chunk) = self.chunks.get_mut(self.chunk) {
             if let Some(target) = chunk.get_mut(self.fill..self.fill + key.len()) {
@@ -89,7 +89,7 @@ impl Keys {
     }
 }
 
-/// What an adder left in memory, with a buffer to write it by.
+/// What an adder left in memory, with a buffer for writing it.
 pub(super) struct Left<V> {
     pub(super) table: Table<Group<V>>,
     pub(super) keys: Keys,
@@ -106,7 +106,7 @@ pub(super) fn sort<'t, V: Copy>(table: &'t mut Table<Group<V>>, keys: &Keys) -> 
     groups
 }
 
-/// Writes the groups of a table to a run; the table has to be cleared then.
+/// Writes the groups of a table to a run; the table has to be cleared afterwards.
 pub(super) fn write_run<V: GroupValue>(
     sorter: &Sorter,
     table: &mut Table<Group<V>>,

@@ -1,9 +1,9 @@
 //! Grouping: values of equal keys are combined, however many keys there are.
 //!
-//! Groups are kept in a hash table. When memory is used up they are put aside: those of plain keys
-//! by `partitions` of their hash, those of byte strings as sorted runs of a `Sorter`, whose merge
-//! combines what is left to combine. So most of what is added never goes to disk where few keys have
-//! most of it, and nothing depends on how keys are spread.
+//! Groups are in a hash table. When memory is used up, they are written to disk: those of plain
+//! keys in `partitions` by their hash, those of byte strings as sorted runs of a `Sorter`, whose
+//! merge combines the rest. So most values never go to disk if a few keys have most of them, and no
+//! result depends on the distribution of keys.
 
 mod bytes;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Groups of byte strings as they come out: from memory, or from sorted runs.
+//! Groups of byte strings as results: from memory, or from sorted runs.
 #![expect(
     clippy::arithmetic_side_effects,
     reason = "numbers of groups, which the budget bounds"
@@ -16,7 +16,7 @@ use crate::external::records::Sorted;
 /// The groups of a [`BytesAggregator`](super::BytesAggregator) in the order of their keys; made by
 /// [`BytesAggregator::finish`](super::BytesAggregator::finish).
 ///
-/// It lends a key at a time, so it is no [`Iterator`].
+/// It lends one key at a time, so it is no [`Iterator`].
 pub struct BytesGroups<V: GroupValue> {
     source: Source<V>,
     combine: Arc<Combine<V>>,
@@ -60,7 +60,7 @@ impl<V: GroupValue> BytesGroups<V> {
     ///
     /// # Panics
     ///
-    /// As the function that combines does.
+    /// If the function that combines panics.
     #[expect(
         clippy::should_implement_trait,
         reason = "what it returns is lent, which an iterator cannot"
@@ -79,7 +79,7 @@ impl<V: GroupValue> BytesGroups<V> {
                 *next += 1;
                 let key = left.keys.of(&group);
                 let mut value = group.value;
-                // Two groups of a key, after an error.
+                // Two groups of one key, after an error.
                 while let Some((_hash, other)) = left.table.get(*next) {
                     if left.keys.of(&other) != key {
                         break;

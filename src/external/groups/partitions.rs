@@ -17,7 +17,7 @@ use crate::budget::{Array, MemoryBudget, Slots};
 use crate::error::Result;
 use crate::external::spool::Spool;
 
-/// Bytes of the spool that are claimed at once.
+/// Bytes of the spool that are preallocated at once.
 const CLAIM_BYTES: u64 = 1 << 20;
 
 /// No block.
@@ -39,8 +39,8 @@ impl Chain {
     };
 }
 
-/// How blocks are made: before the entries of a block stand where the block before is and how many
-/// there are, and behind them nothing up to whole pages.
+/// The layout of blocks: the position of the previous block and the number of entries, then the
+/// entries, then padding to whole pages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Blocks<E> {
     /// Bytes of a block.
@@ -48,7 +48,7 @@ pub(super) struct Blocks<E> {
     kind: PhantomData<fn() -> E>,
 }
 
-/// What stands before the entries.
+/// Bytes before the entries.
 const HEAD_BYTES: usize = 16;
 
 impl<E: Copy> Blocks<E> {
@@ -68,12 +68,12 @@ impl<E: Copy> Blocks<E> {
     }
 }
 
-/// Writes chains.
+/// Writes chains of blocks.
 #[derive(Debug)]
 pub(super) struct ChainWriter<E> {
     spool: Arc<Spool>,
     blocks: Blocks<E>,
-    /// What is claimed and not written.
+    /// The range that is preallocated and not written.
     from: u64,
     to: u64,
 }
@@ -88,7 +88,7 @@ impl<E: Copy> ChainWriter<E> {
         }
     }
 
-    /// Appends a block of entries to a chain. All of them have a value.
+    /// Appends a block of entries to a chain. All of them are initialized.
     pub(super) fn write(&mut self, chain: &mut Chain, entries: &[MaybeUninit<E>]) -> Result<()> {
         if entries.is_empty() {
             return Ok(());
@@ -96,7 +96,7 @@ impl<E: Copy> ChainWriter<E> {
         debug_assert!(entries.len() <= self.blocks.entries());
         let len = self.blocks.bytes as u64;
         if self.to - self.from < len {
-            // What is left is less than a block, and goes back with the file.
+            // The rest is less than a block, and is freed with the file.
             let claimed = self.spool.claim(CLAIM_BYTES.max(len))?;
             (self.from, self.to) = (claimed.start, claimed.end);
         }
@@ -106,8 +106,8 @@ impl<E: Copy> ChainWriter<E> {
             count.copy_from_slice(&(entries.len() as u64).to_le_bytes());
         }
         let bytes = size_of_val(entries);
-        // SAFETY: the bytes of the entries. Padding may have no defined value; nothing but the
-        // kernel, to which the slice goes, looks at them.
+        // SAFETY: the bytes of the entries. Padding may have no defined value; only the kernel, to
+        // which the slice goes, reads them.
         let content = unsafe { slice::from_raw_parts(entries.as_ptr().cast::<u8>(), bytes) };
         self.spool.write(&head, self.from)?;
         self.spool.write(content, self.from + HEAD_BYTES as u64)?;
@@ -120,8 +120,8 @@ impl<E: Copy> ChainWriter<E> {
     }
 }
 
-/// Reads a chain. Blocks are not given back one by one: a hole of a few pages takes longer to make
-/// than they take to read. They go with the file.
+/// Reads a chain. Blocks are not freed one by one: punching a hole of a few pages takes longer than
+/// reading them. They are freed with the file.
 #[derive(Debug)]
 pub(super) struct ChainReader<E> {
     spool: Arc<Spool>,
@@ -142,9 +142,9 @@ impl<E: Copy> ChainReader<E> {
         })
     }
 
-    /// Takes the last block off a chain and returns its entries; `None` at the end.
+    /// Removes the last block from a chain and returns its entries; `None` at the end.
     pub(super) fn read(&mut self, chain: &mut Chain) -> Result<Option<&[E]>> {
-        // Each block has an entry at least, so that a chain ends whatever is read.
+        // Each block has at least one entry, so that a chain ends whatever is read.
         if (chain.last == NONE) != (chain.count == 0) {
             return Err(self.spool.damaged("a chain of blocks of groups"));
         }

@@ -17,7 +17,7 @@ use crate::external::groups::table::{SLOTS_MIN, Secret, Slot, Table};
 use crate::external::options::Options;
 use crate::external::spool::Spool;
 
-/// Partitions, where the budget is small and where it is not.
+/// The number of partitions, for a small budget and for others.
 const PARTITIONS_FEW: usize = if cfg!(test) { 4 } else { 64 };
 const PARTITIONS: usize = 256;
 const PARTITIONS_FROM: usize = 64 << 20;
@@ -25,10 +25,10 @@ const PARTITIONS_FROM: usize = 64 << 20;
 /// The longest block of a partition.
 const BLOCK_BYTES_MAX: usize = 128 << 10;
 
-/// The bytes of a table that is to catch the most frequent keys only: those of a cache.
+/// The bytes of a table that is to hold only the most frequent keys: the size of a cache.
 const SMALL_BYTES: usize = 1 << 20;
 
-/// A key and what was combined for it.
+/// A key and its combined value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<K, V> {
     pub(super) key: K,
@@ -40,9 +40,9 @@ pub(super) type Combine<V> = dyn Fn(&mut V, V) + Send + Sync;
 /// Combines values of equal keys, for keys and values that are plain data, within a budget of
 /// memory.
 ///
-/// A hash table, as long as it fits; then it goes to disk in parts by the hash of keys, and is put
-/// together again part by part. It does not matter how values are spread over keys: one key may have
-/// all of them, and each may be another.
+/// Groups are in a hash table while it fits. When it does not, its content goes to disk in
+/// partitions by the hash of keys, which are combined one after the other at the end. The
+/// distribution of values over keys does not matter: one key may have all of them, or each its own.
 ///
 /// # Examples
 ///
@@ -67,11 +67,11 @@ pub(super) type Combine<V> = dyn Fn(&mut V, V) + Send + Sync;
 ///
 /// # Memory layout
 ///
-/// Keys and values are stored as in memory, also on disk, so they should be small. What is on disk
-/// has no checksum, as elements of a [`DiskVec`](crate::DiskVec) have none.
+/// Keys and values are stored on disk as in memory, so they should be small. Like the elements of a
+/// [`DiskVec`](crate::DiskVec), they have no checksum there.
 pub struct Aggregator<K: Copy, V: Copy> {
     shared: Arc<Shared<K, V>>,
-    /// What [`add`](Self::add) adds to, once it is needed.
+    /// The adder of [`add`](Self::add), once it is needed.
     own: Option<Adder<K, V>>,
 }
 
@@ -103,8 +103,8 @@ impl<K: Copy, V: Copy> Shared<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V: Copy> Aggregator<K, V> {
-    /// Makes an aggregator; `combine` changes the first of two values by the second. It should not
-    /// matter in which order values come, nor how they are grouped.
+    /// Creates an aggregator; `combine` changes the first of two values by the second. The result
+    /// should not depend on the order of values, nor on how they are grouped.
     pub fn new(
         options: impl Into<Options>,
         combine: impl Fn(&mut V, V) + Send + Sync + 'static,
@@ -148,8 +148,8 @@ impl<K: Copy + Eq + Hash, V: Copy> Aggregator<K, V> {
     ///
     /// # Panics
     ///
-    /// As the methods of the key and `combine` do. The groups are all there; that of the key has
-    /// the value or, where `combine` did not end, what it left.
+    /// If a method of the key or `combine` panics. No group is lost; that of the key has the value
+    /// or, if `combine` did not end, what it left.
     #[inline]
     pub fn add(&mut self, key: K, value: V) -> Result<()> {
         match &mut self.own {
@@ -158,8 +158,8 @@ impl<K: Copy + Eq + Hash, V: Copy> Aggregator<K, V> {
         }
     }
 
-    /// Makes something that adds from another thread. Its groups belong to the aggregator when it
-    /// is [finished](Adder::finish).
+    /// Creates an adder for another thread. Its groups belong to the aggregator when it is
+    /// [finished](Adder::finish).
     ///
     /// # Errors
     ///
@@ -168,14 +168,13 @@ impl<K: Copy + Eq + Hash, V: Copy> Aggregator<K, V> {
         Adder::new(&self.shared)
     }
 
-    /// Returns all groups, in no order that could be told before. What adders have not finished is
-    /// not among them.
+    /// Returns all groups in an unspecified order, except those of adders that are not finished.
     ///
     /// # Errors
     ///
     /// * Those of [`add`](Self::add).
-    /// * [`OverBudget`](ErrorKind::OverBudget): others have taken the memory that it takes to put
-    ///   groups together.
+    /// * [`OverBudget`](ErrorKind::OverBudget): other operations have taken the memory that
+    ///   combining groups needs.
     pub fn finish(mut self) -> Result<Groups<K, V>> {
         if let Some(own) = self.own.take() {
             own.finish()?;
@@ -195,18 +194,18 @@ impl<K: Copy, V: Copy> fmt::Debug for Aggregator<K, V> {
 
 /// Adds to an [`Aggregator`] from another thread; made by [`Aggregator::adder`].
 ///
-/// One that is dropped before it is [finished](Self::finish) takes its groups with it.
+/// The groups of an adder that is dropped before it is [finished](Self::finish) are lost.
 pub struct Adder<K: Copy, V: Copy> {
     shared: Arc<Shared<K, V>>,
     table: Table<Entry<K, V>>,
-    /// Kept for the collector.
+    /// Reserved for the collector.
     reserve: Option<Lease>,
     aside: Option<Aside<K, V>>,
     /// Values added since the table was empty.
     added: usize,
 }
 
-/// Where groups are put aside.
+/// The groups on disk, and the buffers for writing them.
 struct Aside<K: Copy, V: Copy> {
     collector: Collector<Entry<K, V>>,
     writer: ChainWriter<Entry<K, V>>,
@@ -280,7 +279,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Adder<K, V> {
         Ok(())
     }
 
-    /// Makes the table larger, or puts its groups aside.
+    /// Makes the table larger, or writes its groups to disk.
     #[cold]
     #[inline(never)]
     fn make_room(&mut self) -> Result<()> {
@@ -289,7 +288,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Adder<K, V> {
         let budget = shared.budget();
         let larger = Table::<Entry<K, V>>::bytes(self.table.slots() * 2);
         let adders = shared.adders.load(Relaxed).max(1);
-        // The old table is there until all has moved.
+        // The old table exists until all groups have moved.
         let share = budget.limit() / adders / 3 * 2;
         if self.aside.is_none() && larger <= share && self.table.grow(budget).is_ok() {
             return Ok(());
@@ -310,9 +309,9 @@ impl<K: Copy + Eq + Hash, V: Copy> Adder<K, V> {
                 })
             }
         };
-        // Each group is in one place only, the table or the collector, also after an error. Then
-        // what is left in the table may not be found in it any more, and there may be a second
-        // group of the same key, until all are put together.
+        // Each group is in one place only, the table or the collector, also after an error. Then a
+        // look-up in the table may miss some of the remaining groups, and a key may get a second
+        // group, until all are combined.
         let groups = self.table.len();
         for slot in 0..self.table.slots() {
             if let Some((hash, entry)) = self.table.get(slot) {
@@ -321,7 +320,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Adder<K, V> {
             }
         }
         self.table.clear_for(usize::MAX);
-        // Where most keys are new, a large table only makes each of them wait for memory.
+        // If most keys are new, a large table only makes each of them wait for memory.
         let is_useless = self.added < groups.saturating_mul(2);
         let small = (SMALL_BYTES / Table::<Entry<K, V>>::bytes(1)).max(SLOTS_MIN);
         let small = (small + 1).next_power_of_two() / 2;

@@ -16,7 +16,7 @@ use crate::error::Result;
 /// The fewest slots of a table.
 pub(super) const SLOTS_MIN: usize = if cfg!(test) { 1 << 8 } else { 1 << 10 };
 
-/// Open addressing: an entry is in the first slot from that of its hash on that was free.
+/// Open addressing: an entry is in the first free slot from that of its hash on.
 #[derive(Debug)]
 pub(super) struct Table<E> {
     /// # Invariants
@@ -69,7 +69,7 @@ impl<E: Copy> Table<E> {
         self.len >= self.used - self.used / 8 - 1
     }
 
-    /// Empties the table, and goes on with as many slots as `count` entries need, at most all.
+    /// Empties the table, and continues with as many slots as `count` entries need, at most all.
     pub(super) fn clear_for(&mut self, count: usize) {
         let wanted = (count.saturating_mul(4) / 3 + 2).next_power_of_two();
         let wanted = wanted.clamp(2, self.hashes.len());
@@ -131,7 +131,7 @@ impl<E: Copy> Table<E> {
         Some((hash, unsafe { self.entries.get(slot)?.assume_init() }))
     }
 
-    /// Removes the entry of a slot. Others that had to go past it may not be found any more.
+    /// Removes the entry of a slot. A look-up may miss entries that were placed behind it.
     pub(super) fn remove(&mut self, slot: usize) {
         if let Some(hash @ 1..) = self.hashes.get_mut(slot) {
             *hash = 0;
@@ -156,8 +156,8 @@ impl<E: Copy> Table<E> {
         Ok(())
     }
 
-    /// Moves all entries to the first slots, from where they can be sorted, and returns them. The
-    /// table has to be cleared before it is used as one.
+    /// Moves all entries to the first slots, where they can be sorted, and returns them. The table
+    /// has to be cleared before further look-ups.
     pub(super) fn compact(&mut self) -> &mut [E] {
         let mut count = 0;
         for slot in 0..self.hashes.len() {
@@ -182,7 +182,7 @@ fn slot_of(hash: u64, mask: usize) -> usize {
     hash as usize & mask
 }
 
-/// Hashes keys: fast, and by a secret, so that no input can be made of keys that collide.
+/// Hashes keys: fast, and with a secret, so that no input can be constructed whose keys collide.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Secret(u64);
 

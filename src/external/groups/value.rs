@@ -1,6 +1,6 @@
-//! Values of groups that can be put aside as bytes.
+//! Values of groups that can be stored as bytes.
 
-/// A value that can be put aside as bytes, and comes back as it was.
+/// A value that can be stored as bytes and restored.
 ///
 /// Implemented for numbers, `bool`, `char`, pairs and arrays of them.
 ///
@@ -28,7 +28,7 @@ pub trait GroupValue: Copy {
     /// Appends the value to `bytes`, which is at most 1 KiB.
     fn append_to(&self, bytes: &mut Vec<u8>);
 
-    /// Takes the value off the start of `bytes`: what [`append_to`](Self::append_to) appended.
+    /// Removes the value from the start of `bytes`: what [`append_to`](Self::append_to) appended.
     fn take_from(bytes: &mut &[u8]) -> Self;
 }
 
