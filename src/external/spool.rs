@@ -1,5 +1,5 @@
-//! One scratch file for everything that an operation puts aside: extents, which are given back as
-//! they are consumed. The only place of this floor that reads and writes scratch files.
+//! The scratch file of an operation: extents, which are freed as they are consumed. The only place
+//! of this floor that reads and writes scratch files.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -14,12 +14,12 @@ use crate::sys::Hint;
 /// Bytes that are written at once.
 const WRITE_BYTES: usize = 256 << 10;
 
-/// A file without a name, made when the first extent is asked for.
+/// A file without a name, created with the first extent.
 #[derive(Debug)]
 pub(super) struct Spool {
     dir: Option<ScratchDir>,
     file: OnceLock<ScratchFile>,
-    /// How long the file is.
+    /// The length of the file.
     end: Mutex<u64>,
 }
 
@@ -35,11 +35,11 @@ impl Spool {
         }
     }
 
-    /// Claims space for `len` bytes at least.
+    /// Preallocates at least `len` bytes.
     ///
     /// # Errors
     ///
-    /// [`StorageFull`](ErrorKind::StorageFull) and the like; nothing has changed.
+    /// [`StorageFull`](ErrorKind::StorageFull) and similar; nothing has changed.
     pub(super) fn claim(&self, len: u64) -> Result<Extent> {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         let file = if let Some(file) = self.file.get() {
@@ -62,8 +62,8 @@ impl Spool {
         Ok(extent)
     }
 
-    /// Gives an extent, or whole pages at its start or end, back to the disk. Where that is
-    /// refused, they go back with the file.
+    /// Frees an extent, or whole pages at its start or end. If that is refused, they are freed with
+    /// the file.
     pub(super) fn give_back(&self, extent: Extent) {
         if let (Some(file), Some(len @ 1..)) =
             (self.file.get(), extent.end.checked_sub(extent.start))
@@ -72,7 +72,7 @@ impl Spool {
         }
     }
 
-    /// Writes to a part that was claimed.
+    /// Writes to a preallocated part.
     pub(super) fn write(&self, bytes: &[u8], mut offset: u64) -> Result<()> {
         let file = self.file()?;
         for piece in bytes.chunks(WRITE_BYTES) {
@@ -82,12 +82,12 @@ impl Spool {
         Ok(())
     }
 
-    /// Reads from a part that was written.
+    /// Reads from a written part.
     pub(super) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
         self.file()?.read_over(bytes, offset)
     }
 
-    /// Reads as many bytes as `target` has, whatever they are.
+    /// Fills `target` from the file.
     pub(super) fn read_uninit(&self, target: &mut [MaybeUninit<u8>], offset: u64) -> Result<()> {
         self.file()?.read_exact_at(target, offset)
     }
@@ -100,7 +100,7 @@ impl Spool {
         }
     }
 
-    /// Makes the error of a block that is not what was written.
+    /// Returns the error of a block whose content has changed.
     #[cold]
     pub(super) fn damaged(&self, what: &str) -> Error {
         let reason = format!("{what} is not what was written");
@@ -118,7 +118,7 @@ impl Spool {
         })
     }
 
-    /// Changes a byte of the file, as a device does that loses what it has.
+    /// Changes a byte of the file, like a faulty device.
     #[cfg(test)]
     pub(super) fn damage(&self, offset: u64) {
         let mut byte = [0];

@@ -1,5 +1,5 @@
-//! A loser tree: which of many sorted inputs has the least head, found by one comparison for each
-//! level and not two.
+//! A loser tree: finds the least head of many sorted inputs by one comparison for each level
+//! instead of two.
 
 /// No input.
 const NONE: u32 = u32::MAX;
@@ -12,8 +12,9 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Lets `count` inputs, one at least, play. `less` says whether the first beats the second:
-    /// it has to know which inputs are at their end, and that of equal heads the first wins.
+    /// Plays the matches of `count` inputs, at least one. `less` returns whether the first argument
+    /// beats the second: it has to know which inputs have ended, and that of equal heads the first
+    /// wins.
     pub(super) fn new(count: usize, mut less: impl FnMut(usize, usize) -> bool) -> Self {
         let mut nodes = vec![NONE; count.max(1)];
         for leaf in 0..count {
@@ -44,7 +45,7 @@ impl Tree {
         self.nodes[0] as usize
     }
 
-    /// Lets the winner, whose head has changed, play again.
+    /// Replays the matches of the winner, whose head has changed.
     #[inline]
     pub(super) fn replay(&mut self, mut less: impl FnMut(usize, usize) -> bool) {
         let mut player = self.nodes[0];

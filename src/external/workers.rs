@@ -6,7 +6,7 @@ use std::thread::{self, Builder};
 
 use crate::error::Result;
 
-/// Whether to stop, since another thread has failed.
+/// Whether to stop because another thread has failed.
 #[derive(Debug, Default)]
 pub(super) struct Stop(AtomicBool);
 
@@ -27,9 +27,9 @@ impl Drop for Watch<'_> {
     }
 }
 
-/// Does `work` once for each number below `count`, in as many threads as the system lets us have,
-/// of which the caller's is one. Returns an error that one of them met. A panic of one goes on in
-/// the caller, when all have ended.
+/// Runs `work` once for each number below `count`, in as many threads as the system permits,
+/// including the caller's. Returns an error that one of them met. A panic of one is resumed in the
+/// caller after all have ended.
 pub(super) fn on_threads(
     count: usize,
     work: &(dyn Fn(usize, &Stop) -> Result<()> + Sync),

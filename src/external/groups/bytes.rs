@@ -118,7 +118,7 @@ impl<V: GroupValue + 'static> BytesAggregator<V> {
     /// * [`OverBudget`](ErrorKind::OverBudget): at the first value, the budget has less than
     ///   [`MIN_BYTES`](crate::MemoryBudget::MIN_BYTES) left.
     /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge),
-    ///   [`Io`](ErrorKind::Io), [`Forked`](ErrorKind::Forked): groups cannot be put aside.
+    ///   [`Io`](ErrorKind::Io), [`Forked`](ErrorKind::Forked): groups cannot be written to disk.
     /// * [`Cancelled`](ErrorKind::Cancelled): the progress of the options was cancelled.
     ///
     /// # Panics

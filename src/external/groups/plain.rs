@@ -143,7 +143,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Aggregator<K, V> {
     ///   [`MIN_BYTES`](MemoryBudget::MIN_BYTES) left, or too little for keys and values of this
     ///   size.
     /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge),
-    ///   [`Io`](ErrorKind::Io), [`Forked`](ErrorKind::Forked): groups cannot be put aside.
+    ///   [`Io`](ErrorKind::Io), [`Forked`](ErrorKind::Forked): groups cannot be written to disk.
     /// * [`Cancelled`](ErrorKind::Cancelled): the progress of the options was cancelled.
     ///
     /// # Panics

@@ -1,4 +1,4 @@
-//! Records in memory: their bytes, and an index by which they are sorted.
+//! Records in memory: their bytes, and an index that is sorted.
 
 use std::cmp::Ordering;
 
@@ -9,7 +9,7 @@ use crate::external::key::prefix_of_bytes;
 /// Bytes before the key of a record: two lengths.
 pub(super) const HEAD_BYTES: usize = 8;
 
-/// A record as it is stored: the lengths of key and value, and both.
+/// A stored record: the lengths of key and value, and both.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::external) struct Record<'a> {
     pub(in crate::external) key: &'a [u8],
@@ -17,7 +17,7 @@ pub(in crate::external) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Understands the record at the start of `bytes`, and returns how long it is.
+    /// Parses the record at the start of `bytes`, and returns its length too.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<(Self, usize)> {
         let (key_len, rest) = bytes.split_first_chunk::<4>()?;
         let (value_len, rest) = rest.split_first_chunk::<4>()?;
@@ -29,13 +29,13 @@ impl<'a> Record<'a> {
         Some((Self { key, value }, len))
     }
 
-    /// Returns how many bytes it takes as it is stored.
+    /// Returns the length of the stored record.
     pub(in crate::external) fn len(self) -> usize {
         let content = self.key.len().saturating_add(self.value.len());
         content.saturating_add(HEAD_BYTES)
     }
 
-    /// Stores it in the first bytes of `target`, if they are enough and its lengths are numbers of
+    /// Stores the record in the first bytes of `target`, if they suffice and its lengths fit into
     /// 32 bits.
     pub(super) fn store(self, target: &mut [u8]) -> Option<()> {
         let (key_len, rest) = target.split_first_chunk_mut::<4>()?;
@@ -60,7 +60,7 @@ pub(super) struct KeyOrder {
 }
 
 impl KeyOrder {
-    /// Returns a number that is not greater for what is less.
+    /// Returns a number that is not greater for a lesser key.
     pub(super) fn prefix(&self, key: &[u8]) -> u64 {
         if self.compare.is_some() {
             return 0;
@@ -79,18 +79,18 @@ impl KeyOrder {
     }
 }
 
-/// Some memory, and the records in it.
+/// A piece of memory with records.
 #[derive(Debug)]
 pub(super) struct Chunk {
     bytes: Array<u8>,
     used: usize,
-    /// Of each record, the prefix of its key and where it starts.
+    /// For each record, the prefix of its key and its start.
     index: Array<(u64, u32)>,
     count: usize,
     is_sorted: bool,
 }
 
-/// How the memory of a chunk is divided.
+/// The division of a chunk's memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     pub(super) bytes: usize,
@@ -144,7 +144,7 @@ impl Chunk {
         Some(())
     }
 
-    /// Sorts the index. Equal keys stay in the order in which they came.
+    /// Sorts the index. Equal keys keep the order in which they were added.
     pub(super) fn sort(&mut self, order: &KeyOrder) {
         if self.is_sorted {
             return;
@@ -160,7 +160,7 @@ impl Chunk {
         self.is_sorted = true;
     }
 
-    /// Returns the record of a place in the order, its prefix, and its bytes as stored.
+    /// Returns the record at a position in the order, its prefix, and its bytes as stored.
     pub(super) fn get(&self, number: usize) -> Option<(Record<'_>, u64, &[u8])> {
         let (prefix, at) = self.index.get(..self.count)?.get(number)?;
         let (record, len) = record_at(&self.bytes, *at)?;
@@ -174,12 +174,12 @@ impl Chunk {
         self.used
     }
 
-    /// Returns how long a record it has room for while it is empty.
+    /// Returns the length of the longest record that fits into the empty chunk.
     pub(super) fn room(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Returns the memory that the chunk has.
+    /// Returns the memory of the chunk in bytes.
     pub(super) fn total(&self) -> usize {
         let index = self.index.len().saturating_mul(size_of::<(u64, u32)>());
         self.bytes.len().saturating_add(index)

@@ -1,5 +1,5 @@
-//! The fault campaign of the sorter: a push that fails has added nothing and lost nothing, and what
-//! comes out at the end is what was pushed.
+//! Fault injection in the sorter: a push that fails has added nothing and lost nothing, and the
+//! result is what was pushed.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ fn records_are_all_there_whatever_call_fails() {
         .run();
 }
 
-/// What a device does to a block is found: a bit of a key or value that changes is an error.
+/// Damage by a device is detected: a changed bit of a key or value is an error.
 #[test]
 fn a_block_that_is_not_what_was_written_is_an_error() {
     let budget = MemoryBudget::new(MIN as u64);
@@ -47,7 +47,7 @@ fn a_block_that_is_not_what_was_written_is_an_error() {
 
 fn live(life: &mut Life) {
     let dir = life.scratch_dir();
-    // The campaign leaks a range of addresses to see whether that is noticed, and nothing else here
+    // The campaign leaks a range of addresses to check that this is detected, and nothing else here
     // has one.
     life.attempt("map", || Ok(Buffer::several(1, 1, true).map(drop).ok()));
     let budget = MemoryBudget::new(MIN as u64);
@@ -70,7 +70,7 @@ fn live(life: &mut Life) {
         if life.is_planted("another record") {
             model.pop_first();
         }
-        // Reading cannot be tried again, so an error here is the end.
+        // Reading cannot be repeated, so an error here ends the scenario.
         let records = sorter
             .sorted()
             .map_err(|refused| life.refused("sorted", &refused));

@@ -12,7 +12,7 @@ use crate::external::tree::Tree;
 /// A function that joins values of equal keys.
 pub(super) type Combine = dyn Fn(&mut Vec<u8>, &[u8]) + Send + Sync;
 
-/// The order of records, and what becomes of equal keys.
+/// The order of records, and the treatment of equal keys.
 #[derive(Clone, Default)]
 pub(super) struct Rules {
     pub(super) order: KeyOrder,
@@ -23,7 +23,7 @@ pub(super) struct Rules {
 /// Records in order.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// A sorted chunk, and the number of its present record.
+    /// A sorted chunk, and the number of its current record.
     Chunk(Arc<Chunk>, usize),
     Run(RunReader),
 }
@@ -47,28 +47,28 @@ impl Input {
     }
 }
 
-/// A record that was put together, which no input has.
+/// A joined record, which no input has.
 #[derive(Debug)]
 struct Joined {
     key: Vec<u8>,
     value: Vec<u8>,
     stored: Vec<u8>,
-    /// Pays for the three.
+    /// The lease of the three buffers.
     lease: Lease,
     is_present: bool,
 }
 
-/// Sorted inputs, of which the least record is the present one. Of equal keys, that of the first
-/// input comes first.
+/// Sorted inputs; the current record is the least of all. Of equal keys, that of the first input
+/// comes first.
 pub(super) struct Merger {
     inputs: Vec<Input>,
-    /// Of each input the prefix of the present key, and above it whether there is none.
+    /// For each input the prefix of the current key; a bit above it marks the end.
     heads: Vec<u128>,
     rules: Rules,
     tree: Option<Tree>,
     joined: Joined,
     record_bytes_max: usize,
-    /// Whether the present record was handed out.
+    /// Whether the current record was returned.
     is_taken: bool,
 }
 
@@ -80,7 +80,7 @@ impl fmt::Debug for Merger {
     }
 }
 
-/// The head of an input that is at its end.
+/// The head of an input that has ended.
 const ENDED: u128 = 1 << 64;
 
 fn head_of(input: &Input) -> u128 {
@@ -89,7 +89,7 @@ fn head_of(input: &Input) -> u128 {
         .map_or(ENDED, |(_record, prefix, _stored)| u128::from(prefix))
 }
 
-/// Returns whether the present record of an input goes before that of another.
+/// Returns whether the current record of an input precedes that of another.
 #[inline]
 fn less(inputs: &[Input], heads: &[u128], order: &KeyOrder, a: usize, b: usize) -> bool {
     let (first, second) = (heads.get(a), heads.get(b));
@@ -135,7 +135,7 @@ impl Merger {
         })
     }
 
-    /// Goes to the next record; returns it, and its bytes as stored.
+    /// Advances to the next record; returns it, and its bytes as stored.
     pub(super) fn next(&mut self) -> Result<Option<(Record<'_>, &[u8])>> {
         if self.rules.combine.is_some() || self.rules.is_unique {
             self.next_joined()?;
@@ -160,7 +160,7 @@ impl Merger {
         self.inputs.get(winner)?.get()
     }
 
-    /// Takes the least record away.
+    /// Removes the least record.
     fn drop_head(&mut self) -> Result<()> {
         let Some(tree) = &mut self.tree else {
             return Ok(());
@@ -184,7 +184,7 @@ impl Merger {
         Ok(())
     }
 
-    /// Takes all records of the next key away, and joins them to one.
+    /// Removes all records of the next key, and joins them into one.
     fn next_joined(&mut self) -> Result<()> {
         self.joined.is_present = false;
         let Some((record, _prefix, stored)) = self.head() else {
@@ -264,7 +264,7 @@ impl Joined {
         self.pay()
     }
 
-    /// Pays for what the three have.
+    /// Charges the capacity of the three buffers to the budget.
     fn pay(&mut self) -> Result<()> {
         let has = self.key.capacity().saturating_add(self.value.capacity());
         let has = has.saturating_add(self.stored.capacity());

@@ -1,8 +1,8 @@
 //! Sorting records: a key and a value of bytes each, of any length, from any number of writers.
 //!
-//! A writer keeps records in `chunk`s, each of which it sorts when it is full. When its memory is
-//! used up, it merges its chunks into a sorted `run` on disk and goes on. At the end runs and chunks
-//! are merged, `merge`, once or, where there are more than memory has buffers for, several times.
+//! A writer collects records in `chunk`s, and sorts each when it is full. When its memory is used
+//! up, it merges its chunks into a sorted `run` on disk and continues. At the end `merge` merges
+//! runs and chunks, once or, if there are more than memory has buffers for, several times.
 
 mod chunk;
 #[cfg(test)]
@@ -40,8 +40,8 @@ const CHUNK_BYTES_MAX: usize = 2 << 20;
 /// Sorts records, each a key and a value of bytes, within a budget of memory.
 ///
 /// Any number of [writers](Self::writer) add records, from as many threads. Records of equal keys
-/// come out in the order in which their writer got them; those of different writers in no order
-/// that could be told before.
+/// of one writer are returned in the order in which they were added; those of different writers in
+/// an unspecified order.
 ///
 /// # Examples
 ///
@@ -68,23 +68,23 @@ const CHUNK_BYTES_MAX: usize = 2 << 20;
 ///
 /// # Memory layout
 ///
-/// Records are kept as they are, with 8 bytes of lengths, and 16 bytes of an index while they are in
-/// memory. Runs are extents of one scratch file, in blocks of at most 256 KiB with a checksum each,
-/// which knows run and position: what a device loses or mixes up is an error. They are given back as
-/// they are read.
+/// Records are stored as they are, with 8 bytes for their lengths, and 16 bytes of an index while
+/// they are in memory. Runs are extents of one scratch file, in blocks of at most 256 KiB. The
+/// checksum of a block covers its run and position, so data that a device loses or mixes up are an
+/// error. Runs are freed while they are read.
 #[derive(Debug)]
 pub struct Sorter {
     shared: Arc<Shared>,
 }
 
-/// What a [`Sorter`] is about to be: made by [`Sorter::builder`].
+/// The options of a [`Sorter`]: made by [`Sorter::builder`].
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct SorterBuilder {
     options: Options,
     rules: Rules,
 }
 
-/// What a sorter and its writers share.
+/// The state that a sorter and its writers share.
 struct Shared {
     options: Options,
     rules: Rules,
@@ -96,7 +96,7 @@ struct Shared {
     writers: AtomicUsize,
     /// The number of the next run.
     next_run: AtomicU64,
-    /// Kept for the merge at the end, however much memory writers take.
+    /// Reserved for the merge at the end, however much memory writers take.
     reserve_bytes: usize,
     state: Mutex<State>,
 }
@@ -104,12 +104,12 @@ struct Shared {
 #[derive(Default)]
 struct State {
     reserve: Option<Lease>,
-    /// What each writer that has finished left, in order.
+    /// The part of each finished writer, in order.
     finished: Vec<Part>,
     is_sorted: bool,
 }
 
-/// What a writer left: its runs, and the chunks that are behind them.
+/// The part of a writer: its runs, and the chunks that follow them.
 #[derive(Debug, Default)]
 struct Part {
     runs: Vec<Run>,
@@ -129,7 +129,7 @@ impl Shared {
         self.next_run.fetch_add(1, Relaxed)
     }
 
-    /// Returns what joining records can take while a run is made.
+    /// Returns the memory that joining records may need while a run is written.
     fn joining_bytes(&self) -> usize {
         let joins = self.rules.is_unique || self.rules.combine.is_some();
         if joins {
@@ -164,7 +164,7 @@ impl fmt::Debug for SorterBuilder {
 }
 
 impl Sorter {
-    /// Makes a sorter that sorts by the bytes of keys, and keeps all records.
+    /// Creates a sorter that sorts by the bytes of keys, and keeps all records.
     ///
     /// # Errors
     ///
@@ -173,7 +173,7 @@ impl Sorter {
         Self::builder(options).build()
     }
 
-    /// Starts to describe a sorter with another order, or one that joins equal keys.
+    /// Returns a builder for a sorter with another order, or one that joins equal keys.
     pub fn builder(options: impl Into<Options>) -> SorterBuilder {
         SorterBuilder {
             options: options.into(),
@@ -181,7 +181,8 @@ impl Sorter {
         }
     }
 
-    /// Makes a writer. Its records belong to the sorter when it is [finished](SorterWriter::finish).
+    /// Creates a writer. Its records belong to the sorter when it is
+    /// [finished](SorterWriter::finish).
     ///
     /// # Errors
     ///
@@ -190,19 +191,19 @@ impl Sorter {
         SorterWriter::new(Arc::clone(&self.shared))
     }
 
-    /// Returns the records in order. What writers have not finished is not among them, and they
-    /// cannot add to it any more.
+    /// Returns the records in order, except those of writers that are not finished; these cannot
+    /// add records any more.
     ///
     /// # Errors
     ///
-    /// * [`OverBudget`](ErrorKind::OverBudget): others have taken the memory for merging.
+    /// * [`OverBudget`](ErrorKind::OverBudget): other operations have taken the memory for merging.
     /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge),
     ///   [`Io`](ErrorKind::Io): where runs have to be merged more than once.
     /// * [`Cancelled`](ErrorKind::Cancelled): the progress of the options was cancelled.
     ///
     /// # Cost
     ///
-    /// What is in memory is merged as it is. Where there are more runs than memory has buffers for,
+    /// Records in memory are merged directly. If there are more runs than memory has buffers for,
     /// some are merged to longer ones first.
     pub fn sorted(self) -> Result<Sorted> {
         Sorted::new(&self.shared)
@@ -215,21 +216,21 @@ impl Sorter {
     }
 }
 
-/// What groups of byte strings need.
+/// Functions for groups of byte strings.
 impl Sorter {
-    /// Returns the same sorter once more.
+    /// Returns another handle of the same sorter.
     pub(in crate::external) fn share(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
         }
     }
 
-    /// Returns how long a block of a run is.
+    /// Returns the length of a block of a run.
     pub(in crate::external) fn block_bytes(&self) -> usize {
         self.shared.block_bytes
     }
 
-    /// Returns the memory that is not kept for merging.
+    /// Returns the memory that is not reserved for merging.
     pub(in crate::external) fn memory(&self) -> usize {
         let kept = self.shared.reserve_bytes;
         self.shared.budget().limit().saturating_sub(kept)
@@ -250,7 +251,7 @@ impl Sorter {
         !self.shared.lock().finished.is_empty()
     }
 
-    /// Takes runs in.
+    /// Adds runs.
     pub(in crate::external) fn add_runs(&self, runs: Vec<Run>) {
         let chunks = Vec::new();
         self.shared.lock().finished.push(Part { runs, chunks });
@@ -269,7 +270,7 @@ impl SorterBuilder {
         self
     }
 
-    /// Keeps one record of each key: of a writer's, the first.
+    /// Keeps one record of each key: of the records of one writer, the first.
     pub fn unique(mut self) -> Self {
         self.rules.is_unique = true;
         self
@@ -277,8 +278,9 @@ impl SorterBuilder {
 
     /// Joins records of equal keys: `combine` changes the value of the first by that of the second.
     ///
-    /// It is called as runs are made and merged, in no order that could be told before, so it should
-    /// not matter how values are grouped. The value must not get longer than a record can be.
+    /// `combine` is called as runs are written and merged, in an unspecified order, so the result
+    /// should not depend on how values are grouped. A joined record must not be longer than a
+    /// record can be.
     ///
     /// # Examples
     ///
@@ -307,7 +309,7 @@ impl SorterBuilder {
         self
     }
 
-    /// Makes the sorter.
+    /// Creates the sorter.
     ///
     /// # Errors
     ///
@@ -341,8 +343,8 @@ impl SorterBuilder {
                 spool,
                 block_bytes: (limit / 64).clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX),
                 chunk_bytes,
-                // The reserve has room for two of them, for what they become, which may be kept with
-                // twice its length for a while, and for a block.
+                // The reserve has room for two records, for the joined record, whose buffer may
+                // have twice its length for a while, and for a block.
                 record_bytes_max: (limit / 32).min(u32::MAX as usize / 2),
                 writers: AtomicUsize::new(0),
                 next_run: AtomicU64::new(1),

@@ -1,4 +1,5 @@
-//! A sorted run on disk: blocks of whole records, each with a checksum that knows run and position.
+//! A sorted run on disk: blocks of whole records, each with a checksum that covers run and
+//! position.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,21 +13,21 @@ use crate::external::spool::{Extent, Spool};
 /// Bytes before the records of a block: checksum, length, number of records.
 pub(super) const BLOCK_HEAD_BYTES: usize = 16;
 
-/// Consumed bytes that are given back at once.
+/// Consumed bytes that are freed at once.
 const GIVE_BACK_BYTES: u64 = 1 << 20;
 
 /// A run that is complete.
 #[derive(Debug)]
 pub(in crate::external) struct Run {
     spool: Arc<Spool>,
-    /// What is not consumed, and what is claimed.
+    /// The part that is not consumed, and preallocated.
     extent: Extent,
     /// A number that no other run has.
     number: u64,
     blocks: u64,
     /// Bytes of the longest block without its head.
     block_bytes_max: usize,
-    /// Where the next block is.
+    /// The position of the next block.
     at: u64,
 }
 
@@ -53,9 +54,9 @@ pub(in crate::external) struct RunWriter<'b> {
     records: u32,
 }
 
-/// Returns how much space records of `bytes` bytes in all take in blocks of `buffer` bytes.
+/// Returns the space of records of `bytes` bytes in blocks of `buffer` bytes.
 pub(super) fn space_for(bytes: u64, chunks: usize, buffer: usize) -> u64 {
-    // Two blocks that follow each other have more than one block could.
+    // Two consecutive blocks have more than one block could.
     let block = buffer.saturating_sub(BLOCK_HEAD_BYTES).max(1) as u64;
     let blocks = bytes
         .div_ceil(block)
@@ -121,7 +122,7 @@ impl<'b> RunWriter<'b> {
         Ok(())
     }
 
-    /// Writes a record that is longer than the buffer as a block of its own.
+    /// Writes a record that is longer than the buffer as a separate block.
     fn write_alone(&mut self, stored: &[u8]) -> Result<()> {
         let head = self.head(1, stored)?;
         self.run.spool.write(&head, self.run.at)?;
@@ -187,7 +188,7 @@ impl<'b> RunWriter<'b> {
         ))
     }
 
-    /// Completes the run, and gives back space that it did not need.
+    /// Completes the run, and frees space that it did not need.
     pub(in crate::external) fn finish(mut self) -> Result<Run> {
         self.write_block()?;
         let mut run = self.run;
@@ -226,11 +227,11 @@ fn head_of(run: u64, block: u64, len: u32, records: u32, content: &[u8]) -> [u8;
 pub(super) struct RunReader {
     run: Run,
     buffer: Array<u8>,
-    /// The block in the buffer: where it ends, and records in it behind the present one.
+    /// The end of the block in the buffer, and the number of records in it behind the current one.
     end: usize,
     records: u32,
     blocks: u64,
-    /// The present record in the buffer, and the prefix of its key.
+    /// The current record in the buffer, and the prefix of its key.
     record: Range<usize>,
     prefix: u64,
 }
@@ -241,7 +242,7 @@ impl RunReader {
         run.block_bytes_max
     }
 
-    /// Begins to read, and goes to the first record.
+    /// Starts reading, and advances to the first record.
     pub(super) fn new(run: Run, budget: &MemoryBudget, order: &KeyOrder) -> Result<Self> {
         let buffer = Array::new(budget, run.block_bytes_max, "read a run of records")?;
         let mut reader = Self {
@@ -258,7 +259,7 @@ impl RunReader {
         Ok(reader)
     }
 
-    /// Returns the present record, its prefix, and its bytes as stored; `None` at the end.
+    /// Returns the current record, its prefix, and its bytes as stored; `None` at the end.
     pub(super) fn get(&self) -> Option<(Record<'_>, u64, &[u8])> {
         let stored = self
             .buffer
@@ -268,7 +269,7 @@ impl RunReader {
         Some((record, self.prefix, stored))
     }
 
-    /// Goes to the next record.
+    /// Advances to the next record.
     pub(super) fn advance(&mut self, order: &KeyOrder) -> Result<()> {
         if self.records == 0 {
             if self.blocks == self.run.blocks {
@@ -288,7 +289,7 @@ impl RunReader {
         Ok(())
     }
 
-    /// Reads the next block, of which no record is the present one yet.
+    /// Reads the next block, before its first record.
     fn read_block(&mut self) -> Result<()> {
         let at = self.run.at;
         let mut head = [0; BLOCK_HEAD_BYTES];
@@ -317,7 +318,7 @@ impl RunReader {
         Ok(())
     }
 
-    /// Has the kernel read what comes next.
+    /// Makes the kernel read ahead.
     fn will_need(&self) {
         let end = self.run.at.saturating_add(self.buffer.len() as u64);
         self.run
@@ -325,7 +326,7 @@ impl RunReader {
             .will_need(self.run.at..end.min(self.run.extent.end));
     }
 
-    /// Gives back what was consumed.
+    /// Frees consumed bytes.
     fn give_back(&mut self) {
         let consumed = self.run.at.saturating_sub(self.run.extent.start);
         let pieces = consumed.div_euclid(GIVE_BACK_BYTES);

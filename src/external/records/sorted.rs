@@ -1,4 +1,4 @@
-//! Records in order, as they come from a sorter.
+//! The sorted records of a sorter.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::external::records::{Part, Shared};
 /// The records of a [`Sorter`](super::Sorter) in order; made by
 /// [`Sorter::sorted`](super::Sorter::sorted).
 ///
-/// It lends a record at a time, so it is no [`Iterator`].
+/// It lends one record at a time, so it is no [`Iterator`].
 #[derive(Debug)]
 pub struct Sorted {
     merger: Merger,
     shared: Arc<Shared>,
 }
 
-/// What is to be merged, in order: of a writer's the runs, and then the chunks.
+/// The inputs of the merge, in order: for each writer the runs, and then the chunks.
 #[derive(Debug)]
 enum Pending {
     Chunk(Arc<Chunk>),
@@ -29,7 +29,7 @@ enum Pending {
 }
 
 impl Pending {
-    /// Returns how much memory it takes to read it.
+    /// Returns the memory that reading it needs.
     fn reading_bytes(&self) -> usize {
         match self {
             Self::Chunk(_) => 0,
@@ -77,17 +77,18 @@ impl Sorted {
     ///
     /// # Errors
     ///
-    /// Whatever it is, this is the end: later calls may leave records out.
+    /// Any error is final: later calls may omit records.
     ///
-    /// * [`Io`](crate::ErrorKind::Io): the scratch file cannot be read, or is not what was written.
+    /// * [`Io`](crate::ErrorKind::Io): the scratch file cannot be read, or its content has changed.
     /// * [`ItemTooLarge`](crate::ErrorKind::ItemTooLarge): joined values are longer than
     ///   [`record_bytes_max`](super::Sorter::record_bytes_max).
-    /// * [`OverBudget`](crate::ErrorKind::OverBudget): others have taken the memory for joining.
+    /// * [`OverBudget`](crate::ErrorKind::OverBudget): other operations have taken the memory for
+    ///   joining.
     /// * [`Cancelled`](crate::ErrorKind::Cancelled): the progress of the options was cancelled.
     ///
     /// # Panics
     ///
-    /// As the functions of the sorter do.
+    /// If a function of the sorter panics.
     #[expect(
         clippy::should_implement_trait,
         reason = "what it returns is lent, which an iterator cannot"
@@ -101,7 +102,7 @@ impl Sorted {
     }
 }
 
-/// Merges runs until there is memory to read all that are left at the same time.
+/// Merges runs until all that are left can be read at the same time.
 fn merge_until_it_fits(shared: &Shared, parts: Vec<Part>) -> Result<Vec<Pending>> {
     let budget = shared.budget();
     let joining = shared.joining_bytes();
@@ -112,7 +113,7 @@ fn merge_until_it_fits(shared: &Shared, parts: Vec<Part>) -> Result<Vec<Pending>
     };
     let mut pending = in_order(parts);
     if !fits(&pending) {
-        // What is in memory makes room for the buffers of what is on disk.
+        // Chunks in memory make room for the buffers of runs.
         pending = write_out(shared, pending)?;
     }
     while !fits(&pending) {
@@ -122,7 +123,7 @@ fn merge_until_it_fits(shared: &Shared, parts: Vec<Part>) -> Result<Vec<Pending>
 }
 
 /// Merges neighbours, as many at a time as there is memory to read, until all that are left can be
-/// read or each has been merged once.
+/// read at the same time or each has been merged once.
 fn merge_groups(shared: &Shared, pending: Vec<Pending>, joining: usize) -> Result<Vec<Pending>> {
     let budget = shared.budget();
     let mut buffer = Array::<u8>::new(budget, shared.block_bytes, "merge records")?;
@@ -178,7 +179,7 @@ fn in_order(parts: Vec<Part>) -> Vec<Pending> {
     pending
 }
 
-/// Writes what is in memory to disk, each stretch of chunks as a run.
+/// Writes chunks in memory to disk, each sequence of chunks as a run.
 fn write_out(shared: &Shared, pending: Vec<Pending>) -> Result<Vec<Pending>> {
     let budget = shared.budget();
     let mut buffer = Array::<u8>::new(budget, shared.block_bytes, "merge records")?;

@@ -1,4 +1,4 @@
-//! A writer of a sorter: some chunks of memory, and the runs that they became.
+//! A writer of a sorter: chunks in memory, and the runs that were written from them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,18 +10,18 @@ use crate::external::records::merge::{Input, Merger, too_long};
 use crate::external::records::run::{Run, RunWriter, space_for};
 use crate::external::records::{Part, Shared};
 
-/// What records are taken for before there is one.
+/// The assumed length of records before there is one.
 const RECORD_BYTES: usize = 64;
 
 /// Adds records to a [`Sorter`](super::Sorter); made by [`Sorter::writer`](super::Sorter::writer).
 ///
-/// A writer that is dropped before it is [finished](Self::finish) takes its records with it.
+/// The records of a writer that is dropped before it is [finished](Self::finish) are lost.
 #[derive(Debug)]
 pub struct SorterWriter {
     shared: Arc<Shared>,
-    /// Sorted, but for the last.
+    /// Sorted, except for the last.
     chunks: Vec<Arc<Chunk>>,
-    /// Empty ones, to be used again.
+    /// Empty ones, for reuse.
     spare: Vec<Arc<Chunk>>,
     runs: Vec<Run>,
     /// A block of a run.
@@ -62,13 +62,14 @@ impl SorterWriter {
     /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge),
     ///   [`Io`](ErrorKind::Io), [`Forked`](ErrorKind::Forked): a run cannot be written. Free space
     ///   and push again.
-    /// * [`OverBudget`](ErrorKind::OverBudget): others have taken what a long record needs.
+    /// * [`OverBudget`](ErrorKind::OverBudget): other operations have taken the memory that a long
+    ///   record needs.
     /// * [`Cancelled`](ErrorKind::Cancelled): the progress of the options was cancelled, or the
     ///   records were sorted already.
     ///
     /// # Panics
     ///
-    /// As the functions of the sorter do. All records are still there but this one.
+    /// If a function of the sorter panics. Only this record is lost.
     ///
     /// # Cost
     ///
@@ -137,7 +138,7 @@ impl SorterWriter {
             self.chunks.push(self.spare.swap_remove(at));
             return Ok(());
         }
-        // Too long for any chunk: its memory is that of some of them.
+        // Too long for any chunk: gets the memory of several.
         let mut chunk = Chunk::new(self.shared.budget(), layout);
         while chunk.is_err() && self.spare.pop().is_some() {
             chunk = Chunk::new(self.shared.budget(), layout);
@@ -146,7 +147,8 @@ impl SorterWriter {
         Ok(())
     }
 
-    /// Divides the memory of a chunk for records such as there were, and for one of `len` bytes.
+    /// Divides the memory of a chunk for records of the length seen so far, and for one of `len`
+    /// bytes.
     fn layout(&self, len: usize) -> Layout {
         let usual = self.bytes.checked_div(self.records);
         let usual = usual

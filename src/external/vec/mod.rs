@@ -1,14 +1,13 @@
-//! What is done to a vector that is larger than memory: sorting and shuffling.
+//! Operations on vectors that are larger than memory: sorting and shuffling.
 //!
 //! Every operation has two passes. The first moves elements within the vector: to blocks of one
 //! bucket (`partition`), or to sorted runs (`runs`). The second reads buckets or merges runs, and
-//! writes the result to places of a second vector, which was reserved before anything moved. The two
-//! are exchanged at the end. Until then the first holds all elements, in some order, whatever
-//! happens.
+//! writes the result to a second vector, which was reserved before anything moved. The two are
+//! exchanged at the end. Until then the first holds all elements, in some order, whatever happens.
 //!
-//! Functions of the caller are shown elements in their places in the vector, or in a buffer whose
-//! content goes back there, and never a copy beside the original: they may change what is inside of
-//! a cell, and of two copies only one would know.
+//! Functions of the caller get elements in their places in the vector, or in a buffer whose content
+//! goes back there, and never a copy beside the original: they may change the content of a cell,
+//! and only one of two copies would have the change.
 #![expect(
     unsafe_code,
     reason = "says which elements may be moved where; see docs/safety.md"
@@ -45,10 +44,10 @@ use crate::external::vec::partition::Source;
 use crate::external::vec::runs::{ByKey, Compared, Natural, Order, run_bytes, run_len, sort_runs};
 use crate::external::vec::shuffle::Shuffle;
 
-/// How sorting is called in errors.
+/// The name of sorting in errors.
 const SORT: &str = "sort a vector";
 
-/// The most memory that an operation asks for besides what its elements need.
+/// The memory that an operation may take besides that for its elements.
 const MEMORY_MORE: usize = 1 << 20;
 
 /// # Work on vectors larger than memory
@@ -58,8 +57,8 @@ const MEMORY_MORE: usize = 1 << 20;
 /// type are moved as bytes, and dropped once.
 ///
 /// On disk they take space for a second copy of the elements, which is reserved before the first of
-/// them moves, and given back at the end. What fits into the budget, with twice its size for keys of
-/// at most 64 bits, is sorted without.
+/// them moves, and freed at the end. Elements that fit into the budget, with twice their size for
+/// keys of at most 64 bits, are sorted without it.
 impl<T: Send> DiskVec<T> {
     /// Sorts the elements, within a budget of memory. Equal elements keep their order.
     ///
@@ -82,23 +81,24 @@ impl<T: Send> DiskVec<T> {
     /// * [`OverBudget`](crate::ErrorKind::OverBudget): the budget has less than
     ///   [`MIN_BYTES`](crate::MemoryBudget::MIN_BYTES) left, or too little for a few hundred
     ///   elements. Nothing has moved.
-    /// * [`OutOfMemory`](crate::ErrorKind::OutOfMemory): the system does not have what the budget
-    ///   allows.
+    /// * [`OutOfMemory`](crate::ErrorKind::OutOfMemory): the system does not have the memory that
+    ///   the budget permits.
     /// * [`StorageFull`](crate::ErrorKind::StorageFull),
     ///   [`FileTooLarge`](crate::ErrorKind::FileTooLarge): there is no space for a second copy.
     ///   Nothing has moved.
-    /// * [`Forked`](crate::ErrorKind::Forked): the vector was made before a `fork`, in the parent.
+    /// * [`Forked`](crate::ErrorKind::Forked): the vector was created before a `fork`, in the
+    ///   parent.
     /// * [`Cancelled`](crate::ErrorKind::Cancelled): the [`Progress`](crate::external::Progress) of
     ///   the options was cancelled.
     /// * [`Io`](crate::ErrorKind::Io): the system failed to read or write.
     ///
     /// # Panics
     ///
-    /// As the key's methods do. The vector holds the same elements, in some order.
+    /// If a method of the key panics. The vector holds the same elements, in some order.
     ///
     /// # Cost
     ///
-    /// Reads and writes the elements twice; what is sorted already is read once. Exact keys are not
+    /// Reads and writes the elements twice; a sorted vector is read once. Exact keys are not
     /// compared, but distributed by samples of them, and sorted by their digits; others are sorted
     /// in runs, which are merged. Elements move to other addresses.
     pub fn sort_external(&mut self, options: impl Into<Options>) -> Result<()>
@@ -136,7 +136,7 @@ impl<T: Send> DiskVec<T> {
     ///
     /// # Panics
     ///
-    /// As `key` does. The vector holds the same elements, in some order.
+    /// If `key` panics. The vector holds the same elements, in some order.
     pub fn sort_external_by_key<K: SortKey>(
         &mut self,
         options: impl Into<Options>,
@@ -173,13 +173,12 @@ impl<T: Send> DiskVec<T> {
     ///
     /// # Panics
     ///
-    /// As `compare` does, and where it is no total order, perhaps. The vector holds the same
+    /// If `compare` panics, and possibly if it is no total order. The vector holds the same
     /// elements, in some order.
     ///
     /// # Cost
     ///
-    /// That of [`sort_external`](Self::sort_external). Where there is a key, sorting by it is
-    /// faster.
+    /// That of [`sort_external`](Self::sort_external). If there is a key, sorting by it is faster.
     pub fn sort_external_by(
         &mut self,
         options: impl Into<Options>,
@@ -190,8 +189,8 @@ impl<T: Send> DiskVec<T> {
 
     /// Puts the elements into a random order, within a budget of memory.
     ///
-    /// All orders are as likely, as far as 64 bits of `seed` can choose. The same seed puts as many
-    /// elements into the same order on every machine and with every budget.
+    /// All orders are equally likely, as far as 64 bits of `seed` can choose. The same seed gives
+    /// the same order for the same number of elements, on every machine and with every budget.
     ///
     /// # Examples
     ///
@@ -235,8 +234,8 @@ impl<T: Send> DiskVec<T> {
         let least = MEMORY_MIN.min(most);
         let budget = options.budget();
         let merging = merge_bytes::<T>(options.threads_for(budget.free()));
-        // Taken first, so that nothing else has it when the runs are done; their memory is freed
-        // then, since the kernel needs it more.
+        // Taken first, so that no other operation has it after the runs are sorted; their memory is
+        // freed then, since the kernel needs it more.
         let merging = Buf::new(
             budget,
             merge_bytes::<T>(1).min(least),
@@ -245,7 +244,7 @@ impl<T: Send> DiskVec<T> {
         )?;
         let least = least.saturating_sub(merging.len());
         let mut buf = Buf::new(budget, least, most, SORT)?;
-        // Claimed before anything moves, so that a full disk is an error at once.
+        // Preallocated before anything moves, so that a full disk is an error at once.
         let is_one = run_len::<T, O>(buf.len()) >= count;
         let sorted = if is_one {
             None
@@ -270,7 +269,7 @@ impl<T: Send> DiskVec<T> {
         Ok(())
     }
 
-    /// Sorts by words that say everything about the keys.
+    /// Sorts by words that are exact.
     fn sort_by_word<K: Words<T>>(&mut self, keys: K, options: &Options) -> Result<()> {
         // Elements without size may be as many as there are numbers.
         if self.len() > 1 && size_of::<T>() > 0 {
@@ -284,7 +283,7 @@ impl<T: Send> DiskVec<T> {
         self.rearrange(&ByWord(keys), Path::default(), options)
     }
 
-    /// Moves all elements to where the scheme wants them.
+    /// Moves all elements to the places that the scheme chooses.
     fn rearrange(&mut self, scheme: &impl Scheme<T>, path: Path, options: &Options) -> Result<()> {
         let count = self.len();
         let progress = options.progress_handle();
@@ -329,7 +328,7 @@ impl<T: Send> DiskVec<T> {
     }
 }
 
-/// Elements that are looked at, at a time.
+/// Bytes of the elements that are checked at a time.
 const LOOK_BYTES: usize = 1 << 20;
 
 /// Returns whether elements are in the order of their words.
