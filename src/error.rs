@@ -34,7 +34,7 @@ struct Inner {
     kind: ErrorKind,
     action: &'static str,
     path: Option<PathBuf>,
-    /// Who chose the path, such as an environment variable.
+    /// The origin of the path, such as an environment variable.
     origin: Option<&'static str>,
     cause: Cause,
     /// Which limit it was, and what to do.
@@ -127,13 +127,13 @@ impl Error {
         self
     }
 
-    /// Names the operation and the file in the words of the caller, who knows what it was for.
+    /// Names the operation and the file in the words of the caller, which knows the purpose.
     pub(crate) fn about(mut self, action: &'static str, path: &Path) -> Self {
         self.0.action = action;
         self.at(path)
     }
 
-    /// Adds who chose the path, such as an environment variable.
+    /// Adds the origin of the path, such as an environment variable.
     pub(crate) fn named_by(mut self, origin: &'static str) -> Self {
         self.0.origin = Some(origin);
         self

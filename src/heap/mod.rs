@@ -18,7 +18,7 @@
 //!
 //! Each thread uses one heap for small blocks. Allocating or freeing a small block takes the lock
 //! of its heap, and no system call while the heap has room. Units are given out under one lock,
-//! slots under another. The state of a block belongs to the owner of the block, who reads and
+//! slots under another. The state of a block belongs to the owner of the block, which reads and
 //! changes it without a lock. File space is preallocated and freed, which takes longer, without
 //! holding a lock. A block that grows takes one lock at most, and none while it grows inside its
 //! slots.

@@ -37,7 +37,7 @@ use crate::read::ahead::Ahead;
 /// tokio::task::spawn_blocking(move || {
 ///     for item in arena.stream(locations) {
 ///         if sender.blocking_send(item).is_err() {
-///             break; // nobody listens any more
+///             break; // the receiver is gone
 ///         }
 ///     }
 /// });
