@@ -1,4 +1,4 @@
-//! Sorting by keys that a number says everything about: by distribution, without comparisons.
+//! Sorting by keys that a number represents exactly: by distribution, without comparisons.
 #![expect(
     unsafe_code,
     reason = "looks at elements in the vector, and moves them; see docs/safety.md"
@@ -22,20 +22,20 @@ use crate::external::vec::partition::{Classify, Source};
 /// Elements that are sampled for each bucket.
 const SAMPLES: usize = 40;
 
-/// The most that are sampled: each can be a read of the device.
+/// The most that are sampled: each may cost a read of the device.
 const SAMPLES_MAX: usize = 1 << 15;
 
 /// Bytes of elements that are handled at a time.
 const STAGE_BYTES: usize = if cfg!(test) { 8 << 10 } else { 128 << 10 };
 
-/// Elements whose place among the splitters is looked for at the same time.
+/// The number of elements that are looked up among the splitters at the same time.
 const LANES: usize = 8;
 
-/// Returns a number for each element by which to sort.
+/// Returns a number for each element, by which to sort.
 pub(super) trait Words<T>: Sync {
     type Word: Word;
 
-    /// How to get an element back from its number, where it is nothing else.
+    /// The function that restores an element from its number, if the element has no other content.
     const BACK: Option<fn(u128) -> T>;
 
     fn word(&self, element: &T) -> Self::Word;
@@ -77,20 +77,21 @@ pub(super) struct Splitters<'k, K, W> {
     keys: &'k K,
     /// Ascending, all different.
     sorted: Vec<W>,
-    /// The same as a search tree: the children of node `n` are `2n` and `2n + 1`. Node 0 is none,
-    /// and what is missing is the greatest word.
+    /// The same as a search tree: the children of node `n` are `2n` and `2n + 1`. Node 0 is unused,
+    /// and missing nodes have the greatest word.
     tree: Vec<W>,
-    /// The bucket of words between two splitters, and of words equal to the upper one, in turn.
+    /// The buckets of the words between two splitters, and of those equal to the upper one,
+    /// alternating.
     buckets: Vec<u16>,
-    /// Which buckets have words of one value only, and whether there are any.
+    /// Which buckets have words of one value only.
     equal: Vec<bool>,
     has_equal: bool,
 }
 
 impl<'k, K, W: Word> Splitters<'k, K, W> {
-    /// Chooses about `buckets` from a sample in ascending order. With `thorough`, every splitter has
-    /// a bucket of its own, so that each level gets at least the sampled elements out of the way;
-    /// otherwise those do of which there are many.
+    /// Chooses about `buckets` buckets from a sample in ascending order. With `thorough`, every
+    /// splitter has a bucket for words equal to it, so that each level finishes at least the
+    /// sampled elements; otherwise only frequent splitters have one.
     fn new(keys: &'k K, sample: &[W], buckets: usize, thorough: bool) -> Self {
         let wanted = if thorough { buckets / 2 } else { buckets }.clamp(2, 1 << 12) - 1;
         let mut sorted = Vec::new();
@@ -134,7 +135,7 @@ impl<'k, K, W: Word> Splitters<'k, K, W> {
     #[inline]
     fn find(&self, words: &[W; LANES], classes: &mut [u16]) {
         let levels = self.tree.len().ilog2();
-        // No node is past the end; this way the compiler knows.
+        // No node is past the end; written this way, the compiler knows that.
         let tree = self.tree.as_slice();
         let mask = tree.len() - 1;
         let mut nodes = [1_usize; LANES];
@@ -214,7 +215,7 @@ impl<T: Send, K: Words<T>> Scheme<T> for ByWord<K> {
         let sample = room.take_zeros::<K::Word>(count)?;
         let spare = room.take_zeros::<K::Word>(count)?;
         let step = source.count() / count.max(1);
-        // One of each stretch, so that the whole source is seen.
+        // One of each stretch, so that the sample covers the whole source.
         let position = |number: usize| {
             let chosen = mix(path.number ^ mix(number as u64)) % step.max(1) as u64;
             number * step + usize::try_from(chosen).unwrap_or(0)
@@ -263,11 +264,11 @@ impl<T: Send, K: Words<T>> Scheme<T> for ByWord<K> {
 }
 
 impl<K> ByWord<K> {
-    /// Sorts elements that are nothing but their words.
+    /// Sorts elements that have no content but their words.
     ///
     /// # Safety
     ///
-    /// That of [`Scheme::arrange`].
+    /// The duties of the caller are those of [`Scheme::arrange`].
     #[expect(clippy::too_many_arguments, reason = "all that a thread knows")]
     unsafe fn arrange_words<T: Send>(
         &self,
@@ -291,7 +292,7 @@ impl<K> ByWord<K> {
             while at < range.end {
                 let count = stage.len().min(range.end - at);
                 let part = stage.get_mut(..count).unwrap_or_default();
-                // SAFETY: the caller keeps this contract. The copies are numbers, as good as the
+                // SAFETY: the caller keeps this contract. The copies are numbers, equivalent to the
                 // originals.
                 unsafe { places.read(at, part) }?;
                 for (element, word) in part.iter().zip(&mut left) {
@@ -318,7 +319,7 @@ impl<K> ByWord<K> {
     ///
     /// # Safety
     ///
-    /// That of [`Scheme::arrange`].
+    /// The duties of the caller are those of [`Scheme::arrange`].
     unsafe fn arrange_pairs<T: Send>(
         &self,
         mut room: Room<'_>,
@@ -338,7 +339,7 @@ impl<K> ByWord<K> {
         let mut left = pairs.iter_mut();
         let mut done = 0;
         for range in source.places(0..source.count()) {
-            // A key may change what is inside of a cell, so it looks at the element in its place.
+            // A key may change the content of a cell, so it gets the element in its place.
             // SAFETY: the caller keeps this contract.
             let originals = unsafe { places.elements(range.clone()) };
             for (element, (pair, number)) in originals.iter().zip(left.by_ref().zip(&mut numbers)) {
@@ -361,8 +362,8 @@ impl<K> ByWord<K> {
     }
 }
 
-/// Writes elements one after the other. Where that fails, what is left is stored all the same, so
-/// that all elements are in the target.
+/// Writes elements one after the other. After a failure, the rest is stored nevertheless, so that
+/// all elements are in the target.
 pub(super) struct Write<'w, 'a, T> {
     target: &'w Places<'a, T>,
     at: usize,
@@ -379,7 +380,7 @@ impl<'w, 'a, T> Write<'w, 'a, T> {
     ///
     /// # Safety
     ///
-    /// That of [`Places::write`].
+    /// The duties of the caller are those of [`Places::write`].
     pub(super) unsafe fn next(&mut self, elements: &[MaybeUninit<T>]) {
         if self.done.is_ok() {
             // SAFETY: the caller keeps this contract.
@@ -401,7 +402,7 @@ impl<'w, 'a, T> Write<'w, 'a, T> {
 ///
 /// # Safety
 ///
-/// Each number of an element is in `order` once; for the rest, that of [`Places::write`].
+/// Each number of an element is in `order` once; the other duties are those of [`Places::write`].
 pub(super) unsafe fn write_in_order<T>(
     mut order: impl Iterator<Item = usize>,
     elements: &[MaybeUninit<T>],

@@ -20,8 +20,8 @@ use crate::external::options::Options;
 use crate::external::vec::partition::{Classify, Cut, Piece, Source, partition};
 use crate::external::workers::on_threads;
 
-/// The longest block of a bucket, and the most that is read at a time: what the page cache takes at
-/// once without looking for large free pages.
+/// The longest block of a bucket, and the longest read: what the page cache takes at once without
+/// searching for large free pages.
 const BLOCK_BYTES_MAX: usize = 256 << 10;
 
 /// The shortest block, unless an element is longer.
@@ -30,18 +30,19 @@ const BLOCK_BYTES_MIN: usize = 4 << 10;
 /// The most buckets of a level: classes are numbers of 16 bits, and each bucket is a stream.
 const BUCKETS_MAX: usize = 1 << 12;
 
-/// The most levels. A distribution whose keys stay what they are has a few: each has more buckets
-/// than the one before has left. Keys that are others each time end here, in some order.
+/// The most levels. With keys that do not change, a few levels suffice: each has more buckets than
+/// the one before has left. With keys that change at each call, the distribution ends here, in some
+/// order.
 const DEPTH_MAX: u32 = 40;
 
-/// What to do with elements, one level after the other.
+/// The operation on the elements, one level after the other.
 pub(super) trait Scheme<T: Send>: Sync {
     type Level<'s>: Classify<T>
     where
         Self: 's;
 
-    /// Returns how many bytes of memory [`arrange`](Self::arrange) takes for each element, and
-    /// besides.
+    /// Returns the bytes of memory that [`arrange`](Self::arrange) takes for each element, and in
+    /// addition.
     fn bytes(&self) -> (usize, usize);
 
     /// Returns how many elements have to fit into memory at least.
@@ -49,7 +50,8 @@ pub(super) trait Scheme<T: Send>: Sync {
         2
     }
 
-    /// Chooses about `buckets` buckets for the elements of `source`, the part `path` of all.
+    /// Chooses about `buckets` buckets for the elements of `source`, which is the part `path` of
+    /// all.
     ///
     /// # Safety
     ///
@@ -63,15 +65,15 @@ pub(super) trait Scheme<T: Send>: Sync {
         room: Room<'_>,
     ) -> Result<Self::Level<'s>>;
 
-    /// Returns whether the elements of this bucket are in the right order as they come.
+    /// Returns whether the elements of this bucket need no arranging.
     fn is_done(level: &Self::Level<'_>, bucket: usize) -> bool;
 
-    /// Arranges the elements of `source`, the part `path` of all, and writes them to the places of
-    /// `target` from `out` on; by several threads, as far as that is of use.
+    /// Arranges the elements of `source`, which is the part `path` of all, and writes them to the
+    /// places of `target` from `out` on; by several threads, if that is useful.
     ///
     /// # Errors
     ///
-    /// Where `target` is the vector of `source`, it holds the elements in some order.
+    /// If `target` is the vector of `source`, it holds the elements in some order.
     ///
     /// # Safety
     ///
@@ -90,7 +92,7 @@ pub(super) trait Scheme<T: Send>: Sync {
     ) -> Result<()>;
 }
 
-/// Which part of all: how many levels down, and a number that tells it from others.
+/// A part of all elements: its level, and a number that identifies it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Path {
     pub(super) depth: u32,
@@ -116,7 +118,7 @@ pub(super) fn mix(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// How the memory is used.
+/// The division of the memory.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     /// Threads of the first pass.
@@ -130,7 +132,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// Plans for `count` elements in `bytes` of memory; `None` where that is too little.
+    /// Plans for `count` elements in `bytes` of memory; `None` if that is too little.
     fn new<T: Send>(
         bytes: usize,
         count: usize,
@@ -143,10 +145,10 @@ impl Plan {
             let share = bytes / threads;
             let fits = share.saturating_sub(besides).checked_div(each.max(1))?;
             let fits = fits.min(u32::MAX as usize);
-            // Parts of a sample are not of the same size.
+            // The parts of a sample differ in size.
             let wanted = count.saturating_mul(8).div_euclid((fits * 5).max(1)) + 2;
             let block = BLOCK_BYTES_MIN.max(size_of::<T>());
-            // What is read at a time is an element at least.
+            // At least one element is read at a time.
             let chunk = (share / 8).max(size_of::<T>()) + 3 * align_of::<T>();
             let room = share.saturating_sub(chunk).saturating_sub(4096);
             let buckets = wanted.min(room / (block + 8)).min(BUCKETS_MAX);
@@ -165,7 +167,7 @@ impl Plan {
         }
     }
 
-    /// Cuts the memory of the first pass; `None` where a block has no room for an element.
+    /// Divides the memory of the first pass; `None` if a block has no room for an element.
     fn cut<T>(&self, bytes: usize, buckets: usize) -> Option<Cut> {
         let share = bytes / self.partitioning;
         let each = size_of::<T>().max(1);
@@ -174,7 +176,7 @@ impl Plan {
         let fixed = cut(0).bytes::<T>(buckets);
         let block = share.checked_sub(fixed)? / buckets.max(1);
         let block = block.min(BLOCK_BYTES_MAX.max(each)) / each;
-        // Whole pages, where they are not short anyway.
+        // Whole pages, unless blocks are short anyway.
         let whole = (block * each / 4096 * 4096) / each;
         let block = if whole * each >= 4096 * 4 {
             whole
@@ -196,11 +198,11 @@ pub(super) fn fits<T: Send>(bytes: usize, count: usize, scheme: &impl Scheme<T>)
     bytes_wanted(count, scheme) <= bytes && u32::try_from(count).is_ok()
 }
 
-/// Sees to it that a distribution in this memory can be done.
+/// Checks that a distribution is possible in this memory.
 ///
 /// # Errors
 ///
-/// [`OverBudget`](ErrorKind::OverBudget): it cannot.
+/// [`OverBudget`](ErrorKind::OverBudget): it is not.
 pub(super) fn check_memory<T: Send>(
     bytes: usize,
     count: usize,
@@ -360,11 +362,11 @@ fn source_of(source: &Source, pieces: &[Piece]) -> Source {
     Source::new(places.collect())
 }
 
-/// Copies elements as they come.
+/// Copies elements in their order.
 ///
 /// # Safety
 ///
-/// That of [`Scheme::arrange`], with a target that is not the source.
+/// The duties of the caller are those of [`Scheme::arrange`], with a target that is not the source.
 unsafe fn copy<T: Send>(
     mut room: Room<'_>,
     places: &Places<'_, T>,

@@ -1,5 +1,5 @@
-//! The fault campaign of what is done to vectors: after every error the vector holds the same
-//! elements, and the next try does what was asked.
+//! Fault injection in the operations on vectors: after every error the vector holds the same
+//! elements, and the next attempt succeeds.
 #![expect(
     clippy::arithmetic_side_effects,
     reason = "a panic in a test is a failed test"
@@ -46,7 +46,8 @@ fn filled<T>(
     vec
 }
 
-/// Tries until it is done. After each error the vector has the same numbers, and nothing is kept.
+/// Repeats until it succeeds. After each error the vector has the same numbers, and no memory is
+/// kept.
 fn attempt<T>(
     life: &mut Life,
     vec: &mut DiskVec<T>,
@@ -80,7 +81,7 @@ fn attempt<T>(
 fn live_numbers(life: &mut Life) {
     let dir = life.scratch_dir();
     let budget = MemoryBudget::new(MIN as u64);
-    // Twice what fits.
+    // Twice as many as fit.
     let count = MIN / 8;
     let make = |n: usize| (n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
     let mut vec = filled(life, &dir, count, make);
@@ -115,7 +116,7 @@ fn live_numbers(life: &mut Life) {
         "{}: by comparisons",
         life.name()
     );
-    // What fits is arranged where it is.
+    // Elements that fit are arranged in place.
     vec.truncate(count / 8);
     attempt(
         life,

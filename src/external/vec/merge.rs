@@ -1,6 +1,6 @@
 //! Merging the sorted runs of a vector into another, by several threads.
 //!
-//! The runs are looked at where they are mapped, so that there is no copy that would have to be put
+//! The runs are read where they are mapped, so that there is no copy that would have to be put
 //! back: until the vectors are exchanged, the first is untouched. The kernel reads ahead.
 #![expect(
     unsafe_code,
@@ -31,7 +31,7 @@ const STAGE_BYTES: usize = if cfg!(test) { 8 << 10 } else { 256 << 10 };
 const AHEAD_BYTES_MAX: usize = 1 << 20;
 const AHEAD_BYTES_MIN: usize = 16 << 10;
 
-/// Elements of each run that are looked at to divide the work.
+/// The sampled elements of each run, for dividing the work.
 const SAMPLES: usize = 16;
 
 /// Returns the memory with which so many threads merge.
@@ -68,7 +68,7 @@ pub(super) unsafe fn is_merged<T>(
 /// # Errors
 ///
 /// Those of writing the target, and [`Cancelled`](crate::ErrorKind::Cancelled). No element of the
-/// vector has moved; nor has it after a panic of the order.
+/// vector has moved; nor has one after a panic of the order.
 ///
 /// # Safety
 ///
@@ -109,7 +109,8 @@ pub(super) unsafe fn merge<T: Send>(
                 parts.push(*start..*end);
             }
         }
-        // SAFETY: parts do not overlap, nor do the places that they go to; the rest is the caller's.
+        // SAFETY: parts do not overlap, nor do their target places; the rest is the duty of the
+        // caller.
         unsafe {
             merge_part(
                 room, places, target, order, parts, out, ahead, stop, options,
@@ -118,8 +119,8 @@ pub(super) unsafe fn merge<T: Send>(
     })
 }
 
-/// Divides runs into `parts` parts of about the same size, so that what is in one goes before what
-/// is in the next: where each begins in each run, and where the last ends.
+/// Divides runs into `parts` parts of about the same size, so that the elements of one part precede
+/// those of the next: returns where each begins in each run, and where the last ends.
 ///
 /// # Safety
 ///
@@ -135,7 +136,7 @@ unsafe fn divide<T>(
         let elements = unsafe { places.elements(at..at + 1) };
         &elements[0]
     };
-    // Of equal ones, the first goes first.
+    // Of equal elements, that of the first run precedes.
     let less = |at: usize, other: usize| {
         order
             .compare(element(at), element(other))
@@ -174,7 +175,7 @@ unsafe fn divide<T>(
                 }
                 start
             });
-            // An order that is none must not make parts overlap.
+            // An inconsistent order must not make parts overlap.
             let before = bounds.last().cloned().unwrap_or_default();
             let starts = starts.zip(before).map(|(start, before)| start.max(before));
             bounds.push(starts.collect());
@@ -184,13 +185,13 @@ unsafe fn divide<T>(
     bounds
 }
 
-/// What is left of a run.
+/// The rest of a run.
 struct Head {
     at: usize,
     end: usize,
     /// The prefix of the first element.
     prefix: u64,
-    /// Where the kernel is told to go on reading.
+    /// The position up to which the kernel reads ahead.
     mark: usize,
 }
 

@@ -7,10 +7,10 @@
 //!   0 ------------------------ written ------------------ looked.start ------- looked.end ---
 //! ```
 //!
-//! A block that is full goes to places whose elements have been taken, so no second copy is needed,
-//! and every element is in the vector, a buffer of a bucket or the chunk. Whatever fails, an error
-//! or a panic of a key, what is in buffers is stored to the free places: the vector holds the same
-//! elements in another order.
+//! A full block goes to places whose elements have been taken, so no second copy is needed, and
+//! every element is in the vector, a buffer of a bucket or the chunk. After an error or a panic of
+//! a key, the elements in buffers are stored to the free places: the vector holds the same elements
+//! in another order.
 #![expect(
     unsafe_code,
     reason = "moves elements between the vector and buffers; see docs/safety.md"
@@ -32,17 +32,17 @@ use crate::error::Result;
 use crate::external::options::Progress;
 use crate::external::workers::{Stop, on_threads};
 
-/// Says to which bucket elements belong.
+/// Determines the buckets of elements.
 pub(super) trait Classify<T>: Sync {
     /// Returns how many buckets there are.
     fn buckets(&self) -> usize;
 
-    /// Fills in the buckets, below [`buckets`](Self::buckets), of elements of which the first is at
-    /// `position` of the source.
+    /// Fills in the buckets, below [`buckets`](Self::buckets), of elements, the first of which is
+    /// at `position` of the source.
     fn classify(&self, elements: &[T], position: usize, classes: &mut [u16]);
 }
 
-/// Which elements of a vector are worked on, in which order: ranges, one after the other.
+/// The elements of a vector to work on, in order: ranges, one after the other.
 #[derive(Debug)]
 pub(super) struct Source {
     ranges: Vec<Range<usize>>,
@@ -107,7 +107,7 @@ pub(super) struct Piece {
     pub(super) at: usize,
 }
 
-/// How the buffers of one thread are cut.
+/// The division of the buffers of one thread.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
     /// Elements of a block.
@@ -134,13 +134,13 @@ impl Cut {
     }
 }
 
-/// Moves all elements of `source` into blocks of their buckets; returns where those are, in the
-/// order of buckets, and within a bucket in the order of the elements.
+/// Moves all elements of `source` into blocks of their buckets; returns the positions of the
+/// blocks, in the order of buckets, and within a bucket in the order of the elements.
 ///
 /// # Errors
 ///
 /// Those of reading and writing the vector, and [`Cancelled`](crate::ErrorKind::Cancelled). The
-/// elements are all there, in some order; so they are after a panic of `classify`.
+/// elements are all in the vector, in some order, also after a panic of `classify`.
 ///
 /// # Safety
 ///
@@ -160,7 +160,7 @@ pub(super) unsafe fn partition<T: Send>(
         let start = (number * share).min(source.count());
         let end = (start + share).min(source.count());
         let mut room = room.split(cut.bytes::<T>(classify.buckets()));
-        // SAFETY: shares do not overlap; the rest is the caller's.
+        // SAFETY: shares do not overlap; the rest is the duty of the caller.
         let partitioner = unsafe {
             Partitioner::new(
                 places,
@@ -285,8 +285,8 @@ impl<'w, 'a, T: Send> Partitioner<'w, 'a, T> {
         Ok(count)
     }
 
-    /// Moves the elements of the chunk to the buffers of their buckets, and blocks that get full
-    /// into the vector.
+    /// Moves the elements of the chunk to the buffers of their buckets, and full blocks into the
+    /// vector.
     #[expect(
         clippy::panic_in_result_fn,
         reason = "a mistake of ours would lose elements"
@@ -294,7 +294,7 @@ impl<'w, 'a, T: Send> Partitioner<'w, 'a, T> {
     fn distribute(&mut self, count: usize) -> Result<()> {
         let classes = self.classes.get(..count).unwrap_or_default();
         let highest = classes.iter().max().copied().map_or(0, usize::from);
-        // Before anything moves: halfway, nothing could be put back.
+        // Before anything moves, since a half-moved chunk could not be put back.
         assert!(highest < self.fills.len(), "there is no bucket {highest}");
         let mut done = 0;
         while done < count {
@@ -362,7 +362,7 @@ impl<'w, 'a, T: Send> Partitioner<'w, 'a, T> {
 }
 
 /// Moves elements from the start of a chunk to the buffers of their buckets until one is full;
-/// returns how many, and which. Each bucket has a buffer, which is not full.
+/// returns how many, and the full bucket. Each bucket has a buffer, which is not full.
 fn scatter<T>(
     chunk: &[MaybeUninit<T>],
     classes: &[u16],
@@ -385,7 +385,7 @@ fn scatter<T>(
 }
 
 impl<T: Send> Drop for Partitioner<'_, '_, T> {
-    /// Puts everything that is in buffers back into the vector; nothing after a run that is done.
+    /// Puts all elements in buffers back into the vector; there are none after a completed run.
     fn drop(&mut self) {
         let left = self.looked.len();
         let in_chunk = self

@@ -1,4 +1,4 @@
-//! Sorting by comparisons: stretches of the vector become sorted runs, each in its place.
+//! Sorting by comparisons: parts of the vector become sorted runs, each in its place.
 #![expect(
     unsafe_code,
     reason = "moves elements between the vector and buffers; see docs/safety.md"
@@ -23,7 +23,7 @@ use crate::external::options::Options;
 use crate::external::vec::by_word::{Write, write_in_order};
 use crate::external::workers::on_threads;
 
-/// The longest elements that are moved as they are sorted, and not by their numbers.
+/// The longest elements that are moved during sorting; longer ones are sorted by their numbers.
 const MOVED_BYTES_MAX: usize = 32;
 
 /// Bytes that are written at a time.
@@ -31,10 +31,10 @@ const STAGE_BYTES: usize = if cfg!(test) { 8 << 10 } else { 256 << 10 };
 
 /// The order to sort by.
 pub(super) trait Order<T>: Sync {
-    /// Whether prefixes say anything.
+    /// Whether prefixes differ at all.
     const HAS_PREFIX: bool = true;
 
-    /// A number that is not greater for what is less.
+    /// Returns a number that is not greater for a lesser element.
     fn prefix(&self, element: &T) -> u64;
 
     fn compare(&self, element: &T, other: &T) -> Ordering;
@@ -92,7 +92,7 @@ fn prefix(key: &impl SortKey) -> u64 {
     u64::try_from(key.prefix() >> 64).unwrap_or(u64::MAX)
 }
 
-/// Returns how many bytes of memory a run takes for each element, and besides.
+/// Returns the bytes of memory that a run takes for each element, and in addition.
 fn bytes<T, O: Order<T>>() -> (usize, usize) {
     let stage = stage_len::<T>() * size_of::<T>() + 3 * align_of::<Numbered<T>>() + 64;
     let pairs = size_of::<T>() + size_of::<(u64, u32)>();
@@ -104,7 +104,7 @@ fn bytes<T, O: Order<T>>() -> (usize, usize) {
     (each, stage)
 }
 
-/// Returns how many elements a run has that is made in so many bytes.
+/// Returns the number of elements of a run in `memory` bytes.
 pub(super) fn run_len<T, O: Order<T>>(memory: usize) -> usize {
     let (each, besides) = bytes::<T, O>();
     (memory.saturating_sub(besides) / each).min(u32::MAX as usize)
@@ -116,8 +116,8 @@ pub(super) fn run_bytes<T, O: Order<T>>(count: usize) -> usize {
     count.saturating_mul(each).saturating_add(besides)
 }
 
-/// Returns whether elements themselves are moved as they are sorted: small ones, of which only a
-/// comparison knows the order. Others are sorted by their numbers.
+/// Returns whether elements are moved during sorting: small ones without prefixes. Others are
+/// sorted by their numbers.
 const fn moves<T, O: Order<T>>() -> bool {
     !O::HAS_PREFIX && size_of::<T>() <= MOVED_BYTES_MAX
 }
@@ -132,13 +132,13 @@ fn stage_len<T>() -> usize {
     (STAGE_BYTES / size_of::<T>().max(1)).max(1)
 }
 
-/// Sorts the vector in runs, and returns how long each is but the last.
+/// Sorts the vector in runs, and returns the length of each but the last.
 ///
 /// # Errors
 ///
 /// Those of reading and writing the vector, [`Cancelled`](ErrorKind::Cancelled), and
-/// [`OverBudget`](ErrorKind::OverBudget), where a run would have one element only. The elements
-/// are all there, in some order; so they are after a panic of the order.
+/// [`OverBudget`](ErrorKind::OverBudget), if a run would have only one element. The elements are
+/// all in the vector, in some order, also after a panic of the order.
 ///
 /// # Safety
 ///
@@ -189,7 +189,7 @@ pub(super) unsafe fn sort_runs<T: Send, O: Order<T>>(
             let end = places.count().min(start + len);
             let (room, count) = (room.reborrow(), end - start);
             if moves::<T, O>() {
-                // SAFETY: runs do not overlap; the rest is the caller's.
+                // SAFETY: runs do not overlap; the rest is the duty of the caller.
                 unsafe { sort_moving(room, places, order, start, count) }?;
             } else {
                 // SAFETY: as above.
@@ -204,8 +204,8 @@ pub(super) unsafe fn sort_runs<T: Send, O: Order<T>>(
     Ok(len)
 }
 
-/// Elements that are in a buffer, and go back to their places in the order of the buffer unless
-/// they were written.
+/// Elements in a buffer, which return to their places in the order of the buffer unless they were
+/// written.
 struct Loan<'l, 'a, T> {
     /// # Invariants
     ///
@@ -260,8 +260,8 @@ unsafe fn sort_run<T>(
         let compared = by_prefix.then_with(|| order.compare(elements(*number), elements(*other)));
         compared.then(number.cmp(other))
     });
-    // What is in order already goes back by nothing at all. A comparison may have changed the
-    // inside of an element, so it is stored, not left.
+    // A run in order needs no write. Dropping the loan stores the elements, since a comparison may
+    // have changed the content of their cells.
     if pairs
         .iter()
         .map(|(_, number)| *number)
@@ -275,8 +275,7 @@ unsafe fn sort_run<T>(
     unsafe { write_in_order(sorted, loan.elements, stage, places, at) }
 }
 
-/// Elements with numbers that are in a buffer, and go back to their places in the order of the
-/// buffer.
+/// Elements with numbers in a buffer, which return to their places in the order of the buffer.
 struct Moved<'l, 'a, T> {
     /// # Invariants
     ///
@@ -306,7 +305,7 @@ impl<T> Moved<'_, '_, T> {
         write.end()
     }
 
-    /// Writes the elements back, and says how that went.
+    /// Writes the elements back, and returns the result.
     fn finish(self) -> Result<()> {
         // From here on, all elements are in their places, also after an error.
         ManuallyDrop::new(self).write()
@@ -315,13 +314,13 @@ impl<T> Moved<'_, '_, T> {
 
 impl<T> Drop for Moved<'_, '_, T> {
     fn drop(&mut self) {
-        // A panic is on its way. What cannot be written is stored.
+        // The thread is panicking. Elements that cannot be written are stored.
         let _written = self.write();
     }
 }
 
 /// Sorts one run by moving its elements. Whatever a comparison does, the slice that std sorts has
-/// all of them afterwards, with what was changed in their cells.
+/// all elements afterwards, with the changes in their cells.
 ///
 /// # Safety
 ///
@@ -343,8 +342,8 @@ unsafe fn sort_moving<T>(
     while done < count {
         let part = stage.len().min(count - done);
         let part = stage.get_mut(..part).unwrap_or_default();
-        // SAFETY: the caller keeps this contract. An error on the way leaves copies that nothing
-        // has looked at, and the elements where they are.
+        // SAFETY: the caller keeps this contract. An error leaves unused copies, and the elements
+        // where they are.
         unsafe { places.read(at + done, part) }?;
         done += part.len();
         for (element, (place, number)) in part.iter().zip(places_left.by_ref().zip(&mut numbers)) {

@@ -1,9 +1,10 @@
-//! A permutation that a seed determines, whatever the memory: elements go to one of 256 buckets each
-//! by chance, and so on within each bucket until few are left, which are shuffled by exchanges.
+//! A permutation that only the seed determines, not the memory: each element goes to one of 256
+//! buckets at random, and so on within each bucket until few are left, which are shuffled by
+//! exchanges.
 //!
-//! Every element has its own chance at every level, and all orders of the few are as likely, so all
-//! permutations of the whole are. The chance is a hash of the seed, the path of buckets and the
-//! position, and no state that would depend on how the work is divided.
+//! The choice for every element at every level is independent, and all orders of the few are
+//! equally likely, so all permutations of the whole are. The choice is a hash of the seed, the path
+//! of buckets and the position, and does not depend on how the work is divided.
 #![expect(
     unsafe_code,
     reason = "moves elements between the vector and buffers; see docs/safety.md"
@@ -26,14 +27,14 @@ use crate::external::vec::partition::{Classify, Source};
 /// The buckets of each level.
 const BUCKETS: usize = 256;
 
-/// As few elements are shuffled by exchanges. It decides which permutation a seed stands for, as
-/// the number of buckets does, so neither may depend on the memory.
+/// At most this many elements are shuffled by exchanges. Like the number of buckets, it determines
+/// the permutation of a seed, so neither may depend on the memory.
 const FEW: usize = 256;
 
 /// The scheme of a shuffle.
 pub(super) struct Shuffle;
 
-/// The chances of a level.
+/// The random choices of a level.
 pub(super) struct Chances(Path);
 
 impl Chances {
@@ -111,7 +112,7 @@ impl<T: Send> Scheme<T> for Shuffle {
     }
 }
 
-/// Shuffles elements in memory, in the way that [`Shuffle`] does on disk.
+/// Shuffles elements in memory, like [`Shuffle`] on disk.
 fn shuffle<T>(elements: &mut [MaybeUninit<T>], spare: &mut [MaybeUninit<T>], path: Path) {
     if elements.len() <= FEW {
         let mut chance = path.number;
