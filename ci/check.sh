@@ -107,7 +107,8 @@ else
   std_trait=(cargo +nightly test --locked -p outcore --all-features --target-dir target/nightly --lib)
   step "${std_trait[@]}" alloc
   step env RUSTFLAGS="--cfg memory_backend" "${std_trait[@]}" alloc
-  step cargo test --locked -p bench-compare nightly -- --ignored
+  step cargo +nightly test --locked -p bench-compare --no-default-features --features nightly \
+    --target-dir target/nightly candidate
   if cargo +nightly miri --version >/dev/null 2>&1; then
     step env MIRIFLAGS="-Zmiri-strict-provenance" cargo +nightly miri test --locked -p outcore --lib
   else

@@ -4,6 +4,7 @@
 //!
 //! This is the only crate of the repository that depends on competitors. What is measured and what
 //! is not equal stands in the README beside this crate.
+#![cfg_attr(feature = "nightly", feature(allocator_api))]
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::print_stderr,
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         crates: &[
             "outcore",
             "rustix",
+            "diskallocator",
             "farena",
             "fjall",
             "heed",

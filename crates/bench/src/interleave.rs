@@ -92,11 +92,7 @@ pub fn interleave(
             } else {
                 ended.push(*index);
             }
-            let run = Run {
-                candidate: candidate.name.clone(),
-                round,
-                outcome,
-            };
+            let run = Run::new(&candidate.name, round, outcome);
             seen(&run);
             runs.push(run);
         }
@@ -132,10 +128,10 @@ mod tests {
     };
 
     fn sample(seconds: f64, checksum: u64) -> Sample {
-        let mut sample = Sample::default();
-        sample.add("seconds", seconds, "s");
-        sample.checksum = checksum;
-        sample
+        Sample {
+            checksum,
+            ..Sample::default().with("seconds", seconds, "s")
+        }
     }
 
     fn run(candidates: &mut [Candidate<'_>], plan: Plan) -> Results {

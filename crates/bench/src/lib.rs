@@ -32,7 +32,6 @@ pub mod pool;
 pub mod prelude;
 pub mod process;
 pub mod program;
-pub mod programs;
 pub mod random;
 pub mod raw;
 pub mod record;

@@ -58,6 +58,10 @@ pub struct Options {
     /// Write the record to DIR/MACHINE/DATE-NAME.csv
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
+    /// Measure PROGRAM too, an earlier build of this program, in the same rounds; its rows are called
+    /// `NAME_before`
+    #[arg(long, value_name = "PROGRAM")]
+    pub before: Option<PathBuf>,
     /// Write no record
     #[arg(long)]
     pub no_record: bool,
@@ -123,7 +127,7 @@ impl Options {
 pub fn without_paths(arguments: &[String]) -> String {
     let mut shown: Vec<&str> = Vec::new();
     for argument in arguments {
-        let is_path = matches!(shown.last(), Some(&("--dir" | "--record" | "--group")));
+        let is_path = matches!(shown.last(), Some(&("--dir" | "--record" | "--before")));
         shown.push(if is_path || argument.starts_with('/') {
             "DIR"
         } else {
@@ -131,6 +135,20 @@ pub fn without_paths(arguments: &[String]) -> String {
         });
     }
     shown.join(" ")
+}
+
+/// Returns the arguments but for that of an earlier build.
+pub fn without_before(arguments: &[String]) -> Vec<String> {
+    let mut all = arguments.iter();
+    let mut kept = Vec::new();
+    while let Some(argument) = all.next() {
+        match argument.as_str() {
+            "--before" => drop(all.next()),
+            other if other.starts_with("--before=") => {}
+            other => kept.push(other.to_owned()),
+        }
+    }
+    kept
 }
 
 /// Reads a number of bytes with an optional unit, such as `4KiB`.
@@ -186,15 +204,10 @@ mod tests {
         for text in ["4GiB", "1536MiB", "3KiB", "1000B"] {
             assert_eq!(text_of_bytes(bytes(text).unwrap()), text);
         }
-        let arguments = [
-            "--full",
-            "--dir",
-            "home",
-            "--only",
-            "push_256/4GiB",
-            "/home",
-        ];
-        let shown = without_paths(&arguments.map(str::to_owned));
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let shown = without_paths(&words("--full --dir home --only push_256/4GiB /home"));
         assert_eq!(shown, "--full --dir DIR --only push_256/4GiB DIR");
+        let kept = without_before(&words("--before old --full --before=older --rounds 3"));
+        assert_eq!(kept, words("--full --rounds 3"));
     }
 }

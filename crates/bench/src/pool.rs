@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::error::{Error, Result};
 use crate::random::{self, Random};
 
 /// One raw write has this many bytes.
@@ -107,6 +108,15 @@ pub fn fingerprint(index: u64, bytes: &[u8]) -> u64 {
 /// Returns the sum (wrapping) of numbers.
 pub fn sum(numbers: impl IntoIterator<Item = u64>) -> u64 {
     numbers.into_iter().fold(0, u64::wrapping_add)
+}
+
+/// Returns the sum (wrapping) of numbers, or the first error.
+pub fn try_sum<E: Into<Error>>(numbers: impl IntoIterator<Item = Result<u64, E>>) -> Result<u64> {
+    let mut numbers = numbers.into_iter();
+    let sum = numbers.try_fold(0_u64, |sum, number| {
+        number.map(|number| sum.wrapping_add(number))
+    });
+    sum.map_err(Into::into)
 }
 
 /// Returns the sum of the 8-byte words of `bytes`: the cheapest use of every byte.

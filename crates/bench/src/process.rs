@@ -20,12 +20,15 @@ use crate::machine::guard::Guard;
 use crate::machine::limit::{self, Group};
 use crate::machine::memory::Bringer;
 use crate::machine::{self, ReadAhead};
-use crate::options::Options;
+use crate::options::{self, Options};
 use crate::sample::{Outcome, Results, Run};
 use crate::workload::Workload;
 
 /// In the place of a candidate's name: all of them, in turns.
 pub const ALL: &str = "*";
+
+/// How the names of rows end that an earlier build has measured.
+pub const BEFORE: &str = "_before";
 
 /// How long a single run may take, or the preparation of a workload: many times of what they do
 /// take. Quick, and full.
@@ -49,24 +52,6 @@ fn tell(event: &Event) {
     }
 }
 
-/// Tells of a run that is over; [`heard`] reads it.
-pub fn tell_run(outcome: Outcome) {
-    let (candidate, round) = (String::new(), 0);
-    tell(&Event::Ended(Run {
-        candidate,
-        round,
-        outcome,
-    }));
-}
-
-/// Returns what the last line of a program's output tells of a run.
-pub fn heard(output: &str) -> Option<Outcome> {
-    match serde_json::from_str(output.lines().last()?).ok()? {
-        Event::Ended(run) => Some(run.outcome),
-        Event::Candidate(..) | Event::Start(_) => None,
-    }
-}
-
 /// Makes the kernel end this process, which is a child, as soon as its parent is gone.
 pub fn die_with_parent() -> Result<()> {
     let kill = Some(rustix::process::Signal::KILL);
@@ -82,79 +67,81 @@ pub fn named_folder(dir: &Path, parent: u32) -> PathBuf {
 /// What the parent needs for all workloads.
 pub struct Parent<'a> {
     options: &'a Options,
-    arguments: &'a [String],
+    /// What children are called with: an earlier build need not know that there is one.
+    arguments: Vec<String>,
     dir: &'a Path,
     memory: RefCell<Bringer>,
     guard: RefCell<Guard>,
+    /// This program, and an earlier build if there is one; and how the names of their rows end.
+    programs: Vec<(PathBuf, &'static str)>,
 }
 
 impl<'a> Parent<'a> {
     /// Gets ready to measure in `dir`.
-    pub fn new(options: &'a Options, arguments: &'a [String], dir: &'a Path) -> Result<Self> {
+    pub fn new(options: &'a Options, arguments: &[String], dir: &'a Path) -> Result<Self> {
         let mut guard = Guard::start()?;
         // Followed backwards: the children's files first.
         guard.remove_group(&limit::group_folder())?;
         guard.remove_folder(&named_folder(dir, process::id()))?;
+        let before = options.before.clone().map(|program| (program, BEFORE));
         Ok(Self {
             options,
-            arguments,
+            arguments: options::without_before(arguments),
             dir,
             memory: RefCell::new(Bringer::new(dir, options.full, options.time())?),
             guard: RefCell::new(guard),
+            programs: [(env::current_exe()?, "")]
+                .into_iter()
+                .chain(before)
+                .collect(),
         })
     }
 
-    /// Measures a workload: every run in a child, or all runs in one.
-    pub fn measure(&self, workload: &Workload, share: Share) -> Result<Results> {
+    /// Measures a workload: every run in a child, or all runs in one. What cannot be prepared has no
+    /// runs.
+    pub fn measure(&self, workload: &Workload, share: Share) -> Results {
         let within = match share {
-            Share::Nothing => return Ok(not_prepared(skip("no time is left: see --minutes"))),
+            Share::Nothing => return not_prepared(skip("no time is left: see --minutes")),
             Share::Within(time) => Some(time),
             Share::Unlimited => None,
         };
         machine::settle(self.dir);
         let results = if workload.is_isolated {
-            self.isolated(workload, within)?
+            self.isolated(workload, within)
         } else {
             self.shared(workload, within)
         };
-        machine::settle(self.dir);
-        Ok(results)
+        self.clean_up();
+        results.unwrap_or_else(not_prepared)
     }
 
     fn isolated(&self, workload: &Workload, within: Option<Duration>) -> Result<Results> {
-        let known = (workload.candidates)()?;
-        let names = known.iter();
-        let names = names.map(|one| (one.name.clone(), one.note.to_owned()));
-        let names: Vec<(String, String)> = names.collect();
-        let mut children: Vec<Candidate<'_>> = names
-            .iter()
-            .map(|(name, _)| Candidate {
-                name: name.clone(),
-                note: "",
-                run: Box::new(move || self.one_child(workload, name).unwrap_or_else(Into::into)),
-            })
-            .collect();
-        let runs = interleave(
-            &mut children,
-            plan(workload, self.options, within),
-            &mut |run| {
-                progress(workload, run);
-                self.remove_named_files();
-                machine::settle(self.dir);
-            },
-        );
-        drop(children);
-        Ok(Results {
-            runs,
-            candidates: names,
-        })
+        let mut results = Results::default();
+        let mut children = Vec::new();
+        for one in &(workload.candidates)()? {
+            for (program, suffix) in &self.programs {
+                let (known, name) = (one.name.clone(), format!("{}{suffix}", one.name));
+                results.candidates.push((name.clone(), one.note.to_owned()));
+                let run = move || self.one_run(program, workload, &known);
+                let run = Box::new(move || run().unwrap_or_else(Into::into));
+                children.push(Candidate {
+                    name,
+                    note: "",
+                    run,
+                });
+            }
+        }
+        let plan = plan(workload, self.options, within);
+        results.runs = interleave(&mut children, plan, &mut |run| {
+            progress(workload, run);
+            self.clean_up();
+        });
+        Ok(results)
     }
 
-    fn one_child(&self, workload: &Workload, name: &str) -> Result<Outcome> {
+    fn one_run(&self, program: &Path, workload: &Workload, name: &str) -> Result<Outcome> {
         let is_right = self.bring_memory(workload)?;
-        let time_max = self.run_max(workload);
-        let order = Order::new(self.arguments.to_vec(), workload, name, time_max)?;
-        let told = order.run(&mut |_run| {})?;
+        let told = self.child(program, workload, name, &[], self.run_max(workload))?;
         let last = told.runs.into_iter().next_back();
         let mut outcome = last.context("the child told nothing")?.outcome;
         if let (Outcome::Measured(sample), Some(is_right)) = (&mut outcome, is_right) {
@@ -162,6 +149,53 @@ impl<'a> Parent<'a> {
             sample.add("cache_was_full", f64::from(u8::from(is_right)), "count");
         }
         Ok(outcome)
+    }
+
+    /// Measures a workload whose runs share a process; beside an earlier build, a process for each
+    /// round.
+    fn shared(&self, workload: &Workload, within: Option<Duration>) -> Result<Results> {
+        eprintln!("{}: preparing", workload.name);
+        let set = |kb| ReadAhead::set(self.dir, kb, &mut self.guard.borrow_mut());
+        // Held until all runs are over; its drop puts the old value back.
+        let _read_ahead = workload.read_ahead_kb.map(set).transpose()?;
+        let mut results = Results::default();
+        let processes = if self.programs.len() > 1 {
+            workload.rounds
+        } else {
+            1
+        };
+        for process in 1..=processes {
+            for (program, suffix) in &self.programs {
+                self.bring_memory(workload)?;
+                let mut more = Vec::new();
+                let mut time_max = Duration::MAX;
+                if let Some(time) = within {
+                    let time = time / processes;
+                    more.extend(["--millis".to_owned(), time.as_millis().to_string()]);
+                    time_max = time + 2 * self.run_max(workload);
+                }
+                if processes > 1 {
+                    more.extend(["--rounds", "1"].map(str::to_owned));
+                }
+                let told = self.child(program, workload, ALL, &more, time_max)?;
+                self.clean_up();
+                for (name, note) in told.candidates {
+                    let candidate = (name + suffix, note);
+                    if !results.candidates.contains(&candidate) {
+                        results.candidates.push(candidate);
+                    }
+                }
+                results.runs.extend(told.runs.into_iter().map(|mut run| {
+                    run.candidate += suffix;
+                    run.round *= process;
+                    run
+                }));
+            }
+        }
+        if results.candidates.is_empty() {
+            results.candidates.push((ALL.to_owned(), String::new()));
+        }
+        Ok(results)
     }
 
     /// Under a limit, a process takes little memory and uses it again and again.
@@ -173,100 +207,63 @@ impl<'a> Parent<'a> {
         memory.bring(workload.memory, self.dir)
     }
 
-    /// Measures a workload whose runs share a process. What cannot be prepared has no runs.
-    fn shared(&self, workload: &Workload, within: Option<Duration>) -> Results {
-        eprintln!("{}: preparing", workload.name);
-        let mut results = self.one_process(workload, within);
-        self.remove_named_files();
-        if let Ok(results) = &mut results {
-            if results.candidates.is_empty() {
-                results.candidates.push((ALL.to_owned(), String::new()));
-            }
-        }
-        results.unwrap_or_else(not_prepared)
-    }
-
-    fn one_process(&self, workload: &Workload, within: Option<Duration>) -> Result<Results> {
-        let set = |kb| ReadAhead::set(self.dir, kb, &mut self.guard.borrow_mut());
-        // Held until all runs are over; its drop puts the old value back.
-        let _read_ahead = workload.read_ahead_kb.map(set).transpose()?;
-        self.bring_memory(workload)?;
-        let mut arguments = self.arguments.to_vec();
-        let mut time_max = Duration::MAX;
-        if let Some(time) = within {
-            arguments.extend(["--millis".to_owned(), time.as_millis().to_string()]);
-            time_max = time + 2 * self.run_max(workload);
-        }
-        let order = Order::new(arguments, workload, ALL, time_max)?;
-        order.run(&mut |run| progress(workload, run))
-    }
-
     fn run_max(&self, workload: &Workload) -> Duration {
         let usual = RUN_MAX[usize::from(self.options.full)];
         workload.time_max.unwrap_or(usual)
     }
 
-    /// Removes what children have left in their folder.
-    fn remove_named_files(&self) {
+    /// Removes what children have left in their folder, and waits for the device.
+    fn clean_up(&self) {
         let folder = named_folder(self.dir, process::id());
         if folder.exists() {
             if let Err(error) = std::fs::remove_dir_all(&folder) {
                 eprintln!("files stay behind: {error}");
             }
         }
+        machine::settle(self.dir);
     }
-}
 
-/// What a child is to do.
-struct Order<'a> {
-    arguments: Vec<String>,
-    candidate: &'a str,
-    group: Option<Group>,
-    /// After this it is killed.
-    time_max: Duration,
-}
-
-impl<'a> Order<'a> {
-    /// The child gets the arguments of the parent, so that both make the same workloads.
-    fn new(
-        mut arguments: Vec<String>,
+    /// Has a child measure a candidate, and returns what it told. It gets the arguments of the
+    /// parent, so that both make the same workloads, and is killed after `time_max`.
+    fn child(
+        &self,
+        program: &Path,
         workload: &Workload,
-        candidate: &'a str,
+        candidate: &str,
+        more: &[String],
         time_max: Duration,
-    ) -> Result<Self> {
+    ) -> Result<Results> {
         let may_swap = candidate.ends_with(limit::WITH_SWAP);
         let limit = workload.memory_limit;
         let group = limit.map(|bytes| Group::new(bytes, may_swap)).transpose()?;
-        arguments.extend(["--child", &workload.name, candidate].map(str::to_owned));
+        let mut command = Command::new(program);
+        command
+            .args(&self.arguments)
+            .args(more)
+            .stdin(Stdio::null());
+        command.args(["--child", &workload.name, candidate]);
         if let Some(group) = &group {
-            arguments.extend(["--group".to_owned(), group.folder()]);
+            command.args(["--group", &group.folder()]);
         }
-        Ok(Self {
-            arguments,
-            candidate,
-            group,
-            time_max,
-        })
-    }
-
-    /// Starts this program again, and returns what it told. `seen` gets each run as it ends.
-    fn run(&self, seen: &mut dyn FnMut(&Run)) -> Result<Results> {
-        let mut child = Command::new(env::current_exe()?);
-        let child = child.args(&self.arguments).stdin(Stdio::null());
         let mut results = Results::default();
         let mut under_way = None;
-        let (status, is_late) = listen(child, self.time_max, |line| {
+        let shows = |run: &Run| {
+            if candidate == ALL {
+                progress(workload, run);
+            }
+        };
+        let (status, is_late) = listen(&mut command, time_max, |line| {
             let event = serde_json::from_str(line);
             match event.with_context(|| format!("the child said: {line}"))? {
                 Event::Candidate(name, note) => results.candidates.push((name, note)),
                 Event::Start(name) => under_way = Some(name),
                 Event::Ended(mut run) => {
                     under_way = None;
-                    let peak = self.group.as_ref().and_then(Group::peak_bytes);
+                    let peak = group.as_ref().and_then(Group::peak_bytes);
                     if let (Outcome::Measured(sample), Some(peak)) = (&mut run.outcome, peak) {
                         sample.add("group_peak", peak as f64, "bytes");
                     }
-                    seen(&run);
+                    shows(&run);
                     results.runs.push(run);
                 }
             }
@@ -275,15 +272,17 @@ impl<'a> Order<'a> {
         let in_the_middle = under_way.is_some() || results.runs.is_empty();
         if let Some(mut outcome) = death(status, in_the_middle) {
             if is_late {
-                let seconds = self.time_max.as_secs();
+                let seconds = time_max.as_secs();
                 outcome = Outcome::Killed(format!("by the harness: not done after {seconds} s"));
             }
+            let candidate = under_way.unwrap_or_else(|| candidate.to_owned());
+            let round = results.runs.last().map_or(0, |run| run.round);
             let run = Run {
-                candidate: under_way.unwrap_or_else(|| self.candidate.to_owned()),
-                round: results.runs.last().map_or(0, |run| run.round),
+                candidate,
+                round,
                 outcome,
             };
-            seen(&run);
+            shows(&run);
             results.runs.push(run);
         }
         Ok(results)
@@ -332,36 +331,31 @@ fn death(status: ExitStatus, in_the_middle: bool) -> Option<Outcome> {
 /// Returns what is left of a workload whose preparation failed.
 fn not_prepared(error: Error) -> Results {
     Results {
-        runs: vec![of_all(error.into())],
+        runs: vec![of_all(error)],
         candidates: vec![(ALL.to_owned(), String::new())],
     }
 }
 
-fn of_all(outcome: Outcome) -> Run {
-    Run {
-        candidate: ALL.to_owned(),
-        round: 0,
-        outcome,
-    }
+fn of_all(error: Error) -> Run {
+    Run::new(ALL, 0, error.into())
 }
 
 /// Does what the parent asked this process for: one run of a candidate, or all runs of a workload.
 pub fn be_child(workload: &Workload, candidate: &str, options: &Options, dir: &Path) -> Result<()> {
-    let prepared = (workload.candidates)();
-    if workload.is_isolated {
-        let named = prepared?.into_iter().find(|one| one.name == candidate);
-        let mut named = named.with_context(|| format!("no candidate {candidate}"))?;
-        tell(&Event::Start(named.name));
-        tell_run((named.run)());
-        return Ok(());
-    }
-    let mut prepared = match prepared {
+    let mut prepared = match (workload.candidates)() {
         Ok(prepared) => prepared,
         Err(error) => {
-            tell(&Event::Ended(of_all(error.into())));
+            tell(&Event::Ended(of_all(error)));
             return Ok(());
         }
     };
+    if candidate != ALL {
+        let named = prepared.into_iter().find(|one| one.name == candidate);
+        let mut named = named.with_context(|| format!("no candidate {candidate}"))?;
+        tell(&Event::Start(named.name));
+        tell(&Event::Ended(Run::new(candidate, 0, (named.run)())));
+        return Ok(());
+    }
     for one in &prepared {
         tell(&Event::Candidate(one.name.clone(), one.note.to_owned()));
     }
@@ -404,9 +398,7 @@ fn progress(workload: &Workload, run: &Run) {
             let value = sample.get(headline.metric).unwrap_or(f64::NAN);
             format!("{value:.2} {}", headline.unit)
         }
-        Outcome::Failed(why) => format!("FAILED: {why}"),
-        Outcome::Killed(why) => format!("killed: {why}"),
-        Outcome::Skipped(why) => format!("skipped: {why}"),
+        other => other.why().unwrap_or_default(),
     };
     let (name, round, rounds) = (&workload.name, run.round, workload.rounds);
     eprintln!("{name} {round}/{rounds} {}: {result}", run.candidate);
@@ -415,7 +407,6 @@ fn progress(workload: &Workload, run: &Run) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::Sample;
 
     #[test]
     fn a_child_that_is_not_done_in_time_is_killed() {
@@ -443,21 +434,5 @@ mod tests {
         assert_eq!(death(ExitStatus::from_raw(0), false), None);
         // It said itself why it failed.
         assert_eq!(death(ExitStatus::from_raw(1 << 8), false), None);
-    }
-
-    #[test]
-    fn a_run_comes_through_unchanged_and_half_of_one_is_no_result() {
-        let mut sample = Sample::default();
-        sample.add("seconds", 0.1 + 0.2, "s");
-        sample.checksum = u64::MAX - 7;
-        let outcome = Outcome::Measured(sample);
-        let run = Run {
-            candidate: String::new(),
-            round: 0,
-            outcome: outcome.clone(),
-        };
-        let line = serde_json::to_string(&Event::Ended(run)).unwrap();
-        assert_eq!(heard(&format!("noise\n{line}\n")), Some(outcome));
-        assert_eq!(heard(&line[..line.len() / 2]), None);
     }
 }

@@ -179,16 +179,10 @@ fn add_row(runs: &mut Vec<Run>, row: &Row) {
                 sample.add(metric, value, &row.unit);
                 return;
             }
-            let mut sample = Sample::default();
-            sample.add(metric, value, &row.unit);
-            Outcome::Measured(sample)
+            Outcome::Measured(Sample::default().with(metric, value, &row.unit))
         }
     };
-    runs.push(Run {
-        candidate: row.candidate.clone(),
-        round: row.round,
-        outcome,
-    });
+    runs.push(Run::new(&row.candidate, row.round, outcome));
 }
 
 #[cfg(test)]
@@ -196,13 +190,8 @@ mod tests {
     use super::*;
 
     fn results() -> Results {
-        let mut sample = Sample::default();
-        sample.add("seconds", 0.1 + 0.2, "s");
-        let run = |round, outcome| Run {
-            candidate: "ours".to_owned(),
-            round,
-            outcome,
-        };
+        let sample = Sample::default().with("seconds", 0.1 + 0.2, "s");
+        let run = |round, outcome| Run::new("ours", round, outcome);
         Results {
             runs: vec![
                 run(2, Outcome::Measured(sample)),

@@ -31,6 +31,13 @@ impl Sample {
         });
     }
 
+    /// The same, as a part of an expression.
+    #[must_use]
+    pub fn with(mut self, metric: &str, value: f64, unit: &str) -> Self {
+        self.add(metric, value, unit);
+        self
+    }
+
     pub fn get(&self, metric: &str) -> Option<f64> {
         let found = self.readings.iter().find(|found| found.metric == metric);
         found.map(|reading| reading.value)
@@ -75,6 +82,18 @@ impl From<Error> for Outcome {
     }
 }
 
+impl Outcome {
+    /// Says why there is no result; `None` if there is one.
+    pub fn why(&self) -> Option<String> {
+        match self {
+            Self::Measured(_) => None,
+            Self::Failed(why) => Some(format!("FAILED: {why}")),
+            Self::Killed(why) => Some(format!("killed: {why}")),
+            Self::Skipped(why) => Some(format!("skipped: {why}")),
+        }
+    }
+}
+
 /// One run of one candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -82,6 +101,17 @@ pub struct Run {
     /// Round 0 is the one that is thrown away.
     pub round: u32,
     pub outcome: Outcome,
+}
+
+impl Run {
+    pub fn new(candidate: &str, round: u32, outcome: Outcome) -> Self {
+        let candidate = candidate.to_owned();
+        Self {
+            candidate,
+            round,
+            outcome,
+        }
+    }
 }
 
 /// The number that decides a workload.
@@ -106,6 +136,16 @@ impl Headline {
         Self {
             higher_is_better: true,
             ..Self::less(metric, unit)
+        }
+    }
+
+    /// Returns how many times as good a value is as another.
+    pub fn ratio(self, own: f64, other: f64) -> f64 {
+        let over = own / other;
+        if self.higher_is_better {
+            over
+        } else {
+            over.recip()
         }
     }
 }
@@ -182,12 +222,7 @@ impl Results {
         let own = self.values(candidate, headline.metric).into_iter();
         let ratios = own.filter_map(|(round, own)| {
             let (_, other) = others.iter().find(|(found, _)| *found == round)?;
-            let over = own / other;
-            Some(if headline.higher_is_better {
-                over
-            } else {
-                over.recip()
-            })
+            Some(headline.ratio(own, *other))
         });
         Spread::of(ratios.collect())
     }
@@ -195,12 +230,7 @@ impl Results {
     /// Returns how a candidate ended, if it has no result.
     pub fn ended(&self, candidate: &str) -> Option<String> {
         let mut own = self.runs.iter().filter(|run| run.candidate == candidate);
-        own.find_map(|run| match &run.outcome {
-            Outcome::Measured(_) => None,
-            Outcome::Failed(why) => Some(format!("FAILED: {why}")),
-            Outcome::Killed(why) => Some(format!("killed: {why}")),
-            Outcome::Skipped(why) => Some(format!("skipped: {why}")),
-        })
+        own.find_map(|run| run.outcome.why())
     }
 
     pub fn is_killed(&self, candidate: &str) -> bool {
@@ -237,13 +267,9 @@ mod tests {
         let mut results = Results::default();
         for (round, own, other) in rounds {
             for (candidate, value) in [("own", own), ("other", other)] {
-                let mut sample = Sample::default();
-                sample.add("seconds", value, "s");
-                results.runs.push(Run {
-                    candidate: candidate.to_owned(),
-                    round,
-                    outcome: Outcome::Measured(sample),
-                });
+                let sample = Sample::default().with("seconds", value, "s");
+                let run = Run::new(candidate, round, Outcome::Measured(sample));
+                results.runs.push(run);
             }
         }
         let speed = |headline| results.speed(headline, "own", "other").unwrap();

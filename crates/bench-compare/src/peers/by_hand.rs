@@ -162,11 +162,11 @@ pub(super) fn getters(job: &GetJob) -> Result<Vec<Candidate<'static>>> {
     let offsets = job.offsets();
     let len = job.pool.item(0).len();
     Ok(vec![job.candidate("memmap2", "", move || {
-        let mut sum = 0u64;
-        for offset in &offsets {
-            sum = sum.wrapping_add(sum_words(&map[index(*offset)..][..len]));
-        }
-        Ok(sum)
+        Ok(pool::sum(
+            offsets
+                .iter()
+                .map(|offset| sum_words(&map[index(*offset)..][..len])),
+        ))
     })])
 }
 

@@ -7,6 +7,7 @@ mod fjall;
 #[cfg(feature = "stores")]
 mod lmdb;
 mod mmap_vec;
+#[cfg(feature = "nightly")]
 mod nightly;
 mod ranged;
 #[cfg(feature = "stores")]
@@ -50,8 +51,10 @@ pub(crate) fn all() -> Peers {
         fill: ranged::fillers().into(),
         overwrite: vec![ranged::overwriters],
         allocate: vec![ranged::allocators],
+        #[cfg(feature = "nightly")]
         alloc_push: nightly::pushers().into(),
-        alloc_build: Some(nightly::build),
+        #[cfg(not(feature = "nightly"))]
+        alloc_push: Vec::new(),
     }
 }
 
@@ -61,14 +64,13 @@ mod tests {
     use outcore_bench::scenario::check_all;
 
     /// mmap-vec makes a slice of a null pointer when it is empty, and the checks of a debug build
-    /// end the process; the nightly program takes a toolchain and a while to build, and has a test
-    /// of its own.
+    /// end the process.
     fn is_left_out(name: &str) -> bool {
         let is_mmap_vec = cfg!(debug_assertions) && name == "mmap_vec";
         // The test of the other crate runs these.
         let own = ["outcore", "raw_", "direct_", "pwrite_", "system"];
         let is_own = own.iter().any(|prefix| name.starts_with(prefix));
-        is_mmap_vec || is_own || nightly::ROWS.contains(&name)
+        is_mmap_vec || (is_own && name != "outcore_nightly")
     }
 
     #[test]

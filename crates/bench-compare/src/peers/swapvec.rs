@@ -29,10 +29,6 @@ fn collect(job: &VecJob) -> Result<Sample> {
     let failure = |error: SwapVecError| -> Error { anyhow!("{error:?}") };
     let push = |vec: &mut SwapVec<u64>, number| vec.push(number).map_err(failure);
     job.collect(make, push, |vec| {
-        let mut sum = 0u64;
-        for number in vec {
-            sum = sum.wrapping_add(number.map_err(failure)?);
-        }
-        Ok(sum)
+        pool::try_sum(vec.into_iter().map(|number| number.map_err(failure)))
     })
 }

@@ -187,12 +187,10 @@ fn raw_getter(
     let offsets = job.offsets();
     let mut buffer = vec![0; ITEM_LEN];
     job.candidate(name, note, move || {
-        let mut sum = 0u64;
-        for offset in &offsets {
+        pool::try_sum(offsets.iter().map(|offset| {
             raw::read_exact(&file, &mut buffer, *offset)?;
-            sum = sum.wrapping_add(sum_words(&buffer));
-        }
-        Ok(sum)
+            Ok::<_, Error>(sum_words(&buffer))
+        }))
     })
 }
 
@@ -221,11 +219,11 @@ fn own(job: &GetJob) -> Result<Vec<Candidate<'static>>> {
     if job.wants_maps() {
         let (map, locations) = (arena.map()?, Rc::clone(&locations));
         all.push(job.candidate("outcore_map_get", "", move || {
-            let mut sum = 0u64;
-            for location in &*locations {
-                sum = sum.wrapping_add(sum_words(map.get(*location)?));
-            }
-            Ok(sum)
+            pool::try_sum(
+                locations
+                    .iter()
+                    .map(|location| map.get(*location).map(sum_words)),
+            )
         }));
     }
     if job.way != Way::Single {
@@ -349,11 +347,11 @@ fn zipf_getters(job: &GetJob) -> Result<Vec<Candidate<'static>>> {
         job.candidate("outcore_map_get", note, move || {
             let map = arena.map()?;
             map.advise(Advice::Random)?;
-            let mut sum = 0u64;
-            for location in &*locations {
-                sum = sum.wrapping_add(sum_words(map.get(*location)?));
-            }
-            Ok(sum)
+            pool::try_sum(
+                locations
+                    .iter()
+                    .map(|location| map.get(*location).map(sum_words)),
+            )
         }),
     ])
 }

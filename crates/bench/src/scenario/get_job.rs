@@ -189,13 +189,10 @@ impl GetJob {
     ) -> Candidate<'static> {
         let mut buffer = Vec::with_capacity(ITEM_LEN);
         self.candidate(name, "", move || {
-            let mut sum = 0u64;
-            for location in &*locations {
+            pool::try_sum(locations.iter().map(|location| {
                 buffer.clear();
-                get(*location, &mut buffer).map_err(Into::into)?;
-                sum = sum.wrapping_add(sum_words(&buffer));
-            }
-            Ok(sum)
+                get(*location, &mut buffer).map(|()| sum_words(&buffer))
+            }))
         })
     }
 

@@ -37,8 +37,6 @@ pub struct Peers {
     pub overwrite: Vec<Prepare<ranged::OverwriteJob>>,
     pub allocate: Vec<Prepare<ranged::AllocateJob>>,
     pub alloc_push: Vec<Row<vec_push::VecJob>>,
-    /// Builds what the rows of `alloc_push` start.
-    pub alloc_build: Option<fn()>,
 }
 
 /// Returns all workloads, the most important first: what the machine can do, and what outcore does.
@@ -54,8 +52,7 @@ pub fn workloads(options: &Options, dir: &Path, peers: &Peers) -> Result<Vec<Wor
     all.extend(get::workloads(options, dir, &peers.get));
     all.extend(vec_read::workloads(options, dir, &peers.vec_sum));
     all.push(vec_update::workload(options, dir, &peers.vec_update));
-    let vectors = &peers.alloc_push;
-    all.extend(alloc::workloads(options, dir, vectors, peers.alloc_build));
+    all.extend(alloc::workloads(options, dir, &peers.alloc_push));
     let ranged = (&peers.fill[..], &peers.overwrite[..], &peers.allocate[..]);
     all.extend(ranged::workloads(options, dir, ranged));
     all.extend(store::workloads(options, dir, &peers.store));

@@ -242,13 +242,10 @@ fn reads_at_random(job: &RandomJob) -> Result<Vec<Candidate<'static>>> {
             vec,
             ("outcore_prefetch_many", "told 128 at a time"),
             |vec, indices| {
-                let mut sum = 0u64;
-                for few in indices.chunks(128) {
+                pool::try_sum(indices.chunks(128).map(|few| {
                     vec.prefetch_many(few)?;
-                    let elements = few.iter().flat_map(|index| vec[*index]);
-                    sum = elements.fold(sum, u64::wrapping_add);
-                }
-                Ok(sum)
+                    Ok::<_, Error>(pool::sum(few.iter().flat_map(|index| vec[*index])))
+                }))
             },
         ),
         job.candidate(
@@ -257,23 +254,19 @@ fn reads_at_random(job: &RandomJob) -> Result<Vec<Candidate<'static>>> {
             move |_vec, indices| {
                 let mut memory = Blocks::new(1, BLOCK);
                 let block = memory.get_mut(0);
-                let mut sum = 0u64;
-                for index in indices {
+                pool::try_sum(indices.iter().map(|index| {
                     let inside = index * 64 % BLOCK;
                     raw::read_exact(&direct, block, (index * 64 - inside) as u64)?;
-                    sum = sum.wrapping_add(sum_words(&block[inside..inside + 64]));
-                }
-                Ok(sum)
+                    Ok::<_, Error>(sum_words(&block[inside..inside + 64]))
+                }))
             },
         ),
         job.candidate(vec, ("raw_pread_64B", ""), move |_vec, indices| {
-            let mut sum = 0u64;
             let mut buffer = [0; 64];
-            for index in indices {
+            pool::try_sum(indices.iter().map(|index| {
                 raw::read_exact(&file, &mut buffer, *index as u64 * 64)?;
-                sum = sum.wrapping_add(sum_words(&buffer));
-            }
-            Ok(sum)
+                Ok::<_, Error>(sum_words(&buffer))
+            }))
         }),
         job.candidate(vec, ("outcore_random", "Advice::Random"), |vec, indices| {
             Ok(pool::sum(indices.iter().flat_map(|index| vec[*index])))

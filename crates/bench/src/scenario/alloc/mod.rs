@@ -18,13 +18,8 @@ use crate::scenario::vec_push::VecJob;
 const SYSTEM: &str = "system";
 const OUTCORE: &str = "outcore";
 
-pub(super) fn workloads(
-    options: &Options,
-    dir: &Path,
-    others: &[Row<VecJob>],
-    build: Option<fn()>,
-) -> Vec<Workload> {
-    let mut all = push::workloads(options, dir, others, build);
+pub(super) fn workloads(options: &Options, dir: &Path, others: &[Row<VecJob>]) -> Vec<Workload> {
+    let mut all = push::workloads(options, dir, others);
     all.extend(map::workloads(options, dir));
     all.extend(small::workloads(options, dir));
     all.push(ordinary::workload(options));

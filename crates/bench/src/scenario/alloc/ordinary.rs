@@ -1,10 +1,10 @@
 //! A program that spills nothing, under `SpillAlloc` and without it.
 
-use std::process::Command;
+use std::env;
+use std::process::{Command, Stdio};
 
 use crate::ordinary;
 use crate::prelude::*;
-use crate::programs;
 use crate::scenario::alloc::{OUTCORE, SYSTEM};
 
 pub(super) fn workload(options: &Options) -> Workload {
@@ -32,15 +32,24 @@ fn build() {
     } else {
         "release"
     };
-    let package = ["build", "--package", "outcore-bench", "--bins"];
-    if let Err(error) = programs::build(&[&package[..], &["--profile", profile]].concat()) {
-        eprintln!("{error:#}");
+    let mut cargo = Command::new("cargo");
+    cargo.args([
+        "build",
+        "--package",
+        "outcore-bench",
+        "--bins",
+        "--profile",
+        profile,
+    ]);
+    match cargo.stdin(Stdio::null()).status() {
+        Ok(status) if status.success() => {}
+        other => eprintln!("cargo build: {other:?}"),
     }
 }
 
 /// Runs a program that lies beside this one.
 fn measure(program: &str) -> Result<Sample> {
-    let path = programs::beside(program)?;
+    let path = env::current_exe()?.with_file_name(program);
     if !path.exists() {
         let what = format!("no {program}: cargo build --release -p outcore-bench makes it");
         return Err(skip(what));

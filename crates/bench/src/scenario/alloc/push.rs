@@ -16,12 +16,7 @@ const STD: &str = "std_vec";
 /// The row of diskallocator, where it takes part.
 const DISKALLOCATOR: &str = "diskallocator";
 
-pub(super) fn workloads(
-    options: &Options,
-    dir: &Path,
-    others: &[Row<VecJob>],
-    build: Option<fn()>,
-) -> Vec<Workload> {
+pub(super) fn workloads(options: &Options, dir: &Path, others: &[Row<VecJob>]) -> Vec<Workload> {
     let own = [
         Row::new(STD, "", push_std),
         Row::new(SYSTEM, "", |job| push(job, Ok(System))),
@@ -47,7 +42,6 @@ pub(super) fn workloads(
             rounds: options.rounds(5, 7),
             memory: state,
             is_slow: state != Memory::Reused,
-            build,
             ..Workload::isolated(
                 format!("alloc_push_u64/{}{suffix}", text_of_bytes(len)),
                 (TITLE_PUSH, Headline::less("time_per_push", "ns")),
