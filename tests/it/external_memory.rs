@@ -1,4 +1,5 @@
-//! What operations within a budget take of memory, as the kernel counts it.
+//! What operations within a budget take of memory, as the kernel counts it, and what they have it
+//! read.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -88,4 +89,61 @@ fn memory_outside_of_files_grows_by_the_budget_at_most() {
         return;
     };
     child.run();
+}
+
+/// Returns the flags of the mapping that an address is in.
+fn mapping_flags(address: usize) -> String {
+    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut is_inside = false;
+    for line in smaps.lines() {
+        let range = line.split_whitespace().next().unwrap().split_once('-');
+        if let Some((start, end)) = range {
+            let [start, end] = [start, end].map(|hex| usize::from_str_radix(hex, 16));
+            if let (Ok(start), Ok(end)) = (start, end) {
+                is_inside = (start..end).contains(&address);
+            }
+        }
+        if let Some(flags) = line.strip_prefix("VmFlags:").filter(|_| is_inside) {
+            return format!("{flags} ");
+        }
+    }
+    panic!("{address:#x} is in no mapping:\n{smaps}");
+}
+
+/// A vector of eight times the budget was sorted by comparisons in a memory group of three times the
+/// budget. A merge is at a place in each run for each thread, and around each page that was not in
+/// memory the kernel read what `read_ahead_kb` says, 8 MiB there. So each fault pushed out what
+/// another thread was about to look at: one thread took nine seconds, two read a GiB in each second
+/// and never ended.
+#[test]
+fn a_merge_has_the_kernel_read_no_more_than_it_looks_at() {
+    let budget = MemoryBudget::new(MemoryBudget::MIN_BYTES);
+    let mut random = Random::new(3);
+    let mut numbers = DiskVec::new_in(&crate::support::disk());
+    numbers
+        .try_extend((0..1_000_000).map(|_| random.next()))
+        .unwrap();
+    let first = numbers.as_ptr().addr();
+    let mapped = first..first + 8 * numbers.len();
+    let seen = std::sync::Mutex::new(Vec::new());
+    let look = |element: &u64| {
+        // What is not in a buffer is in the file; the last MiB of a vector may be neither.
+        let address = std::ptr::from_ref(element).addr();
+        if mapped.contains(&address) && seen.lock().unwrap().len() < 3 {
+            let flags = mapping_flags(address);
+            seen.lock().unwrap().push(flags);
+        }
+    };
+    let compare = |a: &u64, b: &u64| {
+        look(a);
+        a.cmp(b)
+    };
+    numbers.sort_external_by(&budget, compare).unwrap();
+    let seen = seen.into_inner().unwrap();
+    assert!(!seen.is_empty(), "no run was merged");
+    assert!(seen.iter().all(|flags| flags.contains(" rr ")), "{seen:?}");
+    assert!(numbers.is_sorted());
+    // The new copy is read as any vector is.
+    let flags = mapping_flags(std::ptr::from_ref(&numbers[0]).addr());
+    assert!(!flags.contains(" rr "), "{flags}");
 }

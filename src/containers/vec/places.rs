@@ -10,6 +10,7 @@ use std::slice;
 
 use crate::containers::vec::DiskVec;
 use crate::error::Result;
+use crate::mapping::advice::Advice;
 use crate::mapping::region::Filed;
 use crate::sys::Hint;
 
@@ -17,6 +18,11 @@ use crate::sys::Hint;
 const WRITE_BYTES: usize = 256 << 10;
 
 /// The places of a vector's elements, lent by [`DiskVec::places`] for as long as `'a`.
+///
+/// Meanwhile a page that is looked at and not in memory is read alone, and what is wanted ahead is
+/// asked for by [`will_need`](Self::will_need). The kernel would read the device's `read_ahead_kb`
+/// around each, 8 MiB on some machines: a merge of a hundred runs is at as many places at a time,
+/// so what was read for one would push out what was read for the others.
 pub(crate) struct Places<'a, T> {
     /// # Invariants
     ///
@@ -75,6 +81,7 @@ impl<T> DiskVec<T> {
     pub(crate) fn places_of(&mut self, count: usize) -> Result<Places<'_, T>> {
         assert!(count <= self.limit, "{count} of {} places", self.limit);
         let filed = self.region.filed()?;
+        self.region.expect(Some(Advice::Random));
         Ok(Places {
             first: self.ptr,
             count,
@@ -241,5 +248,11 @@ impl<'a, T> Places<'a, T> {
     /// Returns the address of a byte, counted from the first place.
     fn byte(&self, byte: usize) -> *mut u8 {
         self.first.as_ptr().cast::<u8>().wrapping_add(byte)
+    }
+}
+
+impl<T> Drop for Places<'_, T> {
+    fn drop(&mut self) {
+        self.vec.region.expect(None);
     }
 }

@@ -104,7 +104,7 @@ impl<T> DiskVec<T> {
     /// One `madvise` for each chunk, and two for the whole. The kernel reads ahead as much as
     /// `read_ahead_kb` of the device permits.
     pub fn scan(&self) -> Scan<'_, T> {
-        self.region.expect_scan(true);
+        self.region.expect(Some(Advice::Sequential));
         Scan {
             vec: self,
             chunk_len: CHUNK_BYTES
@@ -167,7 +167,7 @@ impl<T> Drop for Scan<'_, T> {
     fn drop(&mut self) {
         let read = self.next.saturating_sub(self.chunk_len)..self.next;
         let _hint = self.vec.region.let_go(self.vec.bytes_of(read));
-        self.vec.region.expect_scan(false);
+        self.vec.region.expect(None);
     }
 }
 

@@ -262,6 +262,7 @@ impl<T: Send> DiskVec<T> {
             let target = sorted.places_of(count)?;
             // SAFETY: as above; the target is as long and free.
             unsafe { merge(&places, &target, order, len, &mut buf, options) }?;
+            drop((places, target));
             // SAFETY: every element was moved to a place of the target.
             unsafe { self.replace_by(sorted) };
         }
@@ -321,6 +322,7 @@ impl<T: Send> DiskVec<T> {
                 &places, &target, &source, 0, path, scheme, &mut buf, options,
             )
         }?;
+        drop((places, target));
         // SAFETY: every element was moved to a place of the target.
         unsafe { self.replace_by(sorted) };
         progress.end();

@@ -393,11 +393,11 @@ impl Region {
         Ok(())
     }
 
-    /// Tells the kernel that all bytes in the file will be read in order, or no more. Only a hint:
-    /// the advice stays what it is.
-    pub(crate) fn expect_scan(&self, expected: bool) {
+    /// Tells the kernel in which order all bytes in the file will be read for a while; `None` ends
+    /// that. Only a hint: the advice stays what it is.
+    pub(crate) fn expect(&self, order: Option<Advice>) {
         if let State::Mapped(mapped) = &self.state {
-            mapped.expect_scan(expected);
+            mapped.expect(order);
         }
     }
 

@@ -37,14 +37,10 @@ impl Mapped {
         Ok(())
     }
 
-    /// Tells the kernel that all bytes in the file will be read in order, or no more. Only a hint:
-    /// the advice stays what it is.
-    pub(super) fn expect_scan(&self, expected: bool) {
-        let hint = if expected {
-            Hint::Sequential
-        } else {
-            Hint::from(self.kind.advice)
-        };
+    /// Tells the kernel in which order all bytes in the file will be read for a while; `None` ends
+    /// that. Only a hint: the advice stays what it is.
+    pub(super) fn expect(&self, order: Option<Advice>) {
+        let hint = Hint::from(order.unwrap_or(self.kind.advice));
         if let (Some(range), Some(space)) = (self.in_file(self.front..self.filed), &self.space) {
             let _refused = sys::retry(|| space.advise(self.part(range.clone()), hint));
         }
