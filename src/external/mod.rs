@@ -23,17 +23,14 @@
 //! [`shuffle_external`]: crate::DiskVec::shuffle_external
 
 // The top floor. `options` says what an operation may use, `workers` distributes it over threads.
-// `key` and `radix` sort by numbers, `tree` merges; `spool` is the scratch file of an operation,
-// and `checksum` its checksum. `vec` has the operations on a `DiskVec`, `records` sorts byte
-// strings, `groups` combines values.
-mod checksum;
+// `key` and `radix` sort by numbers, `tree` merges. `vec` has the operations on a `DiskVec`, `records` sorts byte strings, `groups`
+// combines values.
 mod groups;
 mod key;
 mod merging;
 mod options;
 mod radix;
 mod records;
-mod spool;
 mod tree;
 mod vec;
 mod workers;

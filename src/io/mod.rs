@@ -3,7 +3,9 @@
 
 pub(crate) mod atomic_file;
 pub(crate) mod budget;
+pub(crate) mod checksum;
 pub(crate) mod dir;
+pub(crate) mod extents;
 pub(crate) mod file;
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 pub(crate) mod lent;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::budget::{Array, MemoryBudget, Slots};
 use crate::error::Result;
-use crate::external::spool::Spool;
+use crate::io::extents::ExtentFile;
 
 /// Bytes of the spool that are preallocated at once.
 const CLAIM_BYTES: u64 = 1 << 20;
@@ -71,7 +71,7 @@ impl<E: Copy> Blocks<E> {
 /// Writes chains of blocks.
 #[derive(Debug)]
 pub(super) struct ChainWriter<E> {
-    spool: Arc<Spool>,
+    spool: Arc<ExtentFile>,
     blocks: Blocks<E>,
     /// The range that is preallocated and not written.
     from: u64,
@@ -79,7 +79,7 @@ pub(super) struct ChainWriter<E> {
 }
 
 impl<E: Copy> ChainWriter<E> {
-    pub(super) fn new(spool: &Arc<Spool>, blocks: Blocks<E>) -> Self {
+    pub(super) fn new(spool: &Arc<ExtentFile>, blocks: Blocks<E>) -> Self {
         Self {
             spool: Arc::clone(spool),
             blocks,
@@ -124,14 +124,14 @@ impl<E: Copy> ChainWriter<E> {
 /// reading them. They are freed with the file.
 #[derive(Debug)]
 pub(super) struct ChainReader<E> {
-    spool: Arc<Spool>,
+    spool: Arc<ExtentFile>,
     blocks: Blocks<E>,
     buffer: Slots<E>,
 }
 
 impl<E: Copy> ChainReader<E> {
     pub(super) fn new(
-        spool: &Arc<Spool>,
+        spool: &Arc<ExtentFile>,
         blocks: Blocks<E>,
         budget: &MemoryBudget,
     ) -> Result<Self> {

@@ -15,7 +15,7 @@ use crate::external::groups::joined::Groups;
 use crate::external::groups::partitions::{Blocks, Chain, ChainWriter, Collector};
 use crate::external::groups::table::{SLOTS_MIN, Secret, Slot, Table};
 use crate::external::options::Options;
-use crate::external::spool::Spool;
+use crate::io::extents::ExtentFile;
 
 /// The number of partitions, for a small budget and for others.
 const PARTITIONS_FEW: usize = if cfg!(test) { 4 } else { 64 };
@@ -79,7 +79,7 @@ pub(super) struct Shared<K: Copy, V: Copy> {
     pub(super) options: Options,
     pub(super) combine: Box<Combine<V>>,
     pub(super) secret: Secret,
-    pub(super) spool: Arc<Spool>,
+    pub(super) spool: Arc<ExtentFile>,
     pub(super) blocks: Blocks<Entry<K, V>>,
     pub(super) partitions: usize,
     pub(super) adders: AtomicUsize,
@@ -117,7 +117,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Aggregator<K, V> {
             PARTITIONS
         };
         let block = (limit / 16 / partitions).min(BLOCK_BYTES_MAX);
-        let spool = Arc::new(Spool::new(options.scratch_dir().cloned()));
+        let spool = Arc::new(ExtentFile::new(options.scratch_dir().cloned()));
         Self {
             shared: Arc::new(Shared {
                 options,

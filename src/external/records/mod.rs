@@ -28,7 +28,7 @@ use crate::external::options::Options;
 use crate::external::records::chunk::{Chunk, KeyOrder};
 use crate::external::records::merge::Rules;
 use crate::external::records::run::{RunWriter, space_for};
-use crate::external::spool::Spool;
+use crate::io::extents::ExtentFile;
 
 /// The longest and the shortest block of a run.
 const BLOCK_BYTES_MAX: usize = 256 << 10;
@@ -88,7 +88,7 @@ pub struct SorterBuilder {
 struct Shared {
     options: Options,
     rules: Rules,
-    spool: Arc<Spool>,
+    spool: Arc<ExtentFile>,
     block_bytes: usize,
     chunk_bytes: usize,
     record_bytes_max: usize,
@@ -336,7 +336,7 @@ impl SorterBuilder {
             ));
         };
         let chunk_bytes = (limit / 64).clamp(BLOCK_BYTES_MIN, CHUNK_BYTES_MAX);
-        let spool = Arc::new(Spool::new(self.options.scratch_dir().cloned()));
+        let spool = Arc::new(ExtentFile::new(self.options.scratch_dir().cloned()));
         Ok(Sorter {
             shared: Arc::new(Shared {
                 rules: self.rules,

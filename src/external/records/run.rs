@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::budget::{Array, MemoryBudget};
 use crate::error::{Error, ErrorKind, Result};
-use crate::external::checksum::checksum;
 use crate::external::records::chunk::{KeyOrder, Record};
-use crate::external::spool::{Extent, Spool};
+use crate::io::checksum::checksum;
+use crate::io::extents::{Extent, ExtentFile};
 
 /// Bytes before the records of a block: checksum, length, number of records.
 pub(super) const BLOCK_HEAD_BYTES: usize = 16;
@@ -19,7 +19,7 @@ const GIVE_BACK_BYTES: u64 = 1 << 20;
 /// A run that is complete.
 #[derive(Debug)]
 pub(in crate::external) struct Run {
-    spool: Arc<Spool>,
+    spool: Arc<ExtentFile>,
     /// The part that is not consumed, and preallocated.
     extent: Extent,
     /// A number that no other run has.
@@ -68,7 +68,7 @@ pub(super) fn space_for(bytes: u64, chunks: usize, buffer: usize) -> u64 {
 impl<'b> RunWriter<'b> {
     /// Begins a run in `space` bytes, with a buffer of one block.
     pub(super) fn new(
-        spool: &Arc<Spool>,
+        spool: &Arc<ExtentFile>,
         number: u64,
         space: u64,
         buffer: &'b mut [u8],

@@ -19,7 +19,7 @@ const FACTORS: [u64; 4] = [
 ];
 
 /// Returns the sum of some bytes, which depends on their number too.
-pub(super) fn checksum(seed: u64, bytes: &[u8]) -> u64 {
+pub(crate) fn checksum(seed: u64, bytes: &[u8]) -> u64 {
     let mut lanes = FACTORS.map(|factor| seed ^ factor);
     let mut groups = bytes.chunks_exact(32);
     for group in &mut groups {

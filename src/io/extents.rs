@@ -1,5 +1,4 @@
-//! The scratch file of an operation: extents, which are freed as they are consumed. The only place
-//! of this floor that reads and writes scratch files.
+//! The scratch file of an object or an operation: extents, which are freed as they are consumed.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -16,7 +15,7 @@ const WRITE_BYTES: usize = 256 << 10;
 
 /// A file without a name, created with the first extent.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub(crate) struct ExtentFile {
     dir: Option<ScratchDir>,
     file: OnceLock<ScratchFile>,
     /// The length of the file.
@@ -24,10 +23,10 @@ pub(super) struct Spool {
 }
 
 /// A part of the file, in whole pages.
-pub(super) type Extent = Range<u64>;
+pub(crate) type Extent = Range<u64>;
 
-impl Spool {
-    pub(super) fn new(dir: Option<ScratchDir>) -> Self {
+impl ExtentFile {
+    pub(crate) fn new(dir: Option<ScratchDir>) -> Self {
         Self {
             dir,
             file: OnceLock::new(),
@@ -40,7 +39,7 @@ impl Spool {
     /// # Errors
     ///
     /// [`StorageFull`](ErrorKind::StorageFull) and similar; nothing has changed.
-    pub(super) fn claim(&self, len: u64) -> Result<Extent> {
+    pub(crate) fn claim(&self, len: u64) -> Result<Extent> {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         let file = if let Some(file) = self.file.get() {
             file
@@ -64,7 +63,7 @@ impl Spool {
 
     /// Frees an extent, or whole pages at its start or end. If that is refused, they are freed with
     /// the file.
-    pub(super) fn give_back(&self, extent: Extent) {
+    pub(crate) fn give_back(&self, extent: Extent) {
         if let (Some(file), Some(len @ 1..)) =
             (self.file.get(), extent.end.checked_sub(extent.start))
         {
@@ -73,7 +72,7 @@ impl Spool {
     }
 
     /// Writes to a preallocated part.
-    pub(super) fn write(&self, bytes: &[u8], mut offset: u64) -> Result<()> {
+    pub(crate) fn write(&self, bytes: &[u8], mut offset: u64) -> Result<()> {
         let file = self.file()?;
         for piece in bytes.chunks(WRITE_BYTES) {
             file.write_all_at(piece, offset)?;
@@ -83,17 +82,17 @@ impl Spool {
     }
 
     /// Reads from a written part.
-    pub(super) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
+    pub(crate) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
         self.file()?.read_over(bytes, offset)
     }
 
     /// Fills `target` from the file.
-    pub(super) fn read_uninit(&self, target: &mut [MaybeUninit<u8>], offset: u64) -> Result<()> {
+    pub(crate) fn read_uninit(&self, target: &mut [MaybeUninit<u8>], offset: u64) -> Result<()> {
         self.file()?.read_exact_at(target, offset)
     }
 
     /// Starts to read; a hint.
-    pub(super) fn will_need(&self, part: Range<u64>) {
+    pub(crate) fn will_need(&self, part: Range<u64>) {
         let len = part.end.saturating_sub(part.start);
         if let (1.., Some(file)) = (len, self.file.get()) {
             let _hint = file.advise(part.start, len, Hint::WillNeed);
@@ -102,7 +101,7 @@ impl Spool {
 
     /// Returns the error of a block whose content has changed.
     #[cold]
-    pub(super) fn damaged(&self, what: &str) -> Error {
+    pub(crate) fn damaged(&self, what: &str) -> Error {
         let reason = format!("{what} is not what was written");
         let error = Error::refused(ErrorKind::Io, "read a file in", reason);
         match self.file.get() {
@@ -120,7 +119,7 @@ impl Spool {
 
     /// Changes a byte of the file, like a faulty device.
     #[cfg(test)]
-    pub(super) fn damage(&self, offset: u64) {
+    pub(crate) fn damage(&self, offset: u64) {
         let mut byte = [0];
         self.read(&mut byte, offset).unwrap();
         self.write(&[byte[0] ^ 1], offset).unwrap();
