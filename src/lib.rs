@@ -8,6 +8,7 @@
 //! |---|---|
 //! | many byte strings, read back by a small handle | [`Arena`], [`ArenaWriter`], [`Location`] |
 //! | a `Vec<T>` that no longer fits | [`DiskVec`] |
+//! | a `Vec<String>` or `Vec<Vec<u8>>` that no longer fits | [`StrVec`], [`BytesVec`] |
 //! | data to be sorted, grouped or shuffled in little memory | [`external`], [`MemoryBudget`] |
 //! | collections that take an allocator: `hashbrown`, `allocator_api2` | [`DiskAlloc`] |
 //! | a program with a few huge std collections, but not trees of small nodes | [`SpillAlloc`] |
@@ -71,7 +72,8 @@
 //! * An [`ArenaWriter`]: a buffer of 256 KiB. An [`Arena`]: 16 to 32 bytes for each MiB on disk,
 //!   and 4 KiB for each file at least. A [`Location`]: 12 bytes, wherever it is kept.
 //! * [`Arena::get_many`], while it runs: up to 16 MiB, or the longest item.
-//! * A [`DiskVec`]: its last elements, an eighth of it, but 64 KiB at least and 1 MiB at most.
+//! * A [`DiskVec`]: its last elements, an eighth of it, but 64 KiB at least and 1 MiB at most. A
+//!   [`StrVec`] or [`BytesVec`]: twice that.
 //! * A [`RangeFile`]: a few words for each contiguous part that was given back or frozen.
 //! * A [`DiskAlloc`]: 8 KiB, 24 bytes for each 64 KiB of blocks up to 1 MiB, and up to 4 KiB for
 //!   each larger one.
@@ -128,7 +130,7 @@
 //! | `allocator-api2` | yes | [`DiskAlloc`] with the trait of `allocator-api2` 0.2 |
 //! | `io-uring` | yes | batches of reads by `io_uring` where the system allows it; threads otherwise |
 //! | `nightly` | no | [`DiskAlloc`] with std's unstable trait; needs a nightly compiler |
-//! | `serde` | no | `Serialize` and `Deserialize` for [`DiskVec`], [`Location`], [`Written`] |
+//! | `serde` | no | `Serialize` and `Deserialize` for [`DiskVec`], [`StrVec`], [`BytesVec`], [`Location`], [`Written`] |
 //! | `bytemuck` | no | `Pod` and `Zeroable` for [`Location`] |
 //!
 //! # Platforms
@@ -148,6 +150,7 @@
 
 mod budget;
 mod bug;
+mod composites;
 mod containers;
 mod error;
 pub mod external;
@@ -161,6 +164,7 @@ mod sys;
 mod testing;
 
 pub use crate::budget::MemoryBudget;
+pub use crate::composites::strings::{BytesVec, StrVec};
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 pub use crate::containers::alloc::DiskAlloc;
 pub use crate::containers::arena::{
@@ -188,6 +192,13 @@ pub mod arena {
 /// A vector on disk: [`DiskVec`] and its iterators.
 pub mod vec {
     pub use crate::containers::vec::{DiskVec, Drain, IntoIter, Scan};
+}
+
+/// Strings and byte strings on disk, by index: [`StrVec`], [`BytesVec`] and their iterators.
+pub mod strings {
+    pub use crate::composites::strings::{
+        BytesVec, FromUtf8Error, Iter, Scan, StrIter, StrScan, StrVec,
+    };
 }
 
 /// One file that many threads fill: [`RangeFile`], its ranges, and rounding to their alignment.

@@ -46,6 +46,8 @@ mod ranged_shared;
 mod reads;
 mod reads_denied;
 mod spill_fork;
+mod strings;
+mod strings_model;
 mod support;
 #[cfg(not(miri))]
 mod tidy;

@@ -5,6 +5,7 @@
 )]
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr;
 
 use crate::bug::bug;
@@ -134,6 +135,53 @@ impl<T: Copy> DiskVec<T> {
         // No code can have changed them meanwhile, as `self` is borrowed.
         unsafe { copies.set_len(indices.len()) };
         Ok(copies)
+    }
+}
+
+/// Elements that were asked for: where they are in memory, or the bytes of those in the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Found<'a, T> {
+    Elements(&'a [T]),
+    Bytes(&'a [u8]),
+}
+
+impl<T: Copy> DiskVec<T> {
+    /// Passes several ranges of elements to `deliver`, each with its place in `ranges`, in any order.
+    /// None is empty, and both their starts and their ends ascend, so that neighbours are read
+    /// together.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`gather`](Self::gather); some ranges may have been delivered.
+    ///
+    /// # Panics
+    ///
+    /// If a range is not within the vector.
+    pub(crate) fn read_ranges(
+        &self,
+        ranges: &[Range<usize>],
+        deliver: &mut dyn FnMut(usize, Found<'_, T>),
+    ) -> Result<()> {
+        let filed = self.region.filed()?;
+        let filed_len = filed.map_or(0, |filed| filed.len);
+        let byte = |element: usize| element.saturating_mul(size_of::<T>());
+        let in_file = ranges.partition_point(|range| byte(range.end) <= filed_len);
+        for (place, range) in ranges.iter().enumerate().skip(in_file) {
+            deliver(place, Found::Elements(&self[range.clone()]));
+        }
+        let Some(filed) = filed else { return Ok(()) };
+        let piece = |index: usize| {
+            let range = ranges.get(..in_file)?.get(index)?;
+            let (start, end) = (byte(range.start), byte(range.end));
+            Some(Piece {
+                file: filed.file,
+                span: Span::new(filed.offset_of(start), end.saturating_sub(start)),
+                index,
+            })
+        };
+        let idle = self.idle.clone().unwrap_or_else(Idle::shared);
+        let mut deliver = |place: usize, bytes: &[u8]| deliver(place, Found::Bytes(bytes));
+        read_batch(&ReadOptions::new(), &idle, &piece, &mut deliver)
     }
 }
 

@@ -35,6 +35,65 @@ impl<T> DiskVec<T> {
         self.extend_or_undo(slice.iter().cloned())
     }
 
+    /// Appends copies of all elements of a slice, which are plain data, with one or two copies of
+    /// bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`push`](DiskVec::push); the vector is unchanged.
+    #[inline]
+    pub(crate) fn extend_copied(&mut self, slice: &[T]) -> Result<()>
+    where
+        T: Copy,
+    {
+        let room = self.limit.wrapping_sub(self.len);
+        if slice.len() > room {
+            return self.extend_past_limit(slice, room);
+        }
+        // SAFETY: as many elements are accessible behind the last one.
+        unsafe { self.copy_unchecked(slice) };
+        Ok(())
+    }
+
+    /// Fills the `room` elements that are accessible, so that the window is written whole, then
+    /// makes the rest accessible.
+    #[cold]
+    #[inline(never)]
+    fn extend_past_limit(&mut self, slice: &[T], room: usize) -> Result<()>
+    where
+        T: Copy,
+    {
+        let len = self.len;
+        let (first, rest) = slice.split_at(room.min(slice.len()));
+        // SAFETY: `room` elements are accessible behind the last one.
+        unsafe { self.copy_unchecked(first) };
+        if let Err(refused) = self.make_accessible(rest.len()) {
+            self.len = len;
+            return Err(refused);
+        }
+        // SAFETY: they have just been made accessible.
+        unsafe { self.copy_unchecked(rest) };
+        Ok(())
+    }
+
+    /// Copies elements behind the last one.
+    ///
+    /// # Safety
+    ///
+    /// `slice.len() <= limit - len`.
+    #[inline]
+    unsafe fn copy_unchecked(&mut self, slice: &[T])
+    where
+        T: Copy,
+    {
+        debug_assert!(slice.len() <= self.limit.wrapping_sub(self.len));
+        let end = self.as_mut_ptr().wrapping_add(self.len);
+        // SAFETY: as many elements are accessible from `end`, as the caller vouches; they hold no
+        // values, and the slice is no part of this vector, which is borrowed exclusively.
+        unsafe { ptr::copy_nonoverlapping(slice.as_ptr(), end, slice.len()) };
+        self.len = self.len.wrapping_add(slice.len());
+    }
+
     /// Appends the elements of an iterator.
     ///
     /// # Examples

@@ -22,8 +22,10 @@ mod residency;
 mod serde;
 mod traits;
 
+pub(crate) use self::gather::Found;
 pub use self::iter::IntoIter;
 pub use self::remove::Drain;
+pub(crate) use self::remove::checked_range;
 pub use self::residency::Scan;
 
 use std::marker::PhantomData;

@@ -192,7 +192,7 @@ impl<T> DiskVec<T> {
 
 /// Returns the indices of `range` for this many elements.
 #[track_caller]
-pub(super) fn checked_range(range: impl RangeBounds<usize>, len: usize) -> Range<usize> {
+pub(crate) fn checked_range(range: impl RangeBounds<usize>, len: usize) -> Range<usize> {
     use std::ops::Bound::{Excluded, Included, Unbounded};
     let start = match range.start_bound() {
         Included(start) => Some(*start),

@@ -115,6 +115,16 @@ impl<T> DiskVec<T> {
         }
     }
 
+    /// Tells the kernel that all elements will be read in order, or no more; a hint.
+    pub(crate) fn expect_scan(&self, expected: bool) {
+        self.region.expect_scan(expected);
+    }
+
+    /// Takes elements out of the mapping that were read; a hint.
+    pub(crate) fn let_go(&self, range: Range<usize>) {
+        let _hint = self.region.let_go(self.bytes_of(range));
+    }
+
     /// Returns the bytes of a range of elements in the region.
     #[track_caller]
     fn bytes_of(&self, range: impl RangeBounds<usize>) -> Range<usize> {
