@@ -83,6 +83,8 @@ pub enum ErrorKind {
     OverBudget,
     /// The caller asked the operation to stop.
     Cancelled,
+    /// A value cannot be encoded or decoded by the codec of its [`Spool`](crate::spool::Spool).
+    Codec,
     /// Any other refusal of the system; see [`Error::io_error`].
     Io,
 }
@@ -207,7 +209,7 @@ impl From<Error> for io::Error {
             ErrorKind::OutOfMemory | ErrorKind::CapacityOverflow | ErrorKind::OverBudget => {
                 io::ErrorKind::OutOfMemory
             }
-            ErrorKind::InvalidUtf8 => io::ErrorKind::InvalidData,
+            ErrorKind::InvalidUtf8 | ErrorKind::Codec => io::ErrorKind::InvalidData,
             ErrorKind::OutOfBounds => io::ErrorKind::UnexpectedEof,
             ErrorKind::ForeignLocation | ErrorKind::NotFlushed | ErrorKind::ItemTooLarge => {
                 io::ErrorKind::InvalidInput

@@ -164,6 +164,8 @@ mod sys;
 mod testing;
 
 pub use crate::budget::MemoryBudget;
+#[cfg(feature = "serde")]
+pub use crate::composites::spool::Spool;
 pub use crate::composites::strings::{BytesVec, StrVec};
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 pub use crate::containers::alloc::DiskAlloc;
@@ -198,6 +200,17 @@ pub mod vec {
 pub mod strings {
     pub use crate::composites::strings::{
         BytesVec, FromUtf8Error, Iter, Scan, StrIter, StrScan, StrVec,
+    };
+}
+
+/// Values of any kind, written once and read in order: [`Spool`], its writers, codecs and iterators.
+#[cfg(feature = "serde")]
+pub mod spool {
+    #[cfg(feature = "lz4")]
+    pub use crate::composites::spool::Lz4;
+    pub use crate::composites::spool::{
+        Codec, CodecError, Compress, IntoIter, Iter, Postcard, Spool, SpoolBuilder, SpoolWriter,
+        Target,
     };
 }
 

@@ -45,13 +45,7 @@ impl Buf {
     ) -> Result<Self> {
         let (least, most) = (least.max(1), most.max(least).max(1));
         let Some(taken) = budget.take_between(least, most) else {
-            let reason = format!(
-                "{least} bytes of memory are needed at least, and of the budget's {} bytes {} \
-                 are not taken",
-                budget.limit(),
-                budget.free()
-            );
-            return Err(Error::refused(ErrorKind::OverBudget, action, reason));
+            return Err(budget.refusal(least, action));
         };
         let no_memory = || {
             let reason = format!("there is no memory: {} bytes", taken.bytes());

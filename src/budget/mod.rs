@@ -151,6 +151,18 @@ impl MemoryBudget {
         Some(Lease { budget, bytes })
     }
 
+    /// Makes the error of an action for which the budget has not got `least` bytes.
+    #[cold]
+    pub(crate) fn refusal(&self, least: usize, action: &'static str) -> Error {
+        let reason = format!(
+            "{least} bytes of memory are needed at least, and of the budget's {} bytes {} are not \
+             taken",
+            self.limit(),
+            self.free()
+        );
+        Error::refused(ErrorKind::OverBudget, action, reason)
+    }
+
     fn charge(&self, least: usize, most: usize) -> Option<usize> {
         let mut taken = 0;
         let charged = self.inner.used.fetch_update(Relaxed, Relaxed, |used| {

@@ -1,3 +1,5 @@
 //! The floor of composites: types that are built on containers. No composite names another.
 
+#[cfg(feature = "serde")]
+pub(crate) mod spool;
 pub(crate) mod strings;

@@ -61,6 +61,12 @@ impl ExtentFile {
         Ok(extent)
     }
 
+    /// Returns the preallocated bytes.
+    #[cfg(feature = "serde")]
+    pub(crate) fn claimed_bytes(&self) -> u64 {
+        self.file.get().map_or(0, ScratchFile::claimed_bytes)
+    }
+
     /// Frees an extent, or whole pages at its start or end. If that is refused, they are freed with
     /// the file.
     pub(crate) fn give_back(&self, extent: Extent) {

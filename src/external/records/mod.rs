@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::budget::{Lease, MIN as MEMORY_MIN, MemoryBudget};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::external::options::Options;
 use crate::external::records::chunk::{Chunk, KeyOrder};
 use crate::external::records::merge::Rules;
@@ -186,7 +186,7 @@ impl Sorter {
     ///
     /// # Errors
     ///
-    /// [`OverBudget`](ErrorKind::OverBudget): there is no memory left for its first records.
+    /// [`OverBudget`](crate::ErrorKind::OverBudget): there is no memory left for its first records.
     pub fn writer(&self) -> Result<SorterWriter> {
         SorterWriter::new(Arc::clone(&self.shared))
     }
@@ -196,10 +196,11 @@ impl Sorter {
     ///
     /// # Errors
     ///
-    /// * [`OverBudget`](ErrorKind::OverBudget): other operations have taken the memory for merging.
-    /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge),
-    ///   [`Io`](ErrorKind::Io): where runs have to be merged more than once.
-    /// * [`Cancelled`](ErrorKind::Cancelled): the progress of the options was cancelled.
+    /// * [`OverBudget`](crate::ErrorKind::OverBudget): other operations have taken the memory for
+    ///   merging.
+    /// * [`StorageFull`](crate::ErrorKind::StorageFull), [`FileTooLarge`](crate::ErrorKind::FileTooLarge),
+    ///   [`Io`](crate::ErrorKind::Io): where runs have to be merged more than once.
+    /// * [`Cancelled`](crate::ErrorKind::Cancelled): the progress of the options was cancelled.
     ///
     /// # Cost
     ///
@@ -313,7 +314,7 @@ impl SorterBuilder {
     ///
     /// # Errors
     ///
-    /// [`OverBudget`](ErrorKind::OverBudget): the budget has less than
+    /// [`OverBudget`](crate::ErrorKind::OverBudget): the budget has less than
     /// [`MIN_BYTES`](MemoryBudget::MIN_BYTES) left.
     pub fn build(self) -> Result<Sorter> {
         let budget = self.options.budget();
@@ -324,16 +325,7 @@ impl SorterBuilder {
             .take(reserve_bytes)
             .filter(|_| budget.free().saturating_add(reserve_bytes) >= least);
         let Some(reserve) = reserve else {
-            let reason = format!(
-                "{least} bytes of memory are needed at least, and of the budget's {limit} bytes {} \
-                 are not taken",
-                budget.free()
-            );
-            return Err(Error::refused(
-                ErrorKind::OverBudget,
-                "sort records",
-                reason,
-            ));
+            return Err(budget.refusal(least, "sort records"));
         };
         let chunk_bytes = (limit / 64).clamp(BLOCK_BYTES_MIN, CHUNK_BYTES_MAX);
         let spool = Arc::new(ExtentFile::new(self.options.scratch_dir().cloned()));
