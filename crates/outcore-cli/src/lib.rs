@@ -4,7 +4,7 @@
 //! cmd/       dedup/ doctor/ demo/ manual sample     a command: its arguments, and its own work
 //! output/    target, sequence                       where records go
 //! record/    source, chunk, key, long, json, fate   bytes cut into records, and their keys
-//! input/     list, reader, sample                   what is read, and how
+//! input/     list, facts, packed, reader, sample    what is read, and how
 //!            memory/ threads/ scratch progress signals
 //!            failure file_id random size
 //! ```

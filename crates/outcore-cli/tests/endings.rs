@@ -265,7 +265,7 @@ fn text_of_this_machine_comes_out_as_from_the_obvious_way() {
         }
         let expected = model(&paths.iter().collect::<Vec<_>>());
         for options in [&[][..], &["--test-index", "1", "--test-chunk", "8K"]] {
-            let mut command = outcore(&["dedup", "-q", "--tmp"]);
+            let mut command = outcore(&["dedup", "-q", "--no-unpack", "--tmp"]);
             command.arg(&dir.0).args(options).args(&paths);
             let output = command.output().unwrap();
             assert!(

@@ -8,36 +8,15 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::failure::{Failure, Result, shown};
 use crate::file_id::{FileId, keeps_bytes};
+use crate::input::facts::{Facts, tells_lengths};
+use crate::input::packed::{Codec, Unpacked, Window};
 use crate::memory::budget::Budget;
-
-/// What the file system says about a file; another answer means other bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
-    len: u64,
-    modified: (i64, i64),
-    file: FileId,
-}
-
-impl Facts {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            len: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            file: FileId::of(metadata),
-        }
-    }
-
-    /// Returns the length in bytes.
-    pub(crate) fn len(self) -> u64 {
-        self.len
-    }
-}
 
 /// One thing to read.
 #[derive(Debug)]
@@ -53,8 +32,8 @@ impl Input {
     /// Returns how many bytes of files come before the next one.
     fn end(&self) -> u64 {
         match self.kind {
-            Kind::File(facts) => self.base + facts.len,
-            Kind::Empty | Kind::Pipe | Kind::Stream => self.base,
+            Kind::File(facts) => self.base + facts.len(),
+            Kind::Empty | Kind::Packed(..) | Kind::Pipe | Kind::Stream => self.base,
         }
     }
 }
@@ -65,6 +44,8 @@ pub(crate) enum Kind {
     File(Facts),
     /// A regular file without bytes.
     Empty,
+    /// A compressed regular file: read once, from begin to end.
+    Packed(Facts, Codec),
     /// A pipe or a device by its path: read once, from begin to end. So are regular files
     /// whose length the system does not tell: those under /proc have a length of 0, and have bytes.
     Pipe,
@@ -75,9 +56,20 @@ pub(crate) enum Kind {
 /// Bytes that come from begin to end.
 pub(crate) type Stream = Box<dyn Read + Send>;
 
+/// How arguments become inputs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// The files in directories are read.
+    pub(crate) recursive: bool,
+    /// Compressed inputs are unpacked.
+    pub(crate) unpack: bool,
+}
+
 /// All inputs in order.
 pub(crate) struct Inputs {
     names: Vec<u8>,
+    /// What decoders may have, if compressed inputs are unpacked.
+    window: Option<Window>,
     list: Vec<Input>,
     /// What was opened already, and is taken when its turn comes.
     streams: Mutex<Vec<(usize, Stream)>>,
@@ -98,34 +90,77 @@ impl Inputs {
     pub(crate) fn new() -> Self {
         Self {
             names: Vec::new(),
+            window: None,
             list: Vec::new(),
             streams: Mutex::default(),
             stdin: None,
         }
     }
 
-    /// Resolves arguments: paths, patterns that no file is named like, directories if
-    /// `recursive`, and `-` for standard input.
+    /// Resolves arguments: paths, patterns that no file is named like, directories where that is
+    /// the manner, and `-` for standard input, as are no arguments.
     ///
     /// # Errors
     ///
     /// Something is missing, or may not be read, or the list does not fit the budget.
     pub(crate) fn from_arguments(
         arguments: &[PathBuf],
-        recursive: bool,
+        manner: Manner,
         budget: &Budget,
     ) -> Result<Self> {
         let mut inputs = Self::new();
+        inputs.window = manner.unpack.then(|| Window::within(budget.limit_bytes()));
+        if arguments.is_empty() {
+            inputs.push_stdin(budget)?;
+        }
         for argument in arguments {
             if argument == Path::new("-") {
-                let (file, facts) = stdin()?;
-                inputs.stdin = keeps_bytes(&facts).then(|| FileId::of(&facts));
-                inputs.push_stream("standard input", Kind::Stream, Box::new(file), budget)?;
+                inputs.push_stdin(budget)?;
             } else {
-                inputs.push_argument(argument, recursive, budget)?;
+                inputs.push_argument(argument, manner.recursive, budget)?;
             }
         }
         Ok(inputs)
+    }
+
+    fn push_stdin(&mut self, budget: &Budget) -> Result<()> {
+        let (file, facts) = stdin()?;
+        self.stdin = keeps_bytes(&facts).then(|| FileId::of(&facts));
+        let stream = self.unpacked(Box::new(file));
+        self.push_stream("standard input", Kind::Stream, stream, budget)
+    }
+
+    /// Returns a stream that is unpacked where it is compressed, and that is wanted.
+    fn unpacked(&self, stream: Stream) -> Stream {
+        match self.window {
+            Some(window) => Box::new(Unpacked::by_magic(stream, window)),
+            None => stream,
+        }
+    }
+
+    /// Returns what unpacking inputs takes of memory at most. They are read one after the other.
+    pub(crate) fn decoder_bytes(&self) -> u64 {
+        let may_be_packed =
+            |input: &Input| matches!(input.kind, Kind::Packed(..) | Kind::Pipe | Kind::Stream);
+        match self.window {
+            Some(window) if self.list.iter().any(may_be_packed) => window.decoder_bytes(),
+            _ => 0,
+        }
+    }
+
+    /// Charges what unpacking takes.
+    ///
+    /// # Errors
+    ///
+    /// It does not fit.
+    pub(crate) fn charge_decoder(&self, budget: &Budget) -> Result<()> {
+        let bytes = usize::try_from(self.decoder_bytes()).unwrap_or(usize::MAX);
+        if budget.charge(bytes) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            "--memory is too little to unpack compressed inputs",
+        ))
     }
 
     fn push_argument(&mut self, path: &Path, recursive: bool, budget: &Budget) -> Result<()> {
@@ -193,12 +228,14 @@ impl Inputs {
             // What may not be read is reported before any output. Opening anything else,
             // such as a pipe, may wait or change it.
             let opened = File::options().read(true).open(path);
-            drop(opened.map_err(|answer| Failure::read(&shown(path), &answer))?);
-            self.enter(
-                path.as_os_str().as_bytes(),
-                Kind::File(Facts::of(metadata)),
-                budget,
-            )
+            let codec = opened.and_then(|mut file| match self.window {
+                Some(_) => Codec::of_file(path, &mut file),
+                None => Ok(None),
+            });
+            let codec = codec.map_err(|answer| Failure::read(&shown(path), &answer))?;
+            let facts = Facts::of(metadata);
+            let kind = codec.map_or(Kind::File(facts), |codec| Kind::Packed(facts, codec));
+            self.enter(path.as_os_str().as_bytes(), kind, budget)
         } else {
             let is_empty = kind.is_file() && tells_lengths(path, metadata);
             let kind = if is_empty { Kind::Empty } else { Kind::Pipe };
@@ -318,9 +355,9 @@ impl Inputs {
         let mut sum = 0;
         for input in &self.list {
             match input.kind {
-                Kind::File(facts) => sum += facts.len,
+                Kind::File(facts) => sum += facts.len(),
                 Kind::Empty => {}
-                Kind::Pipe | Kind::Stream => return None,
+                Kind::Packed(..) | Kind::Pipe | Kind::Stream => return None,
             }
         }
         Some(sum)
@@ -332,7 +369,7 @@ impl Inputs {
             .iter()
             .enumerate()
             .position(|(number, input)| match input.kind {
-                Kind::File(facts) => facts.file == file,
+                Kind::File(facts) | Kind::Packed(facts, _) => facts.file == file,
                 Kind::Empty | Kind::Pipe => {
                     let facts = fs::metadata(self.path(number));
                     facts.is_ok_and(|facts| keeps_bytes(&facts) && FileId::of(&facts) == file)
@@ -377,9 +414,19 @@ impl Inputs {
             return Ok(streams.swap_remove(at).1);
         }
         let path = self.path(number);
-        let opened = File::options().read(true).open(path);
-        let file = opened.map_err(|answer| Failure::read(&shown(path), &answer))?;
-        Ok(Box::new(file))
+        let refused = |answer| Failure::read(&shown(path), &answer);
+        let file = File::options().read(true).open(path).map_err(refused)?;
+        match (self.kind(number), self.window) {
+            (Kind::Packed(facts, codec), Some(window)) => {
+                if Facts::of(&file.metadata().map_err(refused)?) != facts {
+                    return Err(self.changed(number));
+                }
+                let unpacked = Unpacked::of(codec, Box::new(file), window);
+                Ok(Box::new(unpacked.map_err(refused)?))
+            }
+            (Kind::Pipe, _) => Ok(self.unpacked(Box::new(file))),
+            _ => Ok(Box::new(file)),
+        }
     }
 
     /// Looks whether all files are as they were when the list was made.
@@ -389,7 +436,7 @@ impl Inputs {
     /// One is not.
     pub(crate) fn check_unchanged(&self) -> Result<()> {
         for (number, input) in self.list.iter().enumerate() {
-            if let Kind::File(facts) = input.kind {
+            if let Kind::File(facts) | Kind::Packed(facts, _) = input.kind {
                 let path = self.path(number);
                 let now = fs::metadata(path);
                 let now = now.map_err(|answer| Failure::read(&shown(path), &answer))?;
@@ -417,21 +464,6 @@ impl Inputs {
             self.name(number)
         ))
     }
-}
-
-/// Returns whether a file without a length has no bytes: whether its file system is one that keeps
-/// files, and makes none up.
-#[cfg(target_os = "linux")]
-fn tells_lengths(path: &Path, metadata: &Metadata) -> bool {
-    /// Those without a device: tmpfs, overlayfs, btrfs, ZFS.
-    const KEEPERS: [i128; 4] = [0x0102_1994, 0x794c_7630, 0x9123_683e, 0x2fc1_2fc1];
-    rustix::fs::major(metadata.dev()) != 0
-        || rustix::fs::statfs(path).is_ok_and(|facts| KEEPERS.contains(&i128::from(facts.f_type)))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn tells_lengths(_path: &Path, _metadata: &Metadata) -> bool {
-    false
 }
 
 fn is_pattern(path: &Path) -> bool {

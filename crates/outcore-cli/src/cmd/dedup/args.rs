@@ -34,7 +34,8 @@ pub(crate) enum Report {
 Examples:
   outcore dedup access.log -o unique.log
   outcore dedup list.txt -o list.txt         in place
-  zcat *.gz | outcore dedup - > unique.txt
+  outcore dedup *.gz -o unique.txt
+  grep GET access.log | outcore dedup - > unique.txt
   outcore dedup -r texts/ -m 2G -o unique.txt -d repeats.txt
   outcore dedup --field url --skip-bad pages.jsonl
   outcore dedup --unit file -r photos/       the first of equal files
@@ -53,6 +54,9 @@ SIZE is a number of bytes, or one with a binary unit: 512K, 64MiB, 1.5G, 1TiB. A
 18 to 28 bytes of memory, however long it is. What does not fit into --memory goes to scratch \
 files and is read a second time, as are the inputs; inputs that come only once, such as pipes, are \
 copied there.
+
+Files that are compressed, by their name (.gz, .zst) or their first bytes, and pipes that are, are \
+read as what is in them; so they come only once, like pipes. --no-unpack reads them as they are.
 
 --output FILE has no name while it is written, and replaces FILE when it is complete; FILE may be \
 one of the inputs. Devices and pipes are written directly. Inputs must not change meanwhile: if one \
@@ -89,6 +93,10 @@ pub(crate) struct DedupArgs {
     /// End lines with NUL instead of newline
     #[arg(short = '0', long)]
     pub(crate) null: bool,
+
+    /// Read compressed files (.gz, .zst) as they are
+    #[arg(long)]
+    pub(crate) no_unpack: bool,
 
     /// What to compare: lines, or whole files
     #[arg(short, long, value_enum, default_value_t)]

@@ -44,7 +44,7 @@ use crate::cmd::dedup::summary::Summary;
 use crate::cmd::dedup::targets::{Targets, same_file};
 use crate::cmd::dedup::writer::Outputs;
 use crate::failure::{Failure, Result, shown};
-use crate::input::list::{Inputs, Kind};
+use crate::input::list::{Inputs, Kind, Manner};
 use crate::input::sample;
 use crate::input::sample::Sample;
 use crate::memory;
@@ -96,14 +96,20 @@ fn run_within(args: &DedupArgs, limit_bytes: u64) -> Result<()> {
         (inputs, outputs)
     } else {
         let budget = Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
-        let inputs = Inputs::from_arguments(&args.files, args.recursive, &budget)?;
+        let manner = Manner {
+            recursive: args.recursive,
+            // Where files are compared, they are compared as they are.
+            unpack: !args.no_unpack && args.unit == Unit::Line,
+        };
+        let inputs = Inputs::from_arguments(&args.files, manner, &budget)?;
         check_inputs(args, &inputs)?;
         targets.check_inputs(&inputs)?;
         (inputs, targets.open(args.count)?)
     };
     // A bar would be drawn between the lines.
     let watched = outputs.kept.output().is_terminal();
-    let budget = Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
+    let budget = Budget::new(limit_bytes, inputs.decoder_bytes() + shape::NEEDED_BYTES)?;
+    inputs.charge_decoder(&budget)?;
     let shape = Shape::new(args, inputs.len_bytes(), &budget)?;
     space::check(args, &inputs, &outputs, &shape, &scratch)?;
     let keyer = Keyer::new(Rules {
