@@ -61,7 +61,8 @@ pub(crate) struct Bad {
 }
 
 impl Bad {
-    fn new(error: &serde_json::Error) -> Self {
+    /// Describes a record that is no JSON object.
+    pub(crate) fn new(error: &serde_json::Error) -> Self {
         if error.is_data() {
             return Self::known("is not a JSON object".to_owned());
         }
@@ -73,7 +74,13 @@ impl Bad {
         Self::known(format!("is not JSON: {reason} at byte {column}"))
     }
 
-    fn known(reason: String) -> Self {
+    /// Describes a record with two values under one name.
+    pub(crate) fn twice(name: &str) -> Self {
+        Self::known(format!("has the field {name:?} twice"))
+    }
+
+    /// Describes a record that was looked at.
+    pub(crate) fn known(reason: String) -> Self {
         Self {
             reason,
             is_known: true,
@@ -143,8 +150,13 @@ impl Keyer {
         let bytes = match &self.rules.field {
             Some(field) => {
                 let mut json = serde_json::Deserializer::from_slice(record);
-                let value = json::field(&mut json, field).map_err(|error| Bad::new(&error))?;
-                Cow::Owned(text(value, field)?.into_bytes())
+                let mut value = [Field::Missing];
+                json::fields(&mut json, &[field], &mut value).map_err(|error| Bad::new(&error))?;
+                let [value] = value;
+                match text(value, field)? {
+                    Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                    Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+                }
             }
             None => Cow::Borrowed(record),
         };
@@ -176,11 +188,16 @@ impl Keyer {
     pub(crate) fn key_of_json(&self, json: impl io::Read) -> io::Result<Result<Key, Bad>> {
         let name = self.rules.field.as_deref().unwrap_or_default();
         let mut json = serde_json::Deserializer::from_reader(json);
-        match json::field(&mut json, name) {
-            Ok(value) => Ok(text(value, name).map(|text| {
-                let mut spare = Vec::new();
-                self.plain(&self.simplified(Cow::Owned(text.into_bytes()), &mut spare))
-            })),
+        let mut value = [Field::Missing];
+        match json::fields(&mut json, &[name], &mut value) {
+            Ok(()) => {
+                let [value] = value;
+                Ok(text(value, name).map(|text| {
+                    let mut spare = Vec::new();
+                    let text = Cow::Owned(text.into_owned().into_bytes());
+                    self.plain(&self.simplified(text, &mut spare))
+                }))
+            }
             Err(error) if error.is_io() => Err(error.into()),
             Err(error) => Ok(Err(Bad::new(&error))),
         }
@@ -203,12 +220,12 @@ impl Keyer {
 }
 
 /// Returns the text of a field.
-fn text(value: Field, name: &str) -> Result<String, Bad> {
+fn text<'a>(value: Field<'a>, name: &str) -> Result<Cow<'a, str>, Bad> {
     match value {
         Field::Text(text) => Ok(text),
         Field::Missing => Err(Bad::known(format!("has no field {name:?}"))),
-        Field::NoText => Err(Bad::known(format!("has a field {name:?} that is not text"))),
-        Field::Twice => Err(Bad::known(format!("has the field {name:?} twice"))),
+        Field::Twice => Err(Bad::twice(name)),
+        _ => Err(Bad::known(format!("has a field {name:?} that is not text"))),
     }
 }
 

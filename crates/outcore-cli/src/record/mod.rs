@@ -5,4 +5,5 @@ pub(crate) mod fate;
 mod json;
 pub(crate) mod key;
 pub(crate) mod long;
+pub(crate) mod order;
 pub(crate) mod source;

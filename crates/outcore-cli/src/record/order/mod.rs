@@ -1,0 +1,534 @@
+//! Keys of records as bytes whose order is the order that was asked for.
+//!
+//! A key is made of the parts of a record that are compared, one after the other. No key is the begin
+//! of another one that is not equal, so more bytes can follow. `flags` has the letters of GNU sort,
+//! `span` parts of lines, `csv` fields of records, `text`, `number`, `general`, `float` and `version`
+//! what values become.
+#![cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "what one of the commands needs and another does not"
+    )
+)]
+
+pub(crate) mod csv;
+pub(crate) mod flags;
+mod float;
+mod general;
+mod number;
+pub(crate) mod span;
+pub(crate) mod text;
+mod version;
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::record::json;
+use crate::record::json::Field;
+use crate::record::key::Bad;
+use crate::record::order::flags::{At, Flags, Kind};
+use crate::record::order::float::Float;
+use crate::record::order::span::Span;
+
+/// What records are, and how their parts are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Lines of fields with a separator between them, or, without one, with blanks before them.
+    Text(Option<u8>),
+    /// CSV with a delimiter.
+    Csv(u8),
+    /// A JSON object each.
+    Json,
+}
+
+/// What is compared, part by part. Without parts nothing is, and all records have an empty key.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    form: Form,
+    parts: Vec<Part>,
+    /// Of JSON, the names of the parts.
+    names: Vec<String>,
+    /// Of CSV, how many fields have to be looked at.
+    columns: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    flags: Flags,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Span(Span),
+    /// Of CSV, the number of the column; of JSON, that of the name.
+    Number(usize),
+}
+
+/// Memory that is used again for each record.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    ranges: Vec<Range<usize>>,
+    counted: Vec<u8>,
+}
+
+impl Order {
+    /// Compares parts of lines as the definitions of `-k` say, or all of a line if there are none
+    /// and something is said about all keys.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with which definition.
+    pub(crate) fn of_text<S: AsRef<str>>(
+        definitions: &[S],
+        globals: Flags,
+        tab: Option<u8>,
+    ) -> Result<Self, String> {
+        let mut order = Self::new(Form::Text(tab));
+        for text in definitions {
+            let text = text.as_ref();
+            let parsed = span::parse(text);
+            let (span, flags) = parsed.map_err(|wrong| format!("the key '{text}': {wrong}"))?;
+            order.push(Place::Span(span), flags, globals);
+        }
+        let keeps_bytes = Flags {
+            reverse: globals.reverse,
+            ..Flags::default()
+        };
+        if definitions.is_empty() && globals != keeps_bytes {
+            order.push(Place::Span(Span::LINE), globals, globals);
+        }
+        Ok(order)
+    }
+
+    /// Compares columns of CSV, `NAME[:LETTERS]` each, which are found in the header.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with which name.
+    pub(crate) fn of_csv<S: AsRef<str>>(
+        names: &[S],
+        globals: Flags,
+        delimiter: u8,
+        header: &[u8],
+    ) -> Result<Self, String> {
+        let mut order = Self::new(Form::Csv(delimiter));
+        let header = header.strip_prefix(b"\xef\xbb\xbf").unwrap_or(header);
+        let columns = csv::Fields::new(csv::without_end(header), delimiter).map(csv::value);
+        let columns: Vec<_> = columns.collect();
+        let find = |name: &str| {
+            let mut found = (0..)
+                .zip(&columns)
+                .filter(|(_, column)| ***column == *name.as_bytes());
+            let first = found.next().map(|(number, _)| number);
+            if found.next().is_some() {
+                return Err(format!("the header has two columns {name:?}"));
+            }
+            Ok(first)
+        };
+        for text in names {
+            let text = text.as_ref();
+            let (column, flags) = if let Some(column) = find(text)? {
+                (column, Flags::default())
+            } else {
+                let (name, flags) = named(text)?;
+                let column = find(name)?;
+                (column.ok_or_else(|| no_column(name, &columns))?, flags)
+            };
+            order.columns = order.columns.max(column + 1);
+            order.push(Place::Number(column), flags, globals);
+        }
+        Ok(order)
+    }
+
+    /// Compares fields of JSON objects, `NAME[:LETTERS]` each.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with which name.
+    pub(crate) fn of_json<S: AsRef<str>>(names: &[S], globals: Flags) -> Result<Self, String> {
+        let mut order = Self::new(Form::Json);
+        for text in names {
+            let (name, flags) = named(text.as_ref())?;
+            let known = order.names.iter().position(|known| known == name);
+            let number = known.unwrap_or(order.names.len());
+            if known.is_none() {
+                order.names.push(name.to_owned());
+            }
+            order.push(Place::Number(number), flags, globals);
+        }
+        Ok(order)
+    }
+
+    fn new(form: Form) -> Self {
+        Self {
+            form,
+            parts: Vec::new(),
+            names: Vec::new(),
+            columns: 0,
+        }
+    }
+
+    /// Adds a part; what is said about all counts where nothing is said about it.
+    fn push(&mut self, place: Place, flags: Flags, globals: Flags) {
+        let flags = if flags.is_default() { globals } else { flags };
+        self.parts.push(Part { flags, place });
+    }
+
+    /// Returns whether there is nothing but the record itself to compare.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Appends the key of a record, which is given without the end of its line.
+    ///
+    /// # Errors
+    ///
+    /// The record has none, since it is no JSON object, or one with two fields of a name.
+    pub(crate) fn push_key(
+        &self,
+        record: &[u8],
+        key: &mut Vec<u8>,
+        spare: &mut Spare,
+    ) -> Result<(), Bad> {
+        if self.form == Form::Json {
+            return self.each_field(record, |flags, value| {
+                push_field(value, flags, key, &mut spare.counted);
+            });
+        }
+        let Spare { ranges, counted } = spare;
+        self.each_part(record, ranges, |flags, value| {
+            push_value(value, flags, key, counted);
+        });
+        Ok(())
+    }
+
+    /// Passes on the value of each part as text: of a record, the bytes that are compared, whatever
+    /// the letters say.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`push_key`](Self::push_key).
+    pub(crate) fn values(
+        &self,
+        record: &[u8],
+        spare: &mut Spare,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), Bad> {
+        if self.form == Form::Json {
+            return self.each_field(record, |_flags, value| each(text_of(value).as_bytes()));
+        }
+        self.each_part(record, &mut spare.ranges, |_flags, value| each(value));
+        Ok(())
+    }
+
+    fn each_part(
+        &self,
+        record: &[u8],
+        ranges: &mut Vec<Range<usize>>,
+        mut each: impl FnMut(Flags, &[u8]),
+    ) {
+        let tab = match self.form {
+            Form::Text(tab) => tab,
+            Form::Csv(delimiter) => {
+                ranges.clear();
+                let mut start = 0;
+                let fields = csv::Fields::new(record, delimiter).take(self.columns);
+                ranges.extend(fields.map(|field| {
+                    let range = start..start + field.len();
+                    start = range.end + 1;
+                    range
+                }));
+                None
+            }
+            Form::Json => None,
+        };
+        for part in &self.parts {
+            match part.place {
+                Place::Span(span) => each(part.flags, span.find(record, tab, part.flags)),
+                Place::Number(number) => {
+                    // A record with too few fields has empty ones.
+                    let range = ranges.get(number).cloned().unwrap_or(0..0);
+                    let value = csv::value(&record[range]);
+                    each(part.flags, skip_blanks(&value, part.flags));
+                }
+            }
+        }
+    }
+
+    fn each_field(
+        &self,
+        record: &[u8],
+        mut each: impl FnMut(Flags, &Field<'_>),
+    ) -> Result<(), Bad> {
+        let mut values = vec![Field::Missing; self.names.len()];
+        let mut json = serde_json::Deserializer::from_slice(record);
+        json::fields(&mut json, &self.names, &mut values).map_err(|error| Bad::new(&error))?;
+        for part in &self.parts {
+            let Place::Number(number) = part.place else {
+                continue;
+            };
+            match &values[number] {
+                Field::Twice => return Err(Bad::twice(&self.names[number])),
+                value => each(part.flags, value),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Splits `NAME[:LETTERS]`. What follows the last colon is part of the name unless all of it are
+/// letters that mean something; so `a:n:` is the name `a:n`.
+fn named(text: &str) -> Result<(&str, Flags), String> {
+    if let Some((name, letters)) = text.rsplit_once(':') {
+        if letters
+            .bytes()
+            .all(|letter| b"bdfghiMnrV".contains(&letter))
+        {
+            let mut flags = Flags::default();
+            for letter in letters.bytes() {
+                let added = flags.add(letter, At::Both);
+                added.map_err(|refused| format!("the key '{text}': {refused}"))?;
+            }
+            return Ok((name, flags));
+        }
+    }
+    Ok((text, Flags::default()))
+}
+
+fn no_column(name: &str, columns: &[Cow<'_, [u8]>]) -> String {
+    const SHOWN: usize = 20;
+    let names = columns.iter().take(SHOWN);
+    let names: Vec<_> = names.map(|name| String::from_utf8_lossy(name)).collect();
+    let more = if columns.len() > SHOWN { ", ..." } else { "" };
+    format!(
+        "the header has no column {name:?}; it has {}{more}",
+        names.join(", ")
+    )
+}
+
+fn skip_blanks(value: &[u8], flags: Flags) -> &[u8] {
+    if !flags.skip_blanks {
+        return value;
+    }
+    let blanks = value.iter().take_while(|&&byte| span::is_blank(byte));
+    &value[blanks.count()..]
+}
+
+/// Appends a value as it is compared.
+fn push_value(value: &[u8], flags: Flags, key: &mut Vec<u8>, spare: &mut Vec<u8>) {
+    let start = key.len();
+    match flags.kind {
+        Kind::Bytes => text::push_text(&text::counted(value, flags, spare), key),
+        Kind::Number => number::push_number(value, key),
+        Kind::General => general::push_general(value, key),
+        Kind::Human => number::push_human(value, key),
+        Kind::Month => number::push_month(value, key),
+        Kind::Version => version::push_version(&text::counted(value, flags, spare), key),
+    }
+    if flags.reverse {
+        number::complement(&mut key[start..]);
+    }
+}
+
+/// Appends what a field has: its text if letters say how to read it; else what is missing first,
+/// then what is false, true, a number, a text, anything else.
+fn push_field(value: &Field<'_>, flags: Flags, key: &mut Vec<u8>, spare: &mut Vec<u8>) {
+    if flags.kind != Kind::Bytes {
+        push_value(
+            skip_blanks(text_of(value).as_bytes(), flags),
+            flags,
+            key,
+            spare,
+        );
+        return;
+    }
+    let start = key.len();
+    let mut push_number = |is_negative, number: Float| {
+        key.push(3);
+        general::push_float(is_negative, number, key);
+    };
+    match value {
+        Field::Positive(number) => push_number(false, Float::from_whole(*number)),
+        Field::Negative(number) => push_number(true, Float::from_whole(number.unsigned_abs())),
+        Field::Double(number) => {
+            push_number(number.is_sign_negative(), Float::from_double(number.abs()));
+        }
+        Field::Text(text) => {
+            key.push(4);
+            let text = skip_blanks(text.as_bytes(), flags);
+            text::push_text(&text::counted(text, flags, spare), key);
+        }
+        Field::Missing | Field::Null => key.push(0),
+        Field::Bool(false) => key.push(1),
+        Field::Bool(true) => key.push(2),
+        Field::Other | Field::Twice => key.push(5),
+    }
+    if flags.reverse {
+        number::complement(&mut key[start..]);
+    }
+}
+
+/// Returns a value as text.
+fn text_of<'a>(value: &'a Field<'_>) -> Cow<'a, str> {
+    match value {
+        Field::Missing | Field::Null | Field::Other | Field::Twice => Cow::Borrowed(""),
+        Field::Bool(true) => Cow::Borrowed("true"),
+        Field::Bool(false) => Cow::Borrowed("false"),
+        Field::Positive(number) => Cow::Owned(number.to_string()),
+        Field::Negative(number) => Cow::Owned(number.to_string()),
+        Field::Double(number) => Cow::Owned(number.to_string()),
+        Field::Text(text) => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letters(text: &str) -> Flags {
+        let mut flags = Flags::default();
+        for letter in text.bytes() {
+            flags.add(letter, At::Both).unwrap();
+        }
+        flags
+    }
+
+    fn key(order: &Order, record: &str) -> Vec<u8> {
+        let mut key = Vec::new();
+        order
+            .push_key(record.as_bytes(), &mut key, &mut Spare::default())
+            .unwrap();
+        key
+    }
+
+    /// Each group has equal keys, and lesser ones than the next.
+    fn assert_ascend(order: &Order, groups: &[&[&str]]) {
+        let mut last: Option<Vec<u8>> = None;
+        for group in groups {
+            let first = key(order, group[0]);
+            for record in *group {
+                assert_eq!(key(order, record), first, "{record} and {}", group[0]);
+            }
+            assert!(last.is_none_or(|last| last < first), "{}", group[0]);
+            last = Some(first);
+        }
+    }
+
+    #[test]
+    fn parts_count_one_after_the_other() {
+        let order = Order::of_text(&["2,2", "1,1nr"], Flags::default(), Some(b':')).unwrap();
+        assert_ascend(
+            &order,
+            &[&["9:a:x", "9.0:a"], &["1:a"], &["2:ab", "2:ab:"], &["1:b"]],
+        );
+        assert!(
+            Order::of_text::<&str>(&[], letters("r"), None)
+                .unwrap()
+                .is_empty()
+        );
+        let order = Order::of_text::<&str>(&[], letters("fb"), None).unwrap();
+        assert_ascend(&order, &[&["a", " A"], &["b"]]);
+    }
+
+    #[test]
+    fn what_is_said_about_all_keys_counts_where_a_key_says_nothing() {
+        let order = Order::of_text(&["1,1", "2,2f"], letters("nr"), None).unwrap();
+        assert_ascend(&order, &[&["10 a", "10 A"], &["9 a"], &["9 b"]]);
+    }
+
+    #[test]
+    fn columns_are_found_by_name() {
+        let header = b"\xef\xbb\xbfid,\"a,b\",x:n,x\r\n";
+        let order = |names: &[&str]| Order::of_csv(names, Flags::default(), b',', header);
+        let both = order(&["a,b:r", "id:n"]).unwrap();
+        assert_ascend(
+            &both,
+            &[
+                &["2,\"b\"", "2.0,b,x"],
+                &["10,b"],
+                &["9,\"\"\"\""],
+                &["1", "1,"],
+            ],
+        );
+        // A name that is there is meant as it is.
+        assert_ascend(&order(&["x:n"]).unwrap(), &[&["0,0,10,9"], &["0,0,9,10"]]);
+        assert_ascend(&order(&["x:nr"]).unwrap(), &[&["0,0,0,10"], &["0,0,0,9"]]);
+        let text = order(&["y:n"]).unwrap_err();
+        assert_eq!(
+            text,
+            "the header has no column \"y\"; it has id, a,b, x:n, x"
+        );
+        assert!(order(&["x:ng"]).is_err());
+        assert!(Order::of_csv(&["a"], Flags::default(), b',', b"a,a").is_err());
+    }
+
+    #[test]
+    fn values_of_json_ascend_by_kind_and_value() {
+        let order = Order::of_json(&["a"], Flags::default()).unwrap();
+        assert_ascend(
+            &order,
+            &[
+                &["{}", "{\"a\":null,\"b\":1}"],
+                &["{\"a\":false}"],
+                &["{\"a\":true}"],
+                &["{\"a\":-1e300}"],
+                &["{\"a\":-9007199254740993}"],
+                &["{\"a\":-9007199254740992}", "{\"a\":-9007199254740992.0}"],
+                &["{\"a\":0}", "{\"a\":-0.0}"],
+                &["{\"a\":1e-320}"],
+                &[
+                    "{\"a\":10}",
+                    "{\"a\":1e1}",
+                    "{\"b\":[{\"a\":1}],\"a\":10.0}",
+                ],
+                &["{\"a\":18446744073709551615}"],
+                &["{\"a\":\"\"}"],
+                &["{\"a\":\"10\"}", "{\"a\":\"\\u0031\\u0030\"}"],
+                &["{\"a\":\"9\"}"],
+                &["{\"a\":[]}", "{\"a\":{\"a\":1}}"],
+            ],
+        );
+        let order = Order::of_json(&["a:n", "b:fr"], Flags::default()).unwrap();
+        assert_ascend(
+            &order,
+            &[
+                &["{\"a\":\"9\"}", "{\"a\":9}", "{\"b\":null,\"a\":\"9.0\"}"],
+                &["{\"a\":10.0,\"b\":\"x\"}", "{\"b\":\"X\",\"a\":\"10\"}"],
+                &["{\"a\":10}"],
+            ],
+        );
+        let mut key = Vec::new();
+        for record in ["", "[]", "{\"a\":1,\"a\":1}", "{\"a\":1} {}"] {
+            let pushed = order.push_key(record.as_bytes(), &mut key, &mut Spare::default());
+            assert!(pushed.is_err(), "{record}");
+        }
+    }
+
+    #[test]
+    fn values_are_passed_on_as_text() {
+        let values = |order: &Order, record: &str| {
+            let mut found = Vec::new();
+            let each = |value: &[u8]| found.push(String::from_utf8(value.to_vec()).unwrap());
+            order
+                .values(record.as_bytes(), &mut Spare::default(), each)
+                .unwrap();
+            found
+        };
+        let order = Order::of_json(&["a", "b:nr", "c"], Flags::default()).unwrap();
+        let record = "{\"a\":\"x\\\"\",\"b\":-2.50,\"c\":true}";
+        assert_eq!(values(&order, record), ["x\"", "-2.5", "true"]);
+        let order = Order::of_csv(&["b", "a"], Flags::default(), b';', b"a;b").unwrap();
+        assert_eq!(values(&order, "\"1;\"\"\";2"), ["2", "1;\""]);
+        let order = Order::of_text(&["2b,2", "1"], Flags::default(), None).unwrap();
+        assert_eq!(values(&order, "a  b c"), ["b", "a  b c"]);
+    }
+
+    #[test]
+    fn a_colon_in_a_name_is_no_letter() {
+        assert_eq!(named("a:b:x").unwrap(), ("a:b:x", Flags::default()));
+        assert_eq!(named("a:n:").unwrap(), ("a:n", Flags::default()));
+        assert_eq!(named("a:b:n").unwrap(), ("a:b", letters("n")));
+    }
+}
