@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cmd/       dedup/ doctor/ demo/ manual sample     a command: its arguments, and its own work
+//! front/     common arguments, space, summary   what commands have in common beside their work
 //! output/    target, sequence                       where records go
 //! record/    source, chunk, key, long, json, fate   bytes cut into records, and their keys
 //! input/     list, facts, packed, reader, sample    what is read, and how
@@ -24,6 +25,7 @@
 mod cmd;
 mod failure;
 mod file_id;
+mod front;
 mod input;
 mod memory;
 mod output;

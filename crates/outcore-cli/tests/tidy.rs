@@ -15,6 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["input"],
     &["record"],
     &["output"],
+    &["front"],
     &["cmd"],
 ];
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ValueEnum, ValueHint};
 
+use crate::front::summary::Report;
 use crate::scratch;
 use crate::size::parse_bytes;
 
@@ -15,16 +16,6 @@ pub(crate) enum Unit {
     Line,
     /// Whole files; the paths of those that are kept are written
     File,
-}
-
-/// How the closing summary is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Report {
-    /// For people
-    #[default]
-    Text,
-    /// One JSON object on a line of standard error
-    Json,
 }
 
 /// Keep the first of each distinct line, in order

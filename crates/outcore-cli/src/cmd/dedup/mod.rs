@@ -23,16 +23,14 @@ mod second_pass;
 mod shape;
 mod shard;
 mod space;
-mod summary;
 mod targets;
 mod verify;
 mod writer;
 
-use std::io::{self, Write};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use crate::cmd::dedup::args::{DedupArgs, Report, Unit};
+use crate::cmd::dedup::args::{DedupArgs, Unit};
 use crate::cmd::dedup::deferred::Deferred;
 use crate::cmd::dedup::first_pass::FirstPass;
 use crate::cmd::dedup::job::Job;
@@ -40,10 +38,10 @@ use crate::cmd::dedup::known::{Known, Rich};
 use crate::cmd::dedup::notes::Parts;
 use crate::cmd::dedup::shape::Shape;
 use crate::cmd::dedup::shard::{Shard, Shared};
-use crate::cmd::dedup::summary::Summary;
 use crate::cmd::dedup::targets::{Targets, same_file};
 use crate::cmd::dedup::writer::Outputs;
 use crate::failure::{Failure, Result, shown};
+use crate::front::summary::{Report, Summary, tell};
 use crate::input::list::{Inputs, Kind, Manner};
 use crate::input::sample;
 use crate::input::sample::Sample;
@@ -175,21 +173,17 @@ fn finish(args: &DedupArgs, outputs: Outputs, done: &Done, begin: Instant) -> Re
         }
         duplicates.finish()?;
     }
+    let mut counts = vec![("lines", done.records), ("kept", kept)];
+    if args.skip_bad || args.report == Some(Report::Json) {
+        counts.push(("skipped", done.bad_records));
+    }
     let summary = Summary {
-        records: done.records,
-        kept,
-        bad_records: args.skip_bad.then_some(done.bad_records),
         read_bytes: done.read_bytes,
         written_bytes,
         scratch_bytes: done.scratch_bytes,
-        elapsed: begin.elapsed(),
-        peak_resident_bytes: memory::peak_resident_bytes(),
+        ..Summary::since(begin, counts)
     };
-    match args.report {
-        Some(Report::Json) => tell(&summary.to_json()),
-        Some(Report::Text) => tell(&summary.to_string()),
-        None => note(args, &summary.to_string()),
-    }
+    summary.tell(args.report, args.quiet);
     Ok(())
 }
 
@@ -323,9 +317,4 @@ fn note(args: &DedupArgs, text: &str) {
     if !args.quiet {
         tell(text);
     }
-}
-
-/// Writes to standard error, if it is open.
-fn tell(text: &str) {
-    io::stderr().write_all(text.as_bytes()).ok();
 }

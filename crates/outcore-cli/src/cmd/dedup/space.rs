@@ -1,18 +1,14 @@
-//! The disk space that a run may need, checked and said before it starts.
-
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+//! The disk space that a run may need.
 
 use crate::cmd::dedup::args::DedupArgs;
 use crate::cmd::dedup::shape::Shape;
 use crate::cmd::dedup::writer::Outputs;
-use crate::failure::{Failure, Result, shown};
+use crate::failure::Result;
+use crate::front::space;
+use crate::front::space::Need;
 use crate::input::list::{Inputs, Kind};
 use crate::input::reader::Reader;
 use crate::scratch::Scratch;
-use crate::size::format_bytes;
 
 /// Bytes at the begin of the input from which the length of records is guessed.
 const LOOK_BYTES: usize = 1 << 20;
@@ -21,13 +17,6 @@ const LOOK_BYTES: usize = 1 << 20;
 /// how they are kept.
 const ENTRY_BYTES: u64 = 25;
 const RICH_ENTRY_BYTES: u64 = 41;
-
-/// A directory, and how much may be written there.
-struct Need {
-    what: &'static str,
-    dir: PathBuf,
-    bytes: u64,
-}
 
 /// Refuses to start what the disk has no room for, if all records are distinct; and says
 /// what it may take where that is much.
@@ -73,37 +62,7 @@ pub(crate) fn check(
             bytes: spilled * entry,
         });
     }
-    for need in &needs {
-        let together = needs
-            .iter()
-            .filter(|other| same_disk(&need.dir, &other.dir));
-        let bytes: u64 = together.map(|need| need.bytes).sum();
-        let Some(free) = free_bytes(&need.dir) else {
-            continue;
-        };
-        if bytes > free && !args.no_space_check {
-            return Err(Failure::new(format!(
-                "{} may take up to {} in {}, where {} are free; free some, name another place, or \
-                 start all the same with --no-space-check",
-                need.what,
-                format_bytes(bytes),
-                shown(&need.dir),
-                format_bytes(free)
-            )));
-        }
-        if spilled > 0 && !args.quiet {
-            writeln!(
-                std::io::stderr(),
-                "{} may take up to {} in {} ({} free)",
-                need.what,
-                format_bytes(need.bytes),
-                shown(&need.dir),
-                format_bytes(free)
-            )
-            .ok();
-        }
-    }
-    Ok(())
+    space::check(&needs, !args.no_space_check, spilled > 0 && !args.quiet)
 }
 
 /// Returns how long records are at the begin of the first file.
@@ -123,17 +82,4 @@ fn guess_record_len(args: &DedupArgs, inputs: &Inputs, total: u64) -> Result<u64
     let mut reader = Reader::new(inputs, len);
     let records = reader.count(first, separator, len as u64)?;
     Ok((len as u64 / (records + 1)).max(1))
-}
-
-fn same_disk(a: &Path, b: &Path) -> bool {
-    match (fs::metadata(a), fs::metadata(b)) {
-        (Ok(a), Ok(b)) => a.dev() == b.dev(),
-        _ => false,
-    }
-}
-
-/// Returns how much this user can still write, if the system tells.
-fn free_bytes(dir: &Path) -> Option<u64> {
-    let facts = rustix::fs::statvfs(dir).ok()?;
-    facts.f_bavail.checked_mul(facts.f_frsize)
 }

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use crate::cmd::dedup::args::DedupArgs;
 use crate::cmd::dedup::writer::Outputs;
 use crate::failure::{Failure, Result};
+use crate::front;
 use crate::input::list::Inputs;
 use crate::output::Output;
 use crate::output::sequence::Sequence;
@@ -53,19 +54,17 @@ impl Targets {
     ///
     /// There is one.
     pub(crate) fn check_inputs(&self, inputs: &Inputs) -> Result<()> {
-        let kept = (!self.kept.is_replaced()).then_some(&self.kept);
-        for target in [kept, self.duplicates.as_ref()].into_iter().flatten() {
-            let Some(number) = target.file_id().and_then(|id| inputs.number_of(id)) else {
-                continue;
-            };
-            let (input, output) = (inputs.name(number), target.name());
-            return Err(Failure::new(if target.path().is_none() {
-                format!("{input} is also {output}; name it with --output to replace it")
-            } else {
-                format!("{output} is also an input, {input}; name another file")
-            }));
-        }
-        Ok(())
+        front::check_inputs(&self.kept, inputs)?;
+        let Some(duplicates) = &self.duplicates else {
+            return Ok(());
+        };
+        let Some(number) = duplicates.file_id().and_then(|id| inputs.number_of(id)) else {
+            return Ok(());
+        };
+        let (input, output) = (inputs.name(number), duplicates.name());
+        Err(Failure::new(format!(
+            "{output} is also an input, {input}; name another file"
+        )))
     }
 
     /// Opens all of them.
