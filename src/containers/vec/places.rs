@@ -113,6 +113,7 @@ impl<'a, T> Places<'a, T> {
     /// Returns the elements of a range.
     ///
     /// # Safety
+    ///
     /// The range holds elements, and while they are borrowed nothing writes to it, and no other
     /// thread uses it, unless `T` is `Sync`.
     /// thread uses it, unless `T` is `Sync`.
