@@ -7,7 +7,6 @@
 //! A backend that lacks a function does not compile, and neither does a fault layer that omits one.
 //! Each trait is for one exported type, which also has the functions as inherent ones: the floors
 //! above call `file.read_at(..)` and need not import a trait. No call is dynamic.
-//! `file.read_at(..)` and need not import a trait. Nothing is called through a table.
 #![expect(
     unsafe_code,
     reason = "declares calls that are unsafe, and passes them on; see docs/safety.md"
@@ -188,8 +187,7 @@ contract! {
         /// is left alone.
         fn link(&self, file: &<Self as DirCalls>::File, name: &OsStr) -> io::Result<bool>;
 
-        /// Gives the file with one name another name, in place of the file that has it, in one
-        /// step.
+        /// Renames a file, in one step, in place of the file that has the new name.
         fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()>;
 
         /// Removes a name.
@@ -266,8 +264,7 @@ contract! {
         /// some may still be shared.
         fn unshare(&self, offset: u64, len: u64) -> io::Result<()>;
 
-        /// Returns which bytes of a range are in blocks that other files share; `Unsupported` if
-        /// the file system does not report that.
+        /// Returns which blocks of a range other files share; `Unsupported` if that is unknown.
         fn find_shared(&self, range: Range<u64>) -> io::Result<Shared>;
 
         /// Cuts the file off at `len`, or extends it by a hole.
@@ -471,8 +468,7 @@ contract! {
         /// Returns the size of a page of memory in bytes, a power of two.
         fn page_size() -> usize;
 
-        /// Returns the largest length that the process may give to a file, in bytes; `None` if
-        /// there is no limit.
+        /// Returns the largest length of a file of this process, in bytes; `None` without a limit.
         ///
         /// The answer may be outdated at once: any thread can change the limit, and so can other
         /// processes. Functions that would exceed it fail with `EFBIG`.
@@ -487,8 +483,7 @@ contract! {
         /// Returns whether an error says that this process has as many open files as it may have.
         fn is_out_of_files(answer: &io::Error) -> bool;
 
-        /// Returns the number of mappings that a process may have if this one is close to it.
-        /// Allocates nothing.
+        /// Returns the limit of mappings if this process is close to it. Allocates nothing.
         fn reached_mapping_limit() -> Option<u64>;
 
         /// Returns a number that no parent and no child of this process has.

@@ -244,7 +244,6 @@ fn too_large(path: &Path) -> Error {
 
 /// The number of address shares of a file: with the heap backend, where a share is small, enough
 /// for the growth in integration tests.
-/// tests from outside let it grow.
 const SHARES: usize = if cfg!(all(any(miri, memory_backend), not(test))) {
     64
 } else {

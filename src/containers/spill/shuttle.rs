@@ -4,7 +4,6 @@
 //! Here the allocator is a value of the test, and its inner allocator a stand-in that knows its
 //! blocks. In each system call of the creation, the creating thread allocates, as a library that it
 //! calls could, and other threads run.
-//! could, and others go on.
 #![expect(
     unsafe_code,
     clippy::arithmetic_side_effects,

@@ -116,7 +116,6 @@ impl<'a, T> Places<'a, T> {
     ///
     /// The range holds elements, and while they are borrowed nothing writes to it, and no other
     /// thread uses it, unless `T` is `Sync`.
-    /// thread uses it, unless `T` is `Sync`.
     pub(crate) unsafe fn elements(&self, range: Range<usize>) -> &'a [T] {
         self.check(&range);
         let first = self.first.as_ptr().wrapping_add(range.start);
