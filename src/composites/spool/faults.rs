@@ -46,26 +46,7 @@ fn live(life: &mut Life, compressed: bool) {
     } else {
         builder.build()
     };
-    let mut count = 0;
-    for n in 0..4_000 {
-        life.attempt("push", || spool.push(&value(n)));
-        count += 1;
-        assert_eq!(spool.len(), count, "{}: not one more", life.name());
-    }
-    let mut writer = spool.writer();
-    for n in 4_000..6_000 {
-        life.attempt("push", || writer.push(&value(n)));
-    }
-    writer.finish();
-    // One that takes its values with it.
-    let mut dropped = spool.writer();
-    for n in 0..1_000 {
-        life.attempt("push", || dropped.push(&value(n)));
-    }
-    drop(dropped);
-    for n in 6_000..7_000 {
-        life.attempt("push", || spool.push(&value(n)));
-    }
+    fill(life, &mut spool);
     assert!(spool.disk_bytes() > 0, "{}: it is in memory", life.name());
     let planted = life.is_planted("another value");
     let expected = |n| {
@@ -119,6 +100,30 @@ fn live(life: &mut Life, compressed: bool) {
     drop(values);
     assert_eq!(budget.used_bytes(), 0, "{}: memory is kept", life.name());
     assert_eq!(dir.used_bytes(), 0, "{}: space is kept", life.name());
+}
+
+/// Pushes 7,000 values by the spool itself and by writers, of which one is dropped unfinished.
+fn fill(life: &mut Life, spool: &mut Spool<Value>) {
+    let mut count = 0;
+    for n in 0..4_000 {
+        life.attempt("push", || spool.push(&value(n)));
+        count += 1;
+        assert_eq!(spool.len(), count, "{}: not one more", life.name());
+    }
+    let mut writer = spool.writer();
+    for n in 4_000..6_000 {
+        life.attempt("push", || writer.push(&value(n)));
+    }
+    writer.finish();
+    // One that takes its values with it.
+    let mut dropped = spool.writer();
+    for n in 0..1_000 {
+        life.attempt("push", || dropped.push(&value(n)));
+    }
+    drop(dropped);
+    for n in 6_000..7_000 {
+        life.attempt("push", || spool.push(&value(n)));
+    }
 }
 
 /// Writes how often each byte comes in a row.

@@ -117,7 +117,7 @@ impl<T> DiskVec<T> {
 
     /// Tells the kernel that all elements will be read in order, or no more; a hint.
     pub(crate) fn expect_scan(&self, expected: bool) {
-        self.region.expect_scan(expected);
+        self.region.expect(expected.then_some(Advice::Sequential));
     }
 
     /// Takes elements out of the mapping that were read; a hint.
