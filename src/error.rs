@@ -32,7 +32,7 @@ pub struct Error(Box<Inner>);
 #[derive(Debug)]
 struct Inner {
     kind: ErrorKind,
-    action: &'static str,
+    action: Cow<'static, str>,
     path: Option<PathBuf>,
     /// The origin of the path, such as an environment variable.
     origin: Option<&'static str>,
@@ -89,30 +89,37 @@ pub enum ErrorKind {
     Io,
 }
 
+impl ErrorKind {
+    /// Returns the class of an answer of the system.
+    pub(crate) fn of_answer(answer: io::ErrorKind) -> Self {
+        match answer {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::StorageFull,
+            io::ErrorKind::FileTooLarge => Self::FileTooLarge,
+            io::ErrorKind::OutOfMemory => Self::OutOfMemory,
+            _ => Self::Io,
+        }
+    }
+}
+
 impl Error {
     /// Describes a request that the system refused.
     #[cold]
-    pub(crate) fn io(action: &'static str, answer: io::Error) -> Self {
-        let kind = match answer.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::StorageFull,
-            io::ErrorKind::FileTooLarge => ErrorKind::FileTooLarge,
-            io::ErrorKind::OutOfMemory => ErrorKind::OutOfMemory,
-            _ => ErrorKind::Io,
-        };
-        Self::new(kind, action, Cause::System(answer))
+    pub(crate) fn io(action: impl Into<Cow<'static, str>>, answer: io::Error) -> Self {
+        let kind = ErrorKind::of_answer(answer.kind());
+        Self::new(kind, action.into(), Cause::System(answer))
     }
 
     /// Describes a request that we refuse ourselves.
     #[cold]
     pub(crate) fn refused(
         kind: ErrorKind,
-        action: &'static str,
+        action: impl Into<Cow<'static, str>>,
         reason: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self::new(kind, action, Cause::Reason(reason.into()))
+        Self::new(kind, action.into(), Cause::Reason(reason.into()))
     }
 
-    fn new(kind: ErrorKind, action: &'static str, cause: Cause) -> Self {
+    fn new(kind: ErrorKind, action: Cow<'static, str>, cause: Cause) -> Self {
         Self(Box::new(Inner {
             kind,
             action,
@@ -127,12 +134,6 @@ impl Error {
     pub(crate) fn at(mut self, path: &Path) -> Self {
         self.0.path = Some(path.to_owned());
         self
-    }
-
-    /// Names the operation and the file in the words of the caller, which knows the purpose.
-    pub(crate) fn about(mut self, action: &'static str, path: &Path) -> Self {
-        self.0.action = action;
-        self.at(path)
     }
 
     /// Adds the origin of the path, such as an environment variable.

@@ -98,15 +98,18 @@ impl<'life> Run<'life> {
     fn new(life: &'life mut Life) -> Self {
         let dir = life.scratch_dir();
         let blocks = loop {
-            let file = life.attempt("create", || ScratchFile::create(&dir));
+            let create = || ScratchFile::create(&dir).map_err(|refused| dir.error(refused));
+            let file = life.attempt("create", create);
             match Blocks::over(file) {
                 Ok(blocks) => {
                     blocks.set_folds(true);
                     break blocks;
                 }
                 Err(refused) => {
-                    let interrupted = refused.kind() == ErrorKind::Interrupted;
-                    assert!(!interrupted, "{}: {refused}", life.name());
+                    let error = dir.error(refused);
+                    let kind = error.io_error().map(std::io::Error::kind);
+                    let interrupted = kind == Some(ErrorKind::Interrupted);
+                    assert!(!interrupted, "{}: {error}", life.name());
                 }
             }
             life.gave_up("map");
@@ -176,7 +179,7 @@ impl<'life> Run<'life> {
     /// Evicts, which is refused for good after a failed sync.
     fn evict(&mut self) {
         while let Err(refused) = self.blocks.evict() {
-            self.life.refused("evicting", &refused);
+            self.life.refused("evicting", &self.dir.error(refused));
             self.check("evicting");
             if self
                 .life

@@ -17,6 +17,8 @@ use crate::error::Result;
 use crate::heap::Blocks;
 use crate::heap::arithmetic::{ZoneByte, difference, sum};
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+use crate::io::refusal::Refusal;
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use crate::mapping::advice::Advice;
 use crate::mapping::growth::{page_down, page_up};
 use crate::sys;
@@ -35,7 +37,7 @@ impl Blocks {
 
     /// Takes advice on the order in which blocks will be accessed.
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    pub(crate) fn advise(&self, advice: Advice) -> Result<()> {
+    pub(crate) fn advise(&self, advice: Advice) -> Result<(), Refusal> {
         self.set_folds(advice != Advice::Random);
         self.folds_new.store(advice == Advice::Sequential, Relaxed);
         if advice == Advice::Random {

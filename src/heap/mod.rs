@@ -49,7 +49,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::bug::{bug, without_unwinding};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::heap::arithmetic::{ZoneByte, narrow, product, range, start_of_unit, sum};
 use crate::heap::buddy::Buddy;
 use crate::heap::classes::class_of;
@@ -59,6 +59,7 @@ use crate::heap::slots::Slots;
 use crate::heap::table::{Kind, Table, UNIT_BYTES, Unit};
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use crate::io::dir::ScratchDir;
+use crate::io::refusal::{Op, Refusal, retry};
 use crate::io::scratch::ScratchFile;
 use crate::mapping::addresses::{Addresses, share_of};
 use crate::mapping::growth::page_up;
@@ -141,16 +142,20 @@ enum Place<'table> {
 
 impl Blocks {
     /// Maps an empty file, at up to 8 TiB of addresses. Allocates nothing.
-    pub(crate) fn over(file: ScratchFile) -> io::Result<Self> {
+    pub(crate) fn over(file: ScratchFile) -> Result<Self, Refusal> {
         let mut len = share_of(SHARES).max(LEN_WORTH_TRYING);
         loop {
             let reserved = Addresses::exactly(len, SHARES, ALIGN_MAX);
+            let reserved = reserved.map_err(|answer| Refusal::answered(Op::Map, &answer));
             let fits = reserved.and_then(|space| {
                 file.set_sparse_len(space.len() as u64)?;
                 Ok(space)
             });
             match fits {
-                Ok(space) => return Self::shown_in(space, file),
+                Ok(space) => {
+                    let shown = Self::shown_in(space, file);
+                    return shown.map_err(|answer| Refusal::answered(Op::Map, &answer));
+                }
                 Err(refused) if len <= LEN_MIN => return Err(refused),
                 Err(_no_room) => len /= 2,
             }
@@ -403,15 +408,21 @@ impl Blocks {
         (self.space.base().addr().get(), self.space.len())
     }
 
+    /// Puts what was refused to the file into words.
+    #[cold]
+    pub(crate) fn error(&self, refusal: Refusal) -> Error {
+        self.file.error(refusal)
+    }
+
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     pub(crate) fn dir(&self) -> Option<&ScratchDir> {
         self.file.dir()
     }
 
     /// Writes all blocks back and takes them out of memory.
-    pub(crate) fn evict(&self) -> Result<()> {
+    pub(crate) fn evict(&self) -> Result<(), Refusal> {
         self.file.sync_data()?;
-        self.file.retry("evict a file in", || {
+        retry(Op::Evict, || {
             self.space.advise(0..self.space.len(), Hint::DontNeed)
         })?;
         self.file.advise(0, self.space.len() as u64, Hint::DontNeed)

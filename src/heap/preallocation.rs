@@ -14,7 +14,7 @@ impl Blocks {
         let mut at = range.start;
         while at < range.end {
             let (offset, len) = self.shown(at..range.end);
-            if !self.file.claim_part(offset, len as u64) {
+            if self.file.claim_part(offset, len as u64).is_err() {
                 self.undo_preallocation(range.start..at);
                 return false;
             }

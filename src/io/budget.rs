@@ -10,18 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
+use crate::io::refusal::{Op, Refusal};
 use crate::sys;
-
-/// Why a budget does not allow a growth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Denial {
-    /// The quota is used up: so many bytes count against it.
-    Quota { used_bytes: u64 },
-    /// Less than the floor would be free.
-    Floor,
-    /// The file system did not say how much is free; the system's error number.
-    Unknown(Option<i32>),
-}
 
 /// A quota, a floor, and what counts against them.
 #[derive(Debug)]
@@ -64,14 +54,14 @@ impl Budget {
         &self,
         bytes: u64,
         free: impl Fn() -> io::Result<u64>,
-    ) -> Result<Charge<'_>, Denial> {
+    ) -> Result<Charge<'_>, Refusal> {
         let within = |used: u64| {
             used.checked_add(bytes)
                 .filter(|sum| *sum <= self.quota_bytes)
         };
         let entered = self.used_bytes.fetch_update(Relaxed, Relaxed, within);
-        entered.map_err(|used_bytes| Denial::Quota { used_bytes })?;
-        let denied = match self.promise(bytes, free) {
+        entered.map_err(|used| Refusal::over_quota(bytes, used, self.quota_bytes))?;
+        let refused = match self.promise(bytes, free) {
             Ok(()) => {
                 return Ok(Charge {
                     budget: self,
@@ -79,14 +69,14 @@ impl Budget {
                     is_kept: false,
                 });
             }
-            Err(denied) => denied,
+            Err(refused) => refused,
         };
         self.release(bytes);
-        Err(denied)
+        Err(refused)
     }
 
     /// Promises `bytes`, unless that breaks the floor.
-    fn promise(&self, bytes: u64, free: impl Fn() -> io::Result<u64>) -> Result<(), Denial> {
+    fn promise(&self, bytes: u64, free: impl Fn() -> io::Result<u64>) -> Result<(), Refusal> {
         let needed = bytes.saturating_add(self.free_bytes_min);
         let mut rounds = 0;
         loop {
@@ -96,15 +86,17 @@ impl Budget {
             if self.free_bytes_min == 0 {
                 return Ok(());
             }
-            let denied = match free() {
+            let refused = match free() {
                 Ok(free) if needed.saturating_add(others) <= free => return Ok(()),
-                Ok(free) if needed > free || rounds >= ROUNDS_MAX => Some(Denial::Floor),
+                Ok(free) if needed > free || rounds >= ROUNDS_MAX => {
+                    Some(Refusal::below_floor(bytes, self.free_bytes_min))
+                }
                 Ok(_depends_on_others) => None,
-                Err(answer) => Some(Denial::Unknown(answer.raw_os_error())),
+                Err(answer) => Some(Refusal::answered(Op::Examine, &answer)),
             };
             self.promises.settle(bytes);
-            if let Some(denied) = denied {
-                return Err(denied);
+            if let Some(refused) = refused {
+                return Err(refused);
             }
             rounds = rounds.saturating_add(1);
             if rounds < ROUNDS_AT_ONCE {
@@ -225,8 +217,8 @@ mod tests {
     fn the_quota_is_shared_and_returned() {
         let budget = budget(100, 0);
         budget.charge(60, much).unwrap().keep();
-        let denied = budget.charge(60, much).unwrap_err();
-        assert_eq!(denied, Denial::Quota { used_bytes: 60 });
+        let refused = budget.charge(60, much).unwrap_err();
+        assert_eq!(refused, Refusal::over_quota(60, 60, 100));
         assert_eq!(budget.used_bytes(), 60, "a refused charge must not count");
         budget.release(60);
         drop(budget.charge(100, much).unwrap());
@@ -243,11 +235,12 @@ mod tests {
     }
 
     #[test]
-    fn a_floor_without_an_answer_is_a_denial() {
+    fn a_floor_without_an_answer_is_a_refusal() {
         let budget = budget(u64::MAX, 1);
         let silent = || Err(io::Error::from_raw_os_error(5));
-        let denied = budget.charge(1, silent).unwrap_err();
-        assert_eq!(denied, Denial::Unknown(Some(5)));
+        let refused = budget.charge(1, silent).unwrap_err();
+        let eio = io::Error::from_raw_os_error(5);
+        assert_eq!(refused, Refusal::answered(Op::Examine, &eio));
         assert_eq!(budget.used_bytes(), 0);
     }
 
@@ -260,7 +253,9 @@ mod tests {
         let free = AtomicU64::new(15 * UNIT);
         let ask = || Ok(free.load(SeqCst));
         let held = [3, 2].map(|units| budget.charge(units * UNIT, ask).unwrap());
-        assert_eq!(budget.charge(6 * UNIT, ask).unwrap_err(), Denial::Floor);
+        let below = |bytes| Refusal::below_floor(bytes, 10 * UNIT);
+        let refused = budget.charge(6 * UNIT, ask).unwrap_err();
+        assert_eq!(refused, below(6 * UNIT));
         thread::scope(|scope| {
             // It fits if one of the others does not come to pass, so it waits.
             let waits = scope.spawn(|| budget.charge(2 * UNIT, ask).map(Charge::keep));
@@ -271,7 +266,7 @@ mod tests {
             assert_eq!(waits.join().unwrap(), Ok(()));
         });
         free.fetch_sub(2 * UNIT, SeqCst);
-        assert_eq!(budget.charge(1, ask).unwrap_err(), Denial::Floor);
+        assert_eq!(budget.charge(1, ask).unwrap_err(), below(1));
         assert_eq!(budget.used_bytes(), 5 * UNIT);
     }
 

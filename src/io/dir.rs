@@ -3,13 +3,13 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::budget::{Budget, Charge, Denial};
-use crate::io::stats;
+use crate::io::budget::{Budget, Charge};
+use crate::io::refusal::{Op, Refusal, Unnamed};
+use crate::io::search::{self, Search};
 use crate::sys;
 
 /// A directory for scratch files, on a real disk and with a budget.
@@ -75,10 +75,10 @@ pub struct ScratchReport {
 }
 
 /// The last answer of [`ScratchDir::from_env`], and the variables it was the answer to.
-static FROM_ENV: Mutex<Option<([Option<OsString>; 2], ScratchDir)>> = Mutex::new(None);
+static FROM_ENV: Mutex<Option<(Variables, ScratchDir)>> = Mutex::new(None);
 
-/// The variables that name a directory, in the order in which they are asked.
-const VARIABLES: [(&str, &str); 2] = [("OUTCORE_DIR", "$OUTCORE_DIR"), ("TMPDIR", "$TMPDIR")];
+/// The values of the variables that name a directory.
+type Variables = [Option<OsString>; search::NAMING.len()];
 
 impl ScratchDir {
     /// Returns the directory that the environment suggests.
@@ -101,7 +101,7 @@ impl ScratchDir {
     /// A few system calls for each candidate the first time, two looks at the environment and one
     /// system call later.
     pub fn from_env() -> Result<Self> {
-        let variables = VARIABLES.map(|(variable, _)| env::var_os(variable));
+        let variables = search::NAMING.map(|(name, _shown)| env::var_os(name));
         let lock = || FROM_ENV.lock().unwrap_or_else(PoisonError::into_inner);
         let known = lock().clone();
         if let Some((asked, dir)) = known {
@@ -109,16 +109,9 @@ impl ScratchDir {
                 return Ok(dir);
             }
         }
-        let named = variables
-            .iter()
-            .zip(VARIABLES)
-            .filter_map(|(value, (_, shown))| Some((value.as_ref()?, shown)))
-            .find(|(value, _)| !value.is_empty());
-        let dir = match named {
-            Some((path, shown)) => Self::new(path).map_err(|refused| refused.named_by(shown))?,
-            None => Self::first_usable(default_candidates())?,
-        };
-        // Who was quicker has opened the same directory, and its budget is the one to share.
+        let mut search = FromEnv::default();
+        let dir = search.run().ok_or_else(|| search.error())?;
+        // A thread that was quicker has opened the same directory, and its budget is the one to share.
         let mut known = lock();
         let current = known.take_if(|(asked, dir)| *asked == variables && !dir.is_removed());
         let (_, dir) = known.insert(current.unwrap_or((variables, dir)));
@@ -142,23 +135,6 @@ impl ScratchDir {
             quota_bytes: u64::MAX,
             free_bytes_min: 0,
         }
-    }
-
-    /// Returns the first directory that can be used.
-    fn first_usable(candidates: Vec<PathBuf>) -> Result<Self> {
-        let mut refusals = Vec::new();
-        for path in candidates {
-            match Self::new(path) {
-                Ok(dir) => return Ok(dir),
-                Err(refused) => refusals.push(refused.to_string()),
-            }
-        }
-        let reason = format!("set $OUTCORE_DIR; {}", refusals.join("; "));
-        Err(Error::refused(
-            ErrorKind::Io,
-            "find a directory for scratch files",
-            reason,
-        ))
     }
 
     /// Returns the path by which the directory was opened.
@@ -209,20 +185,23 @@ impl ScratchDir {
     }
 
     /// Creates an empty file without a name.
-    pub(crate) fn create_unnamed(&self) -> Result<sys::File> {
-        const ACTION: &str = "create a file in";
+    pub(crate) fn create_unnamed(&self) -> Result<sys::File, Refusal> {
         let created = sys::retry(|| self.inner.dir.create_unnamed());
         created.map_err(|answer| {
-            stats::failed();
-            let refused = if self.is_removed() {
+            let refusal = Refusal::failed(Op::Create, &answer);
+            if self.is_removed() {
                 let reason = "the directory was removed after it was opened; make it again, and a \
                               new ScratchDir with what shall live in it";
-                Error::refused(ErrorKind::Io, ACTION, reason)
-            } else {
-                Error::io(ACTION, answer)
-            };
-            refused.at(&self.inner.path)
+                return Refusal::ours(Op::Create, ErrorKind::Io, reason);
+            }
+            refusal
         })
+    }
+
+    /// Puts what was refused to a file of this directory into words.
+    #[cold]
+    pub(crate) fn error(&self, refusal: Refusal) -> Error {
+        refusal.of(Unnamed::In(&self.inner.path))
     }
 
     /// Returns whether the directory was removed, as far as the system says.
@@ -230,32 +209,10 @@ impl ScratchDir {
         sys::retry(|| self.inner.dir.is_removed()).unwrap_or(false)
     }
 
-    /// Enters `bytes` into the budget until they are preallocated or dropped. Allocates nothing.
-    pub(crate) fn charge(&self, bytes: u64) -> Result<Charge<'_>, Denial> {
+    /// Enters `bytes` into the budget until they are preallocated or dropped.
+    pub(crate) fn charge(&self, bytes: u64) -> Result<Charge<'_>, Refusal> {
         let free = || Ok(sys::retry(|| self.inner.dir.file_system())?.free_bytes);
         self.inner.budget.charge(bytes, free)
-    }
-
-    /// Says in words why the budget does not allow `bytes` more.
-    #[cold]
-    pub(crate) fn denied(&self, bytes: u64, denial: Denial) -> Error {
-        let budget = &self.inner.budget;
-        let reason = match denial {
-            Denial::Quota { used_bytes } => format!(
-                "its quota of {} bytes does not allow {bytes} more than the {used_bytes} in use",
-                budget.quota_bytes
-            ),
-            Denial::Floor => format!(
-                "{bytes} bytes more would leave less than {} bytes free",
-                budget.free_bytes_min
-            ),
-            Denial::Unknown(errno) => {
-                let other = || io::ErrorKind::Other.into();
-                let answer = errno.map_or_else(other, io::Error::from_raw_os_error);
-                return Error::io("examine", answer).at(&self.inner.path);
-            }
-        };
-        Error::refused(ErrorKind::StorageFull, GROW, reason).at(&self.inner.path)
     }
 
     /// Takes `bytes` that were preallocated out of the budget.
@@ -263,9 +220,6 @@ impl ScratchDir {
         self.inner.budget.release(bytes);
     }
 }
-
-/// How a growth is named in errors.
-pub(crate) const GROW: &str = "grow a file in";
 
 impl ScratchDirBuilder {
     /// Accepts a file system that lives in memory. Meant for tests: what is written there takes
@@ -326,17 +280,55 @@ impl ScratchDirBuilder {
     }
 }
 
-/// Returns the directories to try when no variable names one.
-fn default_candidates() -> Vec<PathBuf> {
-    let not_empty = |name| env::var_os(name).filter(|value| !value.is_empty());
-    let cache = not_empty("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(not_empty("HOME")?).join(".cache")));
-    let current = env::current_dir().ok();
-    [Some(PathBuf::from("/var/tmp")), cache, current]
-        .into_iter()
-        .flatten()
-        .collect()
+/// The search of [`ScratchDir::from_env`], and what came of the directories that it tried.
+#[derive(Default)]
+struct FromEnv {
+    /// Why the directory that a variable names cannot be used.
+    named: Option<Error>,
+    /// Why others cannot be used.
+    refused: Vec<String>,
+}
+
+impl FromEnv {
+    /// Says why no directory can be used.
+    fn error(self) -> Error {
+        self.named.unwrap_or_else(|| {
+            let reason = format!("set $OUTCORE_DIR; {}", self.refused.join("; "));
+            let action = "find a directory for scratch files";
+            Error::refused(ErrorKind::Io, action, reason)
+        })
+    }
+}
+
+impl Search for FromEnv {
+    type Path = PathBuf;
+    type Found = ScratchDir;
+
+    fn variable(&mut self, name: &str) -> Option<PathBuf> {
+        let value = env::var_os(name).filter(|value| !value.is_empty());
+        value.map(PathBuf::from)
+    }
+
+    fn fixed(&mut self, path: &str) -> Option<PathBuf> {
+        Some(PathBuf::from(path))
+    }
+
+    fn within(&mut self, parent: PathBuf, name: &str) -> Option<PathBuf> {
+        Some(parent.join(name))
+    }
+
+    fn current(&mut self) -> Option<PathBuf> {
+        env::current_dir().ok()
+    }
+
+    fn open(&mut self, path: PathBuf, named_by: Option<&'static str>) -> Option<ScratchDir> {
+        match (ScratchDir::new(path), named_by) {
+            (Ok(dir), _) => return Some(dir),
+            (Err(refused), Some(variable)) => self.named = Some(refused.named_by(variable)),
+            (Err(refused), None) => self.refused.push(refused.to_string()),
+        }
+        None
+    }
 }
 
 #[cfg(test)]
@@ -354,8 +346,7 @@ mod tests {
             .build()
             .unwrap();
         dir.clone().charge(60).unwrap().keep();
-        let denial = dir.charge(60).unwrap_err();
-        let error = dir.denied(60, denial);
+        let error = dir.error(dir.charge(60).unwrap_err());
         assert_eq!(error.kind(), ErrorKind::StorageFull);
         assert!(error.to_string().contains("quota of 100"), "{error}");
         assert_eq!(dir.used_bytes(), 60, "a refused charge must not count");
@@ -370,15 +361,18 @@ mod tests {
             .min_free_bytes(u64::MAX)
             .build()
             .unwrap();
-        let denial = dir.charge(1).unwrap_err();
-        assert_eq!(dir.denied(1, denial).kind(), ErrorKind::StorageFull);
+        let refusal = dir.charge(1).unwrap_err();
+        assert_eq!(dir.error(refusal).kind(), ErrorKind::StorageFull);
         assert_eq!(dir.used_bytes(), 0);
     }
 
     #[test]
     fn when_nothing_is_usable_the_error_lists_what_was_tried() {
-        let error = ScratchDir::first_usable(vec!["no/such".into(), "nor/this".into()]);
-        let message = error.unwrap_err().to_string();
+        let mut search = FromEnv::default();
+        for path in ["no/such", "nor/this"] {
+            assert!(search.open(path.into(), None).is_none());
+        }
+        let message = search.error().to_string();
         assert!(
             message.contains("no/such") && message.contains("nor/this"),
             "{message}"

@@ -44,10 +44,12 @@ impl ExtentFile {
         let file = if let Some(file) = self.file.get() {
             file
         } else {
-            let made = match &self.dir {
-                Some(dir) => ScratchFile::create(dir),
-                None => ScratchFile::create(&ScratchDir::from_env()?),
-            }?;
+            let dir = match &self.dir {
+                Some(dir) => dir.clone(),
+                None => ScratchDir::from_env()?,
+            };
+            let made = ScratchFile::create(&dir);
+            let made = made.map_err(|refused| dir.error(refused))?;
             self.file.get_or_init(|| made)
         };
         let len = len.max(1).checked_next_multiple_of(sys::page_size() as u64);
@@ -55,7 +57,8 @@ impl ExtentFile {
             let reason = "the size passes what a file can have";
             Error::refused(ErrorKind::FileTooLarge, "put data aside", reason)
         })?;
-        file.extend(*end, new_end)?;
+        let extended = file.extend(*end, new_end);
+        extended.map_err(|refused| file.error(refused))?;
         let extent = *end..new_end;
         *end = new_end;
         Ok(extent)
@@ -81,7 +84,8 @@ impl ExtentFile {
     pub(crate) fn write(&self, bytes: &[u8], mut offset: u64) -> Result<()> {
         let file = self.file()?;
         for piece in bytes.chunks(WRITE_BYTES) {
-            file.write_all_at(piece, offset)?;
+            let written = file.write_all_at(piece, offset);
+            written.map_err(|refused| file.error(refused))?;
             offset = offset.saturating_add(piece.len() as u64);
         }
         Ok(())
@@ -89,12 +93,16 @@ impl ExtentFile {
 
     /// Reads from a written part.
     pub(crate) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
-        self.file()?.read_over(bytes, offset)
+        let file = self.file()?;
+        let read = file.read_over(bytes, offset);
+        read.map_err(|refused| file.error(refused))
     }
 
     /// Fills `target` from the file.
     pub(crate) fn read_uninit(&self, target: &mut [MaybeUninit<u8>], offset: u64) -> Result<()> {
-        self.file()?.read_exact_at(target, offset)
+        let file = self.file()?;
+        let read = file.read_exact_at(target, offset);
+        read.map_err(|refused| file.error(refused))
     }
 
     /// Starts to read; a hint.
@@ -110,8 +118,8 @@ impl ExtentFile {
     pub(crate) fn damaged(&self, what: &str) -> Error {
         let reason = format!("{what} is not what was written");
         let error = Error::refused(ErrorKind::Io, "read a file in", reason);
-        match self.file.get() {
-            Some(file) => error.at(file.path()),
+        match self.file.get().and_then(ScratchFile::dir) {
+            Some(dir) => error.at(dir.path()),
             None => error,
         }
     }

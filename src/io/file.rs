@@ -7,11 +7,10 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::io::dir::GROW;
+use crate::error::{ErrorKind, Result};
+use crate::io::refusal::{Op, Refusal, retry};
 use crate::io::stats;
 use crate::io::syncs::Syncs;
 use crate::sys;
@@ -23,15 +22,13 @@ const ZEROS: &[u8] = &[0; 1 << 20];
 /// The bytes that are copied at once.
 pub(crate) const COPY_BYTES: usize = 1 << 20;
 
-/// An open file, and what it is called in errors.
+/// An open file. What it is called in errors is known to its owner.
 ///
 /// It belongs to the process that opened it: in a forked child, which shares the open file, every
 /// call that changes it is refused, so that a child cannot overwrite what its parent trusts.
 #[derive(Debug)]
 pub(crate) struct OwnedFile {
     file: sys::File,
-    /// The file, or the directory of a file without a name.
-    path: PathBuf,
     /// The process that opened the file.
     owner: u64,
     /// After a sync that failed, no other is believed.
@@ -42,77 +39,59 @@ pub(crate) struct OwnedFile {
 }
 
 impl OwnedFile {
-    pub(crate) fn new(file: sys::File, path: &Path) -> Self {
+    pub(crate) fn new(file: sys::File) -> Self {
         stats::file_opened();
         Self {
             file,
-            path: path.to_owned(),
             owner: sys::process(),
             syncs: Syncs::default(),
             direct: OnceLock::new(),
         }
     }
 
-    /// Refuses a length that the process may not give to a file: to try would be `SIGXFSZ`.
-    pub(crate) fn check_len(&self, len: u64) -> Result<()> {
-        let Some(limit) = limit_below(len) else {
-            return Ok(());
-        };
-        stats::failed();
-        let reason = format!("{len} bytes would pass the {}", limit_text(limit));
-        Err(Error::refused(ErrorKind::FileTooLarge, GROW, reason).at(&self.path))
+    pub(crate) fn set_len(&self, op: Op, len: u64) -> Result<(), Refusal> {
+        self.check_owner(op)?;
+        retry(op, || self.file.set_len(len))
     }
 
-    pub(crate) fn set_len(&self, action: &'static str, len: u64) -> Result<()> {
-        self.check_owner(action)?;
-        self.retry(action, || self.file.set_len(len))
-    }
-
-    /// Gives part of the file back to the disk. Asks not who owns the file, and allocates nothing.
+    /// Gives part of the file back to the disk. Does not check which process owns the file.
     pub(crate) fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
         sys::retry(|| self.file.punch(offset, len))
     }
 
-    /// Claims space for `from..to`, by writing zeros where the file system cannot reserve it. When
-    /// it fails, part of the space may have been claimed. Asks not who owns the file.
-    pub(crate) fn claim(&self, from: u64, to: u64) -> Result<()> {
-        let claimed = self.claim_quietly(from, to);
-        claimed.map_err(|answer| self.error(GROW, answer))
-    }
-
-    /// As [`claim`](Self::claim). Asks not who owns the file, and allocates
-    /// nothing.
-    pub(crate) fn claim_quietly(&self, from: u64, to: u64) -> io::Result<()> {
+    /// Preallocates the space of `from..to`, by writing zeros where the file system cannot reserve it.
+    /// When it fails, part of the space may be allocated. Does not check which process owns the file.
+    pub(crate) fn claim(&self, from: u64, to: u64) -> Result<(), Refusal> {
         let len = to.saturating_sub(from);
-        let claimed = sys::retry(|| self.file.allocate(from, len));
-        match claimed {
+        let claimed = match sys::retry(|| self.file.allocate(from, len)) {
             Err(answer) if answer.kind() == io::ErrorKind::Unsupported => {
                 self.write_zeros(from, len)
             }
             claimed => claimed,
-        }
+        };
+        claimed.map_err(|answer| Refusal::failed(Op::Grow, &answer))
     }
 
     /// Makes the space of the first `len` bytes, of a file that has them, its own, and changes no byte:
     /// claims what is missing, and separates what other files share. Refused where the file system
     /// cannot claim: to write zeros would be no way round.
-    pub(crate) fn claim_existing(&self, len: u64) -> Result<()> {
-        self.retry(GROW, || self.file.allocate(0, len))?;
+    pub(crate) fn claim_existing(&self, len: u64) -> Result<(), Refusal> {
+        retry(Op::Grow, || self.file.allocate(0, len))?;
         match sys::retry(|| self.file.unshare(0, len)) {
             Err(answer) if is_unknown(&answer) => self.rewrite_shared(len),
-            unshared => unshared.map_err(|answer| self.error(GROW, answer)),
+            unshared => unshared.map_err(|answer| Refusal::failed(Op::Grow, &answer)),
         }
     }
 
     /// Writes what is in shared blocks of the first `len` bytes once more, which puts it into others.
     /// On btrfs there is no other way (linux-facts G5).
-    fn rewrite_shared(&self, len: u64) -> Result<()> {
+    fn rewrite_shared(&self, len: u64) -> Result<(), Refusal> {
         let (mut at, mut wrote) = (0, false);
         while at < len {
             let answer = match sys::retry(|| self.file.find_shared(at..len)) {
                 // A file system that does not tell does not share either.
                 Err(answer) if is_unknown(&answer) => break,
-                answer => answer.map_err(|answer| self.error(GROW, answer))?,
+                answer => answer.map_err(|answer| Refusal::failed(Op::Grow, &answer))?,
             };
             if let Some(shared) = answer.shared {
                 self.copy_from(self, shared, COPY_BYTES)?;
@@ -144,13 +123,12 @@ impl OwnedFile {
     /// Writes all of `bytes` at `offset`, where space has been claimed.
     ///
     /// On failure an unknown part of them has been written; to write them again mends that.
-    pub(crate) fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> Result<()> {
-        const ACTION: &str = "write to a file in";
-        self.check_owner(ACTION)?;
+    pub(crate) fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> Result<(), Refusal> {
+        self.check_owner(Op::Write)?;
         while !bytes.is_empty() {
-            let taken = self.retry(ACTION, || self.file.write_at(bytes, offset))?;
+            let taken = retry(Op::Write, || self.file.write_at(bytes, offset))?;
             if taken == 0 {
-                return Err(self.error(ACTION, io::ErrorKind::WriteZero.into()));
+                return Err(Refusal::failed(Op::Write, &io::ErrorKind::WriteZero.into()));
             }
             bytes = bytes.get(taken..).unwrap_or_default();
             offset = offset.saturating_add(taken as u64);
@@ -163,7 +141,12 @@ impl OwnedFile {
     ///
     /// Through memory: a copy that the kernel makes (`copy_file_range`) shares the blocks of both files
     /// where the file system can, and then neither owns the space of its bytes (linux-facts G4).
-    pub(crate) fn copy_from(&self, source: &Self, range: Range<u64>, piece: usize) -> Result<()> {
+    pub(crate) fn copy_from(
+        &self,
+        source: &Self,
+        range: Range<u64>,
+        piece: usize,
+    ) -> Result<(), Refusal> {
         let mut buffer = Vec::new();
         let mut at = range.start;
         while at < range.end {
@@ -185,11 +168,14 @@ impl OwnedFile {
         &self,
         mut buffer: &mut [MaybeUninit<u8>],
         mut offset: u64,
-    ) -> Result<()> {
+    ) -> Result<(), Refusal> {
         while !buffer.is_empty() {
-            let filled = self.retry(READ, || self.file.read_at(buffer, offset))?;
+            let filled = retry(Op::Read, || self.file.read_at(buffer, offset))?;
             if filled == 0 {
-                return Err(self.error(READ, io::ErrorKind::UnexpectedEof.into()));
+                return Err(Refusal::failed(
+                    Op::Read,
+                    &io::ErrorKind::UnexpectedEof.into(),
+                ));
             }
             buffer = buffer.get_mut(filled..).unwrap_or_default();
             offset = offset.saturating_add(filled as u64);
@@ -198,11 +184,14 @@ impl OwnedFile {
     }
 
     /// Fills all of `buffer` from `offset`. After an error its content is unspecified.
-    pub(crate) fn read_over(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<()> {
+    pub(crate) fn read_over(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<(), Refusal> {
         while !buffer.is_empty() {
-            let filled = self.retry(READ, || self.file.read_over(buffer, offset))?;
+            let filled = retry(Op::Read, || self.file.read_over(buffer, offset))?;
             if filled == 0 {
-                return Err(self.error(READ, io::ErrorKind::UnexpectedEof.into()));
+                return Err(Refusal::failed(
+                    Op::Read,
+                    &io::ErrorKind::UnexpectedEof.into(),
+                ));
             }
             buffer = buffer.get_mut(filled..).unwrap_or_default();
             offset = offset.saturating_add(filled as u64);
@@ -237,10 +226,9 @@ impl OwnedFile {
         target: &mut Vec<u8>,
         len: usize,
         offset: u64,
-    ) -> Result<()> {
+    ) -> Result<(), Refusal> {
         if target.try_reserve(len).is_err() {
-            let reason = format!("there is no memory for {len} bytes");
-            return Err(Error::refused(ErrorKind::OutOfMemory, READ, reason).at(&self.path));
+            return Err(Refusal::no_memory(Op::Read, len));
         }
         let room = target.spare_capacity_mut().get_mut(..len);
         self.read_exact_at(room.unwrap_or_default(), offset)?;
@@ -251,36 +239,28 @@ impl OwnedFile {
     }
 
     /// Tells the page cache what to expect of `len` bytes from `offset`.
-    pub(crate) fn advise(&self, offset: u64, len: u64, hint: Hint) -> Result<()> {
-        self.retry("give advice on a file in", || {
-            self.file.advise(offset, len, hint)
-        })
+    pub(crate) fn advise(&self, offset: u64, len: u64, hint: Hint) -> Result<(), Refusal> {
+        retry(Op::Advise, || self.file.advise(offset, len, hint))
     }
 
     /// Waits until the file's bytes are on the device. After the first failure it always fails:
     /// pages that could not be written may count as clean, and must not be dropped for that.
-    pub(crate) fn sync_data(&self) -> Result<()> {
+    pub(crate) fn sync_data(&self) -> Result<(), Refusal> {
         self.sync_by(|| self.file.sync_data())
     }
 
     /// The same, also for what the system notes about the file.
-    pub(crate) fn sync_all(&self) -> Result<()> {
+    pub(crate) fn sync_all(&self) -> Result<(), Refusal> {
         self.sync_by(|| self.file.sync_all())
     }
 
     /// The same by a call of the caller's.
-    pub(crate) fn sync_by(&self, call: impl FnMut() -> io::Result<()>) -> Result<()> {
-        const ACTION: &str = "sync a file in";
-        let ran = self.syncs.run(|| self.retry(ACTION, call));
+    pub(crate) fn sync_by(&self, call: impl FnMut() -> io::Result<()>) -> Result<(), Refusal> {
+        let ran = self.syncs.run(|| retry(Op::Sync, call));
         ran.unwrap_or_else(|| {
             let reason = "an earlier sync failed, so what is in memory may be the only copy";
-            Err(Error::refused(ErrorKind::Io, ACTION, reason).at(&self.path))
+            Err(Refusal::ours(Op::Sync, ErrorKind::Io, reason))
         })
-    }
-
-    /// Returns what the file is called in errors.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     pub(crate) fn sys(&self) -> &sys::File {
@@ -293,52 +273,25 @@ impl OwnedFile {
     }
 
     /// Refuses to work in a forked child.
-    pub(crate) fn check_owner(&self, action: &'static str) -> Result<()> {
+    #[inline]
+    pub(crate) fn check_owner(&self, op: Op) -> Result<(), Refusal> {
         if self.is_owner() {
-            return Ok(());
-        }
-        let reason = "it belongs to the process that this one was forked from";
-        Err(Error::refused(ErrorKind::Forked, action, reason).at(&self.path))
-    }
-
-    /// Makes a call, again for as long as a signal interrupts it.
-    pub(crate) fn retry<R>(
-        &self,
-        action: &'static str,
-        call: impl FnMut() -> io::Result<R>,
-    ) -> Result<R> {
-        sys::retry(call).map_err(|answer| self.error(action, answer))
-    }
-
-    #[cold]
-    pub(crate) fn error(&self, action: &'static str, answer: io::Error) -> Error {
-        stats::failed();
-        let nameless = self.path.as_os_str().is_empty();
-        // Files of the user's, and those of a global allocator, which cannot keep a path.
-        let action = if nameless {
-            action.strip_suffix(" in").unwrap_or(action)
+            Ok(())
         } else {
-            action
-        };
-        let limit = sys::file_size_limit();
-        let refused = match limit.filter(|_| answer.kind() == io::ErrorKind::FileTooLarge) {
-            Some(limit) => {
-                let reason = format!("it would pass the {}", limit_text(limit));
-                Error::refused(ErrorKind::FileTooLarge, action, reason)
-            }
-            None => Error::io(action, answer),
-        };
-        if nameless {
-            refused
-        } else {
-            refused.at(&self.path)
+            Err(Refusal::forked(op))
         }
     }
 }
 
-/// Names the limit in errors, and what raises it.
-fn limit_text(limit: u64) -> String {
-    format!("limit of {limit} bytes (RLIMIT_FSIZE; `ulimit -f` raises it)")
+/// Refuses a length that the process may not give to a file: to try would be `SIGXFSZ`.
+pub(crate) fn check_len(len: u64) -> Result<(), Refusal> {
+    match limit_below(len) {
+        None => Ok(()),
+        Some(limit) => {
+            stats::failed();
+            Err(Refusal::past_limit(len, limit))
+        }
+    }
 }
 
 /// Returns `RLIMIT_FSIZE` if it does not allow a file of this length.
@@ -351,9 +304,6 @@ fn is_unknown(answer: &io::Error) -> bool {
     use io::ErrorKind::{InvalidInput, Unsupported};
     matches!(answer.kind(), Unsupported | InvalidInput)
 }
-
-/// How a read is named in errors.
-const READ: &str = "read a file in";
 
 impl Drop for OwnedFile {
     fn drop(&mut self) {

@@ -10,7 +10,8 @@ pub(crate) mod file;
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 pub(crate) mod lent;
 pub(crate) mod place;
-pub(crate) mod quiet;
+pub(crate) mod refusal;
 pub(crate) mod scratch;
+pub(crate) mod search;
 pub(crate) mod stats;
 pub(crate) mod syncs;

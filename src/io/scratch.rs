@@ -1,15 +1,15 @@
 //! A scratch file: an [`OwnedFile`] for this process alone, whose space counts against a budget.
 
-use std::io;
 use std::ops::Deref;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::error::Result;
-use crate::io::dir::{GROW, ScratchDir};
-use crate::io::file::{OwnedFile, limit_below};
+use crate::error::{Error, Result};
+use crate::io::budget::Charge;
+use crate::io::dir::ScratchDir;
+use crate::io::file::{OwnedFile, check_len, limit_below};
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use crate::io::lent::Loan;
+use crate::io::refusal::{Op, Refusal, Unnamed};
 use crate::io::stats;
 use crate::sys;
 
@@ -27,6 +27,12 @@ pub(crate) struct ScratchFile {
     loan: Option<Loan>,
 }
 
+/// Bytes that are about to be claimed.
+struct Claim<'dir> {
+    charge: Option<Charge<'dir>>,
+    bytes: u64,
+}
+
 impl Deref for ScratchFile {
     type Target = OwnedFile;
 
@@ -36,10 +42,10 @@ impl Deref for ScratchFile {
 }
 
 impl ScratchFile {
-    pub(crate) fn create(dir: &ScratchDir) -> Result<Self> {
+    pub(crate) fn create(dir: &ScratchDir) -> Result<Self, Refusal> {
         let file = dir.create_unnamed()?;
         Ok(Self {
-            file: OwnedFile::new(file.shared(), dir.path()),
+            file: OwnedFile::new(file.shared()),
             dir: Some(dir.clone()),
             charged_bytes: AtomicU64::new(0),
             #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
@@ -50,7 +56,7 @@ impl ScratchFile {
     /// Takes a file that has no name, and whose directory has no budget. Allocates nothing.
     pub(crate) fn without_dir(file: sys::File) -> Self {
         Self {
-            file: OwnedFile::new(file, Path::new("")),
+            file: OwnedFile::new(file),
             dir: None,
             charged_bytes: AtomicU64::new(0),
             #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
@@ -80,36 +86,25 @@ impl ScratchFile {
     /// * [`StorageFull`](crate::ErrorKind::StorageFull),
     ///   [`FileTooLarge`](crate::ErrorKind::FileTooLarge), [`Forked`](crate::ErrorKind::Forked),
     ///   [`Io`](crate::ErrorKind::Io).
-    pub(crate) fn extend(&self, from: u64, to: u64) -> Result<()> {
+    pub(crate) fn extend(&self, from: u64, to: u64) -> Result<(), Refusal> {
         debug_assert!(from < to);
-        self.file.check_owner(GROW)?;
-        self.file.check_len(to)?;
-        let added = to.saturating_sub(from);
-        let charge = match &self.dir {
-            Some(dir) => Some(dir.charge(added).map_err(|denial| {
-                stats::failed();
-                dir.denied(added, denial)
-            })?),
-            None => None,
-        };
+        self.file.check_owner(Op::Grow)?;
+        check_len(to)?;
+        let charge = self.charge(to.saturating_sub(from))?;
         if let Err(refused) = self.file.claim(from, to) {
             // ext4 leaves the file half grown when the disk is full (linux-facts G3).
-            let _undone = self.file.set_len(GROW, from);
+            let _undone = self.file.set_len(Op::Grow, from);
             return Err(refused);
         }
-        if let Some(charge) = charge {
-            charge.keep();
-        }
-        self.charged_bytes.fetch_add(added, Relaxed);
-        stats::claimed(added);
+        self.keep(charge);
         Ok(())
     }
 
     /// Cuts the file off at `to` bytes; its length was `from`. The space goes back to the disk and
     /// to the budget. On failure nothing has changed.
-    pub(crate) fn shrink(&self, from: u64, to: u64) -> Result<()> {
+    pub(crate) fn shrink(&self, from: u64, to: u64) -> Result<(), Refusal> {
         debug_assert!(to <= from);
-        self.file.set_len("shorten a file in", to)?;
+        self.file.set_len(Op::Shorten, to)?;
         self.give_back(from.saturating_sub(to));
         Ok(())
     }
@@ -145,41 +140,45 @@ impl ScratchFile {
     }
 
     /// Makes the file, which is new, `len` bytes long without claiming any of them: a hole, of which
-    /// [`claim_part`](Self::claim_part) makes parts usable. Allocates nothing.
-    pub(crate) fn set_sparse_len(&self, len: u64) -> io::Result<()> {
-        if limit_below(len).is_some() {
-            return Err(io::ErrorKind::FileTooLarge.into());
+    /// [`claim_part`](Self::claim_part) makes parts usable.
+    pub(crate) fn set_sparse_len(&self, len: u64) -> Result<(), Refusal> {
+        // Not counted as a failure: a shorter one may do.
+        if let Some(limit) = limit_below(len) {
+            return Err(Refusal::past_limit(len, limit));
         }
-        sys::retry(|| self.file.sys().set_len(len))
+        let set = sys::retry(|| self.file.sys().set_len(len));
+        set.map_err(|answer| Refusal::answered(Op::Map, &answer))
     }
 
-    /// Claims space for `len` bytes from `offset`, all inside of the file and none claimed yet; says
-    /// whether it could. Otherwise nothing is claimed. Allocates nothing.
-    pub(crate) fn claim_part(&self, offset: u64, len: u64) -> bool {
-        if !self.file.is_owner() {
-            return false;
-        }
-        let charge = match self.dir.as_ref().map(|dir| dir.charge(len)) {
-            Some(Err(_denial)) => {
-                stats::failed();
-                return false;
-            }
-            Some(Ok(charge)) => Some(charge),
-            None => None,
-        };
-        let end = offset.saturating_add(len);
-        if self.file.claim_quietly(offset, end).is_err() {
-            stats::failed();
+    /// Claims space for `len` bytes from `offset`, all inside of the file and none claimed yet. When
+    /// it fails, nothing is claimed.
+    pub(crate) fn claim_part(&self, offset: u64, len: u64) -> Result<(), Refusal> {
+        self.file.check_owner(Op::Grow)?;
+        let charge = self.charge(len)?;
+        if let Err(refused) = self.file.claim(offset, offset.saturating_add(len)) {
             // Part of the space may have been claimed.
             let _undone = self.file.punch(offset, len);
-            return false;
+            return Err(refused);
         }
+        self.keep(charge);
+        Ok(())
+    }
+
+    /// Enters bytes into the budget, if there is one.
+    fn charge(&self, bytes: u64) -> Result<Claim<'_>, Refusal> {
+        let dir = self.dir.as_ref();
+        let charge = dir.map(|dir| dir.charge(bytes)).transpose();
+        let charge = charge.inspect_err(|_refused| stats::failed())?;
+        Ok(Claim { charge, bytes })
+    }
+
+    /// Enters bytes into the books that are claimed now.
+    fn keep(&self, Claim { charge, bytes }: Claim<'_>) {
         if let Some(charge) = charge {
             charge.keep();
         }
-        self.charged_bytes.fetch_add(len, Relaxed);
-        stats::claimed(len);
-        true
+        self.charged_bytes.fetch_add(bytes, Relaxed);
+        stats::claimed(bytes);
     }
 
     /// Enters into the books that bytes are not claimed any more.
@@ -200,8 +199,25 @@ impl ScratchFile {
         self.charged_bytes.load(Relaxed)
     }
 
+    /// Puts what was refused to this file into words.
+    #[cold]
+    pub(crate) fn error(&self, refusal: Refusal) -> Error {
+        refusal.of(self.called())
+    }
+
+    /// Returns what the file is called in errors.
+    fn called(&self) -> Unnamed<'_> {
+        #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+        if self.loan.is_some() {
+            return Unnamed::Given;
+        }
+        match &self.dir {
+            Some(dir) => Unnamed::In(dir.path()),
+            None => Unnamed::Anywhere,
+        }
+    }
+
     /// Returns the directory whose budget counts, if any.
-    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     pub(crate) fn dir(&self) -> Option<&ScratchDir> {
         self.dir.as_ref()
     }
@@ -222,6 +238,12 @@ impl Drop for ScratchFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(all(
+        any(feature = "allocator-api2", feature = "nightly"),
+        not(any(miri, memory_backend))
+    ))]
+    use std::{io, path::Path};
+
     use crate::error::ErrorKind;
     use crate::sys::fault::{Fault, Outcome, arm, disarm};
 
@@ -244,8 +266,8 @@ mod tests {
 
     fn read(file: &ScratchFile, len: usize, offset: u64) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        file.read_to_end_of(&mut bytes, len, offset)?;
-        Ok(bytes)
+        let read = file.read_to_end_of(&mut bytes, len, offset);
+        read.map(|()| bytes).map_err(|refused| file.error(refused))
     }
 
     /// A `fallocate` that met a full ext4 left the file half grown, and the disk full for
@@ -256,7 +278,7 @@ mod tests {
         let file = ScratchFile::create(&dir).unwrap();
         file.extend(0, 8192).unwrap();
         arm(next_call(Outcome::HalfThenErrno(ENOSPC)));
-        let error = file.extend(8192, 1 << 20).unwrap_err();
+        let error = file.error(file.extend(8192, 1 << 20).unwrap_err());
         assert_eq!(
             disarm(),
             (2, 1),
@@ -304,7 +326,7 @@ mod tests {
         file.extend(0, 4096).unwrap();
         for outcome in [Outcome::Zero, Outcome::Errno(EIO)] {
             arm(next_call(outcome));
-            let error = file.write_all_at(b"bytes", 0).unwrap_err();
+            let error = file.error(file.write_all_at(b"bytes", 0).unwrap_err());
             disarm();
             assert!(error.to_string().starts_with("cannot write to a file in"));
             arm(next_call(outcome));
@@ -364,7 +386,8 @@ mod tests {
         let locked = other.try_lock().unwrap_err();
         assert_eq!(locked.kind(), io::ErrorKind::WouldBlock);
         lent.set_sparse_len(1 << 20).unwrap();
-        assert!(lent.claim_part(0, 8192) && lent.claimed_bytes() == 8192);
+        lent.claim_part(0, 8192).unwrap();
+        assert_eq!(lent.claimed_bytes(), 8192);
         drop(lent);
         assert_eq!(kept.metadata().unwrap().len(), 0);
         drop(ScratchFile::lent(again().unwrap()).unwrap());
@@ -431,12 +454,14 @@ mod tests {
             .unwrap();
         let file = ScratchFile::create(&dir).unwrap();
         file.set_sparse_len(4 << 20).unwrap();
-        assert!(!file.claim_part(0, 2 << 20), "the quota");
+        let refused = file.claim_part(0, 2 << 20).unwrap_err();
+        assert_eq!(refused, Refusal::over_quota(2 << 20, 0, 1 << 20));
         arm(next_call(Outcome::HalfThenErrno(ENOSPC)));
-        assert!(!file.claim_part(0, 1 << 20));
+        file.claim_part(0, 1 << 20).unwrap_err();
         assert_eq!(disarm(), (2, 1), "half of it was given back");
         assert_eq!((file.claimed_bytes(), dir.used_bytes()), (0, 0));
-        assert!(file.claim_part(0, 1 << 20) && file.give_back_part(0, 1 << 20));
+        file.claim_part(0, 1 << 20).unwrap();
+        assert!(file.give_back_part(0, 1 << 20));
         assert_eq!((file.claimed_bytes(), dir.used_bytes()), (0, 0));
     }
 }

@@ -7,8 +7,9 @@
 
 use std::slice;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::io::file::OwnedFile;
+use crate::io::refusal::{Op, Refusal, retry};
 use crate::mapping::addresses::Addresses;
 use crate::mapping::advice::Advice;
 use crate::sys;
@@ -36,8 +37,8 @@ impl View {
     ///
     /// Reserves far more addresses, 1 TiB while few are reserved, so that later growth is visible
     /// too.
-    pub(crate) fn new(file: &OwnedFile, len_min: usize) -> Result<Self> {
-        let refused = |answer| file.error("map a file in", answer);
+    pub(crate) fn new(file: &OwnedFile, len_min: usize) -> Result<Self, Refusal> {
+        let refused = |answer| Refusal::failed(Op::Map, &answer);
         let reserved = Addresses::reserve(len_min, SHARES, sys::page_size());
         let space = reserved.map_err(refused)?;
         // SAFETY: no other code has the addresses yet. The file's bytes are only handed out when
@@ -69,20 +70,20 @@ impl View {
         Some(unsafe { slice::from_raw_parts(start.as_ptr(), len) })
     }
 
-    /// Tells the kernel in which order the mapped `file` will be read.
-    pub(crate) fn advise(&self, file: &OwnedFile, advice: Advice) -> Result<()> {
+    /// Tells the kernel in which order the mapped file will be read.
+    pub(crate) fn advise(&self, advice: Advice) -> Result<(), Refusal> {
         let all = 0..self.space.len();
-        file.retry("give advice on a file in", || {
+        retry(Op::Advise, || {
             self.space.advise(all.clone(), Hint::from(advice))
         })
     }
 
     /// The error for bytes that are past the view.
     #[cold]
-    pub(crate) fn too_small() -> Error {
-        Error::refused(
+    pub(crate) fn too_small() -> Refusal {
+        Refusal::ours(
+            Op::MapItem,
             ErrorKind::OutOfMemory,
-            "map an item",
             "it was pushed after the map was made, past the addresses that could be reserved; \
              make a new map",
         )

@@ -6,8 +6,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::bug::bug;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::io::file::OwnedFile;
+use crate::io::refusal::Refusal;
 use crate::read::idle::Idle;
 use crate::read::queue::{Order, Queue, Run, copied, zeroed};
 use crate::read::span::Span;
@@ -49,7 +50,7 @@ struct Entry {
 #[derive(Debug)]
 enum State {
     Waiting(Span),
-    Ready(Result<Vec<u8>>),
+    Ready(Result<Vec<u8>, Refusal>),
 }
 
 impl<F: Clone + Deref<Target = OwnedFile>> Ahead<F> {
@@ -118,14 +119,14 @@ impl<F: Clone + Deref<Target = OwnedFile>> Ahead<F> {
     }
 
     /// Adds an answer that needs no read, in its place in the order.
-    pub(crate) fn push_ready(&mut self, answer: Result<Vec<u8>>) {
+    pub(crate) fn push_ready(&mut self, answer: Result<Vec<u8>, Refusal>) {
         let len = answer.as_ref().map_or(0, Vec::len);
         self.queue.order.push(len, State::Ready(answer));
     }
 
     /// Takes the next piece. Returns `None` if all requested pieces were taken, or, unless `wait`
     /// is set, if the piece has not arrived.
-    pub(crate) fn pop(&mut self, wait: bool) -> Option<Result<Vec<u8>>> {
+    pub(crate) fn pop(&mut self, wait: bool) -> Option<Result<Vec<u8>, Refusal>> {
         while !self.queue.order.is_front_ready() {
             if self.is_empty() {
                 return None;
@@ -157,9 +158,9 @@ impl<F: Clone + Deref<Target = OwnedFile>> Ahead<F> {
 }
 
 /// Unwraps a result of the queue: errors belong to pieces, and no error ends a queue of this order.
-fn surely(answer: Result<()>) {
+fn surely(answer: Result<(), Refusal>) {
     if let Err(refused) = answer {
-        bug!("reads in order ended: {refused}");
+        bug!("reads in order ended: {refused:?}");
     }
 }
 
@@ -183,7 +184,7 @@ impl<F> InOrder<F> {
     }
 
     /// Takes the first entry, which is ready.
-    fn pop(&mut self) -> Option<Result<Vec<u8>>> {
+    fn pop(&mut self) -> Option<Result<Vec<u8>, Refusal>> {
         let Entry { bytes, state } = self.entries.pop_front()?;
         let (State::Ready(answer), Some(left)) = (state, self.bytes.checked_sub(bytes)) else {
             bug!("piece {} is not there", self.taken);
@@ -194,7 +195,7 @@ impl<F> InOrder<F> {
     }
 
     /// Answers an entry, unless it was answered before.
-    fn answer(&mut self, number: u64, answer: Result<Vec<u8>>) {
+    fn answer(&mut self, number: u64, answer: Result<Vec<u8>, Refusal>) {
         if let Some(state) = self.waiting(number) {
             *state = State::Ready(answer);
         }
@@ -219,7 +220,7 @@ impl<F: Clone + Deref<Target = OwnedFile>> Order for InOrder<F> {
         1
     }
 
-    fn deliver(&mut self, run: &Run<F>, bytes: &[u8]) -> Result<()> {
+    fn deliver(&mut self, run: &Run<F>, bytes: &[u8]) -> Result<(), Refusal> {
         for number in run.numbers.clone() {
             if let Some(state) = self.waiting(number) {
                 if let State::Waiting(span) = state {
@@ -231,13 +232,13 @@ impl<F: Clone + Deref<Target = OwnedFile>> Order for InOrder<F> {
         Ok(())
     }
 
-    fn deliver_long(&mut self, run: &Run<F>, bytes: Vec<u8>) -> Result<()> {
+    fn deliver_long(&mut self, run: &Run<F>, bytes: Vec<u8>) -> Result<(), Refusal> {
         self.answer(run.numbers.start, Ok(bytes));
         Ok(())
     }
 
     /// Reads the pieces of the run one by one: each has its own bytes or error.
-    fn failed(&mut self, run: &Run<F>, _error: Error) -> Result<()> {
+    fn failed(&mut self, run: &Run<F>, _refused: Refusal) -> Result<(), Refusal> {
         for number in run.numbers.clone() {
             if let Some(state) = self.waiting(number) {
                 if let State::Waiting(span) = state {
@@ -252,7 +253,7 @@ impl<F: Clone + Deref<Target = OwnedFile>> Order for InOrder<F> {
         Ok(())
     }
 
-    fn forked(&mut self, _error: Error) -> Result<()> {
+    fn forked(&mut self, _refused: Refusal) -> Result<(), Refusal> {
         Ok(())
     }
 }

@@ -4,8 +4,9 @@ use std::mem;
 use std::time::Instant;
 
 use crate::bug::bug;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::io::file::OwnedFile;
+use crate::io::refusal::{Op, Refusal};
 use crate::read::idle::Idle;
 use crate::read::queue::{Order, Queue, Run, zeroed};
 use crate::read::residency::{COLD_GAP_BYTES_MAX, Trust};
@@ -42,7 +43,7 @@ pub(crate) fn read_batch<'f>(
     idle: &Idle,
     piece: &dyn Fn(usize) -> Option<Piece<'f>>,
     deliver: &mut dyn FnMut(usize, &[u8]),
-) -> Result<()> {
+) -> Result<(), Refusal> {
     let order = AnyOrder {
         idle,
         pieces: piece,
@@ -95,38 +96,38 @@ impl<'f> Order for AnyOrder<'f, '_> {
         reads.share()
     }
 
-    fn deliver(&mut self, run: &Run<&'f OwnedFile>, bytes: &[u8]) -> Result<()> {
+    fn deliver(&mut self, run: &Run<&'f OwnedFile>, bytes: &[u8]) -> Result<(), Refusal> {
         let here = sys::process();
         for number in run.numbers.clone() {
             let piece = self.piece(number);
             // A forked child may lack the buffer.
             if sys::process() != here {
                 let reason = "this process was forked while the batch ran";
-                return Err(Error::refused(ErrorKind::Forked, "read a batch", reason));
+                return Err(Refusal::ours(Op::ReadBatch, ErrorKind::Forked, reason));
             }
             (self.deliver)(piece.index, run.span.bytes_of(bytes, piece.span));
         }
         Ok(())
     }
 
-    fn deliver_long(&mut self, run: &Run<&'f OwnedFile>, bytes: Vec<u8>) -> Result<()> {
+    fn deliver_long(&mut self, run: &Run<&'f OwnedFile>, bytes: Vec<u8>) -> Result<(), Refusal> {
         let piece = self.piece(run.numbers.start);
         (self.deliver)(piece.index, &bytes);
         Ok(())
     }
 
-    fn failed(&mut self, _run: &Run<&'f OwnedFile>, error: Error) -> Result<()> {
-        Err(error)
+    fn failed(&mut self, _run: &Run<&'f OwnedFile>, refused: Refusal) -> Result<(), Refusal> {
+        Err(refused)
     }
 
-    fn forked(&mut self, error: Error) -> Result<()> {
-        Err(error)
+    fn forked(&mut self, refused: Refusal) -> Result<(), Refusal> {
+        Err(refused)
     }
 }
 
 impl<'f> Queue<AnyOrder<'f, '_>> {
     /// Delivers a run that is in memory; starts to read any other.
-    fn send(&mut self, run: Run<&'f OwnedFile>) -> Result<()> {
+    fn send(&mut self, run: Run<&'f OwnedFile>) -> Result<(), Refusal> {
         if run.is_long() {
             return self.send_long(run);
         }
@@ -150,7 +151,7 @@ impl<'f> Queue<AnyOrder<'f, '_>> {
         self.start(run)
     }
 
-    fn send_long(&mut self, run: Run<&'f OwnedFile>) -> Result<()> {
+    fn send_long(&mut self, run: Run<&'f OwnedFile>) -> Result<(), Refusal> {
         self.make_room_for_long(run.span.len(), LONG_BYTES_MAX)?;
         let mut bytes = Vec::new();
         if self.residency.asks() {
@@ -167,7 +168,7 @@ impl<'f> Queue<AnyOrder<'f, '_>> {
 
 /// Makes the kernel start to read pieces, which are sorted by file and offset, and does not wait
 /// for them.
-pub(crate) fn prefetch<'f>(pieces: impl Iterator<Item = Piece<'f>>) -> Result<()> {
+pub(crate) fn prefetch<'f>(pieces: impl Iterator<Item = Piece<'f>>) -> Result<(), Refusal> {
     let mut waiting: Option<(&OwnedFile, u64, u64)> = None;
     let advise = |(file, start, end): (&OwnedFile, u64, u64)| {
         let len = end.checked_sub(start);

@@ -43,8 +43,9 @@ use std::fmt::Debug;
 use std::io;
 
 use crate::bug::bug;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::io::file::OwnedFile;
+use crate::io::refusal::{Op, Refusal};
 use crate::io::stats;
 use crate::read::batch::LONG_BYTES_MAX;
 use crate::read::idle::Idle;
@@ -139,12 +140,12 @@ impl Reads {
     }
 
     /// Returns an error in a forked child.
-    pub(crate) fn check_owner(&self) -> Result<()> {
+    pub(crate) fn check_owner(&self) -> Result<(), Refusal> {
         if sys::process() == self.owner {
             return Ok(());
         }
         let reason = "they were started by the process that this one was forked from";
-        Err(Error::refused(ErrorKind::Forked, "finish reads", reason))
+        Err(Refusal::ours(Op::FinishReads, ErrorKind::Forked, reason))
     }
 
     /// Returns whether a read is in flight.
@@ -197,7 +198,7 @@ impl Reads {
     /// # Errors
     ///
     /// [`Forked`](ErrorKind::Forked): the reads are in flight in the parent.
-    pub(crate) fn finished(&mut self, wait: usize) -> Result<Option<Done>> {
+    pub(crate) fn finished(&mut self, wait: usize) -> Result<Option<Done>, Refusal> {
         if self.running == 0 {
             return Ok(None);
         }
@@ -262,7 +263,7 @@ impl Done {
 
     /// Returns the bytes of `file` that `start` requested. If the engine read fewer or failed, the
     /// rest is read with plain reads.
-    pub(crate) fn complete(&mut self, file: &OwnedFile, span: Span) -> Result<&[u8]> {
+    pub(crate) fn complete(&mut self, file: &OwnedFile, span: Span) -> Result<&[u8], Refusal> {
         let read = &mut self.0.read;
         // Direct reads start before the requested bytes.
         let around = Span::new(read.offset, read.buffer.len());

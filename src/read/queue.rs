@@ -9,8 +9,9 @@
 use std::ops::{Deref, Range};
 
 use crate::bug::bug;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::io::file::OwnedFile;
+use crate::io::refusal::{Op, Refusal};
 use crate::read::idle::Idle;
 use crate::read::residency::Residency;
 use crate::read::span::Span;
@@ -34,17 +35,17 @@ pub(super) trait Order {
     fn wait_count(reads: &Reads) -> usize;
 
     /// Delivers each piece of a run, whose bytes are `bytes`.
-    fn deliver(&mut self, run: &Run<Self::File>, bytes: &[u8]) -> Result<()>;
+    fn deliver(&mut self, run: &Run<Self::File>, bytes: &[u8]) -> Result<(), Refusal>;
 
     /// Delivers a run of one long piece.
-    fn deliver_long(&mut self, run: &Run<Self::File>, bytes: Vec<u8>) -> Result<()>;
+    fn deliver_long(&mut self, run: &Run<Self::File>, bytes: Vec<u8>) -> Result<(), Refusal>;
 
     /// Records that a run could not be read.
-    fn failed(&mut self, run: &Run<Self::File>, error: Error) -> Result<()>;
+    fn failed(&mut self, run: &Run<Self::File>, refused: Refusal) -> Result<(), Refusal>;
 
     /// Decides how to go on in a forked child, which cannot start reads: `Ok` continues with plain
     /// reads.
-    fn forked(&mut self, error: Error) -> Result<()>;
+    fn forked(&mut self, refused: Refusal) -> Result<(), Refusal>;
 }
 
 /// Neighbours: one read.
@@ -77,7 +78,7 @@ struct Long<F> {
     /// The number of bytes that have not been read yet.
     missing: usize,
     /// Why one of the parts could not be read.
-    error: Option<Error>,
+    refused: Option<Refusal>,
 }
 
 /// Reads that were requested, and those in flight.
@@ -179,7 +180,7 @@ impl<O: Order> Queue<O> {
     }
 
     /// Starts the read of a run.
-    pub(super) fn start(&mut self, run: Run<O::File>) -> Result<()> {
+    pub(super) fn start(&mut self, run: Run<O::File>) -> Result<(), Refusal> {
         if run.is_long() {
             return self.start_long(run, Vec::new());
         }
@@ -193,7 +194,11 @@ impl<O: Order> Queue<O> {
     }
 
     /// Starts the reads of a long piece, which is assembled in `bytes`.
-    pub(super) fn start_long(&mut self, run: Run<O::File>, mut bytes: Vec<u8>) -> Result<()> {
+    pub(super) fn start_long(
+        &mut self,
+        run: Run<O::File>,
+        mut bytes: Vec<u8>,
+    ) -> Result<(), Refusal> {
         let (file, span) = (run.file.clone(), run.span);
         if !self.make_room()? {
             bytes.clear();
@@ -211,7 +216,7 @@ impl<O: Order> Queue<O> {
             run,
             bytes,
             missing: span.len(),
-            error: None,
+            refused: None,
         }));
         for part in span.parts(PIECE_BYTES_MAX) {
             if !self.make_room()? {
@@ -225,7 +230,11 @@ impl<O: Order> Queue<O> {
 
     /// Waits until a long piece can be assembled in addition to the present ones, within
     /// `bytes_max` bytes of memory; one alone always can.
-    pub(super) fn make_room_for_long(&mut self, len: usize, bytes_max: usize) -> Result<()> {
+    pub(super) fn make_room_for_long(
+        &mut self,
+        len: usize,
+        bytes_max: usize,
+    ) -> Result<(), Refusal> {
         while self.long_bytes > 0 && add(self.long_bytes, len) > bytes_max {
             if !self.reap(true)? {
                 bug!("{} bytes are missing that nothing reads", self.long_bytes);
@@ -235,7 +244,7 @@ impl<O: Order> Queue<O> {
     }
 
     /// Reads a run without an engine.
-    fn read_plainly(&mut self, run: &Run<O::File>) -> Result<()> {
+    fn read_plainly(&mut self, run: &Run<O::File>) -> Result<(), Refusal> {
         let read = scratch(&mut self.scratch, run.span.len()).and_then(|bytes| {
             run.file.read_over(bytes, run.span.start())?;
             Ok(&*bytes)
@@ -251,8 +260,8 @@ impl<O: Order> Queue<O> {
     pub(super) fn read_by(
         &mut self,
         run: &Run<O::File>,
-        read: impl FnOnce(&mut O, &mut [u8]) -> Result<bool>,
-    ) -> Result<bool> {
+        read: impl FnOnce(&mut O, &mut [u8]) -> Result<bool, Refusal>,
+    ) -> Result<bool, Refusal> {
         let bytes = scratch(&mut self.scratch, run.span.len())?;
         let found = read(&mut self.order, bytes)?;
         if found {
@@ -263,7 +272,7 @@ impl<O: Order> Queue<O> {
 
     /// Waits until a read can be started; returns `false` if there are no buffers at all, and in a
     /// forked child.
-    fn make_room(&mut self) -> Result<bool> {
+    fn make_room(&mut self) -> Result<bool, Refusal> {
         let Some(reads) = self.reads.make(&self.options, self.order.idle()) else {
             return Ok(false);
         };
@@ -286,7 +295,7 @@ impl<O: Order> Queue<O> {
 
     /// Delivers one completed read, and returns whether there was one. If there is none and `wait`
     /// is set, waits for one, unless no read is in flight.
-    pub(super) fn reap(&mut self, wait: bool) -> Result<bool> {
+    pub(super) fn reap(&mut self, wait: bool) -> Result<bool, Refusal> {
         let Some(reads) = self.reads.made() else {
             return Ok(false);
         };
@@ -299,7 +308,7 @@ impl<O: Order> Queue<O> {
         delivered.map(|()| true)
     }
 
-    fn deliver(&mut self, done: &mut Done) -> Result<()> {
+    fn deliver(&mut self, done: &mut Done) -> Result<(), Refusal> {
         match self.tasks.take(done.token()) {
             Task::Run(run) => match done.complete(&run.file, run.span) {
                 Ok(bytes) => self.order.deliver(&run, bytes),
@@ -311,7 +320,7 @@ impl<O: Order> Queue<O> {
     }
 
     /// Adds a part to a long piece, and delivers the piece with the last part.
-    fn add_part(&mut self, of: usize, part: Span, done: &mut Done) -> Result<()> {
+    fn add_part(&mut self, of: usize, part: Span, done: &mut Done) -> Result<(), Refusal> {
         let Task::Long(long) = self.tasks.get_mut(of) else {
             bug!("{part:?} is part of no long piece");
         };
@@ -321,7 +330,7 @@ impl<O: Order> Queue<O> {
                 target.copy_from_slice(bytes);
             }
             Err(refused) => {
-                long.error.get_or_insert(refused);
+                long.refused.get_or_insert(refused);
             }
         }
         long.missing = subtract(long.missing, part.len());
@@ -332,7 +341,7 @@ impl<O: Order> Queue<O> {
             bug!("{part:?} was part of no long piece");
         };
         self.long_bytes = subtract(self.long_bytes, long.run.span.len());
-        match long.error {
+        match long.refused {
             None => self.order.deliver_long(&long.run, long.bytes),
             Some(refused) => self.order.failed(&long.run, refused),
         }
@@ -355,7 +364,7 @@ impl<O: Order> Drop for Queue<O> {
 }
 
 /// Returns `len` bytes of a vector, which is extended if it is shorter.
-fn scratch(bytes: &mut Vec<u8>, len: usize) -> Result<&mut [u8]> {
+fn scratch(bytes: &mut Vec<u8>, len: usize) -> Result<&mut [u8], Refusal> {
     if bytes.len() < len {
         zeroed(bytes, len.next_power_of_two().max(SCRATCH_BYTES_MIN))?;
     }
@@ -364,7 +373,7 @@ fn scratch(bytes: &mut Vec<u8>, len: usize) -> Result<&mut [u8]> {
 }
 
 /// Makes a vector `len` zeros long.
-pub(super) fn zeroed(bytes: &mut Vec<u8>, len: usize) -> Result<()> {
+pub(super) fn zeroed(bytes: &mut Vec<u8>, len: usize) -> Result<(), Refusal> {
     bytes.clear();
     bytes.try_reserve_exact(len).map_err(|_full| no_memory())?;
     bytes.resize(len, 0);
@@ -372,7 +381,7 @@ pub(super) fn zeroed(bytes: &mut Vec<u8>, len: usize) -> Result<()> {
 }
 
 /// Makes a copy of bytes.
-pub(super) fn copied(bytes: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn copied(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut copy = Vec::new();
     let reserved = copy.try_reserve_exact(bytes.len());
     reserved.map_err(|_full| no_memory())?;
@@ -381,9 +390,9 @@ pub(super) fn copied(bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 #[cold]
-fn no_memory() -> Error {
+fn no_memory() -> Refusal {
     let reason = "there is no memory for an item";
-    Error::refused(ErrorKind::OutOfMemory, "read items", reason)
+    Refusal::ours(Op::ReadItems, ErrorKind::OutOfMemory, reason)
 }
 
 fn add(bytes: usize, more: usize) -> usize {

@@ -134,7 +134,7 @@ pub(super) fn read_by(
         assert!(same, "{way:?}: other bytes for {len} at {offset}");
         assert!(seen.insert(index), "{way:?}: {index} came twice");
     });
-    (seen.len(), answer)
+    (seen.len(), answer.map_err(|refused| file.error(refused)))
 }
 
 #[test]
@@ -236,6 +236,7 @@ pub(super) fn take_by(
         };
         let (offset, len) = pieces[answers.len()];
         let start = usize::try_from(offset).unwrap();
+        let answer = answer.map_err(|refused| file.error(refused));
         answers.push(answer.map(|got| {
             let same = got == bytes[start..start + len];
             assert!(same, "{way:?}: other bytes for {len} at {offset}");

@@ -432,16 +432,17 @@ fn left_of(dir: &Path) -> Vec<String> {
 fn a_life_that_compares_nothing_is_refused() {
     Campaign::new("blind", 5, |life| {
         let dir = life.scratch_dir();
-        let make = || crate::io::scratch::ScratchFile::create(&dir);
+        let error = |refused| dir.error(refused);
+        let make = || crate::io::scratch::ScratchFile::create(&dir).map_err(error);
         let file = life.attempt("create", make);
         life.attempt("map", || {
             Ok(crate::sys::buffer::Buffer::several(1, 1, true)
                 .map(drop)
                 .ok())
         });
-        life.attempt("extend", || file.extend(0, 8192));
+        life.attempt("extend", || file.extend(0, 8192).map_err(error));
         for at in 0..8 {
-            life.attempt("write", || file.write_all_at(b"bytes", at));
+            life.attempt("write", || file.write_all_at(b"bytes", at).map_err(error));
         }
     })
     .run();

@@ -15,9 +15,10 @@ use std::fs::File;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::heap::Blocks;
 use crate::io::dir::ScratchDir;
+use crate::io::refusal::{Refusal, Unnamed};
 use crate::io::scratch::ScratchFile;
 use crate::mapping::advice::Advice;
 
@@ -168,7 +169,8 @@ impl DiskAlloc {
     ///
     /// About six system calls.
     pub fn new_in(dir: &ScratchDir) -> Result<Self> {
-        Self::over(ScratchFile::create(dir)?)
+        let made = ScratchFile::create(dir).and_then(Self::over);
+        made.map_err(|refused| dir.error(refused))
     }
 
     /// Creates an allocator in an empty file of the caller, which has to be open for reading and
@@ -212,17 +214,12 @@ impl DiskAlloc {
     /// elsewhere in this process. (The lock keeps out only programs that ask for it.) Otherwise
     /// collections find changed bytes among their own, or the process is killed by `SIGBUS`.
     pub unsafe fn on_file(file: File) -> Result<Self> {
-        Self::over(ScratchFile::lent(file)?)
+        let made = Self::over(ScratchFile::lent(file)?);
+        made.map_err(|refused| refused.of(Unnamed::Given))
     }
 
-    fn over(file: ScratchFile) -> Result<Self> {
-        const ACTION: &str = "map a file in";
-        let path = file.path().to_owned();
-        let blocks = Blocks::over(file).map_err(|answer| {
-            let named = !path.as_os_str().is_empty();
-            let refused = Error::io(if named { ACTION } else { "map the given file" }, answer);
-            if named { refused.at(&path) } else { refused }
-        })?;
+    fn over(file: ScratchFile) -> Result<Self, Refusal> {
+        let blocks = Blocks::over(file)?;
         blocks.set_folds(true);
         Ok(Self {
             blocks: Arc::new(blocks),
@@ -250,7 +247,8 @@ impl DiskAlloc {
     ///
     /// [`Io`](crate::ErrorKind::Io): the system fails to write back.
     pub fn evict(&self) -> Result<()> {
-        self.blocks.evict()
+        let evicted = self.blocks.evict();
+        evicted.map_err(|refused| self.blocks.error(refused))
     }
 
     /// Sets the expected order of accesses.
@@ -270,7 +268,8 @@ impl DiskAlloc {
     ///
     /// [`Io`](crate::ErrorKind::Io): the system fails to write back.
     pub fn advise(&self, advice: Advice) -> Result<()> {
-        self.blocks.advise(advice)
+        let advised = self.blocks.advise(advice);
+        advised.map_err(|refused| self.blocks.error(refused))
     }
 
     /// Changes the size of a block.

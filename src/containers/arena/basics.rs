@@ -102,11 +102,13 @@ impl Arena {
     ///
     /// One `pread`; no lock, and no allocation if `target` has room. An empty item costs neither.
     pub fn get_into(&self, location: Location, target: &mut Vec<u8>) -> Result<()> {
-        let Some(shard) = self.find(location)? else {
+        let found = self.find(location).map_err(|refused| self.error(refused))?;
+        let Some(shard) = found else {
             return Ok(());
         };
         let span = span(location);
-        shard.file.read_to_end_of(target, span.len(), span.start())
+        let read = shard.file.read_to_end_of(target, span.len(), span.start());
+        read.map_err(|refused| self.error(refused))
     }
 
     /// Returns the number of flushed bytes of items.

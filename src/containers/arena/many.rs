@@ -2,6 +2,7 @@
 
 use crate::containers::arena::{Arena, ArenaMap, Location, no_memory, span};
 use crate::error::Result;
+use crate::io::refusal::Refusal;
 use crate::read::ReadOptions;
 use crate::read::batch::{Piece, prefetch, read_batch};
 
@@ -63,7 +64,8 @@ impl Arena {
         locations: &[Location],
         mut deliver: impl FnMut(usize, &[u8]),
     ) -> Result<()> {
-        let order = self.in_file_order(locations)?;
+        let order = self.in_file_order(locations);
+        let order = order.map_err(|refused| self.error(refused))?;
         for index in locations
             .iter()
             .zip(0..)
@@ -72,12 +74,13 @@ impl Arena {
             deliver(index, &[]);
         }
         let piece = |number| self.piece(locations, order.get(number)?);
-        read_batch(options, &self.inner.idle, &piece, &mut deliver)
+        let read = read_batch(options, &self.inner.idle, &piece, &mut deliver);
+        read.map_err(|refused| self.error(refused))
     }
 
     /// Checks all locations and returns those of items that are not empty, in the order of the
     /// files.
-    fn in_file_order(&self, locations: &[Location]) -> Result<Vec<Numbered>> {
+    fn in_file_order(&self, locations: &[Location]) -> Result<Vec<Numbered>, Refusal> {
         let mut order: Vec<Numbered> = Vec::new();
         let reserved = order.try_reserve_exact(locations.len());
         reserved.map_err(|_full| no_memory())?;
@@ -130,8 +133,11 @@ impl ArenaMap {
     /// One `fadvise` for items that are close together. It starts the read, and waits if the device
     /// has a full queue. 16 bytes for each location.
     pub fn prefetch_many(&self, locations: &[Location]) -> Result<()> {
-        let order = self.arena().in_file_order(locations)?;
-        let place = |number| self.arena().piece(locations, number);
-        prefetch(order.iter().filter_map(place))
+        let arena = self.arena();
+        let started = arena.in_file_order(locations).and_then(|order| {
+            let pieces = order.iter();
+            prefetch(pieces.filter_map(|number| arena.piece(locations, number)))
+        });
+        started.map_err(|refused| arena.error(refused))
     }
 }

@@ -7,9 +7,13 @@
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use crate::bug::bug;
 use crate::containers::arena::shard::Shard;
-use crate::containers::arena::{Arena, FILES_MAX, Location, no_memory};
-use crate::error::{Error, ErrorKind, Result};
+use crate::containers::arena::{Arena, FILES_MAX, Location, no_memory, span};
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::io::refusal::Refusal;
 use crate::mapping::advice::Advice;
 use crate::mapping::view::View;
 
@@ -62,7 +66,8 @@ impl Arena {
             advice: Mutex::new(Advice::Normal),
         };
         for (number, shard) in self.inner.shards().enumerate() {
-            map.view(number, shard)?;
+            let made = map.view(number, shard);
+            made.map_err(|refused| self.error(refused))?;
         }
         Ok(map)
     }
@@ -82,11 +87,16 @@ impl ArenaMap {
     ///
     /// No system call and no copy; a page fault for each page that is not mapped yet.
     pub fn get(&self, location: Location) -> Result<&[u8]> {
+        let item = self.item(location);
+        item.map_err(|refused| self.arena.error(refused))
+    }
+
+    fn item(&self, location: Location) -> Result<&[u8], Refusal> {
         let Some(shard) = self.arena.find(location)? else {
             return Ok(&[]);
         };
         let view = self.view(location.file(), shard)?;
-        let len = usize::try_from(location.len()).map_err(|_long| no_memory())?;
+        let len = span(location).len();
         // SAFETY: `find` returned that the bytes are flushed. Such bytes are in the file, and are
         // neither written again nor cut off while the arena lives, which `self` holds.
         let bytes = unsafe { view.bytes(location.offset(), len) };
@@ -107,11 +117,9 @@ impl ArenaMap {
     /// One `madvise` for each file.
     pub fn advise(&self, advice: Advice) -> Result<()> {
         let mut current = self.advice.lock().unwrap_or_else(PoisonError::into_inner);
-        let shards = self.arena.inner.shards();
-        for (view, shard) in self.views.iter().zip(shards) {
-            if let Some(view) = view.get() {
-                view.advise(&shard.file, advice)?;
-            }
+        for view in self.views.iter().filter_map(OnceLock::get) {
+            let advised = view.advise(advice);
+            advised.map_err(|refused| self.arena.error(refused))?;
         }
         *current = advice;
         Ok(())
@@ -123,13 +131,9 @@ impl ArenaMap {
     }
 
     /// Returns the view of a file, and creates it at the first request.
-    fn view(&self, number: usize, shard: &Shard) -> Result<&View> {
+    fn view(&self, number: usize, shard: &Shard) -> Result<&View, Refusal> {
         let Some(place) = self.views.get(number) else {
-            return Err(Error::refused(
-                ErrorKind::OutOfBounds,
-                "map an item",
-                "no such file",
-            ));
+            bug!("file {number} of {FILES_MAX}");
         };
         if let Some(view) = place.get() {
             return Ok(view);
@@ -142,7 +146,7 @@ impl ArenaMap {
         let view = View::new(&shard.file, len_min)?;
         if *advice != Advice::Normal {
             // A refused hint costs speed, and must not fail the read.
-            let _hint = view.advise(&shard.file, *advice);
+            let _hint = view.advise(*advice);
         }
         Ok(place.get_or_init(|| view))
     }

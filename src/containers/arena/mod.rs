@@ -34,6 +34,7 @@ use crate::containers::arena::shard::{Extent, Lease, Shard};
 use crate::containers::arena::tag::Tag;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::dir::ScratchDir;
+use crate::io::refusal::{Op, Refusal};
 use crate::read::idle::Idle;
 use crate::read::span::Span;
 use crate::sys;
@@ -124,8 +125,14 @@ impl Arena {
         })
     }
 
+    /// Puts what was refused to a file of the arena into words.
+    #[cold]
+    fn error(&self, refused: Refusal) -> Error {
+        self.inner.dir.error(refused)
+    }
+
     /// Returns the file that has an item, or `None` for an empty item.
-    fn find(&self, location: Location) -> Result<Option<&Arc<Shard>>> {
+    fn find(&self, location: Location) -> Result<Option<&Arc<Shard>>, Refusal> {
         if location == Location::default() {
             return Ok(None);
         }
@@ -162,12 +169,12 @@ fn span(location: Location) -> Span {
 }
 
 #[cold]
-fn refuse(kind: ErrorKind, reason: &'static str) -> Error {
-    Error::refused(kind, "read an item", reason)
+fn refuse(kind: ErrorKind, reason: &'static str) -> Refusal {
+    Refusal::ours(Op::ReadItem, kind, reason)
 }
 
 #[cold]
-fn no_memory() -> Error {
+fn no_memory() -> Refusal {
     refuse(ErrorKind::OutOfMemory, "there is no memory for the item")
 }
 

@@ -8,8 +8,9 @@ use std::sync::atomic::{
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::containers::arena::marks::{BLOCK, Marks};
-use crate::error::{Error, ErrorKind, Result};
-use crate::io::dir::{GROW, ScratchDir};
+use crate::error::Result;
+use crate::io::dir::ScratchDir;
+use crate::io::refusal::Refusal;
 use crate::io::scratch::ScratchFile;
 
 /// The largest growth that was not requested. Limits the space that is preallocated and not yet
@@ -113,7 +114,7 @@ impl Drop for Lease {
 impl Shard {
     pub(crate) fn create(dir: &ScratchDir, len_max: u64) -> Result<Self> {
         Ok(Self {
-            file: ScratchFile::create(dir)?,
+            file: ScratchFile::create(dir).map_err(|refused| dir.error(refused))?,
             marks: Marks::new(),
             writers: AtomicUsize::new(0),
             len_bytes: AtomicU64::new(0),
@@ -181,9 +182,7 @@ impl Shard {
         let least = need.max(1).checked_next_multiple_of(BLOCK);
         let end = least.and_then(|least| self.len_bytes().checked_add(least));
         let Some(end) = end.filter(|end| *end <= self.len_max) else {
-            let reason = format!("{} bytes is the most that one file can have", self.len_max);
-            let refused = Error::refused(ErrorKind::FileTooLarge, GROW, reason);
-            return Err(refused.at(self.file.path()));
+            return Err(self.file.error(Refusal::too_long(self.len_max)));
         };
         let claimed = ledger.claimed;
         if claimed < end {
@@ -195,7 +194,7 @@ impl Shard {
             if grown.is_err() && ample > end {
                 grown = self.file.extend(claimed, end).map(|()| end);
             }
-            ledger.claimed = grown?;
+            ledger.claimed = grown.map_err(|refused| self.file.error(refused))?;
         }
         // After the preallocation, which refuses an excessive length before memory is allocated for
         // it.

@@ -143,7 +143,7 @@ impl<I: Iterator<Item = Location>> ArenaStream<I> {
             return Poll::Ready(None);
         }
         match self.ahead.pop(false) {
-            Some(item) => Poll::Ready(Some(item)),
+            Some(item) => Poll::Ready(Some(item.map_err(|refused| self.arena.error(refused)))),
             None => Poll::Pending,
         }
     }
@@ -171,7 +171,8 @@ impl<I: Iterator<Item = Location>> Iterator for ArenaStream<I> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.ask();
-        self.ahead.pop(true)
+        let item = self.ahead.pop(true)?;
+        Some(item.map_err(|refused| self.arena.error(refused)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

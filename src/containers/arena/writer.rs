@@ -124,7 +124,7 @@ impl ArenaWriter {
         let start = self.extent.pos.saturating_add(before as u64);
         if bytes.len() >= BUFFER_BYTES {
             self.flush()?;
-            self.shard.file.write_all_at(bytes, self.extent.pos)?;
+            self.write(bytes)?;
             self.written(bytes.len());
             return Ok(self.location(start, bytes.len()));
         }
@@ -225,6 +225,13 @@ impl ArenaWriter {
         Ok(())
     }
 
+    /// Writes bytes to the start of the extent.
+    fn write(&self, bytes: &[u8]) -> Result<()> {
+        let file = &self.shard.file;
+        let written = file.write_all_at(bytes, self.extent.pos);
+        written.map_err(|refused| file.error(refused))
+    }
+
     /// Records that `len` bytes more of the extent are in the file.
     fn written(&mut self, len: usize) {
         self.shard.flushed(&mut self.extent, len as u64);
@@ -269,9 +276,7 @@ impl ArenaWriter {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        self.shard
-            .file
-            .write_all_at(&self.buffer, self.extent.pos)?;
+        self.write(&self.buffer)?;
         let len = self.buffer.len();
         self.buffer.clear();
         self.written(len);

@@ -9,8 +9,9 @@ use std::sync::PoisonError;
 
 use crate::containers::range_file::allocator::RangeAllocator;
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::file::OwnedFile;
+use crate::io::file::{self, OwnedFile};
 use crate::io::place::Place;
+use crate::io::refusal::{Op, Refusal};
 use crate::io::stats;
 use crate::mapping::addresses::Addresses;
 use crate::mapping::growth::{ADDRESSABLE_BYTES, page_down, page_up};
@@ -48,7 +49,7 @@ impl FileState {
     ///
     /// On failure, its name, if it has one, is removed.
     pub(super) fn of_new(place: Place, file: OwnedFile, len: u64, is_named: bool) -> Result<Self> {
-        let claimed = check_len(&file, len).and_then(|()| {
+        let claimed = check_len(len).and_then(|()| {
             if len > 0 {
                 file.claim(0, len)?;
             }
@@ -59,7 +60,7 @@ impl FileState {
             }
             Ok(())
         });
-        let ready = claimed.map_err(|refused| refused.about(CLAIM, place.path()));
+        let ready = claimed.map_err(|refused| refused.of_file(CLAIM, place.path()));
         let space = ready.and_then(|()| show(&place, &file, len));
         if is_named && space.is_err() {
             let _removed = place.remove(None);
@@ -74,11 +75,11 @@ impl FileState {
     /// As long as the state lives, no other code changes bytes that are lent, or makes the file
     /// shorter.
     pub(super) unsafe fn of_existing(place: Place, file: OwnedFile, len: u64) -> Result<Self> {
-        let claimed = check_len(&file, len).and_then(|()| match len {
+        let claimed = check_len(len).and_then(|()| match len {
             0 => Ok(()),
             len => file.claim_existing(len),
         });
-        claimed.map_err(|refused| refused.about(CLAIM, place.path()))?;
+        claimed.map_err(|refused| refused.of_file(CLAIM, place.path()))?;
         let space = show(&place, &file, len)?;
         Ok(Self::new(place, file, space, (len, len), true))
     }
@@ -112,10 +113,16 @@ impl FileState {
         self.space.base()
     }
 
+    /// Puts what was refused to the file into words.
+    #[cold]
+    pub(super) fn error(&self, action: &'static str, refused: Refusal) -> Error {
+        refused.of_file(action, self.path())
+    }
+
     /// Returns an error in a forked child, where the bytes are not mapped.
     pub(super) fn check_owner(&self, action: &'static str) -> Result<()> {
-        let checked = self.file.check_owner(action);
-        checked.map_err(|refused| refused.at(self.path()))
+        let checked = self.file.check_owner(Op::Sync);
+        checked.map_err(|refused| self.error(action, refused))
     }
 
     /// Makes the file `len` bytes long, unless it is as long already.
@@ -137,17 +144,17 @@ impl FileState {
             let refused = Error::refused(ErrorKind::CapacityOverflow, GROW, reason);
             return Err(refused.at(self.path()));
         }
-        let grown = check_len(&self.file, len).and_then(|()| {
+        let grown = check_len(len).and_then(|()| {
             let claimed = self.file.claim(old, len);
             // ext4 leaves the file half grown when the disk is full (linux-facts G3).
-            claimed.inspect_err(|_refused| *is_longer = self.file.set_len(GROW, old).is_err())
+            claimed.inspect_err(|_refused| *is_longer = self.file.set_len(Op::Grow, old).is_err())
         });
-        grown.map_err(|refused| refused.about(CLAIM, self.path()))?;
+        grown.map_err(|refused| self.error(CLAIM, refused))?;
         if self.allocator.grow(len) {
             stats::claimed(len.saturating_sub(old));
             return Ok(());
         }
-        *is_longer = self.file.set_len(GROW, old).is_err();
+        *is_longer = self.file.set_len(Op::Grow, old).is_err();
         Err(self.cannot_grow())
     }
 
@@ -163,7 +170,8 @@ impl FileState {
         let is_longer = self.growing.get_mut();
         let is_longer = is_longer.unwrap_or_else(PoisonError::into_inner);
         if *is_longer {
-            self.file.set_len(action, len)?;
+            let cut = self.file.set_len(Op::Shorten, len);
+            cut.map_err(|refused| refused.of_file(action, self.place.path()))?;
             *is_longer = false;
         }
         Ok(())
@@ -178,8 +186,9 @@ impl FileState {
 
     /// Waits until all bytes are on the device.
     pub(super) fn sync_all(&self) -> Result<()> {
-        let synced = self.check_owner(SYNC).and_then(|()| self.file.sync_all());
-        synced.map_err(|refused| refused.about(SYNC, self.path()))
+        let owned = self.file.check_owner(Op::Sync);
+        let synced = owned.and_then(|()| self.file.sync_all());
+        synced.map_err(|refused| self.error(SYNC, refused))
     }
 
     /// Waits until the bytes of `range`, which is in the file and not empty, are on the device.
@@ -191,7 +200,7 @@ impl FileState {
         let pages = page_down(start, page).min(end)..end;
         // SAFETY: all of the space shows the file (invariant 1).
         let synced = (self.file).sync_by(|| unsafe { self.space.sync(pages.clone()) });
-        synced.map_err(|refused| refused.about(SYNC, self.path()))
+        synced.map_err(|refused| self.error(SYNC, refused))
     }
 
     /// Writes `bytes` at `offset`; all of them have to be inside the file.
@@ -201,7 +210,7 @@ impl FileState {
     /// The bytes that are overwritten are lent to the caller alone.
     pub(super) unsafe fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         let written = self.file.write_all_at(bytes, offset);
-        written.map_err(|refused| refused.about("write to", self.path()))
+        written.map_err(|refused| self.error("write to", refused))
     }
 }
 
@@ -219,8 +228,9 @@ impl Drop for FileState {
 
 /// Maps a file of `len` bytes, and reserves addresses behind it for growth.
 fn show(place: &Place, file: &OwnedFile, len: u64) -> Result<Addresses> {
-    let refused = |answer| file.error("map", answer).about("map", place.path());
-    let need = usize::try_from(len).map_err(|_long| too_large(place.path()))?;
+    let refused = |answer| Refusal::failed(Op::Map, &answer).of_file("map", place.path());
+    let need = usize::try_from(len);
+    let need = need.map_err(|_long| too_large().of_file(CLAIM, place.path()))?;
     let space = Addresses::reserve(need.max(1), SHARES, sys::page_size()).map_err(refused)?;
     // SAFETY: no other code knows the addresses yet. The file has no name, or the caller of an
     // `unsafe` function vouches for all other programs.
@@ -229,17 +239,17 @@ fn show(place: &Place, file: &OwnedFile, len: u64) -> Result<Addresses> {
 }
 
 /// Refuses a length that no process can address, or that this process may not give to a file.
-fn check_len(file: &OwnedFile, len: u64) -> Result<()> {
+fn check_len(len: u64) -> Result<(), Refusal> {
     if len > ADDRESSABLE_BYTES as u64 {
-        return Err(too_large(Path::new("")));
+        return Err(too_large());
     }
-    file.check_len(len)
+    file::check_len(len)
 }
 
 #[cold]
-fn too_large(path: &Path) -> Error {
+fn too_large() -> Refusal {
     let reason = "the length passes what can be addressed";
-    Error::refused(ErrorKind::CapacityOverflow, CLAIM, reason).at(path)
+    Refusal::ours(Op::Grow, ErrorKind::CapacityOverflow, reason)
 }
 
 /// The number of address shares of a file: with the heap backend, where a share is small, enough

@@ -79,9 +79,7 @@ impl RangeFile {
             .handle
             .exclusive()
             .map_err(|reason| Error::refused(ErrorKind::RangesInUse, PUBLISH, reason).at(&path))?;
-        file_state
-            .publish(replaces)
-            .map_err(|refused| refused.about(PUBLISH, &path))
+        file_state.publish(replaces)
     }
 }
 
@@ -89,11 +87,13 @@ impl FileState {
     fn publish(&mut self, replaces: bool) -> Result<()> {
         self.check_owner(PUBLISH)?;
         self.cut_off(PUBLISH)?;
-        self.file.sync_all()?;
+        let synced = self.file.sync_all();
+        synced.map_err(|refused| self.error(PUBLISH, refused))?;
         if !self.is_named {
             self.name(replaces)?;
         }
-        self.file.sync_by(|| self.place.sync())
+        let synced = self.file.sync_by(|| self.place.sync());
+        synced.map_err(|refused| self.error(PUBLISH, refused))
     }
 
     /// Gives the file its name.
@@ -113,7 +113,7 @@ impl FileState {
                 }
                 Linked::Taken if !replaces => {
                     let taken = io::ErrorKind::AlreadyExists;
-                    return Err(Error::io(PUBLISH, taken.into()));
+                    return Err(Error::io(PUBLISH, taken.into()).at(self.path()));
                 }
                 Linked::Taken => {}
             }

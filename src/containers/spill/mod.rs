@@ -25,7 +25,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::containers::spill::threshold::parse_threshold;
 use crate::error::Result;
 use crate::heap::Blocks;
-use crate::io::quiet;
+use crate::io::search;
 use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, thread_local};
 use crate::sys;
 
@@ -251,7 +251,10 @@ impl<A> SpillAlloc<A> {
     /// [`Io`](crate::ErrorKind::Io): the system fails to write back.
     pub fn evict(&self) -> Result<()> {
         let _inside = Inside::enter();
-        self.blocks().map_or(Ok(()), Blocks::evict)
+        let Some(blocks) = self.blocks() else {
+            return Ok(());
+        };
+        blocks.evict().map_err(|refused| blocks.error(refused))
     }
 
     /// Reads the threshold from the environment with which the process started.
@@ -297,7 +300,7 @@ impl<A> SpillAlloc<A> {
             .compare_exchange(NONE, MAKING, AcqRel, Acquire)
             .is_ok()
         {
-            let made = quiet::scratch_file().and_then(|file| Blocks::over(file).ok());
+            let made = search::initial_scratch_file().and_then(|file| Blocks::over(file).ok());
             // Children are prepared before any block is at the addresses.
             let state = match made.filter(Blocks::clear_in_children) {
                 Some(blocks) => {

@@ -134,7 +134,7 @@ impl<T> DiskVec<T> {
     /// far do not suffice.
     pub fn reserve(&mut self, additional: usize) -> Result<()> {
         let need = self.bytes_for(additional)?;
-        self.grow_with(|region, used| region.reserve(used, need, false))
+        self.grow_with(need, |region, used| region.reserve(used, need, false))
     }
 
     /// Preallocates space for exactly `additional` more elements, up to whole pages.
@@ -144,7 +144,7 @@ impl<T> DiskVec<T> {
     /// Those of [`reserve`](Self::reserve).
     pub fn reserve_exact(&mut self, additional: usize) -> Result<()> {
         let need = self.bytes_for(additional)?;
-        self.grow_with(|region, used| region.reserve(used, need, true))
+        self.grow_with(need, |region, used| region.reserve(used, need, true))
     }
 
     /// Gives unused space back to the disk, up to whole pages. A vector of at most 64 KiB moves
@@ -160,7 +160,7 @@ impl<T> DiskVec<T> {
             self.start_anew();
             return Ok(());
         }
-        self.grow_with(Region::shrink)
+        self.grow_with(0, Region::shrink)
     }
 
     /// Returns the number of bytes that the vector has preallocated on disk.

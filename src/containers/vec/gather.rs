@@ -50,14 +50,23 @@ impl<T> DiskVec<T> {
     #[track_caller]
     pub fn prefetch_many(&self, indices: &[usize]) -> Result<()> {
         check(indices, self.len());
-        match self.region.filed()? {
+        match self.filed()? {
             Some(filed) if !Self::ZERO_SIZED => {
                 let order = in_order(indices)?;
                 let pieces = order.iter();
-                prefetch(pieces.filter_map(|element| piece::<T>(element, filed)))
+                let started = prefetch(pieces.filter_map(|element| piece::<T>(element, filed)));
+                started.map_err(|refused| filed.file.error(refused))
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl<T> DiskVec<T> {
+    /// Returns the part of the region that is in its file.
+    pub(super) fn filed(&self) -> Result<Option<Filed<'_>>> {
+        let filed = self.region.filed();
+        filed.map_err(|refused| self.region.error(refused))
     }
 }
 
@@ -97,7 +106,7 @@ impl<T: Copy> DiskVec<T> {
         let mut copies: Vec<T> = Vec::new();
         let reserved = copies.try_reserve_exact(indices.len());
         reserved.map_err(|_full| no_memory())?;
-        let filed = match self.region.filed()? {
+        let filed = match self.filed()? {
             Some(filed) if !Self::ZERO_SIZED => Some(filed),
             _ => None,
         };
@@ -121,12 +130,13 @@ impl<T: Copy> DiskVec<T> {
         });
         let piece = |number| piece::<T>(order.get(number)?, filed);
         let idle = self.idle.clone().unwrap_or_else(Idle::shared);
-        read_batch(&ReadOptions::new(), &idle, &piece, &mut |place, bytes| {
+        let read = read_batch(&ReadOptions::new(), &idle, &piece, &mut |place, bytes| {
             if let Some(target) = places.get_mut(place) {
                 copy_element(bytes, target);
                 count = count.wrapping_add(1);
             }
-        })?;
+        });
+        read.map_err(|refused| filed.file.error(refused))?;
         if count != indices.len() {
             bug!("{count} elements were read of {}", indices.len());
         }
@@ -162,7 +172,7 @@ impl<T: Copy> DiskVec<T> {
         ranges: &[Range<usize>],
         deliver: &mut dyn FnMut(usize, Found<'_, T>),
     ) -> Result<()> {
-        let filed = self.region.filed()?;
+        let filed = self.filed()?;
         let filed_len = filed.map_or(0, |filed| filed.len);
         let byte = |element: usize| element.saturating_mul(size_of::<T>());
         let in_file = ranges.partition_point(|range| byte(range.end) <= filed_len);
@@ -181,7 +191,8 @@ impl<T: Copy> DiskVec<T> {
         };
         let idle = self.idle.clone().unwrap_or_else(Idle::shared);
         let mut deliver = |place: usize, bytes: &[u8]| deliver(place, Found::Bytes(bytes));
-        read_batch(&ReadOptions::new(), &idle, &piece, &mut deliver)
+        let read = read_batch(&ReadOptions::new(), &idle, &piece, &mut deliver);
+        read.map_err(|refused| filed.file.error(refused))
     }
 }
 

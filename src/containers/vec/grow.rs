@@ -192,7 +192,7 @@ impl<T> DiskVec<T> {
             "insertion index {index} is past the length {len}"
         );
         if index < self.missing() {
-            self.region.check_owner()?;
+            self.check_owner()?;
         }
         if len == self.limit {
             self.make_accessible(1)?;
@@ -277,7 +277,8 @@ impl<T> DiskVec<T> {
     {
         let mut copy = self.empty_beside();
         if !Self::ZERO_SIZED && self.len > 0 {
-            copy.region = self.region.try_copy(self.bytes_for(0)?)?;
+            let copied = self.region.try_copy(self.bytes_for(0)?);
+            copy.region = copied.map_err(|refused| self.region.error(refused))?;
             copy.refresh();
         }
         copy.len = self.len;

@@ -35,6 +35,9 @@ use std::slice;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::dir::ScratchDir;
+use crate::io::refusal::Refusal;
+use crate::mapping::limits;
 use crate::mapping::region::Region;
 use crate::read::idle::Idle;
 
@@ -176,22 +179,27 @@ impl<T> DiskVec<T> {
     #[inline(never)]
     fn make_accessible(&mut self, additional: usize) -> Result<()> {
         if self.len < self.missing() {
-            self.region.check_owner()?;
+            self.check_owner()?;
         }
         let need = self.bytes_for(additional)?;
-        self.grow_with(|region, used| region.advance(used, need))
+        self.grow_with(need, |region, used| region.advance(used, need))
     }
 
-    /// Changes the region, which is told how many of its first bytes are in use, and updates the
-    /// pointers afterwards, also when it failed.
-    fn grow_with(&mut self, change: impl FnOnce(&mut Region, usize) -> Result<()>) -> Result<()> {
+    /// Changes the region to have `need` bytes. `change` is told how many of its first bytes are in
+    /// use. The vector follows the region, also when the change failed.
+    fn grow_with(
+        &mut self,
+        need: usize,
+        change: impl FnOnce(&mut Region, usize) -> Result<(), Refusal>,
+    ) -> Result<()> {
         if Self::ZERO_SIZED {
             return Ok(());
         }
         let used = self.bytes_for(0)?;
+        name_dir(&mut self.region, used, need)?;
         let changed = change(&mut self.region, used);
         self.refresh();
-        changed
+        changed.map_err(|refused| limits::explain(self.region.error(refused)))
     }
 
     /// Releases everything that an empty vector has.
@@ -232,9 +240,15 @@ impl<T> DiskVec<T> {
     /// Returns an error in a forked child that does not have all elements.
     fn check_inherited(&self) -> Result<()> {
         if self.len.min(self.missing()) > 0 {
-            self.region.check_owner()?;
+            self.check_owner()?;
         }
         Ok(())
+    }
+
+    /// Refuses to work in a forked child, unless all elements are in memory.
+    fn check_owner(&self) -> Result<()> {
+        let checked = self.region.check_owner();
+        checked.map_err(|refused| self.region.error(refused))
     }
 
     /// In a forked child, prevents appending where elements were that it does not have. Called when
@@ -287,6 +301,14 @@ impl<T> DiskVec<T> {
         // SAFETY: as in `as_slice`, with `&mut self` excluding every other access.
         unsafe { slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
     }
+}
+
+/// Asks the environment for a directory if the region is about to need one.
+fn name_dir(region: &mut Region, used: usize, need: usize) -> Result<()> {
+    if region.needs_dir(used, need) {
+        region.set_dir(ScratchDir::from_env()?);
+    }
+    Ok(())
 }
 
 impl<T> Drop for DiskVec<T> {

@@ -80,7 +80,7 @@ impl<T> DiskVec<T> {
     )]
     pub(crate) fn places_of(&mut self, count: usize) -> Result<Places<'_, T>> {
         assert!(count <= self.limit, "{count} of {} places", self.limit);
-        let filed = self.region.filed()?;
+        let filed = self.filed()?;
         self.region.expect(Some(Advice::Random));
         Ok(Places {
             first: self.ptr,
@@ -142,9 +142,10 @@ impl<'a, T> Places<'a, T> {
             let at = target.wrapping_add(in_file.start.wrapping_sub(bytes.start));
             // SAFETY: the part of the target for these bytes, which need no value.
             let part = unsafe { slice::from_raw_parts_mut(at, in_file.len()) };
-            filed
+            let read = filed
                 .file
-                .read_exact_at(part, filed.offset_of(in_file.start))?;
+                .read_exact_at(part, filed.offset_of(in_file.start));
+            read.map_err(|refused| filed.file.error(refused))?;
         }
         for part in [bytes.start..in_file.start, in_file.end..bytes.end] {
             let source = self.byte(part.start).cast::<MaybeUninit<u8>>();
@@ -178,7 +179,8 @@ impl<'a, T> Places<'a, T> {
             let part = unsafe { slice::from_raw_parts(at, in_file.len()) };
             let mut offset = filed.offset_of(in_file.start);
             for piece in part.chunks(WRITE_BYTES) {
-                filed.file.write_all_at(piece, offset)?;
+                let written = filed.file.write_all_at(piece, offset);
+                written.map_err(|refused| filed.file.error(refused))?;
                 offset = offset.saturating_add(piece.len() as u64);
             }
         }

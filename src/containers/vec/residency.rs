@@ -30,7 +30,8 @@ impl<T> DiskVec<T> {
     /// [`evict(..)`](Self::evict), and from then on one `pwrite` for each appended page instead of
     /// one for each MiB.
     pub fn advise(&mut self, advice: Advice) -> Result<()> {
-        self.region.advise(advice)
+        let advised = self.region.advise(advice);
+        advised.map_err(|refused| self.region.error(refused))
     }
 
     /// Returns the last advice.
@@ -49,7 +50,8 @@ impl<T> DiskVec<T> {
     /// If the range starts after its end, or ends after the length.
     #[track_caller]
     pub fn prefetch(&self, range: impl RangeBounds<usize>) -> Result<()> {
-        self.region.prefetch(self.bytes_of(range))
+        let started = self.region.prefetch(self.bytes_of(range));
+        started.map_err(|refused| self.region.error(refused))
     }
 
     /// Writes elements back to disk and releases them from memory, as far as they are in the file;
@@ -70,7 +72,8 @@ impl<T> DiskVec<T> {
     /// One `fdatasync` of the whole file, one `madvise` and one `fadvise`.
     #[track_caller]
     pub fn evict(&self, range: impl RangeBounds<usize>) -> Result<()> {
-        self.region.evict(self.bytes_of(range))
+        let evicted = self.region.evict(self.bytes_of(range));
+        evicted.map_err(|refused| self.region.error(refused))
     }
 
     /// Returns the number of bytes of the elements that are in memory and mapped by this process.
@@ -83,7 +86,8 @@ impl<T> DiskVec<T> {
     ///
     /// Reads eight bytes for each page of the vector.
     pub fn resident_bytes(&self) -> Result<u64> {
-        self.region.resident_bytes()
+        let resident = self.region.resident_bytes();
+        resident.map_err(|refused| self.region.error(refused))
     }
 
     /// Returns an iterator over all elements in chunks of about 2 MiB, which makes the kernel read

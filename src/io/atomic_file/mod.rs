@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::file::OwnedFile;
 use crate::io::place::{CREATE, Linked, PUBLISH, Place};
+use crate::io::refusal::{self, Op, Refusal};
 use crate::io::stats;
 use crate::sys::{Facts, retry};
 
@@ -161,7 +162,7 @@ impl AtomicFile {
     /// Gives the file the owner and the mode of the one that it will replace, before it has the name.
     fn set_permissions(&self, replaced: Facts) -> Result<()> {
         let sys = self.file.sys();
-        let own = self.file.retry(CREATE, || sys.facts())?;
+        let own = self.retry(CREATE, || sys.facts())?;
         let mut mode = replaced.mode & MODE_MASK;
         // Refusals are expected, and documented.
         if own.group != replaced.group {
@@ -176,7 +177,7 @@ impl AtomicFile {
         if own.mode & MODE_MASK == mode {
             return Ok(());
         }
-        self.file.retry(CREATE, || sys.set_mode(mode))
+        self.retry(CREATE, || sys.set_mode(mode))
     }
 
     /// Returns the path that the file will have, with links resolved.
@@ -208,7 +209,7 @@ impl AtomicFile {
     ///
     /// One `fstat`.
     pub fn identity(&self) -> Result<(u64, u64)> {
-        self.file.retry("identify", || self.file.sys().identity())
+        self.retry("identify", || self.file.sys().identity())
     }
 
     /// Writes all of `bytes` at `offset`. Threads may write at the same time. What is never written
@@ -231,7 +232,7 @@ impl AtomicFile {
     /// write pieces of 64 KiB and more, or wrap the file in a [`BufWriter`](io::BufWriter).
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         let written = self.file.write_all_at(bytes, offset);
-        written.map_err(|refused| refused.about("write", self.path()))
+        written.map_err(|refused| self.error("write", refused))
     }
 
     /// Waits until the bytes that were written are on the device, so that
@@ -247,7 +248,7 @@ impl AtomicFile {
     /// One `fsync`, which waits for the device.
     pub fn sync(&self) -> Result<()> {
         let synced = self.file.sync_all();
-        synced.map_err(|refused| refused.about("sync", self.path()))
+        synced.map_err(|refused| self.error("sync", refused))
     }
 
     /// Gives the file its name, in place of what has it now.
@@ -276,7 +277,7 @@ impl AtomicFile {
         self.sync()?;
         self.name()?;
         let synced = self.file.sync_by(|| self.place.sync());
-        synced.map_err(|refused| refused.about(PUBLISH, self.path()))
+        synced.map_err(|refused| self.error(PUBLISH, refused))
     }
 
     /// The same, and waits for no device.
@@ -295,13 +296,25 @@ impl AtomicFile {
     pub fn publish_without_sync(mut self) -> Result<()> {
         // It is refused after a sync that failed.
         let synced = self.file.sync_by(|| Ok(()));
-        synced.map_err(|refused| refused.about(PUBLISH, self.path()))?;
+        synced.map_err(|refused| self.error(PUBLISH, refused))?;
         self.name()
+    }
+
+    /// Makes a call, again for as long as a signal interrupts it.
+    fn retry<R>(&self, action: &'static str, call: impl FnMut() -> io::Result<R>) -> Result<R> {
+        let made = refusal::retry(Op::Create, call);
+        made.map_err(|refused| self.error(action, refused))
+    }
+
+    #[cold]
+    fn error(&self, action: &'static str, refused: Refusal) -> Error {
+        refused.of_file(action, self.path())
     }
 
     /// Gives the file its name.
     fn name(&mut self) -> Result<()> {
-        self.file.check_owner(PUBLISH)?;
+        let checked = self.file.check_owner(Op::Sync);
+        checked.map_err(|refused| self.error(PUBLISH, refused))?;
         let aside = if let Some(aside) = self.aside.take() {
             aside
         } else {

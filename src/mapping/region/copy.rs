@@ -9,9 +9,10 @@ use std::ptr;
 
 use crate::error::Result;
 use crate::io::file::COPY_BYTES;
+use crate::io::refusal::Refusal;
 use crate::mapping::advice::Advice;
 use crate::mapping::growth::{cache_piece, page_down, page_up};
-use crate::mapping::region::mapped::{Mapped, lost};
+use crate::mapping::region::mapped::Mapped;
 use crate::sys;
 
 impl Mapped {
@@ -20,10 +21,10 @@ impl Mapped {
     ///
     /// They are read and written, and not shared, so that both own their space; what is in the window
     /// is copied here.
-    pub(super) fn try_copy(&self, used: Range<usize>) -> Result<Self> {
+    pub(super) fn try_copy(&self, used: Range<usize>) -> Result<Self, Refusal> {
         self.check_owner()?;
         let page = sys::page_size();
-        let source = self.file.as_ref().ok_or_else(lost)?;
+        let source = self.file();
         let front = page_down(used.start, page).max(self.front);
         let shown_end = page_up(used.end, page).unwrap_or(used.end).min(self.filed);
         let mut copy = Self::new(self.kind.clone());
@@ -35,7 +36,7 @@ impl Mapped {
         let len = copy.addressable(used.end)?;
         copy.claim(len, len as u64)?;
         copy.ensure_addresses(len)?;
-        let target = copy.file.as_ref().ok_or_else(lost)?;
+        let target = copy.file();
         let piece = match self.kind.advice {
             // As in `write_window`.
             Advice::Random => page,
@@ -46,18 +47,16 @@ impl Mapped {
         unsafe { copy.show(front..shown_end) }?;
         (copy.filed, copy.end) = (shown_end, shown_end);
         copy.advance(used.end)?;
-        self.copy_memory(&copy, shown_end..used.end)?;
+        self.copy_memory(&copy, shown_end..used.end);
         Ok(copy)
     }
 
     /// Copies the bytes `range` to where they are in `copy`.
-    fn copy_memory(&self, copy: &Self, range: Range<usize>) -> Result<()> {
+    fn copy_memory(&self, copy: &Self, range: Range<usize>) {
         if !range.is_empty() {
-            let source = self.address(range.start).ok_or_else(lost)?;
-            let target = copy.address(range.start).ok_or_else(lost)?;
+            let (source, target) = (self.place(range.start), copy.place(range.start));
             // SAFETY: both have accessible bytes there, and lie apart.
             unsafe { ptr::copy_nonoverlapping(source.as_ptr(), target.as_ptr(), range.len()) };
         }
-        Ok(())
     }
 }

@@ -5,6 +5,7 @@
 )]
 
 use crate::error::Result;
+use crate::io::refusal::Refusal;
 use crate::mapping::growth::{cache_piece, page_down, page_up};
 use crate::mapping::region::mapped::Mapped;
 use crate::mapping::region::{out_of_memory, too_large};
@@ -14,7 +15,7 @@ impl Mapped {
     /// Gives back disk space, memory and claims behind the offset `used`. The bytes do not move.
     ///
     /// On failure the bytes before are as they were, and it stays usable.
-    pub(super) fn shrink(&mut self, used: usize) -> Result<()> {
+    pub(super) fn shrink(&mut self, used: usize) -> Result<(), Refusal> {
         self.check_owner()?;
         let page = sys::page_size();
         let keep = page_up(used, page).ok_or_else(too_large)?.max(self.front);
@@ -30,12 +31,12 @@ impl Mapped {
     }
 
     /// Takes the pages behind `keep`, in which nothing is in use, out of use.
-    fn close_behind(&mut self, keep: usize) -> Result<()> {
+    fn close_behind(&mut self, keep: usize) -> Result<(), Refusal> {
         if keep < self.end {
-            let space = self.space()?;
+            let space = self.space();
             // SAFETY: nothing is in use there, as the caller says.
             let released = sys::retry(|| unsafe { space.release(self.part(keep..self.end)) });
-            released.map_err(out_of_memory)?;
+            released.map_err(|answer| out_of_memory(&answer))?;
             self.end = keep;
             self.filed = self.filed.min(keep);
         }

@@ -24,8 +24,9 @@ use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::io::dir::{GROW, ScratchDir};
+use crate::bug::bug;
+use crate::error::Result;
+use crate::io::refusal::{Op, Refusal, retry};
 use crate::io::scratch::ScratchFile;
 use crate::mapping::addresses::Addresses;
 use crate::mapping::advice::Advice;
@@ -88,7 +89,7 @@ impl Mapped {
     }
 
     /// Makes one of these bytes, which are in its file from then on.
-    pub(super) fn with_bytes(kind: Kind, bytes: &[u8]) -> Result<Self> {
+    pub(super) fn with_bytes(kind: Kind, bytes: &[u8]) -> Result<Self, Refusal> {
         let mut mapped = Self::new(kind);
         let len = mapped.addressable(bytes.len())?;
         if len > 0 {
@@ -130,7 +131,7 @@ impl Mapped {
     }
 
     /// Grows as it is needed.
-    pub(super) fn grow(&mut self, need: usize, kind: Need) -> Result<()> {
+    pub(super) fn grow(&mut self, need: usize, kind: Need) -> Result<(), Refusal> {
         match kind {
             Need::Now => self.advance(need),
             Need::Later { exact } => self.reserve(need, exact),
@@ -141,7 +142,7 @@ impl Mapped {
     /// [`advance`](Self::advance) finds them. The bytes move only if the addresses do not suffice.
     ///
     /// On failure, nothing has changed.
-    fn reserve(&mut self, need: usize, exact: bool) -> Result<()> {
+    fn reserve(&mut self, need: usize, exact: bool) -> Result<(), Refusal> {
         if need <= self.capacity_end() {
             return Ok(());
         }
@@ -166,7 +167,7 @@ impl Mapped {
     ///
     /// On failure the bytes are as before; they may have moved to other addresses, if those that
     /// were reserved did not suffice.
-    pub(super) fn advance(&mut self, need: usize) -> Result<()> {
+    pub(super) fn advance(&mut self, need: usize) -> Result<(), Refusal> {
         if need <= self.end {
             return Ok(());
         }
@@ -175,7 +176,7 @@ impl Mapped {
         while padded > self.end {
             if self.file.is_none() && padded <= WINDOW_BYTES_MIN {
                 self.ensure_addresses(padded)?;
-                let addresses = self.space()?.len().min(WINDOW_BYTES_MIN);
+                let addresses = self.space().len().min(WINDOW_BYTES_MIN);
                 self.open_window(addresses.saturating_sub(self.end))?;
             } else if padded.saturating_sub(self.end) > window_bytes(self.end) {
                 self.leap(padded)?;
@@ -188,7 +189,7 @@ impl Mapped {
 
     /// Puts the window into the file and opens the next one behind it, on the way to `padded`
     /// accessible bytes.
-    fn step(&mut self, padded: usize) -> Result<()> {
+    fn step(&mut self, padded: usize) -> Result<(), Refusal> {
         let file_len = self.file_len;
         let next = self.claim_window(padded)?;
         let room = self.ensure_addresses(self.end.saturating_add(next));
@@ -207,7 +208,7 @@ impl Mapped {
 
     /// Claims the space of the next window and returns the window's length: less than usual where
     /// less is claimed already, or where the disk has no more.
-    fn claim_window(&mut self, padded: usize) -> Result<usize> {
+    fn claim_window(&mut self, padded: usize) -> Result<usize, Refusal> {
         let next = window_bytes(self.end);
         let claimed = self.file_len.saturating_sub(self.end);
         if claimed > 0 {
@@ -236,7 +237,7 @@ impl Mapped {
     }
 
     /// Makes `..new_end` accessible at once, as part of the file: for what is longer than a window.
-    fn leap(&mut self, new_end: usize) -> Result<()> {
+    fn leap(&mut self, new_end: usize) -> Result<(), Refusal> {
         let file_len = self.file_len;
         self.claim(new_end, new_end as u64)?;
         let room = self.ensure_addresses(new_end);
@@ -250,11 +251,11 @@ impl Mapped {
     }
 
     /// Writes the window's bytes to where they belong in the file.
-    fn write_window(&self) -> Result<()> {
+    fn write_window(&self) -> Result<(), Refusal> {
         if self.filed == self.end {
             return Ok(());
         }
-        let start = self.address(self.filed).ok_or_else(lost)?;
+        let start = self.place(self.filed);
         let len = self.end.saturating_sub(self.filed);
         // SAFETY: these bytes are memory of ours (invariant 1), and `&self` of the caller's
         // `&mut self` excludes writers. They were zeroed when the memory was made. An element
@@ -265,8 +266,8 @@ impl Mapped {
     }
 
     /// Writes bytes to where they belong in the file.
-    fn write(&self, bytes: &[u8], offset: usize) -> Result<()> {
-        let file = self.file.as_ref().ok_or_else(lost)?;
+    fn write(&self, bytes: &[u8], offset: usize) -> Result<(), Refusal> {
+        let file = self.file();
         if self.kind.advice != Advice::Random {
             return file.write_all_at(bytes, offset as u64);
         }
@@ -279,10 +280,10 @@ impl Mapped {
 
     /// Moves the window's pages ahead by their length and shows the file, which holds their bytes,
     /// where they were.
-    fn slide_window(&mut self) -> Result<()> {
+    fn slide_window(&mut self) -> Result<(), Refusal> {
         let old = self.filed..self.end;
         let new = self.end..self.end.saturating_add(old.len());
-        let space = self.space()?;
+        let space = self.space();
         // SAFETY: the window is one piece of memory, nothing is in use behind it, and the caller
         // has `&mut self`, so no reference leads into either.
         let slid = unsafe { space.slide(self.part(old.clone()), old.len()) };
@@ -292,8 +293,7 @@ impl Mapped {
         }
         // SAFETY: the bytes of the range are in the file, and no reference leads to them.
         if let Err(refused) = unsafe { self.show(old.clone()) } {
-            let moved = self.address(new.start).ok_or_else(lost)?;
-            let back = self.address(old.start).ok_or_else(lost)?;
+            let (moved, back) = (self.place(new.start), self.place(old.start));
             // SAFETY: both ranges are memory, or show the file in the case of `old`, and lie apart;
             // the moved pages still hold the bytes.
             unsafe { ptr::copy_nonoverlapping(moved.as_ptr(), back.as_ptr(), old.len()) };
@@ -306,13 +306,13 @@ impl Mapped {
 
     /// Opens a window of `len` bytes behind this one, whose bytes are in the file, and shows the
     /// file in place of this one.
-    fn replace_window(&mut self, len: usize) -> Result<()> {
+    fn replace_window(&mut self, len: usize) -> Result<(), Refusal> {
         let old = self.filed..self.end;
         let new = self.end..self.end.saturating_add(len);
-        let space = self.space()?;
+        let space = self.space();
         // SAFETY: what is behind the window is reserved or was released.
         let opened = sys::retry(|| unsafe { space.open(self.part(new.clone())) });
-        opened.map_err(out_of_memory)?;
+        opened.map_err(|answer| out_of_memory(&answer))?;
         // SAFETY: the bytes of the range are in the file, and no reference leads to them.
         if let Err(refused) = unsafe { self.show(old) } {
             self.release(new);
@@ -323,12 +323,12 @@ impl Mapped {
     }
 
     /// Lengthens the window by `len` bytes of memory.
-    fn open_window(&mut self, len: usize) -> Result<()> {
+    fn open_window(&mut self, len: usize) -> Result<(), Refusal> {
         let new = self.end..self.end.saturating_add(len);
-        let space = self.space()?;
+        let space = self.space();
         // SAFETY: what is behind `end` is reserved or was released.
         let opened = sys::retry(|| unsafe { space.open(self.part(new.clone())) });
-        opened.map_err(out_of_memory)?;
+        opened.map_err(|answer| out_of_memory(&answer))?;
         self.end = new.end;
         Ok(())
     }
@@ -338,13 +338,10 @@ impl Mapped {
     /// # Safety
     ///
     /// As for [`sys::Space::show`]: the bytes of the range are in the file, or not in use.
-    pub(super) unsafe fn show(&self, range: Range<usize>) -> Result<()> {
-        let Some(file) = &self.file else {
-            return Err(lost());
-        };
-        let (space, offset) = (self.space()?, range.start as u64);
+    pub(super) unsafe fn show(&self, range: Range<usize>) -> Result<(), Refusal> {
+        let (file, space, offset) = (self.file(), self.space(), range.start as u64);
         // SAFETY: the caller keeps this contract; the file is ours alone (invariant 2).
-        file.retry("map a file in", || unsafe {
+        retry(Op::Map, || unsafe {
             space.show(
                 self.part(range.clone()),
                 file.sys(),
@@ -369,7 +366,7 @@ impl Mapped {
 
     /// Claims `need` bytes of the file, or `ample` where there is room for that, making the file
     /// if there is none.
-    pub(super) fn claim(&mut self, need: usize, ample: u64) -> Result<()> {
+    pub(super) fn claim(&mut self, need: usize, ample: u64) -> Result<(), Refusal> {
         if need <= self.file_len {
             return Ok(());
         }
@@ -382,7 +379,7 @@ impl Mapped {
         let made = self.file.is_none();
         let file = match self.file.take() {
             Some(file) => file,
-            None => ScratchFile::create(self.known_dir()?)?,
+            None => self.make_file()?,
         };
         let len = self.file_len as u64;
         let mut claimed = file.extend(len, ample as u64).map(|()| ample);
@@ -421,39 +418,47 @@ impl Mapped {
 
     /// Refuses to work in a forked child, in which what showed the file is not mapped, and the file
     /// is the parent's. A region without a file is the child's own copy.
-    pub(super) fn check_owner(&self) -> Result<()> {
+    pub(super) fn check_owner(&self) -> Result<(), Refusal> {
         self.file
             .as_ref()
-            .map_or(Ok(()), |file| file.check_owner(GROW))
+            .map_or(Ok(()), |file| file.check_owner(Op::Grow))
     }
 
-    fn known_dir(&mut self) -> Result<&ScratchDir> {
-        match &mut self.kind.dir {
-            Some(dir) => Ok(dir),
-            none => Ok(none.insert(ScratchDir::from_env()?)),
+    fn make_file(&self) -> Result<ScratchFile, Refusal> {
+        match &self.kind.dir {
+            Some(dir) => ScratchFile::create(dir),
+            None => bug!("a region needs a file and has no directory"),
         }
     }
 
-    pub(super) fn space(&self) -> Result<&sys::Space> {
-        self.space.as_deref().ok_or_else(lost)
+    /// Returns the file, which there is.
+    pub(super) fn file(&self) -> &ScratchFile {
+        match &self.file {
+            Some(file) => file,
+            None => bug!("a region without a file was asked for it"),
+        }
+    }
+
+    /// Returns the addresses, which there are.
+    pub(super) fn space(&self) -> &sys::Space {
+        match &self.space {
+            Some(space) => space,
+            None => bug!("a region without addresses was asked for them"),
+        }
+    }
+
+    /// Returns the address of the byte at this offset, which has one.
+    pub(super) fn place(&self, offset: usize) -> NonNull<u8> {
+        let place = self.address(offset);
+        place.unwrap_or_else(|| bug!("a region without addresses was asked for byte {offset}"))
     }
 
     /// Rounds up to whole pages, and refuses what no process has addresses for.
-    pub(super) fn addressable(&self, need: usize) -> Result<usize> {
+    pub(super) fn addressable(&self, need: usize) -> Result<usize, Refusal> {
         let padded = page_up(need, sys::page_size());
         let alive = |padded: &usize| padded.saturating_sub(self.front);
         padded
             .filter(|padded| alive(padded) <= ADDRESSABLE_BYTES)
             .ok_or_else(too_large)
     }
-}
-
-/// For states that the invariants rule out.
-#[cold]
-pub(super) fn lost() -> Error {
-    debug_assert!(
-        false,
-        "a region without addresses or file was asked for them"
-    );
-    Error::refused(ErrorKind::Io, GROW, "it has no addresses")
 }

@@ -31,13 +31,12 @@ use std::ptr::NonNull;
 use std::slice;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::dir::{GROW, ScratchDir};
-use crate::io::file::OwnedFile;
-use crate::io::stats;
+use crate::io::dir::ScratchDir;
+use crate::io::refusal::{Op, Refusal, Unnamed};
+use crate::io::scratch::ScratchFile;
 use crate::mapping::addresses;
 use crate::mapping::advice::Advice;
 use crate::mapping::growth::{ADDRESSABLE_BYTES, WINDOW_BYTES_MIN};
-use crate::mapping::limits;
 use crate::mapping::region::mapped::Mapped;
 use crate::mapping::region::plain::Plain;
 
@@ -67,7 +66,7 @@ enum State {
 /// What stays the same wherever the bytes are.
 #[derive(Clone, Debug)]
 struct Kind {
-    /// Where the file will be; `None` until it is asked of the environment.
+    /// Where the file will be; `None` as long as none is needed and nothing was said.
     dir: Option<ScratchDir>,
     align_log2: u32,
     advice: Advice,
@@ -91,7 +90,7 @@ enum Need {
 /// The part of a region that is in its file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Filed<'a> {
-    pub(crate) file: &'a OwnedFile,
+    pub(crate) file: &'a ScratchFile,
     /// How many bytes, from the first in use, are in the file.
     pub(crate) len: usize,
     /// Where in the file the first one is.
@@ -173,7 +172,7 @@ impl Region {
 
     /// Refuses to work in a forked child, in which what showed the file is not mapped, and the file
     /// is the parent's. A region without a file is the child's own copy.
-    pub(crate) fn check_owner(&self) -> Result<()> {
+    pub(crate) fn check_owner(&self) -> Result<(), Refusal> {
         match &self.state {
             State::Plain(_) => Ok(()),
             State::Mapped(mapped) => mapped.check_owner(),
@@ -197,31 +196,60 @@ impl Region {
         self.kind().dir.as_ref()
     }
 
+    /// Puts what was refused to the region into words.
+    #[cold]
+    pub(crate) fn error(&self, refused: Refusal) -> Error {
+        match self.dir() {
+            Some(dir) => dir.error(refused),
+            None => refused.of(Unnamed::Anywhere),
+        }
+    }
+
+    /// Returns whether it takes a directory to make `need` bytes accessible, of which `used` are in
+    /// use: a file is needed, and none was named.
+    pub(crate) fn needs_dir(&self, used: usize, need: usize) -> bool {
+        self.dir().is_none()
+            && match &self.state {
+                State::Plain(plain) => need > WINDOW_BYTES_MIN || !plain.can_hold(self.head, used),
+                State::Mapped(mapped) => {
+                    let is_short = |end: usize| end <= WINDOW_BYTES_MIN;
+                    mapped.file.is_none() && !self.head.checked_add(need).is_some_and(is_short)
+                }
+            }
+    }
+
+    /// Names the directory of the file that will be made.
+    pub(crate) fn set_dir(&mut self, dir: ScratchDir) {
+        let kind = match &mut self.state {
+            State::Plain(plain) => &mut plain.kind,
+            State::Mapped(mapped) => &mut mapped.kind,
+        };
+        kind.dir = Some(dir);
+    }
+
     /// Claims space for `need` bytes in all, of which `used` are in use, so that
     /// [`advance`](Self::advance) finds it.
     ///
     /// On failure the bytes in use are as before, perhaps at another address.
-    pub(crate) fn reserve(&mut self, used: usize, need: usize, exact: bool) -> Result<()> {
+    pub(crate) fn reserve(&mut self, used: usize, need: usize, exact: bool) -> Result<(), Refusal> {
         if need <= self.capacity() {
             return Ok(());
         }
-        let grown = self.grow(used, need, Need::Later { exact });
-        grown.map_err(limits::explain)
+        self.grow(used, need, Need::Later { exact })
     }
 
     /// Makes the first `need` bytes accessible, of which `used` are in use. What is new has any value
     /// or none.
     ///
     /// On failure the bytes in use are as before, perhaps at another address.
-    pub(crate) fn advance(&mut self, used: usize, need: usize) -> Result<()> {
+    pub(crate) fn advance(&mut self, used: usize, need: usize) -> Result<(), Refusal> {
         if need <= self.accessible() {
             return Ok(());
         }
-        let grown = self.grow(used, need, Need::Now);
-        grown.map_err(limits::explain)
+        self.grow(used, need, Need::Now)
     }
 
-    fn grow(&mut self, used: usize, need: usize, kind: Need) -> Result<()> {
+    fn grow(&mut self, used: usize, need: usize, kind: Need) -> Result<(), Refusal> {
         debug_assert!(used <= need && used <= self.accessible());
         if need > ADDRESSABLE_BYTES {
             return Err(too_large());
@@ -257,7 +285,7 @@ impl Region {
     /// Makes the region a mapped one with a file of its own, from wherever its bytes are.
     ///
     /// On failure nothing has changed.
-    fn file(&mut self, used: usize, need: usize, kind: Need) -> Result<()> {
+    fn file(&mut self, used: usize, need: usize, kind: Need) -> Result<(), Refusal> {
         let mut mapped = match self.first() {
             Some(first) if used > 0 => {
                 // SAFETY: the bytes are accessible, and `&mut self` excludes writers. An element with
@@ -278,7 +306,7 @@ impl Region {
     /// may move, into plain memory if they are few.
     ///
     /// On failure the first `used` bytes are as before, and the region stays usable.
-    pub(crate) fn shrink(&mut self, used: usize) -> Result<()> {
+    pub(crate) fn shrink(&mut self, used: usize) -> Result<(), Refusal> {
         self.check_owner()?;
         if used <= WINDOW_BYTES_MIN {
             if let Some(plain) = self.to_plain(used)? {
@@ -295,7 +323,7 @@ impl Region {
 
     /// Copies the first `used` bytes, which this process has, into a block of plain memory; none if
     /// there are no addresses.
-    fn to_plain(&self, used: usize) -> Result<Option<Plain>> {
+    fn to_plain(&self, used: usize) -> Result<Option<Plain>, Refusal> {
         let Some(first) = self.first() else {
             return Ok(None);
         };
@@ -307,7 +335,7 @@ impl Region {
     }
 
     /// Makes a region of the same kind with the same first `used` bytes, which are not 0.
-    pub(crate) fn try_copy(&self, used: usize) -> Result<Self> {
+    pub(crate) fn try_copy(&self, used: usize) -> Result<Self, Refusal> {
         if self.missing() > 0 {
             self.check_owner()?;
         }
@@ -385,7 +413,7 @@ impl Region {
     }
 
     /// Sets the advice for all bytes in the file, now and later.
-    pub(crate) fn advise(&mut self, advice: Advice) -> Result<()> {
+    pub(crate) fn advise(&mut self, advice: Advice) -> Result<(), Refusal> {
         match &mut self.state {
             State::Plain(plain) => plain.kind.advice = advice,
             State::Mapped(mapped) => return mapped.advise(advice),
@@ -402,20 +430,20 @@ impl Region {
     }
 
     /// Starts to read the pages of `range` that are in the file.
-    pub(crate) fn prefetch(&self, range: Range<usize>) -> Result<()> {
+    pub(crate) fn prefetch(&self, range: Range<usize>) -> Result<(), Refusal> {
         self.mapped_part(range)
             .map_or(Ok(()), |(mapped, range)| mapped.prefetch(range))
     }
 
     /// Writes the pages of `range` that are in the file back and takes them out of memory.
-    pub(crate) fn evict(&self, range: Range<usize>) -> Result<()> {
+    pub(crate) fn evict(&self, range: Range<usize>) -> Result<(), Refusal> {
         self.mapped_part(range)
             .map_or(Ok(()), |(mapped, range)| mapped.evict(range))
     }
 
     /// Takes the pages of `range` that are in the file out of the mapping, and leaves it to the
     /// kernel how long they stay in the page cache.
-    pub(crate) fn let_go(&self, range: Range<usize>) -> Result<()> {
+    pub(crate) fn let_go(&self, range: Range<usize>) -> Result<(), Refusal> {
         self.mapped_part(range)
             .map_or(Ok(()), |(mapped, range)| mapped.let_go(range))
     }
@@ -430,12 +458,12 @@ impl Region {
     }
 
     /// Returns the part of the region that is in its file.
-    pub(crate) fn filed(&self) -> Result<Option<Filed<'_>>> {
+    pub(crate) fn filed(&self) -> Result<Option<Filed<'_>>, Refusal> {
         self.check_owner()?;
         let State::Mapped(mapped) = &self.state else {
             return Ok(None);
         };
-        Ok(mapped.file.as_deref().map(|file| Filed {
+        Ok(mapped.file.as_ref().map(|file| Filed {
             file,
             len: mapped.filed.saturating_sub(self.head),
             offset: self.head,
@@ -444,7 +472,7 @@ impl Region {
 
     /// Returns how many bytes of the region are in memory: all of plain memory, and what is mapped
     /// of the others.
-    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+    pub(crate) fn resident_bytes(&self) -> Result<u64, Refusal> {
         match &self.state {
             State::Plain(plain) => Ok(plain.len() as u64),
             State::Mapped(mapped) => mapped.resident_bytes(),
@@ -453,20 +481,19 @@ impl Region {
 }
 
 #[cold]
-fn too_large() -> Error {
+fn too_large() -> Refusal {
     let reason = "the size passes what can be addressed";
-    Error::refused(ErrorKind::CapacityOverflow, GROW, reason)
+    Refusal::ours(Op::Grow, ErrorKind::CapacityOverflow, reason)
 }
 
 /// For a file whose offsets come to an end.
 #[cold]
-fn too_far() -> Error {
+fn too_far() -> Refusal {
     let reason = "the file would pass what can be addressed";
-    Error::refused(ErrorKind::FileTooLarge, GROW, reason)
+    Refusal::ours(Op::Grow, ErrorKind::FileTooLarge, reason)
 }
 
 #[cold]
-fn out_of_memory(answer: std::io::Error) -> Error {
-    stats::failed();
-    Error::io("map memory", answer)
+fn out_of_memory(answer: &std::io::Error) -> Refusal {
+    Refusal::failed(Op::MapMemory, answer)
 }

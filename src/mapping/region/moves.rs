@@ -8,10 +8,11 @@ use std::ops::Range;
 use std::ptr;
 
 use crate::error::{ErrorKind, Result};
+use crate::io::refusal::{Op, Refusal, retry};
 use crate::mapping::addresses::Addresses;
 use crate::mapping::advice::Advice;
 use crate::mapping::growth::page_down;
-use crate::mapping::region::mapped::{Mapped, lost};
+use crate::mapping::region::mapped::Mapped;
 use crate::mapping::region::out_of_memory;
 use crate::sys;
 use crate::sys::{Access, Hint};
@@ -19,7 +20,7 @@ use crate::sys::{Access, Hint};
 impl Mapped {
     /// Sees to it that there are addresses for the bytes up to `need`. If there are not, the live
     /// part moves to the start of these, where half of them are free there, or of others.
-    pub(super) fn ensure_addresses(&mut self, need: usize) -> Result<()> {
+    pub(super) fn ensure_addresses(&mut self, need: usize) -> Result<(), Refusal> {
         let len = self.space.as_ref().map_or(0, |space| space.len());
         if need <= self.origin.saturating_add(len) && len > 0 {
             return Ok(());
@@ -40,7 +41,7 @@ impl Mapped {
     }
 
     /// Moves the live part to the start of other addresses, enough for the bytes up to `need`.
-    fn move_away(&mut self, need: usize, origin: usize) -> Result<()> {
+    fn move_away(&mut self, need: usize, origin: usize) -> Result<(), Refusal> {
         let space = self.reserve_addresses(need.saturating_sub(origin), origin)?;
         if self.front < self.end {
             self.appear_at(&space, origin)?;
@@ -51,17 +52,17 @@ impl Mapped {
 
     /// Moves the live part to the start of its addresses, where as many were given back. On failure
     /// it stays where it is.
-    fn move_down(&mut self, origin: usize) -> Result<()> {
+    fn move_down(&mut self, origin: usize) -> Result<(), Refusal> {
         let live = self.front..self.end;
         let place = |range: &Range<usize>| {
             range.start.saturating_sub(origin)..range.end.saturating_sub(origin)
         };
-        let space = self.space()?;
+        let space = self.space();
         let moved = self.appear_at(space, origin).and_then(|()| {
             // SAFETY: the bytes are at the other place too, and it is that which is used from here
             // on. The caller has `&mut self`, so no reference leads into either.
             let left = sys::retry(|| unsafe { space.release(self.part(live.clone())) });
-            left.map_err(out_of_memory)
+            left.map_err(|answer| out_of_memory(&answer))
         });
         if moved.is_err() {
             // SAFETY: nothing is in use there. A refusal leaves pages that nothing touches before it
@@ -81,19 +82,19 @@ impl Mapped {
 
     /// Reserves addresses for `need` bytes from `origin` and for more. What had to move should not
     /// have to soon again.
-    fn reserve_addresses(&self, need: usize, origin: usize) -> Result<Addresses> {
+    fn reserve_addresses(&self, need: usize, origin: usize) -> Result<Addresses, Refusal> {
         let alive = self.end.saturating_sub(origin);
         let ample = need.max(alive.saturating_mul(4));
         let align = self.kind.align();
         let reserved = Addresses::reserve(ample, 1, align);
         let reserved = reserved.or_else(|_no_room| Addresses::reserve(need, 1, align));
-        reserved.map_err(out_of_memory)
+        reserved.map_err(|answer| out_of_memory(&answer))
     }
 
     /// Makes the live part appear in `space` a second time, whose base is the place of the byte
     /// `origin`: the file shown again, the window copied. It may be the same space, where the two
     /// places lie apart. After a failure, part of it may have.
-    fn appear_at(&self, space: &sys::Space, origin: usize) -> Result<()> {
+    fn appear_at(&self, space: &sys::Space, origin: usize) -> Result<(), Refusal> {
         let place = |range: &Range<usize>| {
             range.start.saturating_sub(origin)..range.end.saturating_sub(origin)
         };
@@ -102,7 +103,7 @@ impl Mapped {
             let offset = shown.start as u64;
             // SAFETY: nothing uses the place yet, and of the two windows on the file only one will
             // be used: the caller gives up this or the old place.
-            file.retry("map a file in", || unsafe {
+            retry(Op::Map, || unsafe {
                 space.show(place(&shown), file.sys(), offset, Access::ReadWrite)
             })?;
             if self.kind.advice != Advice::Normal {
@@ -113,8 +114,8 @@ impl Mapped {
         if !window.is_empty() {
             // SAFETY: nothing uses the place yet.
             let made = sys::retry(|| unsafe { space.commit(place(&window)) });
-            made.map_err(out_of_memory)?;
-            let from = self.address(window.start).ok_or_else(lost)?;
+            made.map_err(|answer| out_of_memory(&answer))?;
+            let from = self.place(window.start);
             let to = space.base().as_ptr().wrapping_add(place(&window).start);
             // SAFETY: both are memory of that length, and lie apart.
             unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, window.len()) };

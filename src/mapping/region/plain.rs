@@ -10,6 +10,7 @@ use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
 use crate::error::Result;
+use crate::io::refusal::Refusal;
 use crate::mapping::growth::WINDOW_BYTES_MIN;
 use crate::mapping::region::{Kind, out_of_memory};
 
@@ -45,7 +46,7 @@ impl Plain {
     }
 
     /// Makes one of these bytes, and no others.
-    pub(super) fn with_bytes(kind: Kind, bytes: &[MaybeUninit<u8>]) -> Result<Self> {
+    pub(super) fn with_bytes(kind: Kind, bytes: &[MaybeUninit<u8>]) -> Result<Self, Refusal> {
         let mut plain = Self::new(kind);
         if !bytes.is_empty() {
             plain.resize(bytes.len())?;
@@ -81,7 +82,7 @@ impl Plain {
         used: usize,
         need: usize,
         exact: bool,
-    ) -> Result<()> {
+    ) -> Result<(), Refusal> {
         debug_assert!(head.saturating_add(used) <= self.len);
         if head > 0 {
             let from = self.start.as_ptr().wrapping_add(head);
@@ -103,10 +104,10 @@ impl Plain {
 
     /// Gives the block this length, which is not 0. The bytes that fit into it stay as they are, at
     /// another address; after a failure all do.
-    fn resize(&mut self, len: usize) -> Result<()> {
+    fn resize(&mut self, len: usize) -> Result<(), Refusal> {
         debug_assert!(len > 0);
         let layout = |len| Layout::from_size_align(len, self.kind.align());
-        let refused = || out_of_memory(io::ErrorKind::OutOfMemory.into());
+        let refused = || out_of_memory(&io::ErrorKind::OutOfMemory.into());
         let new = layout(len).map_err(|_long| refused())?;
         let made = if self.len == 0 {
             // SAFETY: the length is not 0.

@@ -6,7 +6,8 @@
 
 use std::ops::Range;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::io::refusal::{Op, Refusal, retry};
 use crate::mapping::advice::Advice;
 use crate::mapping::growth::{page_down, page_up};
 use crate::mapping::region::mapped::Mapped;
@@ -15,7 +16,7 @@ use crate::sys::Hint;
 
 impl Mapped {
     /// Sets the advice for all bytes in the file, now and later.
-    pub(super) fn advise(&mut self, advice: Advice) -> Result<()> {
+    pub(super) fn advise(&mut self, advice: Advice) -> Result<(), Refusal> {
         self.check_owner()?;
         if let (Some(file), Some(space)) = (&self.file, &self.space) {
             let range = self.front..self.filed;
@@ -26,7 +27,7 @@ impl Mapped {
                     // (linux-facts F1, F3).
                     self.evict(range.clone())?;
                 }
-                file.retry("give advice on a file in", || {
+                retry(Op::Advise, || {
                     space.advise(self.part(range.clone()), Hint::from(advice))
                 })?;
             }
@@ -47,7 +48,7 @@ impl Mapped {
     }
 
     /// Starts to read the pages of `range` that are in the file.
-    pub(super) fn prefetch(&self, range: Range<usize>) -> Result<()> {
+    pub(super) fn prefetch(&self, range: Range<usize>) -> Result<(), Refusal> {
         match (self.in_file(range), &self.file) {
             (Some(range), Some(file)) => {
                 file.advise(range.start as u64, range.len() as u64, Hint::WillNeed)
@@ -57,14 +58,14 @@ impl Mapped {
     }
 
     /// Writes the pages of `range` that are in the file back and takes them out of memory.
-    pub(super) fn evict(&self, range: Range<usize>) -> Result<()> {
+    pub(super) fn evict(&self, range: Range<usize>) -> Result<(), Refusal> {
         let (Some(range), Some(file)) = (self.in_file(range), &self.file) else {
             return Ok(());
         };
         // Dirty pages cannot be dropped (linux-facts S1), nor pages that are mapped (S3).
         file.sync_data()?;
-        let space = self.space()?;
-        file.retry("evict a file in", || {
+        let space = self.space();
+        retry(Op::Evict, || {
             space.advise(self.part(range.clone()), Hint::DontNeed)
         })?;
         file.advise(range.start as u64, range.len() as u64, Hint::DontNeed)
@@ -72,25 +73,25 @@ impl Mapped {
 
     /// Takes the pages of `range` that are in the file out of the mapping, and leaves it to the
     /// kernel how long they stay in the page cache.
-    pub(super) fn let_go(&self, range: Range<usize>) -> Result<()> {
-        let (Some(range), Some(file)) = (self.in_file(range), &self.file) else {
+    pub(super) fn let_go(&self, range: Range<usize>) -> Result<(), Refusal> {
+        let Some(range) = self.in_file(range) else {
             return Ok(());
         };
-        let space = self.space()?;
+        let space = self.space();
         // SAFETY: all pages that `in_file` returns show the file (invariant 1).
-        file.retry("let go of a file in", || unsafe {
+        retry(Op::LetGo, || unsafe {
             space.unmap_pages(self.part(range.clone()))
         })
     }
 
     /// Returns how many bytes of the region are in memory and mapped.
-    pub(super) fn resident_bytes(&self) -> Result<u64> {
+    pub(super) fn resident_bytes(&self) -> Result<u64, Refusal> {
         self.check_owner()?;
         let Some(space) = self.space.as_ref().filter(|_space| self.front < self.end) else {
             return Ok(0);
         };
         let resident = sys::retry(|| space.resident_bytes(self.part(self.front..self.end)));
-        resident.map_err(|answer| Error::io("ask for the resident pages of a mapping", answer))
+        resident.map_err(|answer| Refusal::answered(Op::AskResidency, &answer))
     }
 
     /// Returns the whole pages that `range` touches and that show the file, if there are any. In a
