@@ -123,6 +123,7 @@ fn throughput(record: &Record) -> Option<Vec<Panel>> {
             columns: all.iter().map(|(name, _)| label(name)).collect(),
             lines: lines_of(&all, |results, name| results.median(name, "rate")),
             limit: limit.map(|limit| (limit, "the machine: pwrite of 1 MiB".to_owned())),
+            is_log: true,
         }]
     })
 }
@@ -150,6 +151,7 @@ fn past_limit(record: &Record) -> Option<Vec<Panel>> {
                 Some(results.median(name, metric)? / scale)
             }),
             limit: None,
+            is_log: true,
         };
         panels.push(panel("put in, GiB/s (log)", "rate", 1.0));
         panels.push(panel("a read at random, us (log)", "time_per_read", 1e3));
@@ -188,6 +190,7 @@ fn latency(record: &Record) -> Option<Vec<Panel>> {
             columns: labels.map(str::to_owned).into(),
             lines: candidates(&all).into_iter().map(line).collect(),
             limit: None,
+            is_log: true,
         });
     }
     Some(panels)
@@ -226,6 +229,7 @@ fn by_depth(record: &Record) -> Option<Vec<Panel>> {
             columns: depths.iter().map(ToString::to_string).collect(),
             lines: ways.iter().map(line).collect(),
             limit: None,
+            is_log: true,
         }]
     })
 }

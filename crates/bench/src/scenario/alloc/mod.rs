@@ -2,7 +2,6 @@
 //! the system's allocator.
 
 mod map;
-mod mapped;
 mod ordinary;
 mod push;
 mod small;

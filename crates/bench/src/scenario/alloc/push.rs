@@ -7,7 +7,6 @@ use allocator_api2::alloc::{Allocator, System};
 use allocator_api2::vec::Vec as Vector;
 
 use crate::prelude::*;
-use crate::scenario::alloc::mapped::Mapped;
 use crate::scenario::alloc::{OUTCORE, SYSTEM, disk};
 use crate::scenario::vec_push::{VecJob, push_std};
 
@@ -21,16 +20,6 @@ pub(super) fn workloads(options: &Options, dir: &Path, others: &[Row<VecJob>]) -
         Row::new(STD, "", push_std),
         Row::new(SYSTEM, "", |job| push(job, Ok(System))),
         Row::new(OUTCORE, "", |job| push(job, disk(&job.dir))),
-        Row::new(
-            "raw_mapped_2MiB",
-            "by hand: no allocator, the same calls",
-            |job| push_mapped(job, true),
-        ),
-        Row::new(
-            "raw_mapped_pages",
-            "by hand, a fault for each page",
-            |job| push_mapped(job, false),
-        ),
     ];
     let rows = [&own, others].concat();
     let mut all = Vec::new();
@@ -76,11 +65,6 @@ fn push<A: Allocator>(job: &VecJob, alloc: Result<A>) -> Result<Sample> {
         Ok::<(), Error>(())
     };
     job.measure(|| alloc.map(Vector::new_in), push, Vector::as_slice)
-}
-
-fn push_mapped(job: &VecJob, in_pieces: bool) -> Result<Sample> {
-    let make = || Mapped::new(&job.dir, job.count, in_pieces);
-    job.measure(make, Mapped::push, Mapped::as_slice)
 }
 
 fn grow<A: Allocator>(job: &VecJob, alloc: Result<A>) -> Result<Sample> {
