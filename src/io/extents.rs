@@ -57,7 +57,7 @@ impl ExtentFile {
             let reason = "the size passes what a file can have";
             Error::refused(ErrorKind::FileTooLarge, "put data aside", reason)
         })?;
-        let extended = file.extend(*end, new_end);
+        let extended = file.grow(*end, [new_end]);
         extended.map_err(|refused| file.error(refused))?;
         let extent = *end..new_end;
         *end = new_end;
@@ -67,7 +67,7 @@ impl ExtentFile {
     /// Returns the preallocated bytes.
     #[cfg(feature = "serde")]
     pub(crate) fn claimed_bytes(&self) -> u64 {
-        self.file.get().map_or(0, ScratchFile::claimed_bytes)
+        self.file.get().map_or(0, |file| file.claimed_bytes())
     }
 
     /// Frees an extent, or whole pages at its start or end. If that is refused, they are freed with

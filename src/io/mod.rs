@@ -1,6 +1,7 @@
 //! The floor of files: a scratch directory and its disk budget, files that are preallocated before
 //! they are used, syncs, and names of files. It knows bytes, and no addresses.
 
+pub(crate) mod account;
 pub(crate) mod atomic_file;
 pub(crate) mod budget;
 pub(crate) mod checksum;
@@ -10,6 +11,7 @@ pub(crate) mod file;
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 pub(crate) mod lent;
 pub(crate) mod place;
+pub(crate) mod preallocated;
 pub(crate) mod refusal;
 pub(crate) mod scratch;
 pub(crate) mod search;

@@ -1,234 +1,106 @@
-//! A scratch file: an [`OwnedFile`] for this process alone, whose space counts against a budget.
+//! A scratch file: a preallocated file, and where its bytes are.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::error::{Error, Result};
-use crate::io::budget::Charge;
+use crate::io::account::Account;
 use crate::io::dir::ScratchDir;
-use crate::io::file::{OwnedFile, check_len, limit_below};
+use crate::io::file::OwnedFile;
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use crate::io::lent::Loan;
-use crate::io::refusal::{Op, Refusal, Unnamed};
-use crate::io::stats;
+use crate::io::preallocated::Preallocated;
+use crate::io::refusal::{Refusal, Unnamed};
 use crate::sys;
 
-/// A file without a name in a [`ScratchDir`], whose claimed bytes count against its budget; or a
-/// file of the user's, without one.
+/// A file for this process alone.
 #[derive(Debug)]
 pub(crate) struct ScratchFile {
-    file: OwnedFile,
-    /// Whose budget counts, if any.
-    dir: Option<ScratchDir>,
-    /// Bytes claimed for this file, and entered into the budget.
-    charged_bytes: AtomicU64,
-    /// Of a file that stays when this is gone: then it is emptied and unlocked.
-    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    loan: Option<Loan>,
+    file: Preallocated,
+    backing: Backing,
 }
 
-/// Bytes that are about to be claimed.
-struct Claim<'dir> {
-    charge: Option<Charge<'dir>>,
-    bytes: u64,
+/// Where the bytes of a file are: what it is called in errors, and what becomes of it in the end. The
+/// budget is none of its business.
+#[derive(Debug)]
+enum Backing {
+    /// In a scratch directory, without a name: gone when it is closed.
+    Scratch(ScratchDir),
+    /// In a file of the caller's: emptied and unlocked in the end.
+    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+    Lent { _loan: Loan },
+    /// In a directory of which no path was kept, without a name.
+    Anywhere,
+}
+
+impl Backing {
+    /// Returns what the file is called in errors.
+    fn called(&self) -> Unnamed<'_> {
+        match self {
+            Self::Scratch(dir) => Unnamed::In(dir.path()),
+            #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+            Self::Lent { .. } => Unnamed::Given,
+            Self::Anywhere => Unnamed::Anywhere,
+        }
+    }
 }
 
 impl Deref for ScratchFile {
-    type Target = OwnedFile;
+    type Target = Preallocated;
 
-    fn deref(&self) -> &OwnedFile {
+    fn deref(&self) -> &Preallocated {
         &self.file
     }
 }
 
 impl ScratchFile {
+    /// Creates a file without a name, whose preallocated bytes count against the directory's budget.
     pub(crate) fn create(dir: &ScratchDir) -> Result<Self, Refusal> {
         let file = dir.create_unnamed()?;
         Ok(Self {
-            file: OwnedFile::new(file.shared()),
-            dir: Some(dir.clone()),
-            charged_bytes: AtomicU64::new(0),
-            #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-            loan: None,
+            file: Preallocated::new(OwnedFile::new(file.shared()), Account::in_dir(dir)),
+            backing: Backing::Scratch(dir.clone()),
         })
     }
 
     /// Takes a file that has no name, and whose directory has no budget. Allocates nothing.
     pub(crate) fn without_dir(file: sys::File) -> Self {
         Self {
-            file: OwnedFile::new(file),
-            dir: None,
-            charged_bytes: AtomicU64::new(0),
-            #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-            loan: None,
+            file: Preallocated::new(OwnedFile::new(file), Account::without_budget()),
+            backing: Backing::Anywhere,
         }
     }
 
-    /// Takes a file of the user's, which has to be empty and nobody else's, and locks it.
+    /// Takes a file of the user's, which has to be empty and in use by nothing else, and locks it.
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     pub(crate) fn lent(file: std::fs::File) -> Result<Self> {
         let (file, loan) = Loan::of(file)?;
-        // From here on, drop empties and unlocks it.
-        let mut lent = Self::without_dir(file);
-        lent.loan = Some(loan);
-        Ok(lent)
-    }
-
-    /// Extends the file from `from` bytes, its length now, to `to`, claiming space on disk.
-    ///
-    /// The caller sees to it that no other thread changes the length meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// Length, claimed blocks and budget are as before after each of them, as far as the system
-    /// lets the claimed part be given back.
-    ///
-    /// * [`StorageFull`](crate::ErrorKind::StorageFull),
-    ///   [`FileTooLarge`](crate::ErrorKind::FileTooLarge), [`Forked`](crate::ErrorKind::Forked),
-    ///   [`Io`](crate::ErrorKind::Io).
-    pub(crate) fn extend(&self, from: u64, to: u64) -> Result<(), Refusal> {
-        debug_assert!(from < to);
-        self.file.check_owner(Op::Grow)?;
-        check_len(to)?;
-        let charge = self.charge(to.saturating_sub(from))?;
-        if let Err(refused) = self.file.claim(from, to) {
-            // ext4 leaves the file half grown when the disk is full (linux-facts G3).
-            let _undone = self.file.set_len(Op::Grow, from);
-            return Err(refused);
-        }
-        self.keep(charge);
-        Ok(())
-    }
-
-    /// Cuts the file off at `to` bytes; its length was `from`. The space goes back to the disk and
-    /// to the budget. On failure nothing has changed.
-    pub(crate) fn shrink(&self, from: u64, to: u64) -> Result<(), Refusal> {
-        debug_assert!(to <= from);
-        self.file.set_len(Op::Shorten, to)?;
-        self.give_back(from.saturating_sub(to));
-        Ok(())
-    }
-
-    /// Gives the space of `len` bytes from `offset`, which are in the file and claimed, back to the
-    /// budget, and to the disk where the file system can give back parts of files. Says whether that
-    /// was done; then they read as zero. Otherwise they stay claimed. Allocates nothing.
-    pub(crate) fn give_back_part(&self, offset: u64, len: u64) -> bool {
-        let given = self.empty_part(offset, len);
-        if given {
-            self.give_back(len);
-        }
-        given
-    }
-
-    /// The disk's half of [`give_back_part`](Self::give_back_part): all books are as before, for
-    /// [`give_back`](Self::give_back). Where it fails, some of the bytes may be a hole, and others
-    /// not zero.
-    pub(crate) fn empty_part(&self, offset: u64, len: u64) -> bool {
-        if !self.file.is_owner() {
-            return false;
-        }
-        let given = self.file.punch(offset, len);
-        let given = given.or_else(|_refused| self.file.write_zeros(offset, len));
-        given.is_ok()
-    }
-
-    /// Claims what is missing of `len` bytes from `offset` which the books have as claimed, and
-    /// changes no byte of them; says whether it could. Allocates nothing.
-    pub(crate) fn claim_again(&self, offset: u64, len: u64) -> bool {
-        // Not by zeros where there is no such call: they would replace what is there.
-        self.file.is_owner() && sys::retry(|| self.file.sys().allocate(offset, len)).is_ok()
-    }
-
-    /// Makes the file, which is new, `len` bytes long without claiming any of them: a hole, of which
-    /// [`claim_part`](Self::claim_part) makes parts usable.
-    pub(crate) fn set_sparse_len(&self, len: u64) -> Result<(), Refusal> {
-        // Not counted as a failure: a shorter one may do.
-        if let Some(limit) = limit_below(len) {
-            return Err(Refusal::past_limit(len, limit));
-        }
-        let set = sys::retry(|| self.file.sys().set_len(len));
-        set.map_err(|answer| Refusal::answered(Op::Map, &answer))
-    }
-
-    /// Claims space for `len` bytes from `offset`, all inside of the file and none claimed yet. When
-    /// it fails, nothing is claimed.
-    pub(crate) fn claim_part(&self, offset: u64, len: u64) -> Result<(), Refusal> {
-        self.file.check_owner(Op::Grow)?;
-        let charge = self.charge(len)?;
-        if let Err(refused) = self.file.claim(offset, offset.saturating_add(len)) {
-            // Part of the space may have been claimed.
-            let _undone = self.file.punch(offset, len);
-            return Err(refused);
-        }
-        self.keep(charge);
-        Ok(())
-    }
-
-    /// Enters bytes into the budget, if there is one.
-    fn charge(&self, bytes: u64) -> Result<Claim<'_>, Refusal> {
-        let dir = self.dir.as_ref();
-        let charge = dir.map(|dir| dir.charge(bytes)).transpose();
-        let charge = charge.inspect_err(|_refused| stats::failed())?;
-        Ok(Claim { charge, bytes })
-    }
-
-    /// Enters bytes into the books that are claimed now.
-    fn keep(&self, Claim { charge, bytes }: Claim<'_>) {
-        if let Some(charge) = charge {
-            charge.keep();
-        }
-        self.charged_bytes.fetch_add(bytes, Relaxed);
-        stats::claimed(bytes);
-    }
-
-    /// Enters into the books that bytes are not claimed any more.
-    pub(crate) fn give_back(&self, bytes: u64) {
-        self.charged_bytes.fetch_sub(bytes, Relaxed);
-        self.release(bytes);
-        stats::returned(bytes);
-    }
-
-    fn release(&self, bytes: u64) {
-        if let Some(dir) = &self.dir {
-            dir.release(bytes);
-        }
-    }
-
-    /// Returns the bytes that are claimed on disk for this file.
-    pub(crate) fn claimed_bytes(&self) -> u64 {
-        self.charged_bytes.load(Relaxed)
+        Ok(Self {
+            // From here on, drop empties and unlocks it.
+            file: Preallocated::new(OwnedFile::new(file), Account::without_budget()),
+            backing: Backing::Lent { _loan: loan },
+        })
     }
 
     /// Puts what was refused to this file into words.
     #[cold]
     pub(crate) fn error(&self, refusal: Refusal) -> Error {
-        refusal.of(self.called())
+        refusal.of(self.backing.called())
     }
 
-    /// Returns what the file is called in errors.
-    fn called(&self) -> Unnamed<'_> {
-        #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-        if self.loan.is_some() {
-            return Unnamed::Given;
-        }
-        match &self.dir {
-            Some(dir) => Unnamed::In(dir.path()),
-            None => Unnamed::Anywhere,
-        }
-    }
-
-    /// Returns the directory whose budget counts, if any.
+    /// Returns the scratch directory that the file is in, if any.
     pub(crate) fn dir(&self) -> Option<&ScratchDir> {
-        self.dir.as_ref()
+        match &self.backing {
+            Backing::Scratch(dir) => Some(dir),
+            _ => None,
+        }
     }
 }
 
+#[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 impl Drop for ScratchFile {
     fn drop(&mut self) {
-        self.give_back(self.claimed_bytes());
-        #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-        if self.loan.is_some() && self.file.is_owner() {
-            // Nobody is left to hear of a refusal.
+        if matches!(self.backing, Backing::Lent { .. }) && self.file.is_owner() {
+            // No caller is left that could handle a refusal.
             let _emptied = sys::retry(|| self.file.sys().set_len(0));
             let _unlocked = sys::retry(|| self.file.sys().unlock());
         }
@@ -242,7 +114,7 @@ mod tests {
         any(feature = "allocator-api2", feature = "nightly"),
         not(any(miri, memory_backend))
     ))]
-    use std::{io, path::Path};
+    use std::{io, path::Path, sync::atomic::Ordering::Relaxed};
 
     use crate::error::ErrorKind;
     use crate::sys::fault::{Fault, Outcome, arm, disarm};
@@ -276,9 +148,9 @@ mod tests {
     fn a_growth_that_fails_halfway_is_undone() {
         let dir = dir();
         let file = ScratchFile::create(&dir).unwrap();
-        file.extend(0, 8192).unwrap();
+        file.grow(0, [8192]).unwrap();
         arm(next_call(Outcome::HalfThenErrno(ENOSPC)));
-        let error = file.error(file.extend(8192, 1 << 20).unwrap_err());
+        let error = file.error(file.grow(8192, [1 << 20]).unwrap_err());
         assert_eq!(
             disarm(),
             (2, 1),
@@ -296,7 +168,7 @@ mod tests {
     fn where_space_cannot_be_reserved_zeros_are_written() {
         let file = ScratchFile::create(&dir()).unwrap();
         arm(next_call(Outcome::Errno(EOPNOTSUPP)));
-        file.extend(0, 3 << 20).unwrap();
+        file.grow(0, [3 << 20]).unwrap();
         assert_eq!(disarm().1, 1);
         assert!(
             file.sys().disk_bytes().unwrap() >= 3 << 20,
@@ -308,7 +180,7 @@ mod tests {
     #[test]
     fn short_and_interrupted_transfers_are_finished() {
         let file = ScratchFile::create(&dir()).unwrap();
-        file.extend(0, 4096).unwrap();
+        file.grow(0, [4096]).unwrap();
         let bytes: Vec<u8> = (0..200).collect();
         for outcome in [Outcome::Short, Outcome::Errno(EINTR)] {
             arm(next_call(outcome));
@@ -323,7 +195,7 @@ mod tests {
     #[test]
     fn transfers_that_move_nothing_or_fail_are_errors() {
         let file = ScratchFile::create(&dir()).unwrap();
-        file.extend(0, 4096).unwrap();
+        file.grow(0, [4096]).unwrap();
         for outcome in [Outcome::Zero, Outcome::Errno(EIO)] {
             arm(next_call(outcome));
             let error = file.error(file.write_all_at(b"bytes", 0).unwrap_err());
@@ -341,7 +213,7 @@ mod tests {
     fn a_shorter_file_gives_space_and_budget_back() {
         let dir = dir();
         let file = ScratchFile::create(&dir).unwrap();
-        file.extend(0, 1 << 20).unwrap();
+        file.grow(0, [1 << 20]).unwrap();
         file.shrink(1 << 20, 4096).unwrap();
         assert_eq!(file.sys().disk_bytes().unwrap(), 4096);
         assert_eq!(dir.used_bytes(), 4096);

@@ -51,7 +51,7 @@ pub(super) fn content() -> Vec<u8> {
 pub(super) fn cold_file(bytes: &[u8]) -> ScratchFile {
     let dir = ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap();
     let file = ScratchFile::create(&dir).unwrap();
-    file.extend(0, bytes.len() as u64).unwrap();
+    file.grow(0, [bytes.len() as u64]).unwrap();
     file.write_all_at(bytes, 0).unwrap();
     make_cold(&file);
     file
@@ -228,7 +228,7 @@ pub(super) fn take_by(
             let Some(&(offset, len)) = waiting.next() else {
                 break;
             };
-            ahead.push(&**file, Span::new(offset, len));
+            ahead.push(&***file, Span::new(offset, len));
         }
         let Some(answer) = ahead.pop(true) else {
             assert!(ahead.is_empty() && waiting.next().is_none());
@@ -321,7 +321,7 @@ fn batches_and_streams_leave_their_ring_to_each_other() {
     make_cold(&file);
     let mut ahead = Ahead::new(&way, Arc::clone(&idle));
     for &(offset, len) in pieces.iter().rev().take(10) {
-        ahead.push(&*file, Span::new(offset, len));
+        ahead.push(&**file, Span::new(offset, len));
     }
     assert_eq!(depths(), [0_usize; 0]);
     read_by(&way, &idle, &file, &bytes, &pieces).1.unwrap();
@@ -382,7 +382,7 @@ fn calls_for(pieces: &[(u64, usize)]) -> usize {
     let bytes = content();
     let dir = ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap();
     let file = ScratchFile::create(&dir).unwrap();
-    file.extend(0, bytes.len() as u64).unwrap();
+    file.grow(0, [bytes.len() as u64]).unwrap();
     file.write_all_at(&bytes, 0).unwrap();
     arm(Fault {
         after: usize::MAX,

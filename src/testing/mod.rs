@@ -440,7 +440,7 @@ fn a_life_that_compares_nothing_is_refused() {
                 .map(drop)
                 .ok())
         });
-        life.attempt("extend", || file.extend(0, 8192).map_err(error));
+        life.attempt("extend", || file.grow(0, [8192]).map_err(error));
         for at in 0..8 {
             life.attempt("write", || file.write_all_at(b"bytes", at).map_err(error));
         }

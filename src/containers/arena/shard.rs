@@ -12,10 +12,7 @@ use crate::error::Result;
 use crate::io::dir::ScratchDir;
 use crate::io::refusal::Refusal;
 use crate::io::scratch::ScratchFile;
-
-/// The largest growth that was not requested. Limits the space that is preallocated and not yet
-/// used.
-const STEP_BYTES_MAX: u64 = 256 << 20;
+use crate::mapping::growth::ample_len;
 
 /// A file with the watermarks of its blocks. Grows at its end only.
 #[derive(Debug)]
@@ -186,14 +183,10 @@ impl Shard {
         };
         let claimed = ledger.claimed;
         if claimed < end {
-            // A quarter more each time, so that unused preallocated space stays below a fifth.
-            let step = (claimed / 4).min(STEP_BYTES_MAX) / BLOCK;
-            let ample = claimed.saturating_add(step.saturating_mul(BLOCK));
-            let ample = ample.min(self.len_max).max(end);
-            let mut grown = self.file.extend(claimed, ample).map(|()| ample);
-            if grown.is_err() && ample > end {
-                grown = self.file.extend(claimed, end).map(|()| end);
-            }
+            let ample = whole_blocks(ample_len(claimed, end))
+                .min(self.len_max)
+                .max(end);
+            let grown = self.file.grow(claimed, [ample, end]);
             ledger.claimed = grown.map_err(|refused| self.file.error(refused))?;
         }
         // After the preallocation, which refuses an excessive length before memory is allocated for
@@ -252,3 +245,8 @@ impl Shard {
 
 /// Unused space that is worth a system call to free when the last writer ends.
 const KEPT_BYTES_MAX: u64 = 1 << 20;
+
+/// Rounds a length down to whole blocks.
+fn whole_blocks(len: u64) -> u64 {
+    len & !(BLOCK - 1)
+}

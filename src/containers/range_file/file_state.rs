@@ -9,10 +9,11 @@ use std::sync::PoisonError;
 
 use crate::containers::range_file::allocator::RangeAllocator;
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::file::{self, OwnedFile};
+use crate::io::account::Account;
+use crate::io::file::OwnedFile;
 use crate::io::place::Place;
+use crate::io::preallocated::Preallocated;
 use crate::io::refusal::{Op, Refusal};
-use crate::io::stats;
 use crate::mapping::addresses::Addresses;
 use crate::mapping::growth::{ADDRESSABLE_BYTES, page_down, page_up};
 use crate::sync::Mutex;
@@ -33,15 +34,14 @@ pub(super) struct FileState {
     ///    function vouches for them, or if `aside` is set or `is_named` was set by publishing, when
     ///    no bytes are lent any more.
     space: Addresses,
-    pub(super) file: OwnedFile,
+    pub(super) file: Preallocated,
     pub(super) place: Place,
     /// Whether the file has its name.
     pub(super) is_named: bool,
     /// The temporary name that it has until then, while another file is replaced.
     pub(super) aside: Option<OsString>,
-    /// Locked while the file grows: whether it may be longer than `allocator` says, since a failed
-    /// growth could not be undone.
-    growing: Mutex<bool>,
+    /// Locked while the file grows.
+    growing: Mutex<()>,
 }
 
 impl FileState {
@@ -49,9 +49,10 @@ impl FileState {
     ///
     /// On failure, its name, if it has one, is removed.
     pub(super) fn of_new(place: Place, file: OwnedFile, len: u64, is_named: bool) -> Result<Self> {
-        let claimed = check_len(len).and_then(|()| {
+        let file = Preallocated::new(file, Account::without_budget());
+        let claimed = check_addressable(len).and_then(|()| {
             if len > 0 {
-                file.claim(0, len)?;
+                file.grow(0, [len])?;
             }
             if is_named {
                 // So that flushed bytes can be found again.
@@ -75,10 +76,8 @@ impl FileState {
     /// As long as the state lives, no other code changes bytes that are lent, or makes the file
     /// shorter.
     pub(super) unsafe fn of_existing(place: Place, file: OwnedFile, len: u64) -> Result<Self> {
-        let claimed = check_len(len).and_then(|()| match len {
-            0 => Ok(()),
-            len => file.claim_existing(len),
-        });
+        let file = Preallocated::new(file, Account::without_budget());
+        let claimed = check_addressable(len).and_then(|()| file.adopt(len));
         claimed.map_err(|refused| refused.of_file(CLAIM, place.path()))?;
         let space = show(&place, &file, len)?;
         Ok(Self::new(place, file, space, (len, len), true))
@@ -86,12 +85,11 @@ impl FileState {
 
     fn new(
         place: Place,
-        file: OwnedFile,
+        file: Preallocated,
         space: Addresses,
         (len, content): (u64, u64),
         is_named: bool,
     ) -> Self {
-        stats::claimed(len);
         Self {
             allocator: RangeAllocator::new(len, content),
             space,
@@ -129,7 +127,7 @@ impl FileState {
     pub(super) fn grow(&self, len: u64) -> Result<()> {
         self.check_owner(GROW)?;
         let growing = self.growing.lock();
-        let mut is_longer = growing.unwrap_or_else(PoisonError::into_inner);
+        let _growing = growing.unwrap_or_else(PoisonError::into_inner);
         let old = self.allocator.len();
         if len <= old {
             return Ok(());
@@ -144,17 +142,12 @@ impl FileState {
             let refused = Error::refused(ErrorKind::CapacityOverflow, GROW, reason);
             return Err(refused.at(self.path()));
         }
-        let grown = check_len(len).and_then(|()| {
-            let claimed = self.file.claim(old, len);
-            // ext4 leaves the file half grown when the disk is full (linux-facts G3).
-            claimed.inspect_err(|_refused| *is_longer = self.file.set_len(Op::Grow, old).is_err())
-        });
+        let grown = check_addressable(len).and_then(|()| self.file.grow(old, [len]));
         grown.map_err(|refused| self.error(CLAIM, refused))?;
         if self.allocator.grow(len) {
-            stats::claimed(len.saturating_sub(old));
             return Ok(());
         }
-        *is_longer = self.file.set_len(Op::Grow, old).is_err();
+        self.file.ungrow(len, old);
         Err(self.cannot_grow())
     }
 
@@ -165,16 +158,9 @@ impl FileState {
     }
 
     /// Cuts off what a failed growth added and could not remove.
-    pub(super) fn cut_off(&mut self, action: &'static str) -> Result<()> {
-        let len = self.allocator.len();
-        let is_longer = self.growing.get_mut();
-        let is_longer = is_longer.unwrap_or_else(PoisonError::into_inner);
-        if *is_longer {
-            let cut = self.file.set_len(Op::Shorten, len);
-            cut.map_err(|refused| refused.of_file(action, self.place.path()))?;
-            *is_longer = false;
-        }
-        Ok(())
+    pub(super) fn cut_off(&self, action: &'static str) -> Result<()> {
+        let cut = self.file.cut_off(self.allocator.len());
+        cut.map_err(|refused| self.error(action, refused))
     }
 
     /// Removes the temporary name, if there is one.
@@ -216,7 +202,6 @@ impl FileState {
 
 impl Drop for FileState {
     fn drop(&mut self) {
-        stats::returned(self.allocator.len());
         if self.check_owner(SYNC).is_err() {
             return;
         }
@@ -238,12 +223,12 @@ fn show(place: &Place, file: &OwnedFile, len: u64) -> Result<Addresses> {
     Ok(space)
 }
 
-/// Refuses a length that no process can address, or that this process may not give to a file.
-fn check_len(len: u64) -> Result<(), Refusal> {
+/// Refuses a length that no process can address.
+fn check_addressable(len: u64) -> Result<(), Refusal> {
     if len > ADDRESSABLE_BYTES as u64 {
         return Err(too_large());
     }
-    file::check_len(len)
+    Ok(())
 }
 
 #[cold]

@@ -34,7 +34,7 @@ impl Mapped {
         (copy.origin, copy.front) = (copy.origin_of(front), front);
         (copy.filed, copy.end) = (front, front);
         let len = copy.addressable(used.end)?;
-        copy.claim(len, len as u64)?;
+        copy.claim([len])?;
         copy.ensure_addresses(len)?;
         let target = copy.file();
         let piece = match self.kind.advice {

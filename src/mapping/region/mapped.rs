@@ -93,7 +93,7 @@ impl Mapped {
         let mut mapped = Self::new(kind);
         let len = mapped.addressable(bytes.len())?;
         if len > 0 {
-            mapped.claim(len, len as u64)?;
+            mapped.claim([len])?;
             mapped.ensure_addresses(len)?;
             mapped.write(bytes, 0)?;
             // SAFETY: the addresses are in use by nothing, and the bytes are in the file.
@@ -127,7 +127,7 @@ impl Mapped {
 
     /// Returns the bytes claimed on disk.
     pub(super) fn claimed_bytes(&self) -> u64 {
-        self.file.as_ref().map_or(0, ScratchFile::claimed_bytes)
+        self.file.as_ref().map_or(0, |file| file.claimed_bytes())
     }
 
     /// Grows as it is needed.
@@ -152,12 +152,12 @@ impl Mapped {
             return self.advance(need);
         }
         let target = if exact {
-            need as u64
+            need
         } else {
             self.ample(self.file_len, need)
         };
         let file_len = self.file_len;
-        self.claim(need, target)?;
+        self.claim([target, need])?;
         let room = self.ensure_addresses(need);
         room.inspect_err(|_refused| self.unclaim(file_len))
     }
@@ -218,28 +218,26 @@ impl Mapped {
         let least = padded.min(new_end);
         // Whole windows, so that the next ones have the length of this one and can slide.
         let ample = self.ample(self.end, new_end);
-        let past_whole = ample
-            .saturating_sub(self.end as u64)
-            .checked_rem(next as u64);
-        let ample = ample.saturating_sub(past_whole.unwrap_or(0));
-        match self.claim(new_end, ample) {
-            Err(_full) if least < new_end => self.claim(least, least as u64)?,
-            claimed => claimed?,
-        }
+        let past_whole = ample.saturating_sub(self.end).checked_rem(next);
+        let past_whole = past_whole.unwrap_or_else(|| bug!("a window without bytes"));
+        let ample = ample.saturating_sub(past_whole);
+        self.claim([ample, new_end, least])?;
         Ok(self.file_len.saturating_sub(self.end).min(next))
     }
 
     /// Returns the length that the file of `len` bytes should get so that `need` bytes fit: some more,
     /// for what is alive.
-    fn ample(&self, len: usize, need: usize) -> u64 {
+    fn ample(&self, len: usize, need: usize) -> usize {
         let alive = |end: usize| end.saturating_sub(self.front) as u64;
-        ample_len(alive(len), alive(need)).saturating_add(self.front as u64)
+        let ample = ample_len(alive(len), alive(need)).saturating_add(self.front as u64);
+        let ample = usize::try_from(ample).unwrap_or(usize::MAX);
+        page_down(ample, sys::page_size()).max(need)
     }
 
     /// Makes `..new_end` accessible at once, as part of the file: for what is longer than a window.
     fn leap(&mut self, new_end: usize) -> Result<(), Refusal> {
         let file_len = self.file_len;
-        self.claim(new_end, new_end as u64)?;
+        self.claim([new_end])?;
         let room = self.ensure_addresses(new_end);
         let leapt = room.and_then(|()| self.write_window()).and_then(|()| {
             // SAFETY: behind the window nothing is in use, and the window's bytes are in the file.
@@ -364,32 +362,27 @@ impl Mapped {
         }
     }
 
-    /// Claims `need` bytes of the file, or `ample` where there is room for that, making the file
-    /// if there is none.
-    pub(super) fn claim(&mut self, need: usize, ample: u64) -> Result<(), Refusal> {
-        if need <= self.file_len {
+    /// Preallocates the file up to the first of the lengths `wanted` for which there is space, and
+    /// creates the file if there is none. The last length is the one that is needed.
+    pub(super) fn claim<const N: usize>(&mut self, wanted: [usize; N]) -> Result<(), Refusal> {
+        if wanted.last().is_some_and(|need| *need <= self.file_len) {
             return Ok(());
         }
         #[cfg(test)]
         if self.is_at_limit {
             return Err(too_far());
         }
-        let ample = usize::try_from(ample).unwrap_or(usize::MAX);
-        let ample = page_down(ample, sys::page_size()).max(need);
         let made = self.file.is_none();
         let file = match self.file.take() {
             Some(file) => file,
             None => self.make_file()?,
         };
-        let len = self.file_len as u64;
-        let mut claimed = file.extend(len, ample as u64).map(|()| ample);
-        if claimed.is_err() && ample > need {
-            claimed = file.extend(len, need as u64).map(|()| need);
-        }
+        let claimed = file.grow(self.file_len as u64, wanted.map(|len| len as u64));
         if claimed.is_ok() || !made {
             self.file = Some(file);
         }
-        self.file_len = claimed?;
+        let len = claimed?;
+        self.file_len = usize::try_from(len).unwrap_or_else(|_long| bug!("a file of {len} bytes"));
         Ok(())
     }
 
