@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Documents that link to files of the repository.
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
@@ -15,6 +15,7 @@ const DOCUMENTS: [&str; 12] = [
     "docs/glossary.md",
     "docs/performance.md",
     "docs/records/past-memory-2026-11.md",
+    "docs/records/restructuring-2026-11.md",
     "docs/reliability.md",
     "docs/safety.md",
     "crates/outcore-cli/README.md",

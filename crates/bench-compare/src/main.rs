@@ -7,6 +7,7 @@
 #![cfg_attr(feature = "nightly", feature(allocator_api))]
 #![expect(
     clippy::arithmetic_side_effects,
+    clippy::cast_precision_loss,
     clippy::print_stderr,
     reason = "a measuring program: it prints, and may die of a mistake"
 )]
@@ -33,13 +34,17 @@ fn main() -> ExitCode {
             "outcore",
             "rustix",
             "diskallocator",
+            "ext-sort",
+            "extsort",
             "farena",
             "fjall",
             "heed",
             "memmap2",
             "mmap-vec",
             "ranged-mmap",
+            "rdst",
             "redb",
+            "spillsort",
             "swapvec",
             "tempfile",
             "tokio",

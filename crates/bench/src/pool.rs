@@ -122,7 +122,13 @@ pub fn try_sum<E: Into<Error>>(numbers: impl IntoIterator<Item = Result<u64, E>>
 /// Returns the sum of the 8-byte words of `bytes`: the cheapest use of every byte.
 #[inline]
 pub fn sum_words(bytes: &[u8]) -> u64 {
-    sum(bytes.chunks_exact(8).map(word_of))
+    sum(words(bytes))
+}
+
+/// Returns the 8-byte words of `bytes`.
+#[inline]
+pub fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes.chunks_exact(8).map(word_of)
 }
 
 fn word_of(bytes: &[u8]) -> u64 {

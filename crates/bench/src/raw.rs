@@ -20,6 +20,18 @@ pub fn create(dir: &Path) -> Result<File> {
     Ok(File::from(fd.context("create an unnamed file")?))
 }
 
+/// Creates a file of this name, or empties it.
+pub fn create_named(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path);
+    file.with_context(|| format!("create {}", path.display()))
+}
+
 /// Opens a file for reading.
 pub fn open(path: &Path) -> Result<File> {
     let file = OpenOptions::new().read(true).open(path);

@@ -86,6 +86,11 @@ impl Stage {
     }
 }
 
+/// Returns how long the kernel has worked for this process.
+pub fn system_seconds() -> Result<f64> {
+    Ok(Process::myself()?.stat()?.stime as f64 / TICKS)
+}
+
 /// Runs `work` with the clock on, and returns a sample with its result as the checksum.
 pub fn timed(work: impl FnOnce() -> Result<u64>) -> Result<Sample> {
     let stage = Stage::start()?;

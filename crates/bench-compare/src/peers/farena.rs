@@ -8,9 +8,11 @@ use std::sync::{Mutex, PoisonError};
 
 use farena::{FileArena, FileArenaWriter, Location};
 
+use outcore_bench::pool::CHUNK;
 use outcore_bench::prelude::*;
 use outcore_bench::scenario::get::FARENA;
 use outcore_bench::scenario::get_job::GetJob;
+use outcore_bench::scenario::past::{self, PastJob};
 use outcore_bench::scenario::store::{
     Items, Job, PUSH, PUSH_LIMITED, Part, STORE, Store, THREADS, on_threads, row,
 };
@@ -92,6 +94,32 @@ impl<const BUFFER: usize> Store for OfFarena<BUFFER> {
             .context("not sealed")?
             .get_into(key, buffer)?)
     }
+}
+
+/// Returns farena with more data than memory, which its file has to have room for.
+pub(super) fn past() -> Row<PastJob> {
+    Row::new("farena", "items of 256 bytes; at most 4 GiB", |job| {
+        if job.len > 4 << 30 {
+            return Err(skip("a file of farena ends at 4 GiB"));
+        }
+        let make = || Ok((FileArenaWriter::new(0)?, Vec::new()));
+        let write = |(writer, firsts): &mut (FileArenaWriter, Vec<Location>), range| {
+            for (_, piece) in job.pieces(range) {
+                let mut items = piece.chunks_exact(past::ITEM_LEN);
+                firsts.extend(items.next().map(|item| writer.push(item)).transpose()?);
+                for item in items {
+                    writer.push(item)?;
+                }
+            }
+            Ok(())
+        };
+        let seal = |(writer, firsts): (FileArenaWriter, _)| Ok((writer.into_arena()?, firsts));
+        job.measure(make, write, seal, |(arena, firsts), offset| {
+            let mut item = Vec::new();
+            arena.get_into(firsts[index(offset) / CHUNK], &mut item)?;
+            Ok(sum_words(&item[..8]))
+        })
+    })
 }
 
 /// Returns farena's reads into a buffer.

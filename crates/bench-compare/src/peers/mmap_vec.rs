@@ -10,6 +10,7 @@ use mmap_vec::{DefaultSegmentBuilder, MmapVec, SegmentBuilder};
 
 use outcore_bench::prelude::*;
 use outcore_bench::process;
+use outcore_bench::scenario::past::{self, PastJob};
 use outcore_bench::scenario::store::{Job, STORE, Store, number_of, row};
 use outcore_bench::scenario::vec_push::{EACH, MMAP_VEC, VecJob, number, sum_of};
 use outcore_bench::scenario::vec_update::UpdateJob;
@@ -98,6 +99,13 @@ pub(super) fn updates(job: &UpdateJob) -> Result<Vec<Candidate<'static>>> {
             Ok(())
         })
     })])
+}
+
+pub(super) fn past() -> Row<PastJob> {
+    Row::new(MMAP_VEC, SPARSE, |job| {
+        let push = |vec: &mut Numbers, word| Ok(vec.push(word)?);
+        past::numbers(job, || numbers(&job.dir), push, |vec, at| vec[at])
+    })
 }
 
 pub(super) fn store() -> Row<Job> {

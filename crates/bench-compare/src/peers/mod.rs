@@ -12,6 +12,8 @@ mod nightly;
 mod ranged;
 #[cfg(feature = "stores")]
 mod redb;
+#[cfg(feature = "sorts")]
+mod sorts;
 mod swapvec;
 #[cfg(feature = "stores")]
 mod vecdb;
@@ -55,6 +57,11 @@ pub(crate) fn all() -> Peers {
         alloc_push: nightly::pushers().into(),
         #[cfg(not(feature = "nightly"))]
         alloc_push: Vec::new(),
+        #[cfg(feature = "sorts")]
+        external: sorts::all(),
+        #[cfg(not(feature = "sorts"))]
+        external: Default::default(),
+        past: vec![farena::past(), mmap_vec::past(), ranged::past()],
     }
 }
 

@@ -17,6 +17,7 @@ use ranged_mmap::{MmapFile, MmapFileInner};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 use outcore_bench::prelude::*;
+use outcore_bench::scenario::past::{self, PastJob};
 use outcore_bench::scenario::ranged::{AllocateJob, FillJob, OverwriteJob, RANGED_MMAP};
 
 fn not_zero(number: u64) -> Result<NonZeroU64> {
@@ -72,6 +73,24 @@ fn locked_fill(job: &FillJob) -> Result<Sample> {
         }
     };
     job.measure(make, fill, |_file| job.published())
+}
+
+/// Returns the way to fill a file that is larger than memory.
+pub(super) fn past() -> Row<PastJob> {
+    let note = "2 threads, ranges of 64 KiB; a sparse file: a full disk is a signal";
+    Row::new(RANGED_MMAP, note, |job| {
+        let (path, piece) = (job.path()?, not_zero(past::RANGE_LEN as u64)?);
+        let make = || {
+            let made = MmapFile::create::<concurrent::Allocator>(&path, not_zero(job.len)?);
+            made.context("create")
+        };
+        let fill = |(file, allocator): &(MmapFile, concurrent::Allocator)| {
+            let range = allocator.allocate(piece);
+            let filled = range.map(|range| file.write_range(range, job.source(range.start())));
+            Ok(filled.is_some())
+        };
+        past::ranges(job, make, fill, |_file| raw::open(&path))
+    })
 }
 
 fn created(job: &FillJob) -> Result<File> {

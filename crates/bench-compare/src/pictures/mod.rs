@@ -44,6 +44,14 @@ pub(crate) fn of(name: &str, record: &Record) -> Result<Option<Picture>> {
              is better.",
             by_depth(record),
         ),
+        "past-memory" => (
+            "Writing more data than the machine has memory: GiB/s, and how many cores the kernel keeps busy for it.",
+            past_memory(record),
+        ),
+        "external-sort" => (
+            "Sorting numbers of 8 bytes in a memory group: GiB/s by data over budget, log scale, more is better.",
+            external_sort(record),
+        ),
         other => bail!("no picture {other}"),
     };
     let Some(panels) = panels else {
@@ -157,6 +165,62 @@ fn past_limit(record: &Record) -> Option<Vec<Panel>> {
         panels.push(panel("a read at random, us (log)", "time_per_read", 1e3));
     }
     Some(panels)
+}
+
+/// Sorting, by data over budget.
+fn external_sort(record: &Record) -> Option<Vec<Panel>> {
+    let mut all = workloads(record, "ext_sort_u64/");
+    all.retain(|(name, _)| part(name, 1).ends_with('x'));
+    (all.len() > 1).then(|| {
+        vec![Panel {
+            title: "GiB/s sorted (log)".to_owned(),
+            x: "data over budget",
+            columns: all
+                .iter()
+                .map(|(name, _)| part(name, 1).to_owned())
+                .collect(),
+            lines: lines_of(&all, |results, name| results.median(name, "rate")),
+            limit: None,
+            is_log: true,
+        }]
+    })
+}
+
+/// Speed and time in the kernel while data are written that are larger than memory.
+fn past_memory(record: &Record) -> Option<Vec<Panel>> {
+    let mut all = workloads(record, "past_steps/");
+    all.first_mut()?.1.candidates.retain(|(name, _)| {
+        let is_raw = name.starts_with("raw_");
+        !is_raw || ["raw_pwrite_256KiB", "raw_direct_1MiB"].contains(&name.as_str())
+    });
+    let (name, results) = all.first()?;
+    let gib = bytes(part(name, 1)).ok()? as f64 / f64::from(1 << 30);
+    let panel = |metric, title: &str| {
+        let line = |name: String| {
+            let medians =
+                (0..).map_while(|step| results.median(&name, &format!("step_{step}_{metric}")));
+            let medians: Vec<f64> = medians.collect();
+            let step = gib / medians.len() as f64;
+            let points = numbered(medians).map(|(place, median)| (step * (place + 0.5), median));
+            Line {
+                points: points.collect(),
+                name,
+                ends: Vec::new(),
+            }
+        };
+        Panel {
+            title: title.to_owned(),
+            x: "GiB written",
+            columns: Vec::new(),
+            lines: candidates(&all).into_iter().map(line).collect(),
+            limit: None,
+            is_log: false,
+        }
+    };
+    Some(vec![
+        panel("rate", "GiB/s"),
+        panel("system", "cores busy in the kernel"),
+    ])
 }
 
 /// Percentiles of single pushes and of single cold reads.

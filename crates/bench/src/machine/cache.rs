@@ -1,8 +1,12 @@
 //! The page cache of a file: how much of it is there, and dropping it.
-#![expect(unsafe_code, reason = "cachestat has no safe wrapper")]
+#![expect(
+    unsafe_code,
+    reason = "cachestat and sync_file_range have no safe wrapper"
+)]
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, IoSlice};
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -11,13 +15,17 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::fs::Advice;
+use rustix::io::ReadWriteFlags;
 
-use crate::error::{Context, Result, ensure};
+use crate::error::{Context, Result, ensure, skip};
 use crate::raw;
 
 /// The number of the system call, the same on every architecture. Linux 6.5.
 const CACHESTAT: libc::c_long = 451;
 const NO_FLAGS: libc::c_uint = 0;
+
+/// Linux 6.14.
+const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
 
 /// How often a file is dropped again if pages stay, and the pause before.
 const ATTEMPTS: u32 = 50;
@@ -57,6 +65,56 @@ fn state(file: impl AsFd) -> io::Result<CacheState> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Returns how many pages of the file are in memory.
+pub fn cached_pages(file: impl AsFd) -> Result<u64> {
+    Ok(state(file).context("cachestat")?.cached)
+}
+
+/// Writes bytes that the kernel is to drop from memory as soon as they are written back, by one call
+/// after another. Skips where the kernel or the file system cannot do that.
+pub fn write_uncached(file: &File, mut bytes: &[u8], mut offset: u64) -> Result<()> {
+    while !bytes.is_empty() {
+        let written = rustix::io::pwritev2(file, &[IoSlice::new(bytes)], offset, DONTCACHE);
+        let written = written.map_err(|error| match error {
+            rustix::io::Errno::OPNOTSUPP => skip("RWF_DONTCACHE is refused"),
+            other => other.into(),
+        })?;
+        bytes = &bytes[written..];
+        offset += written as u64;
+    }
+    Ok(())
+}
+
+/// Has the kernel write a range back, and waits for nothing.
+pub fn start_writing_back(file: &File, offset: u64, len: u64) -> Result<()> {
+    sync_range(file, offset, len, libc::SYNC_FILE_RANGE_WRITE)
+}
+
+/// Waits until a range is written back, and drops it from memory.
+pub fn drop_written(file: &File, offset: u64, len: u64) -> Result<()> {
+    let before = libc::SYNC_FILE_RANGE_WAIT_BEFORE;
+    let after = libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    sync_range(file, offset, len, before | after)?;
+    Ok(rustix::fs::fadvise(
+        file,
+        offset,
+        NonZeroU64::new(len),
+        Advice::DontNeed,
+    )?)
+}
+
+fn sync_range(file: &File, offset: u64, len: u64, flags: libc::c_uint) -> Result<()> {
+    let (offset, len) = (offset.try_into()?, len.try_into()?);
+    // SAFETY: the call changes no memory, and the descriptor is open.
+    let answer = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, flags) };
+    ensure!(
+        answer == 0,
+        "sync_file_range: {}",
+        io::Error::last_os_error()
+    );
+    Ok(())
 }
 
 /// Writes the file back and drops it from memory; returns how many pages are cached afterwards.

@@ -168,12 +168,13 @@ fn free() -> Result<()> {
     Ok(())
 }
 
-/// Skips unless the disk has room for the data, and as much again.
+/// Skips unless the disk has room for the data, and for a quarter as much again.
 fn room_for(dir: &Path, len: u64) -> Result<()> {
     let disk = rustix::fs::statvfs(dir).context("look at the disk")?;
     let free = disk.f_bavail * disk.f_frsize;
-    if free / 2 < len {
-        let (free, wanted) = (free >> 30, len >> 29);
+    let wanted = len.saturating_add(len / 4);
+    if free < wanted {
+        let (free, wanted) = (free >> 30, wanted >> 30);
         return Err(skip(format!("{free} GiB are free on disk, not {wanted}")));
     }
     Ok(())

@@ -4,8 +4,10 @@
 //! same work in the same loops.
 
 pub mod alloc;
+pub mod external;
 pub mod get;
 pub mod get_job;
+pub mod past;
 pub mod physical;
 pub mod ranged;
 pub mod store;
@@ -37,6 +39,8 @@ pub struct Peers {
     pub overwrite: Vec<Prepare<ranged::OverwriteJob>>,
     pub allocate: Vec<Prepare<ranged::AllocateJob>>,
     pub alloc_push: Vec<Row<vec_push::VecJob>>,
+    pub past: Vec<Row<past::PastJob>>,
+    pub external: external::Others,
 }
 
 /// Returns all workloads, the most important first: what the machine can do, and what outcore does.
@@ -58,6 +62,8 @@ pub fn workloads(options: &Options, dir: &Path, peers: &Peers) -> Result<Vec<Wor
     all.extend(store::workloads(options, dir, &peers.store));
     all.extend(get::zipf_workloads(options, dir, &peers.get));
     all.push(vec_push::collecting(options, dir, &peers.vec_collect));
+    all.extend(past::workloads(options, dir, &peers.past));
+    all.extend(external::workloads(options, dir, &peers.external));
     all.push(vec_push::pushing_each(options, dir, &peers.vec_push));
     Ok(all)
 }

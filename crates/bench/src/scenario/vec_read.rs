@@ -5,13 +5,14 @@
 //! that process lives inside of it from the start.
 
 use std::fs::File;
+use std::num::NonZeroU64;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 use outcore::{Advice, DiskVec};
-use rustix::fs::OFlags;
+use rustix::fs::{Advice as FileAdvice, OFlags};
 
 use crate::prelude::*;
 use crate::ring::Blocks;
@@ -20,6 +21,9 @@ use crate::scenario::vec_push::{MMAP_VEC, VecJob, number, sum_of};
 
 /// Bytes at the end of a vector that may not be in its file yet.
 pub(super) const WINDOW: u64 = 16 << 20;
+
+/// How far behind the reader pages are dropped, where that is done by hand.
+const BEHIND: u64 = 32 << 20;
 
 /// The row of reads past the page cache.
 const DIRECT: &str = "raw_direct_pread_4KiB";
@@ -36,7 +40,7 @@ pub(super) fn workloads(options: &Options, dir: &Path, sums: &[Prepare<VecJob>])
     let random = [128, 8192].map(|kb| random_workload(options, dir, len, kb));
     let scanning = |name, len, limit| Workload {
         columns: vec![FAULTS, PEAK],
-        baselines: vec!["cat"],
+        baselines: vec!["cat", "raw_direct_1MiB"],
         rounds: options.rounds(5, 5),
         memory_limit: limit,
         physical: Some(physical::READ_IN_ORDER),
@@ -105,7 +109,34 @@ fn scans(job: &VecJob) -> Result<Vec<Candidate<'static>>> {
     let [own, other] = [(); 2].map(|()| job.clone());
     let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
     let note = "does not look at the bytes it reads; includes the start of a process";
+    let direct = raw::reopened(&file, OFlags::DIRECT)?;
+    let dropped = raw::reopened(&file, OFlags::RDONLY)?;
+    // Reads the vector's own file: `number` starts from its first number.
+    let raw_reads = |name, note, file: File, len: usize, drops: bool| {
+        let (job, vec) = (job.clone(), Rc::clone(&vec));
+        Candidate::new(name, note, move || {
+            make_cold(&vec, &job.dir)?;
+            let mut memory = Blocks::new(1, len);
+            let block = memory.get_mut(0);
+            // The rest may not be in the file yet.
+            let in_file = (job.count * 8).saturating_sub(WINDOW) / len as u64 * len as u64;
+            job.sum(|| {
+                let sum = pool::try_sum((0..in_file).step_by(len).map(|offset| {
+                    raw::read_exact(&file, block, offset)?;
+                    if drops && offset >= BEHIND {
+                        let len = NonZeroU64::new(len as u64);
+                        rustix::fs::fadvise(&file, offset - BEHIND, len, FileAdvice::DontNeed)?;
+                    }
+                    Ok::<_, Error>(sum_words(block))
+                }))?;
+                Ok(sum.wrapping_add(sum_of(&vec[index(in_file / 8)..])))
+            })
+        })
+    };
+    let behind = "and fadvise(DONTNEED) 32 MiB behind";
     Ok(vec![
+        raw_reads("raw_direct_1MiB", "O_DIRECT", direct, 1 << 20, false),
+        raw_reads("raw_drop_behind_256KiB", behind, dropped, 256 << 10, true),
         Candidate::new("cat", note, move || {
             make_cold(&same_vec, &other.dir)?;
             let mut sample = timed(|| {
