@@ -132,6 +132,7 @@
 //! | `nightly` | no | [`DiskAlloc`] with std's unstable trait; needs a nightly compiler |
 //! | `serde` | no | `Serialize` and `Deserialize` for [`DiskVec`], [`StrVec`], [`BytesVec`], [`Location`], [`Written`] |
 //! | `bytemuck` | no | `Pod` and `Zeroable` for [`Location`] |
+//! | `lz4` | no | [`SorterBuilder::lz4`](external::SorterBuilder): records are packed on disk |
 //!
 //! # Platforms
 //!

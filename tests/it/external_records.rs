@@ -27,6 +27,10 @@ type Pair = (Vec<u8>, Vec<u8>);
 
 fn check_budget(budget: &MemoryBudget) {
     assert_eq!(budget.used_bytes(), 0);
+    check_peak(budget);
+}
+
+fn check_peak(budget: &MemoryBudget) {
     assert!(budget.peak_bytes() <= budget.limit_bytes());
 }
 
@@ -79,7 +83,7 @@ fn records_of_one_writer_come_out_in_order_and_equal_keys_as_they_came() {
         for (count, keys) in [(0, 1), (1, 1), (1000, 10), (150_000, 3), (150_000, 1 << 30)] {
             let budget = MemoryBudget::new(MIN);
             let sorter = Sorter::new(options(&budget)).unwrap();
-            let longest = sorter.record_bytes_max() - 200;
+            let longest = MIN as usize / 32 - 200;
             let mut model = pairs(count / SCALE, keys, longest, &mut random);
             let mut writer = sorter.writer().unwrap();
             for (key, value) in &model {
@@ -191,13 +195,158 @@ fn writers_of_several_threads_add_to_one_order() {
     check_budget(&budget);
 }
 
+/// Values that are longer than the records they are joined from: a run of them is longer than what was
+/// planned for it, which was an error of its plan, and a panic in a debug build.
+#[test]
+fn joined_values_may_be_longer_than_what_they_are_joined_from() {
+    let mut random = Random::new(4);
+    let budget = MemoryBudget::new(MIN);
+    let count = |value: &[u8]| u64::from_le_bytes(*value.first_chunk().unwrap());
+    let builder = Sorter::builder(options(&budget));
+    let sorter = builder.combine(move |value, more| {
+        let count = count(value) + count(more);
+        value[..8].copy_from_slice(&count.to_le_bytes());
+        value.resize(8 + 50 * count as usize, 7);
+    });
+    let sorter = sorter.build().unwrap();
+    let mut writer = sorter.writer().unwrap();
+    let mut expected: BTreeMap<[u8; 8], u64> = BTreeMap::new();
+    for _ in 0..400_000 / SCALE {
+        let key = random.below(3000).to_be_bytes();
+        writer.push(key, 1_u64.to_le_bytes()).unwrap();
+        *expected.entry(key).or_default() += 1;
+    }
+    writer.finish().unwrap();
+    let mut sorted = sorter.sorted().unwrap();
+    for (key, number) in expected {
+        let (found, value) = sorted.next().unwrap().unwrap();
+        assert_eq!((found, count(value)), (&key[..], number));
+        assert!(number == 1 || value.len() == 8 + 50 * number as usize);
+    }
+    assert!(sorted.next().unwrap().is_none());
+    drop(sorted);
+    check_budget(&budget);
+}
+
+#[test]
+fn records_may_be_nearly_as_long_as_the_budget() {
+    for keys in [1, 1000] {
+        for unique in [false, true] {
+            let budget = MemoryBudget::new(MIN);
+            let dir = disk();
+            let builder = Sorter::builder(Options::from(&budget).dir(&dir));
+            let builder = if unique { builder.unique() } else { builder };
+            let sorter = builder.build().unwrap();
+            assert_eq!(sorter.record_bytes_max() as u64, MIN - MIN / 4);
+            let mut random = Random::new(5);
+            let mut writer = sorter.writer().unwrap();
+            let mut model: Vec<(Vec<u8>, usize, u8)> = Vec::new();
+            for n in 0..40_000 / SCALE {
+                let key = random.below(keys).to_string().into_bytes();
+                // One is as long as can be, some are too long for memory together, most are short.
+                let len = match n {
+                    7 => sorter.record_bytes_max() - 8 - key.len(),
+                    _ if n % 2000 == 0 => 200_000 + random.below(300_000),
+                    _ => random.below(100),
+                };
+                let byte = n.to_le_bytes()[0];
+                writer.push(&key, vec![byte; len]).unwrap();
+                model.push((key, len, byte));
+            }
+            writer.finish().unwrap();
+            model.sort_by(|a, b| a.0.cmp(&b.0));
+            if unique {
+                model.dedup_by(|a, b| a.0 == b.0);
+            }
+            let mut sorted = sorter.sorted().unwrap();
+            for (key, len, byte) in model {
+                let (found, value) = sorted.next().unwrap().unwrap();
+                assert_eq!((found, value.len()), (&key[..], len), "{keys}, {unique}");
+                assert!(value.iter().all(|other| *other == byte));
+            }
+            assert!(sorted.next().unwrap().is_none());
+            check_peak(&budget);
+            drop(sorted);
+            check_budget(&budget);
+            assert_eq!(dir.used_bytes(), 0);
+        }
+    }
+}
+
+#[test]
+fn keys_may_be_as_long_as_is_said() {
+    let budget = MemoryBudget::new(MIN);
+    let sorter = Sorter::new(options(&budget)).unwrap();
+    let longest = sorter.key_bytes_max();
+    let mut writer = sorter.writer().unwrap();
+    for n in 0..20_u8 {
+        let mut key = vec![0; longest];
+        key[longest - 1] = 19 - n;
+        // Some with a value that is put aside.
+        writer.push(&key, vec![n; usize::from(n) * 20_000]).unwrap();
+        let refused = writer.push([key, vec![0]].concat(), vec![n; 40_000]);
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ItemTooLarge);
+        assert!(refused.to_string().contains("its key"), "{refused}");
+    }
+    writer.finish().unwrap();
+    for (n, (key, value)) in (0_u8..20).zip(all(sorter.sorted().unwrap())) {
+        assert_eq!((key.len(), key[longest - 1]), (longest, n));
+        assert!(value == vec![19 - n; usize::from(19 - n) * 20_000]);
+    }
+    check_budget(&budget);
+}
+
+#[cfg(feature = "lz4")]
+#[test]
+fn packed_runs_are_shorter_and_have_the_same_records() {
+    let mut random = Random::new(6);
+    for looks_alike in [true, false] {
+        let mut written = Vec::new();
+        let mut model = pairs(200_000 / SCALE, 1 << 30, 100, &mut random);
+        if !looks_alike {
+            for (_, value) in &mut model {
+                value.fill_with(|| random.next().to_le_bytes()[0]);
+            }
+        }
+        for packs in [false, true] {
+            let budget = MemoryBudget::new(MIN);
+            let dir = disk();
+            let builder = Sorter::builder(Options::from(&budget).dir(&dir));
+            let builder = if packs { builder.lz4() } else { builder };
+            let sorter = builder.build().unwrap();
+            let mut writer = sorter.writer().unwrap();
+            for (key, value) in &model {
+                writer.push(key, value).unwrap();
+            }
+            writer.finish().unwrap();
+            written.push(dir.used_bytes());
+            let mut expected = model.clone();
+            expected.sort_by(|a, b| a.0.cmp(&b.0));
+            assert!(all(sorter.sorted().unwrap()) == expected, "{looks_alike}");
+            check_budget(&budget);
+        }
+        let [plain, packed] = written[..] else {
+            panic!()
+        };
+        let most = if looks_alike {
+            plain / 3 * 2
+        } else {
+            plain + (1 << 20)
+        };
+        assert!(packed < most, "{looks_alike}: {plain}, packed {packed}");
+    }
+}
+
 #[test]
 fn what_is_too_long_is_refused_and_the_rest_goes_on() {
     let budget = MemoryBudget::new(MIN);
     let sorter = Sorter::new(options(&budget)).unwrap();
     let longest = sorter.record_bytes_max() - 8;
+    let longest_key = sorter.key_bytes_max();
     let mut writer = sorter.writer().unwrap();
-    for n in 0..60 / SCALE.min(4) {
+    let count = 20 / SCALE.min(4);
+    for n in 0..count {
         assert_eq!(
             writer.push("", vec![0; longest + 1]).unwrap_err().kind(),
             ErrorKind::ItemTooLarge
@@ -205,12 +354,12 @@ fn what_is_too_long_is_refused_and_the_rest_goes_on() {
         writer
             .push(format!("{n:03}"), vec![1; longest - 3])
             .unwrap();
-        writer.push(vec![b'x'; longest], "").unwrap();
+        writer.push(vec![b'x'; longest_key], "").unwrap();
         writer.push("", "").unwrap();
     }
     writer.finish().unwrap();
     let found = all(sorter.sorted().unwrap());
-    assert_eq!(found.len(), 3 * (60 / SCALE.min(4)));
+    assert_eq!(found.len(), 3 * count);
     assert!(found.is_sorted());
     check_budget(&budget);
 }

@@ -129,6 +129,7 @@ pub(super) fn write_run<V: GroupValue>(
         run.push_record(Record {
             key: keys.of(group),
             value: &value,
+            is_long: false,
         })?;
     }
     run.finish().map(Some)

@@ -9,11 +9,16 @@ use crate::external::key::prefix_of_bytes;
 /// Bytes before the key of a record: two lengths.
 pub(super) const HEAD_BYTES: usize = 8;
 
-/// A stored record: the lengths of key and value, and both.
+/// The bit of a value's length that says that the place of the value is stored, and not the value.
+const IS_LONG: u32 = 1 << 31;
+
+/// A record as it is stored: the lengths of key and value, and both.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::external) struct Record<'a> {
     pub(in crate::external) key: &'a [u8],
     pub(in crate::external) value: &'a [u8],
+    /// Whether `value` is the place of a [`Long`](crate::external::records::long::Long) one.
+    pub(in crate::external) is_long: bool,
 }
 
 impl<'a> Record<'a> {
@@ -22,11 +27,18 @@ impl<'a> Record<'a> {
         let (key_len, rest) = bytes.split_first_chunk::<4>()?;
         let (value_len, rest) = rest.split_first_chunk::<4>()?;
         let key_len = usize::try_from(u32::from_le_bytes(*key_len)).ok()?;
-        let value_len = usize::try_from(u32::from_le_bytes(*value_len)).ok()?;
+        let value_len = u32::from_le_bytes(*value_len);
+        let is_long = value_len & IS_LONG != 0;
+        let value_len = usize::try_from(value_len & !IS_LONG).ok()?;
         let (key, rest) = rest.split_at_checked(key_len)?;
         let value = rest.get(..value_len)?;
         let len = HEAD_BYTES.checked_add(key_len)?.checked_add(value_len)?;
-        Some((Self { key, value }, len))
+        let record = Self {
+            key,
+            value,
+            is_long,
+        };
+        Some((record, len))
     }
 
     /// Returns the length of the stored record.
@@ -42,7 +54,9 @@ impl<'a> Record<'a> {
         let (value_len, rest) = rest.split_first_chunk_mut::<4>()?;
         let (key, rest) = rest.split_at_mut_checked(self.key.len())?;
         *key_len = u32::try_from(self.key.len()).ok()?.to_le_bytes();
-        *value_len = u32::try_from(self.value.len()).ok()?.to_le_bytes();
+        let len = u32::try_from(self.value.len()).ok()?;
+        let flag = if self.is_long { IS_LONG } else { 0 };
+        *value_len = (len & IS_LONG == 0).then_some(len | flag)?.to_le_bytes();
         key.copy_from_slice(self.key);
         rest.get_mut(..self.value.len())?
             .copy_from_slice(self.value);
@@ -214,6 +228,7 @@ mod tests {
             let record = Record {
                 key: key.as_bytes(),
                 value: value.as_bytes(),
+                is_long: false,
             };
             if chunk.push(&order, record).is_none() {
                 break;
@@ -237,6 +252,7 @@ mod tests {
         let record = Record {
             key: b"key",
             value: b"value",
+            is_long: false,
         };
         assert!(record.store(&mut bytes[..15]).is_none());
         record.store(&mut bytes).unwrap();

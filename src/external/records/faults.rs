@@ -61,7 +61,9 @@ fn live(life: &mut Life) {
         let mut model: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();
         for n in 0..4_000_u64 {
             let key = (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 52).to_be_bytes();
-            let len = if n % 1000 == 0 { 3000 } else { 30 };
+            // Where nothing is joined, a value that is put aside.
+            let long = if joins { 3000 } else { 6000 };
+            let len = if n % 1000 == 0 { long } else { 30 };
             let value = vec![n.to_le_bytes()[0]; len];
             life.attempt("push", || writer.push(key, &value));
             model.entry(key.to_vec()).or_default().push(value);

@@ -17,6 +17,8 @@ pub(super) type Combine = dyn Fn(&mut Vec<u8>, &[u8]) + Send + Sync;
 pub(super) struct Rules {
     pub(super) order: KeyOrder,
     pub(super) is_unique: bool,
+    /// Whether blocks of runs are packed, where that makes them shorter.
+    pub(super) packs: bool,
     pub(super) combine: Option<Arc<Combine>>,
 }
 
@@ -55,6 +57,7 @@ struct Joined {
     stored: Vec<u8>,
     /// The lease of the three buffers.
     lease: Lease,
+    is_long: bool,
     is_present: bool,
 }
 
@@ -128,6 +131,7 @@ impl Merger {
                 value: Vec::new(),
                 stored: Vec::new(),
                 lease,
+                is_long: false,
                 is_present: false,
             },
             record_bytes_max,
@@ -204,6 +208,7 @@ impl Merger {
             joined.key.extend_from_slice(record.key);
             joined.value.clear();
             joined.value.extend_from_slice(record.value);
+            joined.is_long = record.is_long;
         }
         self.drop_head()?;
         loop {
@@ -225,13 +230,9 @@ impl Merger {
             if let Some(combine) = &rules.combine {
                 combine(&mut joined.value, record.value);
             }
-            let len = Record {
-                key: &joined.key,
-                value: &joined.value,
-            }
-            .len();
+            let len = joined.record().len();
             if len > self.record_bytes_max {
-                return Err(too_long(len, self.record_bytes_max));
+                return Err(too_long("it", len, self.record_bytes_max));
             }
             self.joined.pay()?;
             self.drop_head()?;
@@ -241,6 +242,14 @@ impl Merger {
 }
 
 impl Joined {
+    fn record(&self) -> Record<'_> {
+        Record {
+            key: &self.key,
+            value: &self.value,
+            is_long: self.is_long,
+        }
+    }
+
     /// Makes room for a record of these lengths.
     fn reserve(&mut self, key_len: usize, value_len: usize, len: usize) -> Result<()> {
         self.key.clear();
@@ -275,11 +284,7 @@ impl Joined {
     }
 
     fn store(&mut self) -> Result<()> {
-        let len = Record {
-            key: &self.key,
-            value: &self.value,
-        }
-        .len();
+        let len = self.record().len();
         let missing = len.saturating_sub(self.stored.capacity());
         if !self.lease.grow(missing) {
             return Err(too_little());
@@ -293,18 +298,19 @@ impl Joined {
         let record = Record {
             key: &self.key,
             value: &self.value,
+            is_long: self.is_long,
         };
         record
             .store(&mut self.stored)
-            .ok_or_else(|| too_long(len, u32::MAX as usize))?;
+            .ok_or_else(|| too_long("it", len, u32::MAX as usize))?;
         self.is_present = true;
         self.pay()
     }
 }
 
 #[cold]
-pub(super) fn too_long(len: usize, max: usize) -> Error {
-    let reason = format!("it has {len} bytes, and a record may have {max} with this budget");
+pub(super) fn too_long(what: &str, len: usize, max: usize) -> Error {
+    let reason = format!("{what} has {len} bytes, and may have {max} with this budget");
     Error::refused(ErrorKind::ItemTooLarge, "sort a record", reason)
 }
 

@@ -2,12 +2,15 @@
 //!
 //! A writer collects records in `chunk`s, and sorts each when it is full. When its memory is used
 //! up, it merges its chunks into a sorted `run` on disk and continues. At the end `merge` merges
-//! runs and chunks, once or, if there are more than memory has buffers for, several times.
+//! runs and chunks, once or, if there are more than memory has buffers for, several times. Values
+//! that take too much memory for that are written at once, by `long`.
 
 mod chunk;
 #[cfg(test)]
 mod faults;
+mod long;
 mod merge;
+mod pack;
 mod run;
 mod sorted;
 mod writer;
@@ -25,9 +28,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::budget::{Lease, MIN as MEMORY_MIN, MemoryBudget};
 use crate::error::Result;
 use crate::external::options::Options;
-use crate::external::records::chunk::{Chunk, KeyOrder};
+use crate::external::records::chunk::{Chunk, HEAD_BYTES, KeyOrder};
+use crate::external::records::long::STUB_BYTES;
 use crate::external::records::merge::Rules;
-use crate::external::records::run::{RunWriter, space_for};
+use crate::external::records::run::RunWriter;
 use crate::io::extents::ExtentFile;
 
 /// The longest and the shortest block of a run.
@@ -71,7 +75,8 @@ const CHUNK_BYTES_MAX: usize = 2 << 20;
 /// Records are stored as they are, with 8 bytes for their lengths, and 16 bytes of an index while
 /// they are in memory. Runs are extents of one scratch file, in blocks of at most 256 KiB. The
 /// checksum of a block covers its run and position, so data that a device loses or mixes up are an
-/// error. Runs are freed while they are read.
+/// error. Runs are freed while they are read. The value of a record that is longer than a 32nd of
+/// the budget is not merged: it is written to the file at once, and read when its record is returned.
 #[derive(Debug)]
 pub struct Sorter {
     shared: Arc<Shared>,
@@ -91,7 +96,12 @@ struct Shared {
     spool: Arc<ExtentFile>,
     block_bytes: usize,
     chunk_bytes: usize,
+    /// The longest record that is merged as it is: the value of a longer one is put aside.
+    short_bytes_max: usize,
+    /// The longest record.
     record_bytes_max: usize,
+    /// The longest value so far that was put aside.
+    long_bytes: AtomicUsize,
     /// Writers that have memory.
     writers: AtomicUsize,
     /// The number of the next run.
@@ -133,10 +143,15 @@ impl Shared {
     fn joining_bytes(&self) -> usize {
         let joins = self.rules.is_unique || self.rules.combine.is_some();
         if joins {
-            self.record_bytes_max.saturating_mul(3)
+            self.short_bytes_max.saturating_mul(3)
         } else {
             0
         }
+    }
+
+    fn key_bytes_max(&self) -> usize {
+        let besides = HEAD_BYTES.saturating_add(STUB_BYTES);
+        self.short_bytes_max.saturating_sub(besides)
     }
 
     /// Returns the memory that each writer can have.
@@ -210,10 +225,16 @@ impl Sorter {
         Sorted::new(&self.shared)
     }
 
-    /// Returns how many bytes of scratch space the longest record may take: a 32nd of the
-    /// budget, with 8 bytes for its lengths.
+    /// Returns how long a record can be, key and value together, with 8 bytes for their lengths:
+    /// three quarters of the budget; where values are [combined](SorterBuilder::combine), a 32nd of
+    /// it.
     pub fn record_bytes_max(&self) -> usize {
         self.shared.record_bytes_max
+    }
+
+    /// Returns how long a key can be: about a 32nd of the budget, since a merge holds many.
+    pub fn key_bytes_max(&self) -> usize {
+        self.shared.key_bytes_max()
     }
 }
 
@@ -243,8 +264,8 @@ impl Sorter {
         bytes: u64,
         buffer: &'b mut [u8],
     ) -> Result<RunWriter<'b>> {
-        let space = space_for(bytes, 0, buffer.len());
-        RunWriter::new(&self.shared.spool, self.shared.new_run(), space, buffer)
+        let (number, packs) = (self.shared.new_run(), self.shared.rules.packs);
+        RunWriter::new(&self.shared.spool, number, (bytes, 0), buffer, packs)
     }
 
     /// Returns whether there are any runs.
@@ -310,6 +331,16 @@ impl SorterBuilder {
         self
     }
 
+    /// Packs what is put on disk by LZ4, block by block, where that makes it shorter. Reading and
+    /// writing costs processor time for less traffic: of use where records look alike and the disk is
+    /// slow or small.
+    #[cfg(feature = "lz4")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "lz4")))]
+    pub fn lz4(mut self) -> Self {
+        self.rules.packs = true;
+        self
+    }
+
     /// Creates the sorter.
     ///
     /// # Errors
@@ -328,6 +359,15 @@ impl SorterBuilder {
             return Err(budget.refusal(least, "sort records"));
         };
         let chunk_bytes = (limit / 64).clamp(BLOCK_BYTES_MIN, CHUNK_BYTES_MAX);
+        // The reserve has room for two of them, for what they become, which may be kept with twice
+        // its length for a while, and for a block.
+        let short_bytes_max = (limit / 32).min(u32::MAX as usize / 4);
+        let record_bytes_max = if self.rules.combine.is_some() {
+            short_bytes_max
+        } else {
+            // The rest is for a merge of two runs, and for joining keys.
+            limit.saturating_sub(limit / 4)
+        };
         let spool = Arc::new(ExtentFile::new(self.options.scratch_dir().cloned()));
         Ok(Sorter {
             shared: Arc::new(Shared {
@@ -335,9 +375,9 @@ impl SorterBuilder {
                 spool,
                 block_bytes: (limit / 64).clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX),
                 chunk_bytes,
-                // The reserve has room for two records, for the joined record, whose buffer may
-                // have twice its length for a while, and for a block.
-                record_bytes_max: (limit / 32).min(u32::MAX as usize / 2),
+                short_bytes_max,
+                record_bytes_max,
+                long_bytes: AtomicUsize::new(0),
                 writers: AtomicUsize::new(0),
                 next_run: AtomicU64::new(1),
                 reserve_bytes,

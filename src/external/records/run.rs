@@ -1,17 +1,25 @@
 //! A sorted run on disk: blocks of whole records, each with a checksum that covers run and
 //! position.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::budget::{Array, MemoryBudget};
 use crate::error::{Error, ErrorKind, Result};
 use crate::external::records::chunk::{KeyOrder, Record};
+use crate::external::records::pack::{block_len, pack, unpack};
 use crate::io::checksum::checksum;
 use crate::io::extents::{Extent, ExtentFile};
 
 /// Bytes before the records of a block: checksum, length, number of records.
-pub(super) const BLOCK_HEAD_BYTES: usize = 16;
+const BLOCK_HEAD_BYTES: usize = 16;
+
+/// The bit of a block's length that says that it is packed.
+const IS_PACKED: u32 = 1 << 31;
+
+/// Bytes that are claimed where a run gets longer than planned.
+const MORE_BYTES: u64 = if cfg!(test) { 16 << 10 } else { 1 << 20 };
 
 /// Consumed bytes that are freed at once.
 const GIVE_BACK_BYTES: u64 = 1 << 20;
@@ -20,27 +28,64 @@ const GIVE_BACK_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub(in crate::external) struct Run {
     spool: Arc<ExtentFile>,
-    /// The part that is not consumed, and preallocated.
-    extent: Extent,
+    /// What is not consumed. One extent is enough, unless joined values are longer than what they
+    /// were joined from.
+    parts: VecDeque<Part>,
     /// A number that no other run has.
     number: u64,
     blocks: u64,
-    /// Bytes of the longest block without its head.
+    /// Bytes of the longest block without its head, as it is and as it is packed.
     block_bytes_max: usize,
-    /// The position of the next block.
+    packed_bytes_max: usize,
+    /// Bytes of all records.
+    bytes: u64,
+    /// Where the next block is.
     at: u64,
 }
 
+/// Blocks that follow each other.
+#[derive(Debug)]
+struct Part {
+    extent: Extent,
+    /// Where the last block ends, within the extent.
+    end: u64,
+}
+
+impl Part {
+    fn new(extent: Extent) -> Self {
+        let end = extent.start;
+        Self { extent, end }
+    }
+
+    /// Gives back what is behind the last block.
+    fn trim(&mut self, spool: &ExtentFile) {
+        let page = crate::sys::page_size() as u64;
+        let least = self.extent.start.saturating_add(page);
+        let end = self.end.next_multiple_of(page).max(least);
+        if end < self.extent.end {
+            spool.give_back(end..self.extent.end);
+            self.extent.end = end;
+        }
+    }
+}
+
 impl Run {
-    /// Returns how many bytes are not consumed.
+    /// Returns how many bytes the records had when they were written.
     pub(super) fn bytes(&self) -> u64 {
-        self.extent.end.saturating_sub(self.at)
+        self.bytes
+    }
+
+    /// Returns where the blocks behind the next one's start end.
+    fn end(&self) -> u64 {
+        self.parts.front().map_or(self.at, |part| part.end)
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        self.spool.give_back(self.extent.clone());
+        for part in self.parts.drain(..) {
+            self.spool.give_back(part.extent);
+        }
     }
 }
 
@@ -50,12 +95,14 @@ pub(in crate::external) struct RunWriter<'b> {
     run: Run,
     /// A head, and the records of a block.
     buffer: &'b mut [u8],
+    /// Room for what the block is packed into, if it is to be.
+    packed: &'b mut [u8],
     fill: usize,
     records: u32,
 }
 
 /// Returns the space of records of `bytes` bytes in blocks of `buffer` bytes.
-pub(super) fn space_for(bytes: u64, chunks: usize, buffer: usize) -> u64 {
+fn space_for(bytes: u64, chunks: usize, buffer: usize) -> u64 {
     // Two consecutive blocks have more than one block could.
     let block = buffer.saturating_sub(BLOCK_HEAD_BYTES).max(1) as u64;
     let blocks = bytes
@@ -66,24 +113,35 @@ pub(super) fn space_for(bytes: u64, chunks: usize, buffer: usize) -> u64 {
 }
 
 impl<'b> RunWriter<'b> {
-    /// Begins a run in `space` bytes, with a buffer of one block.
+    /// Begins a run for records of `bytes` bytes in all, with a buffer of one block, or of one that
+    /// is to be packed. What one of `chunks` inputs has need not fill a block.
     pub(super) fn new(
         spool: &Arc<ExtentFile>,
         number: u64,
-        space: u64,
+        (bytes, chunks): (u64, usize),
         buffer: &'b mut [u8],
+        packs: bool,
     ) -> Result<Self> {
-        let extent = spool.claim(space)?;
+        let block = if packs {
+            block_len(buffer.len())
+        } else {
+            buffer.len()
+        };
+        let (buffer, packed) = buffer.split_at_mut(block);
+        let extent = spool.claim(space_for(bytes, chunks, buffer.len()))?;
         Ok(Self {
             run: Run {
                 spool: Arc::clone(spool),
                 number,
                 blocks: 0,
                 block_bytes_max: 0,
+                packed_bytes_max: 0,
+                bytes: 0,
                 at: extent.start,
-                extent,
+                parts: VecDeque::from([Part::new(extent)]),
             },
             buffer,
+            packed,
             fill: BLOCK_HEAD_BYTES,
             records: 0,
         })
@@ -124,11 +182,13 @@ impl<'b> RunWriter<'b> {
 
     /// Writes a record that is longer than the buffer as a separate block.
     fn write_alone(&mut self, stored: &[u8]) -> Result<()> {
-        let head = self.head(1, stored)?;
+        self.find_space(stored.len())?;
+        let len = len_of(stored)?;
+        let head = head_of(self.run.number, self.run.blocks, len, 1, stored);
         self.run.spool.write(&head, self.run.at)?;
         let content = self.run.at.saturating_add(BLOCK_HEAD_BYTES as u64);
         self.run.spool.write(stored, content)?;
-        self.next_block(stored.len());
+        self.next_block(stored.len(), stored.len());
         Ok(())
     }
 
@@ -141,70 +201,78 @@ impl<'b> RunWriter<'b> {
             .get(BLOCK_HEAD_BYTES..self.fill)
             .unwrap_or_default();
         let len = content.len();
-        let head = self.head(self.records, content)?;
-        if let Some(target) = self.buffer.first_chunk_mut() {
-            *target = head;
+        let packed = match self.packed.split_at_mut_checked(BLOCK_HEAD_BYTES) {
+            Some((_head, target)) => pack(content, target),
+            None => None,
+        };
+        self.find_space(packed.unwrap_or(len))?;
+        let (block, stored, flag) = match packed {
+            Some(packed) => (&mut *self.packed, packed, IS_PACKED),
+            None => (&mut *self.buffer, len, 0),
+        };
+        let block = block.get_mut(..BLOCK_HEAD_BYTES.saturating_add(stored));
+        let block = block.unwrap_or_default();
+        if let Some((head, content)) = block.split_first_chunk_mut() {
+            let len = len_of(content)? | flag;
+            *head = head_of(self.run.number, self.run.blocks, len, self.records, content);
         }
-        let block = self.buffer.get(..self.fill).unwrap_or_default();
         self.run.spool.write(block, self.run.at)?;
-        self.next_block(len);
+        self.next_block(len, stored);
         (self.fill, self.records) = (BLOCK_HEAD_BYTES, 0);
         Ok(())
     }
 
-    fn next_block(&mut self, len: usize) {
-        let run = &mut self.run;
-        run.at = run
-            .at
-            .saturating_add((len as u64).saturating_add(BLOCK_HEAD_BYTES as u64));
-        run.blocks = run.blocks.saturating_add(1);
-        run.block_bytes_max = run.block_bytes_max.max(len);
+    /// Claims more space where a block of `len` bytes does not fit into what is left.
+    fn find_space(&mut self, len: usize) -> Result<()> {
+        let need = (len as u64).saturating_add(BLOCK_HEAD_BYTES as u64);
+        let Some(last) = self.run.parts.back_mut() else {
+            return Ok(());
+        };
+        if last.extent.end.saturating_sub(self.run.at) < need {
+            let extent = self.run.spool.claim(need.max(MORE_BYTES))?;
+            last.trim(&self.run.spool);
+            self.run.at = extent.start;
+            self.run.parts.push_back(Part::new(extent));
+        }
+        Ok(())
     }
 
-    fn head(&self, records: u32, content: &[u8]) -> Result<[u8; BLOCK_HEAD_BYTES]> {
-        let len = u32::try_from(content.len()).map_err(|_long| {
-            Error::refused(
-                ErrorKind::ItemTooLarge,
-                "write a record",
-                "it has 4 GiB or more",
-            )
-        })?;
-        let space = self.run.extent.end.saturating_sub(self.run.at);
-        if space < u64::from(len).saturating_add(BLOCK_HEAD_BYTES as u64) {
-            debug_assert!(false, "a run is longer than was planned");
-            let reason = "the plan of its space does not add up";
-            return Err(Error::refused(
-                ErrorKind::Io,
-                "write a run of records",
-                reason,
-            ));
+    /// Goes to where the next block will be, behind one that has `len` bytes, of which `stored` were
+    /// written.
+    fn next_block(&mut self, len: usize, stored: usize) {
+        let run = &mut self.run;
+        let stored_end = (stored as u64).saturating_add(BLOCK_HEAD_BYTES as u64);
+        run.at = run.at.saturating_add(stored_end);
+        if let Some(last) = run.parts.back_mut() {
+            last.end = run.at;
         }
-        Ok(head_of(
-            self.run.number,
-            self.run.blocks,
-            len,
-            records,
-            content,
-        ))
+        run.blocks = run.blocks.saturating_add(1);
+        run.bytes = run.bytes.saturating_add(len as u64);
+        run.block_bytes_max = run.block_bytes_max.max(len);
+        if stored < len {
+            run.packed_bytes_max = run.packed_bytes_max.max(stored);
+        }
     }
 
     /// Completes the run, and frees space that it did not need.
     pub(in crate::external) fn finish(mut self) -> Result<Run> {
         self.write_block()?;
         let mut run = self.run;
-        let page = crate::sys::page_size() as u64;
-        let end = run
-            .at
-            .next_multiple_of(page)
-            .max(run.extent.start.saturating_add(page));
-        let rest = end..run.extent.end;
-        if rest.start < rest.end {
-            run.spool.give_back(rest);
-            run.extent.end = end;
+        if let Some(last) = run.parts.back_mut() {
+            last.trim(&run.spool);
         }
-        run.at = run.extent.start;
+        run.at = run.parts.front().map_or(0, |part| part.extent.start);
         Ok(run)
     }
+}
+
+/// Returns the length of a block as it is stored.
+fn len_of(content: &[u8]) -> Result<u32> {
+    let len = u32::try_from(content.len()).ok();
+    len.filter(|len| len & IS_PACKED == 0).ok_or_else(|| {
+        let reason = "it has 2 GiB or more";
+        Error::refused(ErrorKind::ItemTooLarge, "write a record", reason)
+    })
 }
 
 fn head_of(run: u64, block: u64, len: u32, records: u32, content: &[u8]) -> [u8; BLOCK_HEAD_BYTES] {
@@ -226,6 +294,7 @@ fn head_of(run: u64, block: u64, len: u32, records: u32, content: &[u8]) -> [u8;
 #[derive(Debug)]
 pub(super) struct RunReader {
     run: Run,
+    /// A block, and what it is packed into.
     buffer: Array<u8>,
     /// The end of the block in the buffer, and the number of records in it behind the current one.
     end: usize,
@@ -239,12 +308,12 @@ pub(super) struct RunReader {
 impl RunReader {
     /// Returns how much memory the reader of a run takes.
     pub(super) fn bytes(run: &Run) -> usize {
-        run.block_bytes_max
+        run.block_bytes_max.saturating_add(run.packed_bytes_max)
     }
 
     /// Starts reading, and advances to the first record.
     pub(super) fn new(run: Run, budget: &MemoryBudget, order: &KeyOrder) -> Result<Self> {
-        let buffer = Array::new(budget, run.block_bytes_max, "read a run of records")?;
+        let buffer = Array::new(budget, Self::bytes(&run), "read a run of records")?;
         let mut reader = Self {
             run,
             buffer,
@@ -291,6 +360,7 @@ impl RunReader {
 
     /// Reads the next block, before its first record.
     fn read_block(&mut self) -> Result<()> {
+        self.next_part();
         let at = self.run.at;
         let mut head = [0; BLOCK_HEAD_BYTES];
         self.run.spool.read(&mut head, at)?;
@@ -298,19 +368,29 @@ impl RunReader {
             let number = head.get(start..).and_then(<[u8]>::first_chunk);
             number.map_or(0, |number| u32::from_le_bytes(*number))
         });
-        let target = usize::try_from(len)
+        let (is_packed, stored) = (len & IS_PACKED != 0, len & !IS_PACKED);
+        let spool = &self.run.spool;
+        let block = self.run.block_bytes_max;
+        let (buffer, packed) = self.buffer.split_at_mut(block);
+        let source = if is_packed { packed } else { &mut *buffer };
+        let target = usize::try_from(stored)
             .ok()
-            .and_then(|len| self.buffer.get_mut(..len));
+            .and_then(|len| source.get_mut(..len));
         let Some(target) = target.filter(|_| records > 0) else {
-            return Err(self.run.spool.damaged("the head of a block of records"));
+            return Err(spool.damaged("the head of a block of records"));
         };
-        let end = target.len();
         let content = at.saturating_add(BLOCK_HEAD_BYTES as u64);
-        self.run.spool.read(target, content)?;
+        spool.read(target, content)?;
         if head != head_of(self.run.number, self.blocks, len, records, target) {
-            return Err(self.run.spool.damaged("a block of records"));
+            return Err(spool.damaged("a block of records"));
         }
-        self.run.at = content.saturating_add(u64::from(len));
+        let mut end = target.len();
+        if is_packed {
+            let (buffer, packed) = self.buffer.split_at_mut(block);
+            let packed = packed.get(..end).unwrap_or_default();
+            end = unpack(packed, buffer).ok_or_else(|| spool.damaged("a packed block"))?;
+        }
+        self.run.at = content.saturating_add(u64::from(stored));
         self.blocks = self.blocks.saturating_add(1);
         (self.end, self.records, self.record) = (end, records, 0..0);
         self.will_need();
@@ -323,18 +403,34 @@ impl RunReader {
         let end = self.run.at.saturating_add(self.buffer.len() as u64);
         self.run
             .spool
-            .will_need(self.run.at..end.min(self.run.extent.end));
+            .will_need(self.run.at..end.min(self.run.end()));
+    }
+
+    /// Goes to the next part of the run where this one is at its end.
+    fn next_part(&mut self) {
+        if self.run.at < self.run.end() || self.run.parts.len() < 2 {
+            return;
+        }
+        if let Some(consumed) = self.run.parts.pop_front() {
+            self.run.spool.give_back(consumed.extent);
+        }
+        if let Some(next) = self.run.parts.front() {
+            self.run.at = next.extent.start;
+        }
     }
 
     /// Frees consumed bytes.
     fn give_back(&mut self) {
-        let consumed = self.run.at.saturating_sub(self.run.extent.start);
+        let Some(part) = self.run.parts.front_mut() else {
+            return;
+        };
+        let start = part.extent.start;
+        let consumed = self.run.at.saturating_sub(start);
         let pieces = consumed.div_euclid(GIVE_BACK_BYTES);
         if pieces > 0 {
-            let start = self.run.extent.start;
             let end = start.saturating_add(pieces.saturating_mul(GIVE_BACK_BYTES));
             self.run.spool.give_back(start..end);
-            self.run.extent.start = end;
+            part.extent.start = end;
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::budget::Array;
 use crate::error::Result;
 use crate::external::records::chunk::Chunk;
+use crate::external::records::long::Long;
 use crate::external::records::merge::{Input, Merger, too_little};
-use crate::external::records::run::{Run, RunReader, space_for};
+use crate::external::records::run::{Run, RunReader};
 use crate::external::records::writer::{write_chunks, write_inputs};
 use crate::external::records::{Part, Shared};
 
@@ -19,6 +21,8 @@ use crate::external::records::{Part, Shared};
 pub struct Sorted {
     merger: Merger,
     shared: Arc<Shared>,
+    /// Room for the longest value that was put aside.
+    long: Array<u8>,
 }
 
 /// The inputs of the merge, in order: for each writer the runs, and then the chunks.
@@ -67,10 +71,12 @@ impl Sorted {
             .into_iter()
             .map(|input| input.open(shared))
             .collect();
-        let (budget, max) = (shared.budget(), shared.record_bytes_max);
-        let merger = Merger::new(inputs?, &shared.rules, budget, max)?;
-        let shared = Arc::clone(shared);
-        Ok(Self { merger, shared })
+        let (budget, max) = (shared.budget(), shared.short_bytes_max);
+        Ok(Self {
+            merger: Merger::new(inputs?, &shared.rules, budget, max)?,
+            shared: Arc::clone(shared),
+            long: Array::new(budget, shared.long_bytes.load(Relaxed), "merge records")?,
+        })
     }
 
     /// Returns the next record, key and value, or `None` at the end.
@@ -94,11 +100,19 @@ impl Sorted {
         reason = "what it returns is lent, which an iterator cannot"
     )]
     pub fn next(&mut self) -> Result<Option<(&[u8], &[u8])>> {
-        let record = self.merger.next()?;
-        if let Some((_record, stored)) = &record {
-            self.shared.options.progress_handle().add(stored.len())?;
+        let Some((record, stored)) = self.merger.next()? else {
+            return Ok(None);
+        };
+        self.shared.options.progress_handle().add(stored.len())?;
+        if !record.is_long {
+            return Ok(Some((record.key, record.value)));
         }
-        Ok(record.map(|(record, _stored)| (record.key, record.value)))
+        let spool = &self.shared.spool;
+        let long = Long::from_bytes(record.value);
+        let long = long.ok_or_else(|| spool.damaged("the place of a value"))?;
+        let value = long.take(spool, &mut self.long)?;
+        self.shared.options.progress_handle().add(value.len())?;
+        Ok(Some((record.key, value)))
     }
 }
 
@@ -106,9 +120,10 @@ impl Sorted {
 fn merge_until_it_fits(shared: &Shared, parts: Vec<Part>) -> Result<Vec<Pending>> {
     let budget = shared.budget();
     let joining = shared.joining_bytes();
+    let long = shared.long_bytes.load(Relaxed);
     let fits = |pending: &[Pending]| {
         let reading = pending.iter().map(Pending::reading_bytes);
-        let reading = reading.fold(joining, usize::saturating_add);
+        let reading = reading.fold(joining.saturating_add(long), usize::saturating_add);
         reading <= budget.free()
     };
     let mut pending = in_order(parts);
@@ -117,14 +132,19 @@ fn merge_until_it_fits(shared: &Shared, parts: Vec<Part>) -> Result<Vec<Pending>
         pending = write_out(shared, pending)?;
     }
     while !fits(&pending) {
-        pending = merge_groups(shared, pending, joining)?;
+        pending = merge_groups(shared, pending, joining, long)?;
     }
     Ok(pending)
 }
 
 /// Merges neighbours, as many at a time as there is memory to read, until all that are left can be
-/// read at the same time or each has been merged once.
-fn merge_groups(shared: &Shared, pending: Vec<Pending>, joining: usize) -> Result<Vec<Pending>> {
+/// read, with a value that was put aside, or each has been merged once.
+fn merge_groups(
+    shared: &Shared,
+    pending: Vec<Pending>,
+    joining: usize,
+    long: usize,
+) -> Result<Vec<Pending>> {
     let budget = shared.budget();
     let mut buffer = Array::<u8>::new(budget, shared.block_bytes, "merge records")?;
     let mut left = VecDeque::from(pending);
@@ -134,7 +154,7 @@ fn merge_groups(shared: &Shared, pending: Vec<Pending>, joining: usize) -> Resul
         let free = budget.free().saturating_sub(joining);
         let all = merged.iter().chain(&left).map(Pending::reading_bytes);
         // The buffer is free then.
-        if all.fold(0, usize::saturating_add) <= free.saturating_add(buffer.len()) {
+        if all.fold(long, usize::saturating_add) <= free.saturating_add(buffer.len()) {
             break;
         }
         let mut free = free;
@@ -152,12 +172,11 @@ fn merge_groups(shared: &Shared, pending: Vec<Pending>, joining: usize) -> Resul
             continue;
         }
         let bytes = group.iter().map(Pending::bytes).sum::<u64>();
-        let space = space_for(bytes, count, buffer.len());
         let inputs: Result<Vec<_>> = group.into_iter().map(|input| input.open(shared)).collect();
         merged.push(Pending::Run(write_inputs(
             shared,
             inputs?,
-            space,
+            bytes,
             &mut buffer,
         )?));
         is_shorter = true;

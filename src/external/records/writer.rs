@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::budget::Array;
 use crate::error::{Error, ErrorKind, Result};
 use crate::external::records::chunk::{Chunk, HEAD_BYTES, Layout, Record};
+use crate::external::records::long::Long;
 use crate::external::records::merge::{Input, Merger, too_long};
-use crate::external::records::run::{Run, RunWriter, space_for};
+use crate::external::records::run::{Run, RunWriter};
 use crate::external::records::{Part, Shared};
 
 /// The assumed length of records before there is one.
@@ -58,7 +59,8 @@ impl SorterWriter {
     /// The record is not added after any of them, and all before it are still there.
     ///
     /// * [`ItemTooLarge`](ErrorKind::ItemTooLarge): it is longer than
-    ///   [`record_bytes_max`](super::Sorter::record_bytes_max).
+    ///   [`record_bytes_max`](super::Sorter::record_bytes_max), or its key than
+    ///   [`key_bytes_max`](super::Sorter::key_bytes_max). Nothing has been written.
     /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge),
     ///   [`Io`](ErrorKind::Io), [`Forked`](ErrorKind::Forked): a run cannot be written. Free space
     ///   and push again.
@@ -73,12 +75,55 @@ impl SorterWriter {
     ///
     /// # Cost
     ///
-    /// A copy; for each chunk a sort of its keys, and a run when memory is used up.
+    /// A copy; for each chunk a sort of its keys, and a run when memory is used up. The value of a
+    /// record longer than a 32nd of the budget is written at once; what a writer that is dropped has
+    /// written of them is given back with the sorter.
     pub fn push(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
-        self.push_record(Record {
+        let record = Record {
             key: key.as_ref(),
             value: value.as_ref(),
-        })
+            is_long: false,
+        };
+        if record.len() > self.shared.short_bytes_max {
+            return self.push_long(record);
+        }
+        self.push_record(record)
+    }
+
+    /// Adds a record whose value is put aside.
+    #[cold]
+    fn push_long(&mut self, record: Record<'_>) -> Result<()> {
+        let (len, max) = (record.len(), self.shared.record_bytes_max);
+        if len > max {
+            return Err(too_long("it", len, max));
+        }
+        let (len, max) = (record.key.len(), self.shared.key_bytes_max());
+        if len > max {
+            return Err(too_long("its key", len, max));
+        }
+        self.check_open()?;
+        let shared = Arc::clone(&self.shared);
+        let long = Long::write(&shared.spool, record.value)?;
+        shared.long_bytes.fetch_max(long.len(), Relaxed);
+        let pushed = self.push_record(Record {
+            key: record.key,
+            value: &long.to_bytes(),
+            is_long: true,
+        });
+        if pushed.is_err() {
+            long.give_back(&shared.spool);
+        }
+        pushed
+    }
+
+    /// Sees to it that records can still be added.
+    fn check_open(&self) -> Result<()> {
+        self.shared.options.progress_handle().add(0)?;
+        if self.shared.lock().is_sorted {
+            let reason = "the sorter has sorted its records already";
+            return Err(Error::refused(ErrorKind::Cancelled, "add a record", reason));
+        }
+        Ok(())
     }
 
     fn push_record(&mut self, record: Record<'_>) -> Result<()> {
@@ -90,10 +135,7 @@ impl SorterWriter {
                 return Ok(());
             }
         }
-        if len > self.shared.record_bytes_max {
-            return Err(too_long(len, self.shared.record_bytes_max));
-        }
-        self.shared.options.progress_handle().add(0)?;
+        self.check_open()?;
         self.open_chunk(len)?;
         let chunk = self.chunks.last_mut().and_then(Arc::get_mut);
         let pushed = chunk.and_then(|chunk| chunk.push(&self.shared.rules.order, record));
@@ -112,10 +154,6 @@ impl SorterWriter {
 
     /// Sorts the last chunk, and opens another with room for a record of `len` bytes.
     fn open_chunk(&mut self, len: usize) -> Result<()> {
-        if self.shared.lock().is_sorted {
-            let reason = "the sorter has sorted its records already";
-            return Err(Error::refused(ErrorKind::Cancelled, "add a record", reason));
-        }
         if let Some(chunk) = self.chunks.last_mut().and_then(Arc::get_mut) {
             chunk.sort(&self.shared.rules.order);
         }
@@ -238,23 +276,24 @@ pub(super) fn write_chunks(
     buffer: &mut [u8],
 ) -> Result<Run> {
     let bytes = chunks.iter().map(|chunk| chunk.used() as u64).sum();
-    let space = space_for(bytes, chunks.len(), buffer.len());
     let inputs = chunks
         .iter()
         .map(|chunk| Input::Chunk(Arc::clone(chunk), 0));
-    write_inputs(shared, inputs.collect(), space, buffer)
+    write_inputs(shared, inputs.collect(), bytes, buffer)
 }
 
-/// Merges inputs to a run on disk of at most `space` bytes.
+/// Merges inputs, which have records of `bytes` bytes in all, to a run on disk.
 pub(super) fn write_inputs(
     shared: &Shared,
     inputs: Vec<Input>,
-    space: u64,
+    bytes: u64,
     buffer: &mut [u8],
 ) -> Result<Run> {
-    let (budget, max) = (shared.budget(), shared.record_bytes_max);
+    let (budget, max) = (shared.budget(), shared.short_bytes_max);
+    let plan = (bytes, inputs.len());
     let mut merger = Merger::new(inputs, &shared.rules, budget, max)?;
-    let mut run = RunWriter::new(&shared.spool, shared.new_run(), space, buffer)?;
+    let (number, packs) = (shared.new_run(), shared.rules.packs);
+    let mut run = RunWriter::new(&shared.spool, number, plan, buffer, packs)?;
     let progress = shared.options.progress_handle();
     while let Some((_record, stored)) = merger.next()? {
         run.push(stored)?;
