@@ -13,20 +13,36 @@ use std::slice;
 
 use crate::budget::{Lease, MemoryBudget};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sys::buffer::Buffer;
 
 /// The alignment of a buffer: the largest that direct reads need.
 const ALIGN: usize = 4096;
 
-/// One block of memory that is charged to a budget.
+/// Longer buffers are mappings of their own. An allocator may keep what is freed: glibc's does with
+/// blocks of up to 32 MiB, so that a process had up to twice what the budget counted.
+const MAPPED_BYTES_MIN: usize = if cfg!(test) { 48 << 10 } else { 256 << 10 };
+
+/// One block of memory that is paid for by a budget.
 #[derive(Debug)]
 pub(crate) struct Buf {
     /// # Invariants
     ///
-    /// 1. `ptr` is a block of `layout`, which has a size above zero, allocated by the global
-    ///    allocator and owned by this value alone.
+    /// 1. `ptr` is the start of `block`, which has `len` bytes at least, one or more, and belongs to
+    ///    this value alone.
     ptr: NonNull<u8>,
-    layout: Layout,
+    len: usize,
+    block: Block,
     lease: Lease,
+}
+
+/// Where the memory is from.
+#[derive(Debug)]
+enum Block {
+    /// The global allocator, by this layout.
+    Heap(Layout),
+    Mapped {
+        _mapping: Buffer,
+    },
 }
 
 // SAFETY: the block belongs to this value alone (invariant 1), as with a `Box`.
@@ -51,40 +67,53 @@ impl Buf {
             let reason = format!("there is no memory: {} bytes", taken.bytes());
             Error::refused(ErrorKind::OutOfMemory, action, reason)
         };
-        let layout = Layout::from_size_align(taken.bytes(), ALIGN);
-        let layout = layout.map_err(|_huge| no_memory())?;
-        // SAFETY: the layout has a size of one at least.
-        let block = unsafe { alloc(layout) };
-        let ptr = NonNull::new(block).ok_or_else(no_memory)?;
+        let len = taken.bytes();
+        let mapping = if len >= MAPPED_BYTES_MIN {
+            // Where the system refuses a mapping, the allocator may have memory all the same.
+            Buffer::folded(len).ok()
+        } else {
+            None
+        };
+        let (ptr, block) = if let Some(mut mapping) = mapping {
+            let ptr = NonNull::from(&mut *mapping).cast();
+            (ptr, Block::Mapped { _mapping: mapping })
+        } else {
+            let layout = Layout::from_size_align(len, ALIGN);
+            let layout = layout.map_err(|_huge| no_memory())?;
+            // SAFETY: the layout has a size of one at least.
+            let block = unsafe { alloc(layout) };
+            let ptr = NonNull::new(block).ok_or_else(no_memory)?;
+            (ptr, Block::Heap(layout))
+        };
         Ok(Self {
             ptr,
-            layout,
+            len,
+            block,
             lease: taken,
         })
     }
 
     pub(crate) fn len(&self) -> usize {
-        debug_assert_eq!(self.lease.bytes(), self.layout.size());
-        self.layout.size()
+        debug_assert_eq!(self.lease.bytes(), self.len);
+        self.len
     }
 
     /// Lends all of the bytes, to be split into parts.
     pub(crate) fn room(&mut self) -> Room<'_> {
-        let (first, len) = (
-            self.ptr.as_ptr().cast::<MaybeUninit<u8>>(),
-            self.layout.size(),
-        );
-        // SAFETY: the block belongs to this value alone and has as many bytes (invariant 1); they
-        // need no value.
-        let rest = unsafe { slice::from_raw_parts_mut(first, len) };
+        let first = self.ptr.as_ptr().cast::<MaybeUninit<u8>>();
+        // SAFETY: the block is ours alone and has as many bytes (invariant 1); they need no value.
+        let rest = unsafe { slice::from_raw_parts_mut(first, self.len) };
         Room { rest }
     }
 }
 
 impl Drop for Buf {
     fn drop(&mut self) {
-        // SAFETY: the block was allocated with this layout (invariant 1), and no room lives longer.
-        unsafe { dealloc(self.ptr.as_ptr(), self.layout) };
+        if let Block::Heap(layout) = self.block {
+            // SAFETY: the block was allocated with this layout (invariant 1), and no room lives
+            // longer.
+            unsafe { dealloc(self.ptr.as_ptr(), layout) };
+        }
     }
 }
 
@@ -105,6 +134,8 @@ unsafe impl Plain for u32 {}
 unsafe impl Plain for u64 {}
 // SAFETY: as above.
 unsafe impl Plain for u128 {}
+// SAFETY: as above.
+unsafe impl Plain for usize {}
 // SAFETY: two unsigned numbers; the bytes between them need no value.
 unsafe impl<A: Plain, B: Plain> Plain for (A, B) {}
 

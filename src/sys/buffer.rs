@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
 
-use crate::sys::{Space, page_size};
+use crate::sys::{FOLD_BYTES, Space, page_size};
 
 /// Bytes that belong to this value. They start at a page, and keep their address until the value is
 /// dropped, wherever it is moved.
@@ -21,7 +21,7 @@ pub(crate) struct Buffer {
     /// 1. `at..at + len` lies in `space` and is open memory, which lives as long as the space. No
     ///    other buffer has a byte of it, and nothing else knows the space.
     /// 2. All bytes are initialized: the memory was zeroed at first, and only bytes are written.
-    _space: Arc<Space>,
+    space: Arc<Space>,
     at: NonNull<u8>,
     len: usize,
 }
@@ -39,11 +39,24 @@ impl Buffer {
     /// write while the process forks (`man 2 open`, on `O_DIRECT`). A child must not access the
     /// latter.
     pub(crate) fn several(count: usize, len: usize, inherited: bool) -> io::Result<Vec<Self>> {
+        Self::aligned(count, len, inherited, page_size())
+    }
+
+    /// Makes one buffer that comes into memory in pieces of [`FOLD_BYTES`], where the system has such:
+    /// one fault serves as many pages, and addresses all over it fit into the tables of a core.
+    pub(crate) fn folded(len: usize) -> io::Result<Self> {
+        let mut buffers = Self::aligned(1, len, true, FOLD_BYTES)?;
+        let buffer = buffers.pop().ok_or(io::ErrorKind::OutOfMemory)?;
+        let _hint = buffer.space.fold(0..buffer.space.len(), true);
+        Ok(buffer)
+    }
+
+    fn aligned(count: usize, len: usize, inherited: bool, align: usize) -> io::Result<Vec<Self>> {
         let no_memory = || io::Error::from(io::ErrorKind::OutOfMemory);
         let len = len.max(1).checked_next_multiple_of(page_size());
         let len = len.ok_or_else(no_memory)?;
         let total = len.checked_mul(count.max(1)).ok_or_else(no_memory)?;
-        let space = Space::reserve(total, page_size())?;
+        let space = Space::reserve(total, align)?;
         // SAFETY: the pages were reserved just now.
         unsafe { space.open(0..space.len()) }?;
         if !inherited {
@@ -60,7 +73,7 @@ impl Buffer {
             buffers.push(Self {
                 // SAFETY: `start` is inside the space, of which `count * len` bytes were reserved.
                 at: unsafe { space.base().add(start) },
-                _space: Arc::clone(&space),
+                space: Arc::clone(&space),
                 len,
             });
         }

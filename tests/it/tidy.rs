@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 /// Floors from the bottom up. A module may name lower floors, and no other module of its own floor.
 const FLOORS: &[&[&str]] = &[
     &["bug", "error"],
-    &["budget"],
     &["sync"],
     &["sys"],
+    &["budget"],
     &["io"],
     &["mapping", "read"],
     &["heap"],
