@@ -33,10 +33,7 @@ pub(crate) const MIN: usize = if cfg!(all(test, miri)) {
 /// that it returns an error before it does anything.
 ///
 /// Not counted: the elements that a vector itself keeps in memory, a few KiB for each operation and
-/// thread, stacks of threads, and pages of files, which belong to the kernel. An operation on a
-/// vector also keeps a list of the blocks that it moves, up to 48 bytes for each: a block has at
-/// least 4 KiB, and more with a larger budget, so the list takes about a hundredth of the vector's
-/// size.
+/// thread, stacks of threads, and pages of files, which belong to the kernel.
 ///
 /// [`external`]: crate::external
 ///

@@ -91,6 +91,38 @@ fn memory_outside_of_files_grows_by_the_budget_at_most() {
     child.run();
 }
 
+/// From half of the budget to 64 times as much. The list of blocks that a distribution makes was not
+/// counted: it grew with the vector.
+#[test]
+fn memory_does_not_grow_with_the_data() {
+    let Some(child) = crate::support::process::child(test_name!()) else {
+        let budget = MemoryBudget::new(MemoryBudget::MIN_BYTES);
+        for halves in [1, 4, 16, 128] {
+            let count = MemoryBudget::MIN_BYTES / 2 / 8 * halves;
+            let mut random = Random::new(halves);
+            let mut numbers = DiskVec::new_in(&crate::support::disk());
+            let made = numbers.try_extend((0..count).map(|_| random.next()));
+            made.unwrap();
+            let grown = [
+                growth_mib(|| numbers.sort_external(&budget)),
+                growth_mib(|| numbers.shuffle_external(&budget, 1)),
+                growth_mib(|| {
+                    let mut sums = Aggregator::new(&budget, |sum: &mut u8, more: u8| *sum ^= more);
+                    let mut keys = numbers.iter().take(4_000_000);
+                    keys.try_for_each(|n| sums.add(*n, 1))?;
+                    sums.finish()?.try_for_each(|group| group.map(drop))
+                }),
+            ];
+            let most = (MemoryBudget::MIN_BYTES >> 20) + BESIDES_MIB;
+            let fits = grown.iter().all(|mib| *mib <= most);
+            assert!(fits, "{halves} halves of the budget: {grown:?} MiB");
+            assert!(budget.peak_bytes() <= budget.limit_bytes());
+        }
+        return;
+    };
+    child.run();
+}
+
 /// Returns the flags of the mapping that an address is in.
 fn mapping_flags(address: usize) -> String {
     let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();

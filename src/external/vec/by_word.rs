@@ -202,7 +202,7 @@ impl<T: Send, K: Words<T>> Scheme<T> for ByWord<K> {
     unsafe fn level<'s>(
         &'s self,
         places: &Places<'_, T>,
-        source: &Source,
+        source: &Source<'_>,
         path: Path,
         buckets: usize,
         mut room: Room<'_>,
@@ -247,7 +247,7 @@ impl<T: Send, K: Words<T>> Scheme<T> for ByWord<K> {
         room: Room<'_>,
         places: &Places<'_, T>,
         target: &Places<'_, T>,
-        source: &Source,
+        source: &Source<'_>,
         out: usize,
         _path: Path,
         threads: usize,
@@ -276,7 +276,7 @@ impl<K> ByWord<K> {
         mut room: Room<'_>,
         places: &Places<'_, T>,
         target: &Places<'_, T>,
-        source: &Source,
+        source: &Source<'_>,
         out: usize,
         threads: usize,
     ) -> Result<()>
@@ -325,7 +325,7 @@ impl<K> ByWord<K> {
         mut room: Room<'_>,
         places: &Places<'_, T>,
         target: &Places<'_, T>,
-        source: &Source,
+        source: &Source<'_>,
         out: usize,
         threads: usize,
     ) -> Result<()>

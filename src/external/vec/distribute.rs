@@ -10,14 +10,17 @@
     reason = "positions of elements, which `Places` and slices check when they are used"
 )]
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use crate::budget::{Buf, Room};
+use crate::budget::Room;
 use crate::containers::vec::places::Places;
 use crate::error::{Error, ErrorKind, Result};
 use crate::external::options::Options;
-use crate::external::vec::partition::{Classify, Cut, Piece, Source, partition};
+use crate::external::vec::partition::{
+    Classify, Cut, Part, Piece, Source, partition, pieces_max, positions,
+};
 use crate::external::workers::on_threads;
 
 /// The longest block of a bucket, and the longest read: what the page cache takes at once without
@@ -26,6 +29,11 @@ const BLOCK_BYTES_MAX: usize = 256 << 10;
 
 /// The shortest block, unless an element is longer.
 const BLOCK_BYTES_MIN: usize = 4 << 10;
+
+/// The part of the memory that the list of blocks may take: a 16th for as many buckets as were asked
+/// for, twice that where a level has twice as many, and something for what does not fill a block.
+const LIST_PARTS_OF_32: usize = 5;
+const LIST_PARTS_PLANNED: usize = 2;
 
 /// The most buckets of a level: classes are numbers of 16 bits, and each bucket is a stream.
 const BUCKETS_MAX: usize = 1 << 12;
@@ -59,7 +67,7 @@ pub(super) trait Scheme<T: Send>: Sync {
     unsafe fn level<'s>(
         &'s self,
         places: &Places<'_, T>,
-        source: &Source,
+        source: &Source<'_>,
         path: Path,
         buckets: usize,
         room: Room<'_>,
@@ -85,7 +93,7 @@ pub(super) trait Scheme<T: Send>: Sync {
         room: Room<'_>,
         places: &Places<'_, T>,
         target: &Places<'_, T>,
-        source: &Source,
+        source: &Source<'_>,
         out: usize,
         path: Path,
         threads: usize,
@@ -125,10 +133,12 @@ struct Plan {
     partitioning: usize,
     /// Threads of the second pass, each with a bucket of its own.
     arranging: usize,
-    /// Elements of a bucket that a thread of the second pass can arrange.
-    fits: usize,
     /// How many buckets there should be.
     buckets: usize,
+    /// Bytes of a block, so that the list of all blocks is not too long.
+    block: usize,
+    /// Bytes of the list of blocks, at most.
+    list: usize,
 }
 
 impl Plan {
@@ -141,13 +151,17 @@ impl Plan {
     ) -> Option<Self> {
         let (each, besides) = scheme.bytes();
         let mut threads = options.threads_for(bytes);
+        let list = bytes / 32 * LIST_PARTS_OF_32;
+        let planned = bytes / 32 * LIST_PARTS_PLANNED / size_of::<Piece>();
+        let all = count.saturating_mul(size_of::<T>());
+        let block = all.div_ceil(planned.max(1));
+        let block = block.max(BLOCK_BYTES_MIN).max(size_of::<T>());
         loop {
-            let share = bytes / threads;
+            let share = (bytes - list) / threads;
             let fits = share.saturating_sub(besides).checked_div(each.max(1))?;
             let fits = fits.min(u32::MAX as usize);
             // The parts of a sample differ in size.
             let wanted = count.saturating_mul(8).div_euclid((fits * 5).max(1)) + 2;
-            let block = BLOCK_BYTES_MIN.max(size_of::<T>());
             // At least one element is read at a time.
             let chunk = (share / 8).max(size_of::<T>()) + 3 * align_of::<T>();
             let room = share.saturating_sub(chunk).saturating_sub(4096);
@@ -156,8 +170,9 @@ impl Plan {
                 return Some(Self {
                     partitioning: threads,
                     arranging: threads,
-                    fits,
                     buckets,
+                    block,
+                    list,
                 });
             }
             if threads == 1 {
@@ -167,15 +182,32 @@ impl Plan {
         }
     }
 
-    /// Divides the memory of the first pass; `None` if a block has no room for an element.
-    fn cut<T>(&self, bytes: usize, buckets: usize) -> Option<Cut> {
-        let share = bytes / self.partitioning;
+    /// As [`cut`](Self::cut), with fewer threads if the memory of each is too little.
+    fn cut_for_fewer<T>(
+        &mut self,
+        bytes: usize,
+        buckets: usize,
+        count: usize,
+    ) -> Option<(Cut, usize)> {
+        loop {
+            let cut = self.cut::<T>(bytes, buckets, count);
+            if cut.is_some() || self.partitioning < 2 {
+                return cut;
+            }
+            self.partitioning /= 2;
+        }
+    }
+
+    /// Cuts the memory of the first pass for `count` elements; `None` where a block has no room for an
+    /// element, or the list none for all blocks. Returns also how many pieces the list has room for.
+    fn cut<T>(&self, bytes: usize, buckets: usize, count: usize) -> Option<(Cut, usize)> {
+        let share = (bytes - self.list) / self.partitioning;
         let each = size_of::<T>().max(1);
         let chunk = (BLOCK_BYTES_MAX.min(share / 8) / each).max(1);
         let cut = |block| Cut { block, chunk };
         let fixed = cut(0).bytes::<T>(buckets);
         let block = share.checked_sub(fixed)? / buckets.max(1);
-        let block = block.min(BLOCK_BYTES_MAX.max(each)) / each;
+        let block = block.min(BLOCK_BYTES_MAX.max(self.block).max(each)) / each;
         // Whole pages, unless blocks are short anyway.
         let whole = (block * each / 4096 * 4096) / each;
         let block = if whole * each >= 4096 * 4 {
@@ -183,7 +215,10 @@ impl Plan {
         } else {
             block
         };
-        (block > 0).then(|| cut(block))
+        let pieces = pieces_max(count, self.partitioning, block, buckets);
+        // What is in front of the list may have to be skipped.
+        let fits = pieces.saturating_mul(size_of::<Piece>()).saturating_add(64) <= self.list;
+        (block > 0 && fits).then(|| (cut(block), pieces))
     }
 }
 
@@ -239,45 +274,44 @@ fn too_little<T>(bytes: usize) -> Error {
 pub(super) unsafe fn distribute<T: Send, S: Scheme<T>>(
     places: &Places<'_, T>,
     target: &Places<'_, T>,
-    source: &Source,
+    source: &Source<'_>,
     out: usize,
     path: Path,
     scheme: &S,
-    buf: &mut Buf,
+    mut room: Room<'_>,
     options: &Options,
 ) -> Result<()> {
-    let bytes = buf.len();
+    let bytes = room.len();
     if fits(bytes, source.count(), scheme) {
         let threads = options.threads_for(bytes);
         // SAFETY: the caller keeps this contract.
-        unsafe { scheme.arrange(buf.room(), places, target, source, out, path, threads) }?;
+        unsafe { scheme.arrange(room, places, target, source, out, path, threads) }?;
         let done = 2 * source.count() * size_of::<T>();
         return options.progress_handle().add(done);
     }
     if path.depth > DEPTH_MAX {
         // SAFETY: the caller keeps this contract.
-        return unsafe { copy(buf.room(), places, target, source, out) };
+        return unsafe { copy(room, places, target, source, 0..source.count(), out) };
     }
     let plan = Plan::new(bytes, source.count(), scheme, options);
     let mut plan = plan.ok_or_else(|| too_little::<T>(bytes))?;
     // SAFETY: the caller keeps this contract.
-    let level = unsafe { scheme.level(places, source, path, plan.buckets, buf.room()) }?;
-    let mut cut = plan.cut::<T>(bytes, level.buckets());
-    while cut.is_none() && plan.partitioning > 1 {
-        plan.partitioning /= 2;
-        cut = plan.cut::<T>(bytes, level.buckets());
-    }
-    let cut = cut.ok_or_else(|| too_little::<T>(bytes))?;
+    let level = unsafe { scheme.level(places, source, path, plan.buckets, room.reborrow()) }?;
+    let cut = plan.cut_for_fewer::<T>(bytes, level.buckets(), source.count());
+    let (cut, pieces) = cut.ok_or_else(|| too_little::<T>(bytes))?;
+    let list = room.take_zeros::<Piece>(pieces)?;
     let threads = plan.partitioning;
     let progress = options.progress_handle();
+    let part = room.reborrow();
     // SAFETY: the caller keeps this contract.
-    let pieces = unsafe { partition(places, source, &level, cut, buf.room(), threads, progress) }?;
-    let jobs = jobs_of(&pieces, out);
+    let pieces = unsafe { partition(places, source, &level, cut, list, part, threads, progress) }?;
+    let jobs = jobs_of(pieces, out);
     let too_large = Mutex::new(Vec::new());
     let next = AtomicUsize::new(0);
-    let mut room = buf.room();
+    let share = room.len() / plan.arranging;
+    let mut rest = room.reborrow();
     let rooms: Vec<_> = (0..plan.arranging)
-        .map(|_| Mutex::new(Some(room.split(bytes / plan.arranging))))
+        .map(|_| Mutex::new(Some(rest.split(share))))
         .collect();
     on_threads(plan.arranging, &|number, stop| {
         let room = rooms.get(number).and_then(|room| lock(room).take());
@@ -286,20 +320,17 @@ pub(super) unsafe fn distribute<T: Send, S: Scheme<T>>(
             .get(next.fetch_add(1, Relaxed))
             .filter(|_job| !stop.is_set())
         {
-            let source = source_of(source, &pieces[job.first..job.end]);
-            let is_done = S::is_done(&level, job.bucket);
-            if !is_done && job.count > plan.fits {
-                lock(&too_large).push((job, source));
-                continue;
-            }
+            let pieces = pieces.get(job.first..job.end).unwrap_or_default();
             let part = room.reborrow();
-            if is_done {
-                // SAFETY: buckets do not overlap; the rest is the caller's.
-                unsafe { copy(part, places, target, &source, job.out) }?;
-            } else {
-                let path = path.of_bucket(job.bucket);
-                // SAFETY: as above.
-                unsafe { scheme.arrange(part, places, target, &source, job.out, path, 1) }?;
+            // SAFETY: buckets do not overlap; the rest is the caller's.
+            let is_arranged = unsafe {
+                arrange_bucket(
+                    places, target, source, job, pieces, path, scheme, &level, part,
+                )
+            }?;
+            if !is_arranged {
+                lock(&too_large).push(job);
+                continue;
             }
             progress.add(2 * job.count * size_of::<T>())?;
         }
@@ -309,12 +340,64 @@ pub(super) unsafe fn distribute<T: Send, S: Scheme<T>>(
     let too_large = too_large
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
-    for (job, source) in too_large {
+    for job in too_large {
+        let pieces = pieces.get(job.first..job.end).unwrap_or_default();
+        let mut part = room.reborrow();
+        let list = part.take_zeros::<Part>(parts_count(source, pieces))?;
+        let source = source_of(source, pieces, list);
         let path = path.of_bucket(job.bucket);
         // SAFETY: as above.
-        unsafe { distribute(places, target, &source, job.out, path, scheme, buf, options) }?;
+        unsafe {
+            distribute(
+                places, target, &source, job.out, path, scheme, part, options,
+            )
+        }?;
     }
     Ok(())
+}
+
+/// Arranges the elements of a bucket, or copies them if they are in order. Returns false if memory
+/// does not suffice.
+///
+/// # Safety
+///
+/// The `pieces` of `source` hold elements, the places of `target` from those of the job on are free,
+/// and nothing else uses either.
+#[expect(clippy::too_many_arguments, reason = "all that a level knows")]
+unsafe fn arrange_bucket<T: Send, S: Scheme<T>>(
+    places: &Places<'_, T>,
+    target: &Places<'_, T>,
+    source: &Source<'_>,
+    job: &Job,
+    pieces: &[Piece],
+    path: Path,
+    scheme: &S,
+    level: &S::Level<'_>,
+    mut room: Room<'_>,
+) -> Result<bool> {
+    if S::is_done(level, job.bucket) {
+        let mut out = job.out;
+        for piece in pieces {
+            let positions = positions(piece);
+            let count = positions.len();
+            // SAFETY: the caller keeps this contract.
+            unsafe { copy(room.reborrow(), places, target, source, positions, out) }?;
+            out += count;
+        }
+        return Ok(true);
+    }
+    let parts = parts_count(source, pieces);
+    let list = parts.saturating_mul(size_of::<Part>()) + 64;
+    let needed = bytes_wanted(job.count, scheme).saturating_add(list);
+    if needed > room.len() || u32::try_from(job.count).is_err() {
+        return Ok(false);
+    }
+    let list = room.take_zeros::<Part>(parts)?;
+    let source = source_of(source, pieces, list);
+    let path = path.of_bucket(job.bucket);
+    // SAFETY: as above.
+    unsafe { scheme.arrange(room, places, target, &source, job.out, path, 1) }?;
+    Ok(true)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -337,9 +420,9 @@ struct Job {
 fn jobs_of(pieces: &[Piece], mut out: usize) -> Vec<Job> {
     let mut jobs = Vec::new();
     let mut first = 0;
-    for same in pieces.chunk_by(|piece, next| piece.bucket == next.bucket) {
-        let count = same.iter().map(|piece| piece.count as usize).sum();
-        let bucket = same.first().map_or(0, |piece| piece.bucket as usize);
+    for same in pieces.chunk_by(|piece, next| piece.0.0 == next.0.0) {
+        let count = same.iter().map(|piece| piece.0.1 as usize).sum();
+        let bucket = same.first().map_or(0, |piece| piece.0.0 as usize);
         let end = first + same.len();
         jobs.push(Job {
             bucket,
@@ -354,15 +437,27 @@ fn jobs_of(pieces: &[Piece], mut out: usize) -> Vec<Job> {
     jobs
 }
 
-/// Returns where the elements of some pieces are in the vector.
-fn source_of(source: &Source, pieces: &[Piece]) -> Source {
-    let places = pieces
-        .iter()
-        .flat_map(|piece| source.places(piece.at..piece.at + piece.count as usize));
-    Source::new(places.collect())
+/// Returns in how many ranges of the vector the elements of some pieces are.
+fn parts_count(source: &Source<'_>, pieces: &[Piece]) -> usize {
+    let ranges = pieces.iter().map(|piece| source.places(positions(piece)));
+    ranges.map(Iterator::count).sum()
 }
 
-/// Copies elements in their order.
+/// Returns where the elements of some pieces are in the vector, as a source: in `parts`, which has
+/// room for as many as [`parts_count`] says.
+fn source_of<'r>(source: &Source<'_>, pieces: &[Piece], parts: &'r mut [Part]) -> Source<'r> {
+    let ranges = pieces
+        .iter()
+        .flat_map(|piece| source.places(positions(piece)));
+    let mut at = 0;
+    for (part, range) in parts.iter_mut().zip(ranges) {
+        *part = ((range.start, range.end), at);
+        at += range.len();
+    }
+    Source::new(parts)
+}
+
+/// Copies the elements at some positions as they come.
 ///
 /// # Safety
 ///
@@ -371,14 +466,15 @@ unsafe fn copy<T: Send>(
     mut room: Room<'_>,
     places: &Places<'_, T>,
     target: &Places<'_, T>,
-    source: &Source,
+    source: &Source<'_>,
+    positions: Range<usize>,
     mut out: usize,
 ) -> Result<()> {
     let mut room = room.reborrow();
     let each = size_of::<T>().max(1);
     let count = room.len().saturating_sub(align_of::<T>()) / each;
     let buffer = room.take::<T>(count.min((BLOCK_BYTES_MAX / each).max(1)))?;
-    for range in source.places(0..source.count()) {
+    for range in source.places(positions) {
         let mut at = range.start;
         while at < range.end {
             let count = buffer.len().min(range.end - at);

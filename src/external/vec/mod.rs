@@ -301,7 +301,8 @@ impl<T: Send> DiskVec<T> {
             .max(MEMORY_MIN.min(4 * wanted));
         let least = MEMORY_MIN.min(most);
         let mut buf = Buf::new(options.budget(), least, most, "rearrange a vector")?;
-        let source = Source::whole(count);
+        let parts = [((0, count), 0)];
+        let source = Source::new(&parts);
         if fits(buf.len(), count, scheme) {
             let threads = options.threads_for(buf.len());
             let places = self.places()?;
@@ -319,7 +320,14 @@ impl<T: Send> DiskVec<T> {
         // borrowed exclusively.
         unsafe {
             distribute(
-                &places, &target, &source, 0, path, scheme, &mut buf, options,
+                &places,
+                &target,
+                &source,
+                0,
+                path,
+                scheme,
+                buf.room(),
+                options,
             )
         }?;
         drop((places, target));

@@ -42,69 +42,51 @@ pub(super) trait Classify<T>: Sync {
     fn classify(&self, elements: &[T], position: usize, classes: &mut [u16]);
 }
 
-/// The elements of a vector to work on, in order: ranges, one after the other.
-#[derive(Debug)]
-pub(super) struct Source {
-    ranges: Vec<Range<usize>>,
-    /// The position of the first element of each range.
-    starts: Vec<usize>,
-    count: usize,
+/// A range of a source: where it starts and ends in the vector, and the position of its first
+/// element in the source.
+pub(super) type Part = ((usize, usize), usize);
+
+/// Which elements of a vector are worked on, in which order: ranges, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'r> {
+    parts: &'r [Part],
 }
 
-impl Source {
-    pub(super) fn new(ranges: Vec<Range<usize>>) -> Self {
-        let mut count = 0;
-        let starts = ranges
-            .iter()
-            .map(|range| {
-                let start = count;
-                count += range.len();
-                start
-            })
-            .collect();
-        Self {
-            ranges,
-            starts,
-            count,
-        }
-    }
-
-    /// Returns all elements of a vector, in their order.
-    pub(super) fn whole(count: usize) -> Self {
-        Self::new(std::iter::once(0..count).collect())
+impl<'r> Source<'r> {
+    /// Makes a source of ranges with their positions.
+    pub(super) fn new(parts: &'r [Part]) -> Self {
+        Self { parts }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.count
+        let last = self.parts.last();
+        last.map_or(0, |((start, end), at)| at + (end - start))
     }
 
     /// Returns where the elements at some positions are, in pieces of the vector.
     pub(super) fn places(&self, positions: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-        let first = self
-            .starts
-            .partition_point(|start| *start <= positions.start);
-        let first = first.saturating_sub(1);
-        let ranges = self.ranges.get(first..).unwrap_or_default();
-        let starts = self.starts.get(first..).unwrap_or_default();
-        let ranges = ranges.iter().zip(starts);
-        ranges
-            .map_while(move |(range, start)| {
-                let from = positions.start.max(*start);
-                let to = positions.end.min(*start + range.len());
-                let is_inside = *start < positions.end;
-                is_inside.then(|| range.start + (from - start)..range.start + to.max(from) - start)
+        let first = self.parts.partition_point(|part| part.1 <= positions.start);
+        let parts = self.parts.get(first.saturating_sub(1)..);
+        let parts = parts.unwrap_or_default().iter();
+        parts
+            .map_while(move |((start, end), at)| {
+                let from = positions.start.max(*at);
+                let to = positions.end.min(*at + (end - start));
+                let is_inside = *at < positions.end;
+                is_inside.then(|| start + (from - at)..start + to.max(from) - at)
             })
             .filter(|range| !range.is_empty())
     }
 }
 
-/// A stretch of elements of one bucket, in places that were free.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Piece {
-    pub(super) bucket: u32,
-    pub(super) count: u32,
-    /// The position in the source.
-    pub(super) at: usize,
+/// A stretch of elements of one bucket, in places that were free: the bucket and how many, and the
+/// position in the source. Plain numbers, since the list is memory of the budget.
+pub(super) type Piece = ((u32, u32), usize);
+
+/// Returns where the elements of a piece are in the source.
+pub(super) fn positions(piece: &Piece) -> Range<usize> {
+    let ((_bucket, count), at) = *piece;
+    at..at + count as usize
 }
 
 /// The division of the buffers of one thread.
@@ -134,8 +116,15 @@ impl Cut {
     }
 }
 
-/// Moves all elements of `source` into blocks of their buckets; returns the positions of the
-/// blocks, in the order of buckets, and within a bucket in the order of the elements.
+/// Returns the most pieces that there can be: of each thread, blocks and a rest for each bucket.
+pub(super) fn pieces_max(count: usize, threads: usize, block: usize, buckets: usize) -> usize {
+    let share = count.div_ceil(threads.max(1));
+    threads.saturating_mul((share / block.max(1)).saturating_add(buckets))
+}
+
+/// Moves all elements of `source` into blocks of their buckets; returns where those are, in the
+/// order of buckets, and within a bucket in the order of the elements. `list` is zero, and has room
+/// for [`pieces_max`].
 ///
 /// # Errors
 ///
@@ -145,17 +134,20 @@ impl Cut {
 /// # Safety
 ///
 /// The places of `source` hold elements, and nothing else uses them meanwhile.
-pub(super) unsafe fn partition<T: Send>(
+#[expect(clippy::too_many_arguments, reason = "all that threads know")]
+pub(super) unsafe fn partition<'l, T: Send>(
     places: &Places<'_, T>,
-    source: &Source,
+    source: &Source<'_>,
     classify: &impl Classify<T>,
     cut: Cut,
+    list: &'l mut [Piece],
     mut room: Room<'_>,
     threads: usize,
     progress: &Progress,
-) -> Result<Vec<Piece>> {
+) -> Result<&'l [Piece]> {
     let share = source.count().div_ceil(threads.max(1));
     let mut partitioners = Vec::new();
+    let mut lists = list.chunks_mut((list.len() / threads.max(1)).max(1));
     for number in 0..threads {
         let start = (number * share).min(source.count());
         let end = (start + share).min(source.count());
@@ -168,12 +160,12 @@ pub(super) unsafe fn partition<T: Send>(
                 start..end,
                 cut,
                 classify.buckets(),
+                lists.next().unwrap_or_default(),
                 &mut room,
             )
         };
         partitioners.push(Mutex::new(Some(partitioner?)));
     }
-    let pieces = Mutex::new(Vec::new());
     on_threads(threads, &|number, stop| {
         let taken = partitioners
             .get(number)
@@ -181,12 +173,19 @@ pub(super) unsafe fn partition<T: Send>(
         let Some(mut partitioner) = taken else {
             return Ok(());
         };
-        partitioner.run(classify, stop, progress)?;
-        lock(&pieces).append(&mut partitioner.pieces);
-        Ok(())
+        partitioner.run(classify, stop, progress)
     })?;
-    let mut pieces = pieces.into_inner().unwrap_or_else(PoisonError::into_inner);
-    pieces.sort_unstable_by_key(|piece| (piece.bucket, piece.at));
+    drop(partitioners);
+    // What no thread has used is zero.
+    let mut count = 0;
+    for index in 0..list.len() {
+        if list[index] != Piece::default() {
+            list.swap(count, index);
+            count += 1;
+        }
+    }
+    let pieces = list.get_mut(..count).unwrap_or_default();
+    pieces.sort_unstable_by_key(|((bucket, _count), at)| (*bucket, *at));
     Ok(pieces)
 }
 
@@ -204,7 +203,7 @@ struct Partitioner<'w, 'a, T: Send> {
     ///    first places of `chunk`. There are exactly as many as free places.
     /// 2. Nothing else uses the places of the share.
     places: &'w Places<'a, T>,
-    source: &'w Source,
+    source: &'w Source<'w>,
     written: usize,
     looked: Range<usize>,
     end: usize,
@@ -214,7 +213,9 @@ struct Partitioner<'w, 'a, T: Send> {
     chunk: &'w mut [MaybeUninit<T>],
     loaded: usize,
     classes: &'w mut [u16],
-    pieces: Vec<Piece>,
+    /// Pieces that were written, and room for more.
+    pieces: &'w mut [Piece],
+    count: usize,
 }
 
 impl<'w, 'a, T: Send> Partitioner<'w, 'a, T> {
@@ -223,10 +224,11 @@ impl<'w, 'a, T: Send> Partitioner<'w, 'a, T> {
     /// The share holds elements, and nothing else uses its places.
     unsafe fn new(
         places: &'w Places<'a, T>,
-        source: &'w Source,
+        source: &'w Source<'w>,
         share: Range<usize>,
         cut: Cut,
         buckets: usize,
+        pieces: &'w mut [Piece],
         room: &mut Room<'w>,
     ) -> Result<Self> {
         Ok(Self {
@@ -241,7 +243,8 @@ impl<'w, 'a, T: Send> Partitioner<'w, 'a, T> {
             chunk: room.take(cut.chunk)?,
             loaded: 0,
             classes: room.take_zeros(cut.chunk)?,
-            pieces: Vec::new(),
+            pieces,
+            count: 0,
         })
     }
 
@@ -315,7 +318,13 @@ impl<'w, 'a, T: Send> Partitioner<'w, 'a, T> {
     }
 
     /// Writes what is in the buffer of a bucket to places that are free.
+    #[expect(
+        clippy::panic_in_result_fn,
+        reason = "a mistake of ours would lose elements"
+    )]
     fn write_buffer(&mut self, bucket: usize) -> Result<()> {
+        // Before anything moves.
+        assert!(self.count < self.pieces.len(), "the list of pieces is full");
         let count = self.fills[bucket] as usize;
         let first = bucket * self.block;
         let elements = self.area.get(first..first + count).unwrap_or_default();
@@ -331,11 +340,9 @@ impl<'w, 'a, T: Send> Partitioner<'w, 'a, T> {
         debug_assert_eq!(done, count);
         self.written += count;
         let fill = std::mem::take(&mut self.fills[bucket]);
-        self.pieces.push(Piece {
-            bucket: u32::try_from(bucket).unwrap_or(u32::MAX),
-            count: fill,
-            at,
-        });
+        let bucket = u32::try_from(bucket).unwrap_or(u32::MAX);
+        self.pieces[self.count] = ((bucket, fill), at);
+        self.count += 1;
         Ok(())
     }
 

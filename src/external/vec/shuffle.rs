@@ -70,7 +70,7 @@ impl<T: Send> Scheme<T> for Shuffle {
     unsafe fn level<'s>(
         &'s self,
         _places: &Places<'_, T>,
-        _source: &Source,
+        _source: &Source<'_>,
         path: Path,
         _buckets: usize,
         _room: Room<'_>,
@@ -87,7 +87,7 @@ impl<T: Send> Scheme<T> for Shuffle {
         mut room: Room<'_>,
         places: &Places<'_, T>,
         target: &Places<'_, T>,
-        source: &Source,
+        source: &Source<'_>,
         out: usize,
         path: Path,
         _threads: usize,
