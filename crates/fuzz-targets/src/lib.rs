@@ -13,6 +13,7 @@ mod alloc;
 mod arena;
 mod bytes;
 mod cli;
+mod external;
 mod json;
 mod location;
 mod ranged;
@@ -31,13 +32,18 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 11] = [
     target("arena_ops", arena::run),
     target("vec_ops", vec::run),
     target("alloc_ops", alloc::run),
     target("ranged_ops", ranged::run),
     target("location", location::run),
     target("cli_input", cli::run),
+    target("sort_ops", external::sort),
+    target("shuffle_ops", external::shuffle),
+    target("sorter_ops", external::sorter),
+    target("group_ops", external::group),
+    target("merge_ops", external::merging),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8], bool)) -> Target {
@@ -72,6 +78,31 @@ pub fn location(data: &[u8]) {
 /// Reads the bytes as options and input of `outcore dedup`, against a dedup in memory.
 pub fn cli_input(data: &[u8]) {
     cli::run(data, is_planted());
+}
+
+/// Sorts and shuffles a vector within a budget, against std's sort.
+pub fn sort_ops(data: &[u8]) {
+    external::sort(data, is_planted());
+}
+
+/// Shuffles a vector within a budget: a seed repeats it, and everything is there.
+pub fn shuffle_ops(data: &[u8]) {
+    external::shuffle(data, is_planted());
+}
+
+/// Sorts records within a budget, against a list that std sorts.
+pub fn sorter_ops(data: &[u8]) {
+    external::sorter(data, is_planted());
+}
+
+/// Groups values within a budget, against a map.
+pub fn group_ops(data: &[u8]) {
+    external::group(data, is_planted());
+}
+
+/// Merges sorted lists, against std's sort.
+pub fn merge_ops(data: &[u8]) {
+    external::merging(data, is_planted());
 }
 
 /// Returns whether `$OUTCORE_FUZZ_CANARY` plants the bugs, so that a fuzzer has one to find.

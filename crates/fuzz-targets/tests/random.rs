@@ -79,4 +79,7 @@ macro_rules! targets {
     };
 }
 
-targets! { arena_ops vec_ops alloc_ops ranged_ops location cli_input }
+targets! {
+    arena_ops vec_ops alloc_ops ranged_ops location cli_input
+    sort_ops shuffle_ops sorter_ops group_ops merge_ops
+}

@@ -58,7 +58,13 @@ fn case(case: &Case<'_>) -> Verdict {
         .into()
 }
 
-fn on_disk(case: &Case<'_>, container: &str, bytes: u64, path: &Path) -> Result<Tally, String> {
+/// Has a container work on a disk of `bytes` bytes.
+pub(crate) fn on_disk(
+    case: &Case<'_>,
+    container: &str,
+    bytes: u64,
+    path: &Path,
+) -> Result<Tally, String> {
     let base = free_bytes(path);
     let mut random = Random::new(case.seed);
     let what = match case.bug {
@@ -67,7 +73,7 @@ fn on_disk(case: &Case<'_>, container: &str, bytes: u64, path: &Path) -> Result<
     };
     let mut job = Job::new(what, case.seed, path)
         .with("container", container)
-        .with("steps", 300)
+        .with("steps", if container == "external" { 6 } else { 300 })
         .with("bytes", (bytes + bytes / 2).min(32 * MIB))
         .with("grow", "StorageFull")
         .bug(case.bug);

@@ -71,6 +71,15 @@ fn kill(job: &Job, lines: usize, random: &mut Random) -> Result<(), String> {
 /// Containers at work, killed on a small disk: all space is free again.
 fn scratch(case: &Case<'_>, random: &mut Random) -> Result<Verdict, String> {
     let container = random.pick(&CONTAINERS);
+    scratch_of(case, container, random)
+}
+
+/// One of them.
+pub(crate) fn scratch_of(
+    case: &Case<'_>,
+    container: &str,
+    random: &mut Random,
+) -> Result<Verdict, String> {
     let disk = if container == "spill" {
         case.room.ext4(64 * MIB)
     } else {

@@ -1,5 +1,6 @@
 //! The campaigns, and the jobs of their children.
 
+mod external;
 mod floor;
 mod fork;
 mod full;
@@ -22,6 +23,7 @@ use crate::{sys, work};
 pub(crate) const ALL: &[Campaign] = &[
     ops::CAMPAIGN,
     full::CAMPAIGN,
+    external::CAMPAIGN,
     shared::CAMPAIGN,
     limits::CAMPAIGN,
     vectors::CAMPAIGN,

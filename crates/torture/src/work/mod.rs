@@ -3,6 +3,7 @@
 
 mod alloc;
 mod arena;
+mod external;
 mod many;
 mod queue;
 mod ranged;
@@ -268,6 +269,7 @@ fn on_container(job: &Job, work: &mut Work) {
         "ranged" => ranged::run(work),
         "spill" => spill::run(work),
         "stress" => stress::run(work),
+        "external" => external::run(work),
         other => panic!("{other}: no such container"),
     }
 }
