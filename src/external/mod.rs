@@ -23,14 +23,16 @@
 //! [`shuffle_external`]: crate::DiskVec::shuffle_external
 
 // The top floor. `options` says what an operation may use, `workers` distributes it over threads.
-// `key` and `radix` sort by numbers, `tree` merges. `vec` has the operations on a `DiskVec`, `records` sorts byte strings, `groups`
-// combines values.
+// `key` and `radix` sort by numbers, `tree` merges. `vec` has the operations on a `DiskVec`,
+// `records` sorts byte strings, `strings` has the operations on a `StrVec`, `groups` combines
+// values.
 mod groups;
 mod key;
 mod merging;
 mod options;
 mod radix;
 mod records;
+mod strings;
 mod tree;
 mod vec;
 mod workers;

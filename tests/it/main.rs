@@ -48,10 +48,12 @@ mod reads_denied;
 mod spill_fork;
 mod strings;
 mod strings_model;
+mod strings_sort;
 mod support;
 #[cfg(not(miri))]
 mod tidy;
 mod vec;
+mod vec_budget;
 mod vec_calls;
 mod vec_copy;
 #[cfg(not(any(miri, memory_backend)))]

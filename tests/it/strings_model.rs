@@ -259,6 +259,7 @@ impl<V: Items> Run<V> {
                     .take()
                     .map(|plant| plant(&mut self))
                     .unwrap_or_default();
+                self.check_all();
             }
             if step % 16 == 15 {
                 self.check_all();

@@ -2,6 +2,7 @@
 
 use std::ops::{Index, Range, RangeBounds};
 
+use crate::budget::MemoryBudget;
 use crate::bug::bug;
 use crate::composites::strings::iter::{Iter, item};
 use crate::containers::vec::{DiskVec, checked_range};
@@ -74,6 +75,25 @@ impl BytesVec {
         Self {
             bytes: DiskVec::new_in(dir),
             offsets: DiskVec::new_in(dir),
+        }
+    }
+
+    /// Makes an empty vector whose items stay in memory, without files, as long as the budget has
+    /// memory for them; see [`DiskVec::with_budget`].
+    #[must_use]
+    pub fn with_budget(budget: &MemoryBudget) -> Self {
+        Self {
+            bytes: DiskVec::with_budget(budget),
+            offsets: DiskVec::with_budget(budget),
+        }
+    }
+
+    /// Makes an empty vector as [`with_budget`](Self::with_budget), whose files will be in `dir`.
+    #[must_use]
+    pub fn with_budget_in(budget: &MemoryBudget, dir: &ScratchDir) -> Self {
+        Self {
+            bytes: DiskVec::with_budget_in(budget, dir),
+            offsets: DiskVec::with_budget_in(budget, dir),
         }
     }
 
@@ -352,6 +372,25 @@ impl BytesVec {
     pub fn resident_bytes(&self) -> Result<u64> {
         let bytes = self.bytes.resident_bytes()?;
         Ok(bytes.saturating_add(self.offsets.resident_bytes()?))
+    }
+
+    /// Makes an empty vector in the same directory.
+    pub(crate) fn empty_beside(&self) -> Self {
+        Self {
+            bytes: self.bytes.empty_beside(),
+            offsets: self.offsets.empty_beside(),
+        }
+    }
+
+    /// Returns the directory of the files, if it is known.
+    pub(crate) fn dir(&self) -> Option<&ScratchDir> {
+        self.bytes.dir().or(self.offsets.dir())
+    }
+
+    /// Refuses to work with items in a forked child that does not have all of them.
+    pub(crate) fn check_inherited(&self) -> Result<()> {
+        self.bytes.check_inherited()?;
+        self.offsets.check_inherited()
     }
 
     /// Returns which bytes and which offsets a range of items takes.

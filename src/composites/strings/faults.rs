@@ -14,7 +14,9 @@ use crate::testing::{Campaign, Life};
 
 #[test]
 fn items_stay_what_they_are_whatever_call_fails() {
+    // How many calls a batch of reads makes depends on what is in memory.
     Campaign::new("strings", 80, live)
+        .inexact()
         .plants("another item", "at pop, the items differ")
         .run();
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
+use std::ops::Range;
 
 use crate::bug::bug;
 use crate::composites::strings::bytes_vec::BytesVec;
@@ -107,34 +108,36 @@ const SCAN_BYTES: usize = if cfg!(any(miri, memory_backend)) {
 pub struct Scan<'a> {
     items: &'a BytesVec,
     left: Iter<'a>,
-    /// Items and bytes that were let go.
-    gone: usize,
-    gone_bytes: usize,
-    /// Bytes that were returned since.
-    read_bytes: usize,
+    /// Which items were returned and not let go, and where their bytes are.
+    read: Range<usize>,
+    read_bytes: Range<usize>,
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(items: &'a BytesVec) -> Self {
+    /// Begins to read the items of a range, which is within the vector.
+    pub(super) fn new(items: &'a BytesVec, range: Range<usize>) -> Self {
         items.bytes.expect_scan(true);
         items.offsets.expect_scan(true);
+        let start = if items.is_empty() {
+            0
+        } else {
+            items.end_of(range.start)
+        };
         Self {
             items,
-            left: items.iter(),
-            gone: 0,
-            gone_bytes: 0,
-            read_bytes: 0,
+            read: range.start..range.start,
+            read_bytes: start..start,
+            left: items.range(range),
         }
     }
 
     /// Lets go of what was returned.
     #[cold]
     fn let_go(&mut self) {
-        let next = self.items.len().saturating_sub(self.left.len());
-        self.items.offsets.let_go(self.gone..next);
-        let next_bytes = self.gone_bytes.saturating_add(self.read_bytes);
-        self.items.bytes.let_go(self.gone_bytes..next_bytes);
-        (self.gone, self.gone_bytes, self.read_bytes) = (next, next_bytes, 0);
+        self.items.offsets.let_go(self.read.clone());
+        self.items.bytes.let_go(self.read_bytes.clone());
+        self.read.start = self.read.end;
+        self.read_bytes.start = self.read_bytes.end;
     }
 }
 
@@ -143,14 +146,13 @@ impl<'a> Iterator for Scan<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        let count = self.left.len();
-        let read = self.items.len().saturating_sub(count);
-        let places = read.saturating_sub(self.gone).saturating_mul(8);
-        if self.read_bytes.max(places) >= SCAN_BYTES {
+        let places = self.read.len().saturating_mul(size_of::<u64>());
+        if self.read_bytes.len().max(places) >= SCAN_BYTES {
             self.let_go();
         }
         let item = self.left.next()?;
-        self.read_bytes = self.read_bytes.saturating_add(item.len());
+        self.read.end = self.read.end.saturating_add(1);
+        self.read_bytes.end = self.read_bytes.end.saturating_add(item.len());
         Some(item)
     }
 

@@ -23,4 +23,5 @@ mod traits;
 
 pub use self::bytes_vec::BytesVec;
 pub use self::iter::{Iter, Scan};
+pub(crate) use self::str_vec::text;
 pub use self::str_vec::{FromUtf8Error, StrIter, StrScan, StrVec};

@@ -141,7 +141,12 @@ impl BytesVec {
     /// Two `madvise` for each 2 MiB, and four for the whole. The kernel reads ahead as much as the
     /// device's `read_ahead_kb` says.
     pub fn scan(&self) -> Scan<'_> {
-        Scan::new(self)
+        self.scan_range(0..self.len())
+    }
+
+    /// As [`scan`](Self::scan), for the items of a range.
+    pub(crate) fn scan_range(&self, range: Range<usize>) -> Scan<'_> {
+        Scan::new(self, range)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The constructors of a vector, adding and removing one element, and its capacity.
 #![expect(unsafe_code, reason = "reads and writes elements; see docs/safety.md")]
 
+use crate::budget::MemoryBudget;
 use crate::containers::vec::DiskVec;
 use crate::error::Result;
 use crate::io::dir::ScratchDir;
@@ -22,6 +23,44 @@ impl<T> DiskVec<T> {
     #[must_use]
     pub fn new_in(dir: &ScratchDir) -> Self {
         Self::with_region(Region::new(Some(dir.clone()), align_of::<T>()))
+    }
+
+    /// Creates an empty vector whose elements stay in memory, without a file, as long as the budget
+    /// has memory for them.
+    ///
+    /// When the budget refuses, all elements go to a file by one `pwrite`, their memory goes back to
+    /// the budget, and the vector goes on as any other. It is the same slice all the while, and no
+    /// element moves. Elements of up to 64 KiB, and the window at the end of a vector that has a file,
+    /// are not of the budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outcore::{DiskVec, MemoryBudget};
+    ///
+    /// let budget = MemoryBudget::new(4 << 20);
+    /// let mut numbers = DiskVec::with_budget(&budget);
+    /// numbers.try_extend(0..100_000_u64)?;
+    /// assert_eq!(numbers.disk_bytes(), 0);
+    /// numbers.try_extend(100_000..1_000_000)?;
+    /// assert!(numbers.disk_bytes() >= 8_000_000);
+    /// assert_eq!((numbers[99_999], budget.used_bytes()), (99_999, 0));
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Cost
+    ///
+    /// None before the first element. In memory, that of `Vec`, without its copies.
+    #[must_use]
+    pub fn with_budget(budget: &MemoryBudget) -> Self {
+        Self::with_region(Region::new(None, align_of::<T>()).in_budget(budget))
+    }
+
+    /// Creates an empty vector as [`with_budget`](Self::with_budget), whose file will be in `dir`.
+    #[must_use]
+    pub fn with_budget_in(budget: &MemoryBudget, dir: &ScratchDir) -> Self {
+        let region = Region::new(Some(dir.clone()), align_of::<T>());
+        Self::with_region(region.in_budget(budget))
     }
 
     /// Creates an empty vector that has space for `capacity` elements.

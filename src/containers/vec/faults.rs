@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::fmt::Debug;
 use std::ops::Range;
 
+use crate::budget::MemoryBudget;
 use crate::containers::vec::DiskVec;
 use crate::error::Result;
 use crate::io::dir::ScratchDir;
@@ -48,13 +49,20 @@ fn vectors_that_were_in_memory_stay_what_they_are_whatever_call_fails() {
 
 /// Runs the scenario of a vector, and checks the result.
 fn live<T: Element, const PLENTY: bool>(life: &mut Life) {
+    live_with::<T, PLENTY>(life, DiskVec::new_in);
+}
+
+fn live_with<T: Element, const PLENTY: bool>(
+    life: &mut Life,
+    make: impl Fn(&ScratchDir) -> DiskVec<T>,
+) {
     OWNERS.set(0);
     PLENTIFUL.set(Some(PLENTY));
     let dir = life.scratch_dir();
     let mut run = Run::<T> {
         name: format!("{}, {}", std::any::type_name::<T>(), life.name()),
         life,
-        vec: DiskVec::new_in(&dir),
+        vec: make(&dir),
         dir,
         model: Vec::new(),
     };

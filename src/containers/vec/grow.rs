@@ -5,6 +5,7 @@ use std::ptr;
 
 use crate::containers::vec::DiskVec;
 use crate::error::Result;
+use crate::io::dir::ScratchDir;
 use crate::mapping::region::Region;
 
 /// Truncates a vector to its old length on drop, unless it is told not to: undoes an extension that
@@ -286,7 +287,11 @@ impl<T> DiskVec<T> {
     }
 
     /// Creates an empty vector in the same directory.
-    fn empty_beside(&self) -> Self {
+    pub(crate) fn empty_beside(&self) -> Self {
         Self::with_region(Region::new(self.region.dir().cloned(), align_of::<T>()))
+    }
+    /// Returns the directory of the file, if it is known.
+    pub(crate) fn dir(&self) -> Option<&ScratchDir> {
+        self.region.dir()
     }
 }

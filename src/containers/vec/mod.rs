@@ -238,7 +238,7 @@ impl<T> DiskVec<T> {
     }
 
     /// Returns an error in a forked child that does not have all elements.
-    fn check_inherited(&self) -> Result<()> {
+    pub(crate) fn check_inherited(&self) -> Result<()> {
         if self.len.min(self.missing()) > 0 {
             self.check_owner()?;
         }

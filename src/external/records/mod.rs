@@ -213,8 +213,9 @@ impl Sorter {
     ///
     /// * [`OverBudget`](crate::ErrorKind::OverBudget): other operations have taken the memory for
     ///   merging.
-    /// * [`StorageFull`](crate::ErrorKind::StorageFull), [`FileTooLarge`](crate::ErrorKind::FileTooLarge),
-    ///   [`Io`](crate::ErrorKind::Io): where runs have to be merged more than once.
+    /// * [`StorageFull`](crate::ErrorKind::StorageFull),
+    ///   [`FileTooLarge`](crate::ErrorKind::FileTooLarge), [`Io`](crate::ErrorKind::Io): where runs
+    ///   have to be merged more than once.
     /// * [`Cancelled`](crate::ErrorKind::Cancelled): the progress of the options was cancelled.
     ///
     /// # Cost

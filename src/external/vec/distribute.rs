@@ -119,7 +119,7 @@ impl Path {
 }
 
 /// Turns a number into one that looks random: the finisher of `SplitMix64`, a bijection.
-pub(super) fn mix(number: u64) -> u64 {
+pub(in crate::external) fn mix(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -26,6 +26,8 @@ mod partition;
 mod runs;
 mod shuffle;
 
+pub(super) use self::distribute::mix;
+
 use std::cmp::Ordering;
 use std::marker::PhantomData;
 
@@ -37,7 +39,7 @@ use crate::external::key::{SortKey, Word};
 use crate::external::options::Options;
 use crate::external::vec::by_word::{ByWord, Keyed, Own, Words};
 use crate::external::vec::distribute::{
-    Path, Scheme, bytes_wanted, check_memory, distribute, fits, mix,
+    Path, Scheme, bytes_wanted, check_memory, distribute, fits,
 };
 use crate::external::vec::merge::{is_merged, merge, merge_bytes};
 use crate::external::vec::partition::Source;

@@ -20,6 +20,7 @@ impl Mapped {
         let page = sys::page_size();
         let keep = page_up(used, page).ok_or_else(too_large)?.max(self.front);
         self.close_behind(keep)?;
+        self.shrink_lease();
         if let Some(file) = &self.file {
             let len = self.end;
             if len < self.file_len {

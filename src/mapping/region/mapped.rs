@@ -24,6 +24,7 @@ use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::slice;
 
+use crate::budget::Lease;
 use crate::bug::bug;
 use crate::error::Result;
 use crate::io::refusal::{Op, Refusal, retry};
@@ -65,6 +66,8 @@ pub(super) struct Mapped {
     pub(super) end: usize,
     pub(super) file_len: usize,
     pub(super) kind: Kind,
+    /// Of the window, while it may be long since there is no file.
+    pub(super) lease: Option<Lease>,
     /// As if the file could get no longer.
     #[cfg(test)]
     pub(super) is_at_limit: bool,
@@ -83,6 +86,7 @@ impl Mapped {
             end: 0,
             file_len: 0,
             kind,
+            lease: None,
             #[cfg(test)]
             is_at_limit: false,
         }
@@ -148,7 +152,7 @@ impl Mapped {
         }
         self.check_owner()?;
         let need = self.addressable(need)?;
-        if need <= WINDOW_BYTES_MIN && self.file.is_none() {
+        if (need <= WINDOW_BYTES_MIN && self.file.is_none()) || self.can_stay(need) {
             return self.advance(need);
         }
         let target = if exact {
@@ -178,12 +182,15 @@ impl Mapped {
                 self.ensure_addresses(padded)?;
                 let addresses = self.space().len().min(WINDOW_BYTES_MIN);
                 self.open_window(addresses.saturating_sub(self.end))?;
+            } else if self.open_in_budget(padded)? {
+                break;
             } else if padded.saturating_sub(self.end) > window_bytes(self.end) {
                 self.leap(padded)?;
             } else {
                 self.step(padded)?;
             }
         }
+        self.shrink_lease();
         Ok(())
     }
 
@@ -321,7 +328,7 @@ impl Mapped {
     }
 
     /// Lengthens the window by `len` bytes of memory.
-    fn open_window(&mut self, len: usize) -> Result<(), Refusal> {
+    pub(super) fn open_window(&mut self, len: usize) -> Result<(), Refusal> {
         let new = self.end..self.end.saturating_add(len);
         let space = self.space();
         // SAFETY: what is behind `end` is reserved or was released.

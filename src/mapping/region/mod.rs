@@ -18,6 +18,7 @@
     reason = "makes slices of a region's bytes; see docs/safety.md"
 )]
 
+mod budgeted;
 mod copy;
 mod give_back;
 mod mapped;
@@ -30,6 +31,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::slice;
 
+use crate::budget::MemoryBudget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::dir::ScratchDir;
 use crate::io::refusal::{Op, Refusal, Unnamed};
@@ -70,6 +72,8 @@ struct Kind {
     dir: Option<ScratchDir>,
     align_log2: u32,
     advice: Advice,
+    /// What decides how long the bytes stay in memory, if it is not their length.
+    budget: Option<MemoryBudget>,
 }
 
 impl Kind {
@@ -111,6 +115,7 @@ impl Region {
             dir,
             align_log2: align.ilog2(),
             advice: Advice::Normal,
+            budget: None,
         };
         Self {
             state: State::Plain(Plain::new(kind)),
@@ -280,26 +285,6 @@ impl Region {
             }
             grown => grown,
         }
-    }
-
-    /// Makes the region a mapped one with a file of its own, from wherever its bytes are.
-    ///
-    /// On failure nothing has changed.
-    fn file(&mut self, used: usize, need: usize, kind: Need) -> Result<(), Refusal> {
-        let mut mapped = match self.first() {
-            Some(first) if used > 0 => {
-                // SAFETY: the bytes are accessible, and `&mut self` excludes writers. An element with
-                // padding may have left bytes without a defined value; nothing but the kernel, to
-                // which the slice goes, looks at them.
-                let bytes = unsafe { slice::from_raw_parts(first.as_ptr(), used) };
-                Mapped::with_bytes(self.kind().clone(), bytes)?
-            }
-            _ => Mapped::new(self.kind().clone()),
-        };
-        mapped.grow(need, kind)?;
-        self.state = State::Mapped(Box::new(mapped));
-        self.head = 0;
-        Ok(())
     }
 
     /// Gives back disk space, memory and claims behind the first `used` bytes, which are not 0. They

@@ -16,6 +16,7 @@ pub use self::iter::{StrIter, StrScan};
 use std::ops::{Index, RangeBounds};
 use std::str;
 
+use crate::budget::MemoryBudget;
 use crate::composites::strings::bytes_vec::{BytesVec, past_end};
 use crate::error::Result;
 use crate::io::dir::ScratchDir;
@@ -71,7 +72,7 @@ pub struct StrVec {
 ///
 /// It is an item of a [`StrVec`].
 #[inline]
-unsafe fn text(item: &[u8]) -> &str {
+pub(crate) unsafe fn text(item: &[u8]) -> &str {
     debug_assert!(str::from_utf8(item).is_ok());
     // SAFETY: the items of such a vector are UTF-8 (invariant 1), as the caller vouches.
     unsafe { str::from_utf8_unchecked(item) }
@@ -96,6 +97,23 @@ impl StrVec {
     pub fn new_in(dir: &ScratchDir) -> Self {
         Self {
             items: BytesVec::new_in(dir),
+        }
+    }
+
+    /// Makes an empty vector whose strings stay in memory, without files, as long as the budget has
+    /// memory for them; see [`DiskVec::with_budget`](crate::DiskVec::with_budget).
+    #[must_use]
+    pub fn with_budget(budget: &MemoryBudget) -> Self {
+        Self {
+            items: BytesVec::with_budget(budget),
+        }
+    }
+
+    /// Makes an empty vector as [`with_budget`](Self::with_budget), whose files will be in `dir`.
+    #[must_use]
+    pub fn with_budget_in(budget: &MemoryBudget, dir: &ScratchDir) -> Self {
+        Self {
+            items: BytesVec::with_budget_in(budget, dir),
         }
     }
 
@@ -128,6 +146,15 @@ impl StrVec {
     #[inline]
     pub fn as_bytes_vec(&self) -> &BytesVec {
         &self.items
+    }
+
+    /// Returns the strings as byte strings that can be moved, copied and removed.
+    ///
+    /// # Safety
+    ///
+    /// Whatever is done, each item is UTF-8 afterwards.
+    pub(crate) unsafe fn as_mut_bytes_vec(&mut self) -> &mut BytesVec {
+        &mut self.items
     }
 
     /// Appends a string.
