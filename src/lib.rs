@@ -9,6 +9,7 @@
 //! | many byte strings, read back by a small handle | [`Arena`], [`ArenaWriter`], [`Location`] |
 //! | a `Vec<T>` that no longer fits | [`DiskVec`] |
 //! | a `Vec<String>` or `Vec<Vec<u8>>` that no longer fits | [`StrVec`], [`BytesVec`] |
+//! | values of any type that serde knows, written once and read in order | [`Spool`](spool::Spool), feature `serde` |
 //! | data to be sorted, grouped or shuffled in little memory | [`external`], [`MemoryBudget`] |
 //! | collections that take an allocator: `hashbrown`, `allocator_api2` | [`DiskAlloc`] |
 //! | a program with a few huge std collections, but not trees of small nodes | [`SpillAlloc`] |
@@ -73,10 +74,12 @@
 //!   and 4 KiB for each file at least. A [`Location`]: 12 bytes, wherever it is kept.
 //! * [`Arena::get_many`], while it runs: up to 16 MiB, or the longest item.
 //! * A [`DiskVec`]: its last elements, an eighth of it, but 64 KiB at least and 1 MiB at most. A
-//!   [`StrVec`] or [`BytesVec`]: twice that.
+//!   [`StrVec`] or [`BytesVec`]: twice that. Made by [`DiskVec::with_budget`]: everything, as long as
+//!   the budget allows.
 //! * A [`RangeFile`]: a few words for each contiguous part that was given back or frozen.
 //! * A [`DiskAlloc`]: 8 KiB, 24 bytes for each 64 KiB of blocks up to 1 MiB, and up to 4 KiB for
 //!   each larger one.
+//! * A [`Spool`](spool::Spool): what its [`MemoryBudget`] allows, and 80 bytes for each block.
 //! * Work of [`external`]: what its [`MemoryBudget`] allows, and a few KiB for each thread.
 //! * Pages of files that are in use, as long as the kernel has room for them. They belong to the
 //!   kernel, which drops them when memory runs short. Under a memory limit of a control group they
@@ -130,7 +133,8 @@
 //! | `allocator-api2` | yes | [`DiskAlloc`] with the trait of `allocator-api2` 0.2 |
 //! | `io-uring` | yes | batches of reads by `io_uring` where the system allows it; threads otherwise |
 //! | `nightly` | no | [`DiskAlloc`] with std's unstable trait; needs a nightly compiler |
-//! | `serde` | no | `Serialize` and `Deserialize` for [`DiskVec`], [`StrVec`], [`BytesVec`], [`Location`], [`Written`] |
+//! | `serde` | no | [`Spool`](spool::Spool), and `Serialize` and `Deserialize` for [`DiskVec`], [`StrVec`], [`BytesVec`], [`Location`], [`Written`] |
+//! | `lz4` | no | with `serde`: blocks of a [`Spool`](spool::Spool) compressed by LZ4 |
 //! | `bytemuck` | no | `Pod` and `Zeroable` for [`Location`] |
 //! | `lz4` | no | [`SorterBuilder::lz4`](external::SorterBuilder): records are packed on disk |
 //!

@@ -46,6 +46,10 @@ mod ranged_shared;
 mod reads;
 mod reads_denied;
 mod spill_fork;
+#[cfg(feature = "serde")]
+mod spool;
+#[cfg(feature = "serde")]
+mod spool_model;
 mod strings;
 mod strings_model;
 mod strings_sort;

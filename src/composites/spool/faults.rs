@@ -182,7 +182,8 @@ fn a_block_that_is_not_what_was_written_is_an_error_before_it_is_decoded() {
             spool.push(&value(n)).unwrap();
         }
         let Shared { store, codec } = &*spool.shared;
-        let on_disk = spool.part.sealed().blocks.iter();
+        let list = store.list();
+        let on_disk = list.iter().flat_map(|sealed| &sealed.blocks);
         let on_disk: Vec<_> = on_disk
             .filter_map(|block| match &block.place {
                 Place::Disk(stored) => Some(stored),

@@ -5,10 +5,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::composites::spool::Spool;
 use crate::composites::spool::codec::{Codec, Postcard};
-use crate::composites::spool::part::{Block, Found, Part, Place, Sealed, codec_error, give_back};
-use crate::composites::spool::store::{Reader, Reading, Shared, Store, value_at};
+use crate::composites::spool::lengths::value_at;
+use crate::composites::spool::part::{Block, Found, Place, Sealed, codec_error, give_back};
+use crate::composites::spool::store::{Reader, Reading, Shared, Store};
+use crate::composites::spool::{Source, Spool};
 use crate::error::Result;
 use crate::io::extents::Extent;
 
@@ -71,86 +72,67 @@ pub(super) fn get<T>(store: &Store, codec: &impl Codec<T>, found: Option<Found<'
 /// After an error, the next answer is `None`, so that loops end. The one after that tries again to
 /// read the value.
 pub struct Iter<'a, T, C = Postcard> {
-    shared: &'a Shared<C>,
-    own: &'a Part,
-    more: Vec<Arc<Sealed>>,
+    spool: &'a Spool<T, C>,
+    list: Vec<Arc<Sealed>>,
     reader: Reader<'a>,
-    /// The part of the next value, 0 for the spool's own, and its block there.
+    /// The part of the next value, and its block there.
     part: usize,
     block: usize,
     cursor: Cursor,
-    values: PhantomData<fn() -> T>,
-}
-
-/// Values that are read together.
-enum Source<'a> {
-    Block(&'a Block),
-    Open(&'a [u8]),
 }
 
 impl<'a, T, C> Iter<'a, T, C> {
-    pub(super) fn new(spool: &'a Spool<T, C>, more: Vec<Arc<Sealed>>, reader: Reader<'a>) -> Self {
+    pub(super) fn new(spool: &'a Spool<T, C>, list: Vec<Arc<Sealed>>, reader: Reader<'a>) -> Self {
         Self {
-            shared: &spool.shared,
-            own: &spool.part,
-            more,
+            spool,
+            list,
             reader,
             part: 0,
             block: 0,
             cursor: Cursor::default(),
-            values: PhantomData,
         }
     }
-}
 
-/// Returns a block by its part and number, with the open values behind the spool's own blocks.
-fn source<'s>(
-    own: &'s Part,
-    more: &'s [Arc<Sealed>],
-    part: usize,
-    block: usize,
-) -> Option<Source<'s>> {
-    let blocks = match part.checked_sub(1) {
-        None => {
-            let blocks = &own.sealed().blocks;
-            if block == blocks.len() {
-                return Some(Source::Open(own.open()));
-            }
-            blocks
-        }
-        Some(part) => &more.get(part)?.blocks,
-    };
-    blocks.get(block).map(Source::Block)
-}
-
-impl<T, C> Iter<'_, T, C> {
     /// Reads the block of the next value, unless it was, and returns whether there is one.
     fn load(&mut self) -> Result<bool> {
-        let store = &self.shared.store;
-        while source(self.own, &self.more, self.part, self.block).is_none() {
-            if self.part >= self.more.len() {
-                return Ok(false);
+        let store = &self.spool.shared.store;
+        loop {
+            let (known, own) = (self.spool.known, &self.spool.part);
+            let blocks = match Source::of(&self.list, known, own, self.part) {
+                None => return Ok(false),
+                Some(Source::Open(_)) if self.block == 0 => return Ok(true),
+                Some(Source::Open(_)) => &[][..],
+                Some(Source::Sealed(sealed)) => &sealed.blocks,
+            };
+            let Some(block) = blocks.get(self.block) else {
+                (self.part, self.block) = (self.part.saturating_add(1), 0);
+                continue;
+            };
+            if let (false, Place::Disk(stored)) = (self.cursor.is_loaded, &block.place) {
+                self.reader.reading.load(store, stored)?;
+                let next = blocks.get(self.block.saturating_add(1));
+                if let Some(Place::Disk(next)) = next.map(|next| &next.place) {
+                    store.will_need(next);
+                }
             }
-            (self.part, self.block) = (self.part.saturating_add(1), 0);
-        }
-        if self.cursor.is_loaded {
+            self.cursor.is_loaded = true;
             return Ok(true);
         }
-        let stored = |block| match source(self.own, &self.more, self.part, block)? {
-            Source::Block(Block {
-                place: Place::Disk(stored),
-                ..
-            }) => Some(stored),
-            _ => None,
-        };
-        if let Some(now) = stored(self.block) {
-            self.reader.reading.load(store, now)?;
-            if let Some(next) = stored(self.block.saturating_add(1)) {
-                store.will_need(next);
-            }
+    }
+
+    /// Returns the block that was read, or is in memory.
+    fn block(&self) -> &[u8] {
+        match Source::of(&self.list, self.spool.known, &self.spool.part, self.part) {
+            Some(Source::Open(part)) => part.open(),
+            Some(Source::Sealed(sealed)) => match sealed.blocks.get(self.block) {
+                Some(Block {
+                    place: Place::Memory(bytes),
+                    ..
+                }) => bytes,
+                _ => self.reader.reading.block(),
+            },
+            None => &[],
         }
-        self.cursor.is_loaded = true;
-        Ok(true)
     }
 }
 
@@ -161,7 +143,7 @@ impl<T, C: Codec<T>> Iterator for Iter<'_, T, C> {
         if std::mem::take(&mut self.cursor.failed) {
             return None;
         }
-        let Shared { store, codec } = self.shared;
+        let Shared { store, codec } = &*self.spool.shared;
         loop {
             match self.load() {
                 Ok(true) => {}
@@ -171,15 +153,10 @@ impl<T, C: Codec<T>> Iterator for Iter<'_, T, C> {
                     return Some(Err(refused));
                 }
             }
-            let block = match source(self.own, &self.more, self.part, self.block)? {
-                Source::Open(open) => open,
-                Source::Block(block) => match &block.place {
-                    Place::Memory(bytes) => bytes,
-                    Place::Disk(_) => self.reader.reading.block(),
-                },
-            };
-            if let Some(value) = self.cursor.next(store, codec, block) {
-                self.cursor.failed = value.is_err();
+            let mut cursor = self.cursor;
+            if let Some(value) = cursor.next(store, codec, self.block()) {
+                cursor.failed = value.is_err();
+                self.cursor = cursor;
                 return Some(value);
             }
             self.block = self.block.saturating_add(1);

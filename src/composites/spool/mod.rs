@@ -9,9 +9,10 @@
 //!
 //! `codec` turns values into bytes, `compress` makes blocks shorter. `buffer` is memory that a budget
 //! pays for. `store` has what all writers of a spool share: budget, file, checksums. `part` has the
-//! blocks of one writer, `writer` hands them over, `iter` reads them. `mod.rs` and `builder` are the
-//! spool itself. What is known about a block on disk, its checksum included, stays in memory: nothing
-//! that comes from the file is believed.
+//! values of one writer, `writer` hands them over, `iter` reads them. `mod.rs` and `builder` are the
+//! spool itself. Complete blocks of all writers are kept by the store, so that any writer that needs
+//! memory can write them to the file. What is known about a block on disk, its checksum included,
+//! stays in memory: nothing that comes from the file is believed. `lengths` has the form of lengths.
 
 mod buffer;
 mod builder;
@@ -20,6 +21,7 @@ mod compress;
 #[cfg(test)]
 mod faults;
 mod iter;
+mod lengths;
 mod part;
 mod store;
 mod writer;
@@ -38,8 +40,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::budget::MemoryBudget;
-use crate::bug::bug;
-use crate::composites::spool::part::{Block, Part, Sealed};
+use crate::composites::spool::part::{Block, Found, Part, Sealed, give_back};
 use crate::composites::spool::store::{Reader, Shared};
 use crate::error::Result;
 use crate::io::dir::ScratchDir;
@@ -101,7 +102,10 @@ use crate::io::dir::ScratchDir;
 /// [`Forked`](crate::ErrorKind::Forked) when a block has to be written.
 pub struct Spool<T, C = Postcard> {
     shared: Arc<Shared<C>>,
+    /// The last values of the spool's own, of which complete blocks go to the store.
     part: Part,
+    /// The parts of the store's list that are before the last values.
+    known: usize,
     values: PhantomData<fn(T) -> T>,
 }
 
@@ -130,6 +134,7 @@ impl<T, C> Spool<T, C> {
         Self {
             shared: Arc::new(shared),
             part: Part::default(),
+            known: 0,
             values: PhantomData,
         }
     }
@@ -162,11 +167,15 @@ impl<T, C> Spool<T, C> {
     where
         C: Codec<T>,
     {
-        if self.shared.store.has_finished() {
+        if self.shared.store.list_len() > self.known {
             self.adopt();
         }
         let Shared { store, codec } = &*self.shared;
-        self.part.push(store, |target| codec.encode(value, target))
+        let pushed = self.part.push(store, |target| codec.encode(value, target));
+        if self.part.has_sealed() {
+            store.keep(&mut self.known, self.part.take_sealed());
+        }
+        pushed
     }
 
     /// Appends the values of an iterator.
@@ -214,8 +223,8 @@ impl<T, C> Spool<T, C> {
 
     /// Returns the number of values, those of finished writers among them.
     pub fn len(&self) -> u64 {
-        let more = self.shared.store.sum_finished(Sealed::count);
-        self.part.count().saturating_add(more)
+        let sealed = self.shared.store.sum_list(Sealed::count);
+        sealed.saturating_add(self.part.count())
     }
 
     /// Returns whether there are no values.
@@ -225,8 +234,8 @@ impl<T, C> Spool<T, C> {
 
     /// Returns how many bytes the codec has made of the values, with the length of each.
     pub fn encoded_bytes(&self) -> u64 {
-        let more = self.shared.store.sum_finished(Sealed::encoded_bytes);
-        self.part.encoded_bytes().saturating_add(more)
+        let sealed = self.shared.store.sum_list(Sealed::encoded_bytes);
+        sealed.saturating_add(self.part.encoded_bytes())
     }
 
     /// Returns how many bytes are preallocated on disk, for writers that are not finished too; 0 as
@@ -255,14 +264,18 @@ impl<T, C> Spool<T, C> {
         C: Codec<T>,
     {
         let Shared { store, codec } = &*self.shared;
-        let Some(mut left) = index.checked_sub(self.part.count()) else {
-            return iter::get(store, codec, self.part.find(index)).map(Some);
-        };
-        for sealed in store.finished() {
-            match left.checked_sub(sealed.count()) {
-                None => return iter::get(store, codec, sealed.find(left)).map(Some),
-                Some(behind) => left = behind,
+        let list = store.list();
+        let mut left = index;
+        for part in 0..=list.len() {
+            let (count, found) = match Source::of(&list, self.known, &self.part, part) {
+                Some(Source::Sealed(sealed)) => (sealed.count(), sealed.find(left)),
+                Some(Source::Open(part)) => (part.count(), Some(Found::Open(part.open(), left))),
+                None => break,
+            };
+            if left < count {
+                return iter::get(store, codec, found).map(Some);
             }
+            left = left.saturating_sub(count);
         }
         Ok(None)
     }
@@ -285,38 +298,36 @@ impl<T, C> Spool<T, C> {
     pub fn iter(&self) -> Result<Iter<'_, T, C>> {
         let store = &self.shared.store;
         let mut reader = Reader::new(store);
-        let more = store.finished();
-        let parts = more
+        let list = store.list();
+        let longest = list
             .iter()
-            .map(|sealed| &**sealed)
-            .chain([self.part.sealed()]);
-        let longest = parts.map(Sealed::disk_block_bytes_max).max().unwrap_or(0);
-        reader.reading.make_room(store, longest)?;
-        Ok(Iter::new(self, more, reader))
+            .map(|sealed| sealed.disk_block_bytes_max())
+            .max();
+        reader.reading.make_room(store, longest.unwrap_or(0))?;
+        Ok(Iter::new(self, list, reader))
     }
 
     /// Removes all values, and gives memory and space back. What writers have not finished stays
     /// theirs.
     pub fn clear(&mut self) {
         self.adopt();
+        self.known = 0;
         let part = std::mem::take(&mut self.part);
-        match Arc::get_mut(&mut self.shared) {
+        let blocks = self.shared.store.take_list();
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
             // No writer has anything in the file.
-            Some(shared) => shared.store.start_anew(),
-            None => part.give_back(&self.shared.store),
+            shared.store.start_anew();
+        } else {
+            part.give_back(&self.shared.store);
+            give_back(&self.shared.store, 0..0, blocks);
         }
     }
 
-    /// Takes over what writers have finished.
+    /// Lets what writers have finished be behind all values.
     #[cold]
     fn adopt(&mut self) {
-        for sealed in self.shared.store.take_finished() {
-            // Readers borrow the spool, so there are none.
-            match Arc::try_unwrap(sealed) {
-                Ok(sealed) => self.part.append(sealed),
-                Err(_shared) => bug!("what a writer has finished is being read"),
-            }
-        }
+        let sealed = self.part.take_all();
+        self.shared.store.keep_before_new(&mut self.known, sealed);
     }
 }
 
@@ -334,7 +345,28 @@ impl<T, C> Spool<T, C> {
     /// Returns the blocks of this spool and of writers that have finished, in order.
     fn into_blocks(mut self) -> (Arc<Shared<C>>, Vec<Block>) {
         self.adopt();
-        let blocks = self.part.into_sealed(&self.shared.store).blocks;
+        let blocks = self.shared.store.take_list();
+        // What is only needed to write.
+        self.part.give_back(&self.shared.store);
         (self.shared, blocks)
+    }
+}
+
+/// A part of a spool: blocks, or the last values of its own.
+#[derive(Clone, Copy)]
+enum Source<'s> {
+    Sealed(&'s Sealed),
+    Open(&'s Part),
+}
+
+impl<'s> Source<'s> {
+    /// Returns the part of a number: the spool's own are behind the first `known` of the list.
+    fn of(list: &'s [Arc<Sealed>], known: usize, own: &'s Part, part: usize) -> Option<Self> {
+        let place = match part.checked_sub(known) {
+            None => part,
+            Some(0) => return Some(Self::Open(own)),
+            Some(_behind) => part.saturating_sub(1),
+        };
+        list.get(place).map(|sealed| Self::Sealed(sealed))
     }
 }

@@ -2,12 +2,10 @@
 
 use crate::composites::spool::buffer::{Buffer, Target};
 use crate::composites::spool::codec::CodecError;
+use crate::composites::spool::lengths::{LEN_BYTES_MAX, put_len, width_of};
 use crate::composites::spool::store::{Outlet, Store, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::extents::Extent;
-
-/// The most bytes that the length of a value takes.
-const LEN_BYTES_MAX: usize = 10;
 
 /// Where the values of a block are.
 #[derive(Debug)]
@@ -83,22 +81,20 @@ impl Sealed {
         self.encoded_bytes = self.encoded_bytes.saturating_add(bytes as u64);
     }
 
-    /// Writes the blocks that are in memory to the file. After an error some of them are there.
-    pub(super) fn spill(&mut self, store: &Store, outlet: &mut Outlet) -> Result<()> {
+    /// Writes the blocks that are in memory to the file, and returns whether there were any. After an
+    /// error some of them are there.
+    pub(super) fn spill(&mut self, store: &Store, outlet: &mut Outlet) -> Result<bool> {
+        let mut any = false;
         for block in &mut self.blocks {
             if let Place::Memory(bytes) = &block.place {
                 block.place = Place::Disk(outlet.write(store, bytes)?);
+                any = true;
             }
         }
-        Ok(())
+        Ok(any)
     }
 
-    fn has_memory(&self) -> bool {
-        let in_memory = |block: &Block| matches!(block.place, Place::Memory(_));
-        self.blocks.iter().any(in_memory)
-    }
-
-    fn append(&mut self, more: Self) {
+    pub(super) fn append(&mut self, more: Self) {
         let before = self.count;
         self.blocks
             .extend(more.blocks.into_iter().map(|block| Block {
@@ -133,21 +129,9 @@ impl Part {
             .saturating_add(self.open.len() as u64)
     }
 
-    pub(super) fn sealed(&self) -> &Sealed {
-        &self.sealed
-    }
-
     /// Returns the values that are in no block yet.
     pub(super) fn open(&self) -> &[u8] {
         &self.open
-    }
-
-    /// Finds a value, whose index is below the count.
-    pub(super) fn find(&self, index: u64) -> Option<Found<'_>> {
-        match index.checked_sub(self.sealed.count) {
-            Some(skipped) => Some(Found::Open(&self.open, skipped)),
-            None => self.sealed.find(index),
-        }
     }
 
     /// Appends the value that `encode` writes.
@@ -248,22 +232,32 @@ impl Part {
     #[cold]
     #[inline(never)]
     fn spill(&mut self, store: &Store, refused: Error) -> Result<()> {
-        let has_memory = self.open_count > 0 || self.sealed.has_memory();
-        if !has_memory && !store.has_finished() {
+        let own = self.sealed.spill(store, &mut self.outlet)?;
+        let others = store.spill_list(&mut self.outlet)?;
+        if !own && !others && self.open_count == 0 {
             return Err(refused);
         }
-        self.sealed.spill(store, &mut self.outlet)?;
         self.write_open(store)?;
-        store.spill_finished(&mut self.outlet)?;
         self.is_spilled = true;
         store.keep_reading();
         Ok(())
     }
 
-    /// Takes over the blocks of another writer, behind all values.
-    pub(super) fn append(&mut self, more: Sealed) {
+    /// Takes the complete blocks out.
+    pub(super) fn take_sealed(&mut self) -> Sealed {
+        std::mem::take(&mut self.sealed)
+    }
+
+    /// Takes all values out, in blocks.
+    pub(super) fn take_all(&mut self) -> Sealed {
         self.seal_in_memory();
-        self.sealed.append(more);
+        self.take_sealed()
+    }
+
+    /// Returns whether there are complete blocks.
+    #[inline]
+    pub(super) fn has_sealed(&self) -> bool {
+        !self.sealed.blocks.is_empty()
     }
 
     /// Returns all values in blocks, and gives back what is only needed to write.
@@ -300,12 +294,6 @@ pub(super) fn codec_error(action: &'static str, refused: &CodecError) -> Error {
     Error::refused(ErrorKind::Codec, action, refused.to_string())
 }
 
-/// Returns how many bytes of seven bits a length takes.
-fn width_of(len: usize) -> usize {
-    let bits = usize::BITS.saturating_sub(len.leading_zeros()).max(1);
-    usize::try_from(bits.div_ceil(7)).unwrap_or(LEN_BYTES_MAX)
-}
-
 /// Moves a value by `more` bytes, for a length that is wider than was thought.
 #[cold]
 fn widen(buffer: &mut Buffer, store: &Store, content: usize, more: usize) -> Result<()> {
@@ -319,38 +307,4 @@ fn widen(buffer: &mut Buffer, store: &Store, content: usize, more: usize) -> Res
     let target = content.saturating_add(more);
     buffer.bytes_mut().copy_within(content..end, target);
     Ok(())
-}
-
-/// Writes a length in as many bytes as `head` has, which are enough.
-fn put_len(head: &mut [u8], mut len: usize) {
-    let last = head.len().saturating_sub(1);
-    for (byte, place) in head.iter_mut().zip(0..) {
-        let digit = u8::try_from(len & 0x7F).unwrap_or(0);
-        *byte = if place < last { digit | 0x80 } else { digit };
-        len >>= 7;
-    }
-    debug_assert!(len == 0, "the length does not fit");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::composites::spool::store::value_at;
-
-    #[test]
-    fn lengths_come_back_however_wide_they_are_written() {
-        for len in [0, 1, 127, 128, 300, 16_383, 16_384, 1 << 20] {
-            for width in width_of(len)..=LEN_BYTES_MAX {
-                let mut block = vec![0; width];
-                put_len(&mut block, len);
-                block.resize(width + len, 7);
-                assert_eq!(
-                    value_at(&block, 0),
-                    Some(width..width + len),
-                    "{len}, {width}"
-                );
-            }
-        }
-        assert!(width_of(usize::MAX) <= LEN_BYTES_MAX);
-    }
 }

@@ -2,14 +2,14 @@
 //! and how blocks go to the file and come back.
 
 use std::hash::{BuildHasher, RandomState};
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::budget::MemoryBudget;
+use crate::bug::bug;
 use crate::composites::spool::buffer::Buffer;
 use crate::composites::spool::compress::Compress;
-use crate::composites::spool::part::{Part, Sealed};
+use crate::composites::spool::part::{Block, Part, Sealed, give_back};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::checksum::checksum;
 use crate::io::dir::ScratchDir;
@@ -40,9 +40,10 @@ pub(super) struct Store {
     /// What sums of blocks begin with: bytes of another spool do not pass for these.
     seed: u64,
     next_number: AtomicU64,
-    /// What writers have finished and the spool has not taken over.
-    finished: Mutex<Vec<Arc<Sealed>>>,
-    finished_count: AtomicUsize,
+    next_writer: AtomicU64,
+    /// All blocks that are complete. Any writer can write them to the file when it needs memory.
+    blocks: Mutex<Blocks>,
+    list_len: AtomicUsize,
     /// Memory for a block that is read, kept once there are any on disk, with the last one in it.
     spare: Mutex<Option<Reading>>,
 }
@@ -53,6 +54,25 @@ impl std::fmt::Debug for Store {
             .field("budget", &self.budget)
             .field("block_bytes", &self.block_bytes)
             .finish_non_exhaustive()
+    }
+}
+
+/// Blocks that are complete.
+#[derive(Debug, Default)]
+struct Blocks {
+    /// Those of the spool in order, in parts: its own, and what each writer has finished.
+    list: Vec<Arc<Sealed>>,
+    /// Those of writers that have not finished, with a number for each.
+    writing: Vec<(u64, Sealed)>,
+}
+
+impl Blocks {
+    fn take_writing(&mut self, writer: u64) -> Sealed {
+        let at = self
+            .writing
+            .iter()
+            .position(|(number, _)| *number == writer);
+        at.map_or_else(Sealed::default, |at| self.writing.swap_remove(at).1)
     }
 }
 
@@ -98,8 +118,9 @@ impl Store {
             block_bytes,
             seed: RandomState::new().hash_one(0_u8),
             next_number: AtomicU64::new(0),
-            finished: Mutex::default(),
-            finished_count: AtomicUsize::new(0),
+            next_writer: AtomicU64::new(0),
+            blocks: Mutex::default(),
+            list_len: AtomicUsize::new(0),
             spare: Mutex::default(),
         }
     }
@@ -127,45 +148,108 @@ impl Store {
         self.file.claimed_bytes()
     }
 
+    /// Returns a number for a writer.
+    pub(super) fn new_writer(&self) -> u64 {
+        self.next_writer.fetch_add(1, Relaxed)
+    }
+
+    /// Takes blocks of a writer that goes on.
+    pub(super) fn keep_writing(&self, writer: u64, sealed: Sealed) {
+        let mut blocks = lock(&self.blocks);
+        let mut all = blocks.writing.iter_mut();
+        match all.find(|(number, _)| *number == writer) {
+            Some((_, kept)) => kept.append(sealed),
+            None => blocks.writing.push((writer, sealed)),
+        }
+    }
+
     /// Takes what a writer has finished.
-    pub(super) fn hand_over(&self, part: Part) {
-        if part.count() == 0 {
+    pub(super) fn hand_over(&self, writer: u64, part: Part) {
+        let last = part.into_sealed(self);
+        let mut blocks = lock(&self.blocks);
+        let mut sealed = blocks.take_writing(writer);
+        sealed.append(last);
+        if sealed.count() > 0 {
+            blocks.list.push(Arc::new(sealed));
+            self.list_len.store(blocks.list.len(), Relaxed);
+        }
+    }
+
+    /// Gives back what a writer has that did not finish.
+    pub(super) fn give_up(&self, writer: u64, part: Part) {
+        let sealed = lock(&self.blocks).take_writing(writer);
+        give_back(self, 0..0, sealed.blocks);
+        part.give_back(self);
+    }
+
+    /// Takes blocks of the spool itself, behind the first `known` parts of the list.
+    pub(super) fn keep(&self, known: &mut usize, sealed: Sealed) {
+        self.insert(&mut lock(&self.blocks).list, known, sealed);
+    }
+
+    /// As [`keep`](Self::keep); from then on everything in the list is known.
+    pub(super) fn keep_before_new(&self, known: &mut usize, sealed: Sealed) {
+        let list = &mut lock(&self.blocks).list;
+        self.insert(list, known, sealed);
+        *known = list.len();
+    }
+
+    fn insert(&self, list: &mut Vec<Arc<Sealed>>, known: &mut usize, sealed: Sealed) {
+        if sealed.blocks.is_empty() {
             return;
         }
-        let sealed = part.into_sealed(self);
-        let mut finished = lock(&self.finished);
-        finished.push(Arc::new(sealed));
-        self.finished_count.store(finished.len(), Relaxed);
+        let before = known.checked_sub(1).and_then(|before| list.get_mut(before));
+        if let Some(before) = before.and_then(Arc::get_mut) {
+            before.append(sealed);
+        } else {
+            list.insert(*known, Arc::new(sealed));
+            *known = known.saturating_add(1);
+        }
+        self.list_len.store(list.len(), Relaxed);
     }
 
-    /// Returns whether writers have finished since the spool has looked.
+    /// Returns how many parts there are in the list.
     #[inline]
-    pub(super) fn has_finished(&self) -> bool {
-        self.finished_count.load(Relaxed) > 0
+    pub(super) fn list_len(&self) -> usize {
+        self.list_len.load(Relaxed)
     }
 
-    /// Returns what writers have finished.
-    pub(super) fn finished(&self) -> Vec<Arc<Sealed>> {
-        lock(&self.finished).clone()
+    /// Returns the parts of the list.
+    pub(super) fn list(&self) -> Vec<Arc<Sealed>> {
+        lock(&self.blocks).list.clone()
     }
 
-    /// Sums up something of what writers have finished.
-    pub(super) fn sum_finished(&self, of: impl Fn(&Sealed) -> u64) -> u64 {
-        lock(&self.finished).iter().map(|sealed| of(sealed)).sum()
+    /// Sums up something of all parts of the list.
+    pub(super) fn sum_list(&self, of: impl Fn(&Sealed) -> u64) -> u64 {
+        let blocks = lock(&self.blocks);
+        blocks.list.iter().map(|sealed| of(sealed)).sum()
     }
 
-    /// Hands what writers have finished to the spool.
-    pub(super) fn take_finished(&self) -> Vec<Arc<Sealed>> {
-        let mut finished = lock(&self.finished);
-        self.finished_count.store(0, Relaxed);
-        std::mem::take(&mut *finished)
+    /// Empties the list, and returns its blocks.
+    pub(super) fn take_list(&self) -> Vec<Block> {
+        let list = std::mem::take(&mut lock(&self.blocks).list);
+        self.list_len.store(0, Relaxed);
+        let blocks = list
+            .into_iter()
+            .flat_map(|sealed| match Arc::try_unwrap(sealed) {
+                Ok(sealed) => sealed.blocks,
+                // Readers borrow the spool, so there are none.
+                Err(_shared) => bug!("blocks that are taken away are being read"),
+            });
+        blocks.collect()
     }
 
-    /// Writes what is in memory of what writers have finished, unless it is being read.
-    pub(super) fn spill_finished(&self, outlet: &mut Outlet) -> Result<()> {
-        let mut finished = lock(&self.finished);
-        let mut unread = finished.iter_mut().filter_map(Arc::get_mut);
-        unread.try_for_each(|sealed| sealed.spill(self, outlet))
+    /// Writes the blocks that are in memory, of any writer, unless they are being read, and returns
+    /// whether there were any.
+    pub(super) fn spill_list(&self, outlet: &mut Outlet) -> Result<bool> {
+        let mut blocks = lock(&self.blocks);
+        let Blocks { list, writing } = &mut *blocks;
+        let ready = list.iter_mut().filter_map(Arc::get_mut);
+        let mut any = false;
+        for sealed in ready.chain(writing.iter_mut().map(|(_, sealed)| sealed)) {
+            any |= sealed.spill(self, outlet)?;
+        }
+        Ok(any)
     }
 
     /// Keeps memory for one reader, if there is any: what is on disk can be read then, whatever others
@@ -378,50 +462,5 @@ impl Drop for Reader<'_> {
         if spare.is_none() && self.reading.raw.capacity() > 0 {
             *spare = Some(std::mem::take(&mut self.reading));
         }
-    }
-}
-
-/// Returns the part of a block that a value has at `at`, behind its length.
-pub(super) fn value_at(block: &[u8], at: usize) -> Option<Range<usize>> {
-    let mut len = 0_u64;
-    let mut bytes = block.get(at..)?.iter().zip(1_usize..);
-    let (mut shift, mut start) = (0_u32, at);
-    loop {
-        let (byte, count) = bytes.next()?;
-        let digit = u64::from(byte & 0x7F);
-        let shifted = digit.checked_shl(shift)?;
-        if shifted.checked_shr(shift)? != digit {
-            return None;
-        }
-        len |= shifted;
-        shift = shift.checked_add(7)?;
-        start = at.checked_add(count).unwrap_or(start);
-        if byte & 0x80 == 0 {
-            break;
-        }
-    }
-    let end = start.checked_add(usize::try_from(len).ok()?)?;
-    (end <= block.len()).then_some(start..end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_that_lead_out_of_the_block_are_no_values() {
-        assert_eq!(value_at(&[2, 5, 6], 0), Some(1..3));
-        assert_eq!(value_at(&[0x82, 0, 5, 6], 0), Some(2..4));
-        assert_eq!(value_at(&[0], 0), Some(1..1));
-        for block in [
-            &[3, 5, 6][..],
-            &[0x82],
-            &[],
-            &[0xFF; 20],
-            &[0x82, 0x80, 0x80],
-        ] {
-            assert_eq!(value_at(block, 0), None, "{block:?}");
-        }
-        assert_eq!(value_at(&[1, 2], 3), None);
     }
 }

@@ -16,15 +16,21 @@ use crate::error::Result;
 /// [finished](Self::finish). A writer that is dropped before takes its values with it.
 pub struct SpoolWriter<T, C = Postcard> {
     shared: Arc<Shared<C>>,
+    /// What the store calls the writer.
+    number: u64,
+    /// The last values, of which complete blocks go to the store.
     part: Part,
+    count: u64,
     values: PhantomData<fn(T)>,
 }
 
 impl<T, C> SpoolWriter<T, C> {
     pub(super) fn new(shared: Arc<Shared<C>>) -> Self {
         Self {
+            number: shared.store.new_writer(),
             shared,
             part: Part::default(),
+            count: 0,
             values: PhantomData,
         }
     }
@@ -48,7 +54,12 @@ impl<T, C> SpoolWriter<T, C> {
         C: Codec<T>,
     {
         let Shared { store, codec } = &*self.shared;
-        self.part.push(store, |target| codec.encode(value, target))
+        let pushed = self.part.push(store, |target| codec.encode(value, target));
+        if self.part.has_sealed() {
+            store.keep_writing(self.number, self.part.take_sealed());
+        }
+        self.count = self.count.saturating_add(u64::from(pushed.is_ok()));
+        pushed
     }
 
     /// Appends the values of an iterator.
@@ -65,7 +76,7 @@ impl<T, C> SpoolWriter<T, C> {
 
     /// Returns the number of values that this writer has.
     pub fn len(&self) -> u64 {
-        self.part.count()
+        self.count
     }
 
     /// Returns whether the writer has no values.
@@ -81,14 +92,14 @@ impl<T, C> SpoolWriter<T, C> {
     /// the spool.
     pub fn finish(mut self) {
         let part = std::mem::take(&mut self.part);
-        self.shared.store.hand_over(part);
+        self.shared.store.hand_over(self.number, part);
     }
 }
 
 impl<T, C> Drop for SpoolWriter<T, C> {
     fn drop(&mut self) {
         let part = std::mem::take(&mut self.part);
-        part.give_back(&self.shared.store);
+        self.shared.store.give_up(self.number, part);
     }
 }
 
