@@ -17,6 +17,7 @@ mod external;
 mod json;
 mod location;
 mod ranged;
+mod strings;
 mod vec;
 
 use std::path::PathBuf;
@@ -32,11 +33,12 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     target("arena_ops", arena::run),
     target("vec_ops", vec::run),
     target("alloc_ops", alloc::run),
     target("ranged_ops", ranged::run),
+    target("strings_ops", strings::run),
     target("location", location::run),
     target("cli_input", cli::run),
     target("sort_ops", external::sort),
@@ -68,6 +70,11 @@ pub fn alloc_ops(data: &[u8]) {
 /// Runs the operations on a range file, against its bytes in memory.
 pub fn ranged_ops(data: &[u8]) {
     ranged::run(data, is_planted());
+}
+
+/// Runs the operations on byte strings by index and in a spool, against a list.
+pub fn strings_ops(data: &[u8]) {
+    strings::run(data, is_planted());
 }
 
 /// Reads the bytes as locations, records and texts of serde, against the pushed items.

@@ -80,6 +80,6 @@ macro_rules! targets {
 }
 
 targets! {
-    arena_ops vec_ops alloc_ops ranged_ops location cli_input
+    arena_ops vec_ops alloc_ops ranged_ops strings_ops location cli_input
     sort_ops shuffle_ops sorter_ops group_ops merge_ops
 }
