@@ -58,8 +58,9 @@ const KNOWN: [(&str, RGBColor, Mark); 13] = [
 pub(super) fn look_of(name: &str) -> Look {
     if name.starts_with("outcore") {
         let mark = match name {
-            "outcore" => Mark::Circle,
-            "outcore_threads" => Mark::Square,
+            "outcore" | "outcore_arena" => Mark::Circle,
+            "outcore_threads" | "outcore_vec" => Mark::Square,
+            "outcore_range_file" => Mark::Triangle,
             _ => Mark::Diamond,
         };
         return Look {

@@ -58,6 +58,11 @@ pub fn group_folder() -> PathBuf {
     Path::new(Controller::here().root).join(format!("outcore-bench-{}", process::id()))
 }
 
+/// Returns the file by which a process leaves its memory group.
+pub fn way_out() -> PathBuf {
+    Path::new(Controller::here().root).join("cgroup.procs")
+}
+
 /// Says what limits the memory of rows that have a limit, for the record.
 pub fn means() -> String {
     match Group::new(1 << 30, false) {

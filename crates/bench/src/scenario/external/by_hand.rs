@@ -8,6 +8,7 @@ use std::process::Command;
 
 use rustix::fs::OFlags;
 
+use crate::machine::limit;
 use crate::pool::CHUNK;
 use crate::prelude::*;
 use crate::ring::Blocks;
@@ -187,11 +188,16 @@ fn duckdb(dir: &Path, budget_bytes: u64, [make, work, check]: [&str; 3]) -> Resu
     let parent = std::os::unix::process::parent_id();
     let folder = crate::process::named_folder(dir, parent).join("database");
     std::fs::create_dir_all(&folder).context("make a folder")?;
-    let mut command = python();
+    // It knows only its own limit, and is killed in a group that has little more.
+    let mut command = Command::new("sh");
     command
+        .args(["-c", "echo $$ >\"$0\"; exec \"$@\""])
+        .arg(limit::way_out());
+    command
+        .arg(python().get_program())
         .args(["-c", DUCKDB])
-        .arg(&folder)
-        .arg(budget_bytes.to_string());
+        .arg(&folder);
+    command.arg(budget_bytes.to_string());
     let output = command
         .args([make, work, check])
         .output()

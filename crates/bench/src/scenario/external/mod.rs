@@ -27,7 +27,7 @@ const ONCE: &str = "raw_1_read_1_write";
 const TIME_MAX: Duration = Duration::from_secs(900);
 
 /// What is not equal with a database.
-const OWN_DATA: &str = "its own random numbers, in a table of its own";
+const OWN_DATA: &str = "outside of the group, with its own limit and its own random numbers";
 
 /// Takes part with little data only: others do not end.
 pub const FEW: u8 = 1;
