@@ -51,7 +51,7 @@ fn vector(work: &mut Work, dir: &ScratchDir, options: &Options) {
         let answer = match operation {
             0 => vec.sort_external(options),
             1 => vec.sort_external_by(options, |a, b| b.cmp(a)),
-            2 => vec.sort_external_by_key(options, |number| number.to_string()),
+            2 => vec.sort_external_by_key(options, u64::to_string),
             _ => vec.shuffle_external(options, shift),
         };
         let is_done = work.grown("rearrange", answer).is_some();
@@ -59,7 +59,7 @@ fn vector(work: &mut Work, dir: &ScratchDir, options: &Options) {
         let is_sorted = match operation {
             0 => vec.is_sorted(),
             1 => vec.is_sorted_by(|a, b| a >= b),
-            2 => vec.is_sorted_by_key(|number| number.to_string()),
+            2 => vec.is_sorted_by_key(u64::to_string),
             _ => true,
         };
         assert!(!is_done || is_sorted, "operation {operation} has no order");
@@ -95,19 +95,19 @@ fn records(work: &mut Work, options: &Options) {
     let finished = writer.finish();
     work.done("finish", finished);
     pushed.sort_unstable();
-    let sorted = sorter.sorted();
-    let Some(mut sorted) = work.grown("sort", sorted) else {
+    let answer = sorter.sorted();
+    let Some(mut records) = work.grown("sort", answer) else {
         return;
     };
     for key in pushed {
-        let Some(found) = work.done("read", sorted.next()) else {
+        let Some(found) = work.done("read", records.next()) else {
             return;
         };
         let found = found.map(|(found, _value)| found.to_vec());
         assert_eq!(found, Some(key.to_be_bytes().to_vec()), "another record");
     }
     assert!(
-        work.done("read", sorted.next())
+        work.done("read", records.next())
             .is_none_or(|end| end.is_none())
     );
 }
