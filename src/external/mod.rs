@@ -5,6 +5,7 @@
 //! | a [`DiskVec`], to be in order | [`sort_external`], [`sort_external_by_key`], [`sort_external_by`] |
 //! | a [`DiskVec`], to be in no order | [`shuffle_external`] |
 //! | records of bytes, from many threads | [`Sorter`]: sorted, unique, or with equal keys joined |
+//! | records of bytes, to be in no order | [`Shuffler`] |
 //! | values, to be combined by plain keys | [`Aggregator`] |
 //! | values, to be combined by keys of bytes | [`BytesAggregator`] |
 //! | iterators that ascend, to become one | [`merge`], [`merge_by`] |
@@ -24,14 +25,15 @@
 
 // The top floor. `options` says what an operation may use, `workers` distributes it over threads.
 // `key` and `radix` sort by numbers, `tree` merges. `vec` has the operations on a `DiskVec`,
-// `records` sorts byte strings, `strings` has the operations on a `StrVec`, `groups` combines
-// values.
+// `records` sorts byte strings, `shuffle` shuffles them, `strings` has the operations on a `StrVec`,
+// `groups` combines values.
 mod groups;
 mod key;
 mod merging;
 mod options;
 mod radix;
 mod records;
+mod shuffle;
 mod strings;
 mod tree;
 mod vec;
@@ -44,3 +46,4 @@ pub use self::key::{Back, SortKey};
 pub use self::merging::{Merge, merge, merge_by};
 pub use self::options::{Options, Progress};
 pub use self::records::{Sorted, Sorter, SorterBuilder, SorterWriter};
+pub use self::shuffle::{ShuffleWriter, Shuffled, ShuffledPart, Shuffler};

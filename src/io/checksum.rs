@@ -50,7 +50,7 @@ fn step(lanes: &mut [u64; 4], group: &[u8]) {
 }
 
 /// Makes every bit of a number depend on every other: a bijection.
-fn fold(number: u64) -> u64 {
+pub(crate) fn fold(number: u64) -> u64 {
     let mut mixed = number;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

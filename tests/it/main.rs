@@ -27,6 +27,7 @@ mod external_groups;
 mod external_memory;
 mod external_records;
 mod external_shuffle;
+mod external_shuffler;
 mod external_unwind;
 mod external_vec;
 #[cfg(all(not(any(miri, memory_backend)), feature = "allocator-api2"))]
