@@ -28,7 +28,7 @@ use crate::io::extents::ExtentFile;
 const BUCKETS_MAX: usize = 256;
 
 /// The longest and the shortest block.
-const BLOCK_BYTES_MAX: usize = 256 << 10;
+const BLOCK_BYTES_MAX: usize = 128 << 10;
 const BLOCK_BYTES_MIN: usize = if cfg!(test) { 1 << 10 } else { 8 << 10 };
 
 /// Blocks are as long as a multiple of this.
@@ -68,7 +68,7 @@ const BLOCK_STEP: usize = if cfg!(test) { 1 << 10 } else { 4 << 10 };
 ///
 /// # Memory layout
 ///
-/// Records are kept as they are, with 12 bytes before each, in blocks of at most 256 KiB with a
+/// Records are kept as they are, with 12 bytes before each, in blocks of at most 128 KiB with a
 /// checksum that knows their position. What fits into the blocks of all writers never goes to disk.
 #[derive(Debug)]
 pub struct Shuffler {

@@ -88,6 +88,8 @@ pub struct ShuffledPart {
     /// `None` at the end only.
     buffers: Option<Buffers>,
     records: usize,
+    /// Of all records together.
+    content: u64,
     pool: Arc<Pool>,
 }
 
@@ -110,6 +112,11 @@ impl ShuffledPart {
     /// Returns how many parts come before this one.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Returns how many bytes the records have together.
+    pub fn bytes(&self) -> u64 {
+        self.content
     }
 
     /// Returns the records in order.
@@ -212,15 +219,17 @@ impl Shuffled {
             number: number as u64,
             buffers: Some(buffers),
             records: 0,
+            content: 0,
             pool: Arc::clone(&self.pool),
         };
         let Some(buffers) = &mut part.buffers else {
             return Ok(None);
         };
-        part.records = match self.buckets.get(number) {
+        let filled = match self.buckets.get(number) {
             Some(bucket) => fill_from_disk(&self.shared, bucket, buffers)?,
             None => fill_from_memory(&self.shared, &self.blocks, number, buffers)?,
         };
+        (part.records, part.content) = (filled.records, filled.bytes);
         Ok(Some(part))
     }
 }
@@ -248,10 +257,17 @@ fn most(
     usize::try_from(most).unwrap_or(usize::MAX)
 }
 
-/// Reads a bucket, and puts its records in order. Returns how many there are.
-fn fill_from_disk(shared: &Shared, bucket: &Bucket, buffers: &mut Buffers) -> Result<usize> {
+/// What has come into the buffers of a part.
+#[derive(Clone, Copy, Debug, Default)]
+struct Filled {
+    records: usize,
+    bytes: u64,
+}
+
+/// Reads a bucket, and puts its records in order.
+fn fill_from_disk(shared: &Shared, bucket: &Bucket, buffers: &mut Buffers) -> Result<Filled> {
     let Buffers { bytes, index } = buffers;
-    let (mut end, mut count) = (0_usize, 0_usize);
+    let (mut end, mut filled) = (0_usize, Filled::default());
     for mut chain in bucket.chains.iter().copied() {
         while chain.last.bytes > 0 {
             let len = usize::try_from(chain.last.bytes).unwrap_or(usize::MAX);
@@ -260,16 +276,16 @@ fn fill_from_disk(shared: &Shared, bucket: &Bucket, buffers: &mut Buffers) -> Re
             read_block(&shared.spool, &mut chain, block)?;
             let start = end.saturating_add(BLOCK_HEAD_BYTES);
             let content = block.get(BLOCK_HEAD_BYTES..).unwrap_or_default();
-            enter(shared, content, start, bucket.depth, index, &mut count)?;
+            enter(shared, content, start, bucket.depth, index, &mut filled)?;
             end = end.saturating_add(len);
             shared.options.progress_handle().add(len)?;
         }
     }
-    if count as u64 != bucket.records() {
+    if filled.records as u64 != bucket.records() {
         return Err(shared.spool.damaged("a chain of blocks"));
     }
-    sort(bytes, index.get_mut(..count).unwrap_or_default());
-    Ok(count)
+    sort(bytes, index.get_mut(..filled.records).unwrap_or_default());
+    Ok(filled)
 }
 
 /// Takes a bucket from the blocks of writers, and puts its records in order.
@@ -278,9 +294,9 @@ fn fill_from_memory(
     blocks: &[Blocks],
     number: usize,
     buffers: &mut Buffers,
-) -> Result<usize> {
+) -> Result<Filled> {
     let Buffers { bytes, index } = buffers;
-    let (mut end, mut count) = (0_usize, 0_usize);
+    let (mut end, mut filled) = (0_usize, Filled::default());
     for blocks in blocks {
         let (content, _records) = blocks.content(number);
         let start = end;
@@ -288,11 +304,11 @@ fn fill_from_memory(
         if let Some(target) = bytes.get_mut(start..end) {
             target.copy_from_slice(content);
         }
-        enter(shared, content, start, blocks.bits(), index, &mut count)?;
+        enter(shared, content, start, blocks.bits(), index, &mut filled)?;
     }
     shared.options.progress_handle().add(end)?;
-    sort(bytes, index.get_mut(..count).unwrap_or_default());
-    Ok(count)
+    sort(bytes, index.get_mut(..filled.records).unwrap_or_default());
+    Ok(filled)
 }
 
 /// Enters the records of a content, which is at `start` of all, into the index.
@@ -302,15 +318,16 @@ fn enter(
     start: usize,
     depth: u32,
     index: &mut [u64],
-    count: &mut usize,
+    filled: &mut Filled,
 ) -> Result<()> {
-    each_record(content, |at, chance, _record| {
-        let entry = index.get_mut(*count);
+    each_record(content, |at, chance, record| {
+        let entry = index.get_mut(filled.records);
         let entry = entry.ok_or_else(|| shared.spool.damaged("a chain of blocks"))?;
         let upper = chance.checked_shl(depth).unwrap_or(0);
         let upper = upper & (u64::MAX << CHANCE_BITS);
         *entry = upper | start.saturating_add(at) as u64;
-        *count = count.saturating_add(1);
+        filled.records = filled.records.saturating_add(1);
+        filled.bytes = filled.bytes.saturating_add(record.len() as u64);
         Ok(())
     })
 }
