@@ -91,7 +91,9 @@ impl ScratchFile {
     pub(crate) fn dir(&self) -> Option<&ScratchDir> {
         match &self.backing {
             Backing::Scratch(dir) => Some(dir),
-            _ => None,
+            #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
+            Backing::Lent { .. } => None,
+            Backing::Anywhere => None,
         }
     }
 }

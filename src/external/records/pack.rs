@@ -1,6 +1,7 @@
 //! Blocks of records in fewer bytes, by LZ4: the feature `lz4`.
 
 /// Bytes before what is packed: how long it was.
+#[cfg(feature = "lz4")]
 const LEN_BYTES: usize = 4;
 
 /// Returns how much of a buffer a block has, if the rest is to have room for what it is packed into.
@@ -38,7 +39,6 @@ pub(super) fn pack(_block: &[u8], _target: &mut [u8]) -> Option<usize> {
 /// As above.
 #[cfg(not(feature = "lz4"))]
 pub(super) fn unpack(_packed: &[u8], _target: &mut [u8]) -> Option<usize> {
-    let _unused = LEN_BYTES;
     None
 }
 
