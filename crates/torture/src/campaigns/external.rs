@@ -8,7 +8,7 @@ use crate::runner::{Campaign, Case, Verdict};
 pub(crate) const CAMPAIGN: Campaign = Campaign {
     name: "external",
     about: "sorts and groups on small full disks, tmpfs, ext4 and XFS, and killed at any moment",
-    short: 24,
+    short: 12,
     long: 600,
     alone: false,
     canaries: &[("believe", 24), ("left", 4), ("named", 24)],

@@ -73,7 +73,7 @@ pub(crate) fn on_disk(
     };
     let mut job = Job::new(what, case.seed, path)
         .with("container", container)
-        .with("steps", if container == "external" { 6 } else { 300 })
+        .with("steps", if container == "external" { 2 } else { 300 })
         .with("bytes", (bytes + bytes / 2).min(32 * MIB))
         .with("grow", "StorageFull")
         .bug(case.bug);
