@@ -14,6 +14,10 @@ pub(crate) enum Failure {
     BrokenPipe,
     /// Another thread has failed, and reports why.
     Stopped,
+    /// The input is not as it was said to be; in one line, or none where nothing is to be said.
+    Disorder(Option<String>),
+    /// What was asked for makes no sense, in one line without a full stop.
+    Usage(String),
     /// Anything else, in one line without a full stop.
     Message(String),
 }
@@ -50,7 +54,10 @@ impl fmt::Display for Failure {
             Self::BrokenPipe => f.write_str("broken pipe"),
             Self::Stopped => f.write_str("another thread has failed"),
             // A message is one line, whatever the names in it hold.
-            Self::Message(message) => f.write_str(&one_line(message)),
+            Self::Message(message) | Self::Usage(message) | Self::Disorder(Some(message)) => {
+                f.write_str(&one_line(message))
+            }
+            Self::Disorder(None) => f.write_str("disorder"),
         }
     }
 }

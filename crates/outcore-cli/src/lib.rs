@@ -1,7 +1,7 @@
 //! `outcore`: programs for files that are larger than RAM.
 //!
 //! ```text
-//! cmd/       dedup/ doctor/ demo/ manual sample     a command: its arguments, and its own work
+//! cmd/       sort/ dedup/ doctor/ demo/ manual sample     a command: its arguments, and its own work
 //! front/     common arguments, space, summary   what commands have in common beside their work
 //! output/    target, sequence                       where records go
 //! record/    source, chunk, key, long, json, fate   bytes cut into records, and their keys
@@ -52,13 +52,20 @@ use crate::failure::Failure;
 pub fn main() -> ExitCode {
     match Args::parse().command.run() {
         Ok(()) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
+        Err(Failure::Disorder(None)) => ExitCode::FAILURE,
         Err(failure) => {
             // If standard error is closed, the exit code still tells.
             writeln!(io::stderr(), "outcore: {failure}").ok();
-            ExitCode::FAILURE
+            match failure {
+                Failure::Usage(_) => ExitCode::from(USAGE),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
+
+/// What clap returns for what it finds out.
+const USAGE: u8 = 2;
 
 /// Runs `outcore dedup` with these arguments in this process, which may do other things: no signal
 /// is waited for. Without `--memory`, it gets 32 MiB more than the process has.

@@ -44,6 +44,11 @@ impl Scratch {
         Ok(self.dir.get_or_init(|| dir))
     }
 
+    /// Returns how many bytes scratch files have now.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.dir.get().map_or(0, ScratchDir::used_bytes)
+    }
+
     /// Makes an arena, which takes space on disk while it lives.
     ///
     /// # Errors

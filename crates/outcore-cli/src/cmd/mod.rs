@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod manual;
 mod sample;
+mod sort;
 
 use clap::{Parser, Subcommand};
 
@@ -14,6 +15,7 @@ use crate::cmd::demo::args::DemoArgs;
 use crate::cmd::doctor::args::DoctorArgs;
 use crate::cmd::manual::{CompletionsArgs, ManArgs};
 use crate::cmd::sample::SampleArgs;
+use crate::cmd::sort::args::SortArgs;
 use crate::failure::Result;
 
 /// Programs for files that are larger than RAM
@@ -33,6 +35,7 @@ pub(crate) struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Sort(Box<SortArgs>),
     Dedup(Box<DedupArgs>),
     Doctor(DoctorArgs),
     Demo(DemoArgs),
@@ -49,6 +52,7 @@ impl Command {
     /// Whatever ends it early.
     pub(crate) fn run(&self) -> Result<()> {
         match self {
+            Self::Sort(args) => sort::run(args),
             Self::Dedup(args) => dedup::run(args),
             Self::Doctor(args) => doctor::run(args),
             Self::Demo(args) => demo::run(args),

@@ -67,7 +67,6 @@ pub(crate) struct Common {
 
 /// What is read and where it goes, opened.
 #[derive(Debug)]
-#[expect(dead_code, reason = "for the commands that are about to come")]
 pub(crate) struct Session {
     pub(crate) inputs: Inputs,
     pub(crate) output: Sequence,
@@ -76,7 +75,6 @@ pub(crate) struct Session {
     pub(crate) budget: Budget,
 }
 
-#[expect(dead_code, reason = "for the commands that are about to come")]
 impl Common {
     /// Returns the number of threads: what was asked for, or else one a core.
     pub(crate) fn threads(&self) -> u64 {

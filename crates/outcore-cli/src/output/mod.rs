@@ -2,6 +2,7 @@
 
 pub(crate) mod sequence;
 pub(crate) mod target;
+pub(crate) mod writing;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};

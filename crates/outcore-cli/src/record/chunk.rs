@@ -6,7 +6,7 @@ use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::failure::Result;
-use crate::input::reader::Long;
+use crate::input::reader::{Long, Reader};
 use crate::record::fate::Fate;
 use crate::record::key::Key;
 use crate::record::key::{Bad, Keyer};
@@ -116,6 +116,55 @@ impl Chunk {
         self.records.iter().scan(base, move |start, record| {
             let end = base + record.end as usize;
             Some(std::mem::replace(start, end)..end)
+        })
+    }
+
+    /// Returns the input that has a record, and the number of its line there.
+    ///
+    /// # Errors
+    ///
+    /// The input cannot be read to count lines.
+    pub(crate) fn place(
+        &self,
+        record: usize,
+        reader: &mut Reader<'_>,
+        separator: u8,
+    ) -> Result<(usize, u64)> {
+        let before = self.ranges().take(record).last();
+        let before = before.map_or(0, |range| range.end);
+        self.place_of(
+            before.saturating_sub(self.text.start),
+            record,
+            reader,
+            separator,
+        )
+    }
+
+    /// Returns the same for a record that has `before` bytes and so many records before it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`place`](Self::place).
+    pub(crate) fn place_of(
+        &self,
+        before: usize,
+        records: usize,
+        reader: &mut Reader<'_>,
+        separator: u8,
+    ) -> Result<(usize, u64)> {
+        Ok(match self.origin {
+            Origin::Files { first, .. } => {
+                let file = self.file_ends.partition_point(|&end| end <= before);
+                let start = file.checked_sub(1).map_or(0, |file| self.file_ends[file]);
+                let lines = memchr::memchr_iter(separator, &self.text()[start..before]);
+                (first + file, lines.count() as u64 + 1)
+            }
+            Origin::File { input, start } => {
+                let lines = reader.count(input, separator, start + before as u64)?;
+                (input, lines + 1)
+            }
+            Origin::Stream { input, line } => (input, line + records as u64),
+            Origin::Paths { first, .. } => (first, 0),
         })
     }
 

@@ -222,28 +222,7 @@ impl<'a, V: Known> FirstPass<'a, V> {
             return Ok(());
         };
         self.out.wait(chunk.number, &self.stop)?;
-        let separator = self.job.separator;
-        let before = chunk
-            .ranges()
-            .take(*index)
-            .last()
-            .map_or(0, |range| range.end);
-        let before = before.saturating_sub(chunk.text.start) as u64;
-        let (input, line) = match chunk.origin {
-            Origin::Files { first, .. } => {
-                let before = usize::try_from(before).unwrap_or(usize::MAX);
-                let file = chunk.file_ends.partition_point(|&end| end <= before);
-                let start = file.checked_sub(1).map_or(0, |file| chunk.file_ends[file]);
-                let lines = memchr::memchr_iter(separator, &chunk.text()[start..before]);
-                (first + file, lines.count() as u64 + 1)
-            }
-            Origin::File { input, start } => {
-                let lines = reader.count(input, separator, start + before)?;
-                (input, lines + 1)
-            }
-            Origin::Stream { input, line } => (input, line + *index as u64),
-            Origin::Paths { first, .. } => (first, 0),
-        };
+        let (input, line) = chunk.place(*index, reader, self.job.separator)?;
         let name = self.job.inputs.name(input);
         let remedy = if reason.is_known {
             "; --skip-bad leaves such lines out"

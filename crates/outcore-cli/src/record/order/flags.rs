@@ -48,6 +48,8 @@ pub(crate) struct Flags {
     pub(crate) skip_blanks: bool,
     /// `b` where the key ends.
     pub(crate) skip_blanks_at_end: bool,
+    /// More than one kind was named.
+    is_mixed: bool,
 }
 
 /// Which of the two positions of a key a letter stands at.
@@ -87,11 +89,17 @@ impl Flags {
         self == Self::default()
     }
 
+    /// Returns whether bytes are compared as they are, in one direction or the other.
+    pub(crate) fn keeps_bytes(mut self) -> bool {
+        self.reverse = false;
+        self.is_default()
+    }
+
     /// Takes a letter in.
     ///
     /// # Errors
     ///
-    /// It stands for nothing, or not beside those before.
+    /// It stands for nothing.
     pub(crate) fn add(&mut self, letter: u8, at: At) -> Result<(), Refused> {
         match letter {
             b'b' => {
@@ -103,27 +111,33 @@ impl Flags {
             b'i' => {}
             b'f' => self.fold = true,
             b'r' => self.reverse = true,
-            b'g' => self.set(Kind::General)?,
-            b'h' => self.set(Kind::Human)?,
-            b'M' => self.set(Kind::Month)?,
-            b'n' => self.set(Kind::Number)?,
-            b'V' => self.set(Kind::Version)?,
+            b'g' => self.set(Kind::General),
+            b'h' => self.set(Kind::Human),
+            b'M' => self.set(Kind::Month),
+            b'n' => self.set(Kind::Number),
+            b'V' => self.set(Kind::Version),
             b'R' => return Err(Refused::Random),
             other => return Err(Refused::Unknown(char::from(other))),
         }
-        let counts_all = self.counted == Counted::All;
-        if counts_all || matches!(self.kind, Kind::Bytes | Kind::Version) {
-            Ok(())
-        } else {
-            Err(Refused::Incompatible)
-        }
+        Ok(())
     }
 
-    fn set(&mut self, kind: Kind) -> Result<(), Refused> {
-        if self.kind != Kind::Bytes && self.kind != kind {
+    fn set(&mut self, kind: Kind) {
+        self.is_mixed |= self.kind != Kind::Bytes && self.kind != kind;
+        self.kind = kind;
+    }
+
+    /// Looks whether the letters go together. Those for all keys need not, where no key takes them.
+    ///
+    /// # Errors
+    ///
+    /// They do not.
+    pub(crate) fn check(self) -> Result<(), Refused> {
+        let counts_all = self.counted == Counted::All;
+        let is_text = matches!(self.kind, Kind::Bytes | Kind::Version);
+        if self.is_mixed || !(counts_all || is_text) {
             return Err(Refused::Incompatible);
         }
-        self.kind = kind;
         Ok(())
     }
 }
@@ -137,7 +151,7 @@ mod tests {
         for letter in letters.bytes() {
             flags.add(letter, At::Both)?;
         }
-        Ok(flags)
+        flags.check().map(|()| flags)
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! what is no number   00
-//! NaN                 01 if it has a minus sign, 02 without
+//! NaN                 02 if it has a minus sign, 01 without
 //! a number            03, and ten bytes
 //! ```
 
@@ -22,7 +22,7 @@ pub(crate) fn push_general(text: &[u8], key: &mut Vec<u8>) {
             .is_some_and(|start| start.eq_ignore_ascii_case(word))
     };
     if starts_with(b"nan") {
-        key.push(if is_negative { 1 } else { 2 });
+        key.push(if is_negative { 2 } else { 1 });
     } else if starts_with(b"inf") {
         push_float(is_negative, Float::INFINITE, key);
     } else if let Some(number) = hexadecimal(text).or_else(|| decimal(text)) {
@@ -108,8 +108,8 @@ mod tests {
     fn numbers_ascend_however_they_are_written() {
         let texts: &[&[&str]] = &[
             &["", "x", "-", ".", "e5", "+x", "-.e1"],
-            &["-nan", "-NaN(5)"],
             &["nan", "nan(x", "NANx"],
+            &["-nan", "-NaN(5)"],
             &["-inf", "-Infinity", "-1e99999999999999999999"],
             &["-1e3", "-1000x", "-0x3e8"],
             &["-1e-3"],

@@ -90,14 +90,10 @@ impl Order {
             let text = text.as_ref();
             let parsed = span::parse(text);
             let (span, flags) = parsed.map_err(|wrong| format!("the key '{text}': {wrong}"))?;
-            order.push(Place::Span(span), flags, globals);
+            order.push(Place::Span(span), flags, globals)?;
         }
-        let keeps_bytes = Flags {
-            reverse: globals.reverse,
-            ..Flags::default()
-        };
-        if definitions.is_empty() && globals != keeps_bytes {
-            order.push(Place::Span(Span::LINE), globals, globals);
+        if definitions.is_empty() && !globals.keeps_bytes() {
+            order.push(Place::Span(Span::LINE), globals, globals)?;
         }
         Ok(order)
     }
@@ -137,7 +133,7 @@ impl Order {
                 (column.ok_or_else(|| no_column(name, &columns))?, flags)
             };
             order.columns = order.columns.max(column + 1);
-            order.push(Place::Number(column), flags, globals);
+            order.push(Place::Number(column), flags, globals)?;
         }
         Ok(order)
     }
@@ -156,7 +152,7 @@ impl Order {
             if known.is_none() {
                 order.names.push(name.to_owned());
             }
-            order.push(Place::Number(number), flags, globals);
+            order.push(Place::Number(number), flags, globals)?;
         }
         Ok(order)
     }
@@ -171,9 +167,15 @@ impl Order {
     }
 
     /// Adds a part; what is said about all counts where nothing is said about it.
-    fn push(&mut self, place: Place, flags: Flags, globals: Flags) {
+    ///
+    /// # Errors
+    ///
+    /// What is said does not go together.
+    fn push(&mut self, place: Place, flags: Flags, globals: Flags) -> Result<(), String> {
         let flags = if flags.is_default() { globals } else { flags };
+        flags.check().map_err(|refused| refused.to_string())?;
         self.parts.push(Part { flags, place });
+        Ok(())
     }
 
     /// Returns whether there is nothing but the record itself to compare.
@@ -323,7 +325,7 @@ fn push_value(value: &[u8], flags: Flags, key: &mut Vec<u8>, spare: &mut Vec<u8>
         Kind::Bytes => text::push_text(&text::counted(value, flags, spare), key),
         Kind::Number => number::push_number(value, key),
         Kind::General => general::push_general(value, key),
-        Kind::Human => number::push_human(value, key),
+        Kind::Human => number::push_human(&text::counted(value, flags, spare), key),
         Kind::Month => number::push_month(value, key),
         Kind::Version => version::push_version(&text::counted(value, flags, spare), key),
     }

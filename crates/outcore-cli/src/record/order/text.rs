@@ -18,13 +18,24 @@ pub(crate) fn push_text(mut text: &[u8], key: &mut Vec<u8>) {
     key.extend_from_slice(&[0, 0]);
 }
 
+/// What ends a text that is turned around.
+pub(crate) const REVERSED_END: [u8; 2] = [0xff, 0xff];
+
 /// Appends `text` so that what is greater comes first, and its end.
 pub(crate) fn push_reversed(text: &[u8], key: &mut Vec<u8>) {
-    let start = key.len();
-    push_text(text, key);
-    for byte in &mut key[start..] {
-        *byte = !*byte;
+    push_reversed_piece(text, key);
+    key.extend_from_slice(&REVERSED_END);
+}
+
+/// Appends a piece of such a text.
+pub(crate) fn push_reversed_piece(text: &[u8], key: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(at) = memchr::memchr(0, rest) {
+        key.extend(rest[..at].iter().map(|byte| !byte));
+        key.extend_from_slice(&[0xff, 0]);
+        rest = &rest[at + 1..];
     }
+    key.extend(rest.iter().map(|byte| !byte));
 }
 
 /// Appends the text that [`push_reversed`] was given.

@@ -52,15 +52,13 @@ pub(crate) fn push_version(text: &[u8], key: &mut Vec<u8>) {
 }
 
 /// Returns how long a name is without its endings: points, each with a letter or a tilde and more
-/// letters, digits and tildes behind it. Its first byte belongs to none.
+/// letters, digits and tildes behind it. All of a name may be endings.
 fn prefix_len(text: &[u8]) -> usize {
     let is_first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'~';
     let is_more = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'~';
     let mut at = 0;
     let mut prefix_len = 0;
-    while at < text.len() {
-        at += 1;
-        prefix_len = at;
+    loop {
         while let Some(&[b'.', first]) = text.get(at..at + 2) {
             if !is_first(first) {
                 break;
@@ -68,8 +66,12 @@ fn prefix_len(text: &[u8]) -> usize {
             at += 2;
             at += text[at..].iter().take_while(|&&byte| is_more(byte)).count();
         }
+        if at >= text.len() {
+            return prefix_len;
+        }
+        at += 1;
+        prefix_len = at;
     }
-    prefix_len
 }
 
 fn push_stretches(mut text: &[u8], key: &mut Vec<u8>) {
@@ -160,8 +162,9 @@ mod tests {
             ("a.1", "a.1"),
             ("a.1.b", "a.1"),
             ("a.b-1.c", "a.b-1"),
-            (".b", ".b"),
-            (".b.c", ".b"),
+            (".b", ""),
+            (".b.c", ""),
+            (".1.c", ".1"),
             ("a.", "a."),
             ("a..b", "a."),
             ("a.~", "a"),

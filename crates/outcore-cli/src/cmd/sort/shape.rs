@@ -1,0 +1,95 @@
+//! How a run divides its memory.
+
+use crate::cmd::sort::args::SortArgs;
+use crate::cmd::sort::long;
+use crate::failure::{Failure, Result};
+use crate::memory;
+use crate::memory::budget::Budget;
+use crate::output::writing;
+use crate::size::format_bytes;
+
+/// What the smallest buffers take, and the least that the sorter needs, with room to spare.
+pub(crate) const NEEDED_BYTES: u64 = SORTER_BYTES_MIN + (3 << 20);
+
+/// The least that the sorter of the library works with.
+const SORTER_BYTES_MIN: u64 = 4 << 20;
+
+/// Bytes of a cell of a file, of which a chunk is made.
+const CELL_LEN_MAX: u64 = 256 << 10;
+const CELL_LEN_MIN: u64 = 16 << 10;
+
+/// Of the memory, cells take one part of this many.
+const CELLS_DIVISOR: u64 = 256;
+
+/// What a thread takes for each byte of its cell: the chunk, a piece that is read, and a record as it
+/// is made for the sorter.
+const CELL_FACTOR: u64 = 8;
+
+/// Bytes of a buffer of the output.
+const OUT_LEN_MAX: u64 = 512 << 10;
+const OUT_LEN_MIN: u64 = 32 << 10;
+
+/// Of the memory, records that have to be in memory as a whole may take one part of this many.
+const WHOLE_DIVISOR: u64 = 8;
+
+/// What such a record takes for each of its bytes: itself, while it grows, and its key.
+const WHOLE_FACTOR: u64 = 4;
+
+/// The numbers of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) threads: usize,
+    pub(crate) cell_len: usize,
+    pub(crate) out_len: usize,
+    /// The longest record that may be in memory as a whole.
+    pub(crate) whole_max: usize,
+    /// What the sorter may take.
+    pub(crate) sorter_bytes: u64,
+}
+
+impl Shape {
+    /// Divides what the budget has. `needs_whole` says that records have keys, for which they have to
+    /// be in memory.
+    ///
+    /// # Errors
+    ///
+    /// It is too little.
+    pub(crate) fn new(args: &SortArgs, needs_whole: bool, budget: &Budget) -> Result<Self> {
+        let available = budget.available_bytes();
+        let threads = args.common.threads();
+        let threads = threads
+            .min(available / NEEDED_BYTES)
+            .min(memory::threads_max())
+            .max(1);
+        let cell_len = available / CELLS_DIVISOR / threads;
+        let cell_len = cell_len.clamp(CELL_LEN_MIN, CELL_LEN_MAX) & !0xfff;
+        let cell_len = args.test_chunk.unwrap_or(cell_len).clamp(2, CELL_LEN_MAX);
+        let out_len = (available / 64).clamp(OUT_LEN_MIN, OUT_LEN_MAX);
+        let whole = if needs_whole {
+            available / WHOLE_DIVISOR
+        } else {
+            0
+        };
+        let buffers = threads * cell_len * CELL_FACTOR
+            + out_len * writing::BUFFERS as u64
+            + long::NEEDED_BYTES
+            + 10 * cell_len
+            + whole;
+        let sorter_bytes = available.saturating_sub(buffers);
+        let sorter_bytes = args.test_sorter.unwrap_or(sorter_bytes).min(sorter_bytes);
+        let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+        if sorter_bytes < SORTER_BYTES_MIN {
+            return Err(Failure::new(format!(
+                "--memory {} is too little to sort; give more",
+                format_bytes(budget.limit_bytes())
+            )));
+        }
+        Ok(Self {
+            threads: number(threads),
+            cell_len: number(cell_len),
+            out_len: number(out_len),
+            whole_max: number(whole / WHOLE_FACTOR),
+            sorter_bytes,
+        })
+    }
+}
