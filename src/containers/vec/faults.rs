@@ -46,6 +46,26 @@ fn vectors_that_were_in_memory_stay_what_they_are_whatever_call_fails() {
         .run();
 }
 
+/// Vectors that stay in memory until a budget of six windows refuses.
+#[test]
+fn vectors_in_a_budget_stay_what_they_are_whatever_call_fails() {
+    Campaign::new("vec, owners in a budget", 60, live_in_budget::<Owner, true>)
+        .without_lies()
+        .plants("another element", "at pop, the elements differ")
+        .plants("a leaked element", "elements are alive")
+        .run();
+    Campaign::new("vec, numbers in a budget", 40, live_in_budget::<u64, false>)
+        .plants("another element", "at pop, the elements differ")
+        .run();
+}
+
+fn live_in_budget<T: Element, const PLENTY: bool>(life: &mut Life) {
+    let budget = MemoryBudget::new(6 * WINDOW as u64);
+    live_with::<T, PLENTY>(life, |dir| DiskVec::with_budget_in(&budget, dir));
+    assert_eq!(budget.used_bytes(), 0, "{}: memory is kept", life.name());
+    assert!(budget.peak_bytes() > 2 * WINDOW as u64, "it was not used");
+}
+
 /// Runs the scenario of a vector, and checks the result.
 fn live<T: Element, const PLENTY: bool>(life: &mut Life) {
     live_with::<T, PLENTY>(life, DiskVec::new_in);
