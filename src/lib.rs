@@ -85,6 +85,10 @@
 //!   kernel, which drops them when memory runs short. Under a memory limit of a control group they
 //!   count until the kernel drops them. [`DiskVec::evict`] and [`DiskVec::scan`] release them
 //!   earlier.
+//! * Of what is written, the page cache keeps an eighth of the memory that is available, for all
+//!   files of the process together. What was written first is written back and dropped beyond that:
+//!   a full page cache would make writing several times slower than the device. [`CachePolicy`] says
+//!   when to choose otherwise, and [`stats`] how much is there.
 //!
 //! Addresses are reserved by the TiB and use no memory. Tools show them as virtual size.
 //!
@@ -184,6 +188,7 @@ pub use crate::containers::spill::SpillAlloc;
 pub use crate::containers::vec::DiskVec;
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::io::atomic_file::AtomicFile;
+pub use crate::io::cache::CachePolicy;
 pub use crate::io::dir::{ScratchDir, ScratchDirBuilder, ScratchReport};
 pub use crate::io::stats::{Stats, stats};
 pub use crate::mapping::advice::Advice;
@@ -240,6 +245,7 @@ pub mod alloc {
 
 /// The location and the size limits of scratch files: [`ScratchDir`] and its builder.
 pub mod scratch {
+    pub use crate::io::cache::CachePolicy;
     pub use crate::io::dir::{ScratchDir, ScratchDirBuilder, ScratchReport};
 }
 

@@ -63,6 +63,15 @@ struct Inner {
     peak: AtomicUsize,
 }
 
+/// Returns the bytes of memory that this process could have now, as the machine and its memory control
+/// group say; `None` where they do not say.
+pub(crate) fn available_bytes() -> Option<u64> {
+    if cfg!(any(miri, memory_backend)) {
+        return None;
+    }
+    machine::available_bytes(&|path| std::fs::read_to_string(path).ok())
+}
+
 impl MemoryBudget {
     /// The least that one operation needs: 4 MiB.
     pub const MIN_BYTES: u64 = MIN as u64;

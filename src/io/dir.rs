@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::budget::{Budget, Charge};
+use crate::io::cache::CachePolicy;
 use crate::io::refusal::{Op, Refusal, Unnamed};
 use crate::io::search::{self, Search};
 use crate::sys;
@@ -33,6 +34,7 @@ use crate::sys;
 #[derive(Clone, Debug)]
 pub struct ScratchDir {
     inner: Arc<Inner>,
+    cache_policy: CachePolicy,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,7 @@ pub struct ScratchDirBuilder {
     allow_ram: bool,
     quota_bytes: u64,
     free_bytes_min: u64,
+    cache_policy: CachePolicy,
 }
 
 /// Where a directory is and what it offers: made by [`ScratchDir::report`].
@@ -134,7 +137,37 @@ impl ScratchDir {
             allow_ram: false,
             quota_bytes: u64::MAX,
             free_bytes_min: 0,
+            cache_policy: CachePolicy::Auto,
         }
+    }
+
+    /// Returns a handle of the same directory, with the same budget, whose files leave in the page
+    /// cache what this policy says. Files that exist keep theirs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outcore::{CachePolicy, DiskVec, ScratchDir};
+    ///
+    /// let dir = ScratchDir::from_env()?;
+    /// let keep = dir.with_cache_policy(CachePolicy::Keep);
+    /// let mut index = DiskVec::new_in(&keep); // looked up all the time
+    /// let mut log = DiskVec::new_in(&dir);
+    /// index.push(1_u64)?;
+    /// log.push(2_u64)?;
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_cache_policy(&self, policy: CachePolicy) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            cache_policy: policy,
+        }
+    }
+
+    /// Returns what the files of this handle leave in the page cache.
+    pub fn cache_policy(&self) -> CachePolicy {
+        self.cache_policy
     }
 
     /// Returns the path by which the directory was opened.
@@ -246,6 +279,13 @@ impl ScratchDirBuilder {
         self
     }
 
+    /// Sets what the files of the directory leave in the page cache; [`CachePolicy::Auto`] if this is
+    /// not called.
+    pub fn cache_policy(mut self, policy: CachePolicy) -> Self {
+        self.cache_policy = policy;
+        self
+    }
+
     /// Opens the directory and tries it out.
     ///
     /// # Errors
@@ -276,6 +316,7 @@ impl ScratchDirBuilder {
                 dir,
                 budget: Budget::new(self.quota_bytes, self.free_bytes_min, device),
             }),
+            cache_policy: self.cache_policy,
         })
     }
 }

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use crate::error::{ErrorKind, Result};
+use crate::io::cache::FileCache;
 use crate::io::refusal::{Op, Refusal, retry};
 use crate::io::stats;
 use crate::io::syncs::Syncs;
@@ -36,6 +37,8 @@ pub(crate) struct OwnedFile {
     /// The file once more, for reads past the page cache, with the blocks that those are made of;
     /// `None` where there are no such reads.
     direct: OnceLock<Option<(sys::File, u64)>>,
+    /// What the file has in the page cache.
+    cache: FileCache,
 }
 
 impl OwnedFile {
@@ -46,17 +49,22 @@ impl OwnedFile {
             owner: sys::process(),
             syncs: Syncs::default(),
             direct: OnceLock::new(),
+            cache: FileCache::default(),
         }
     }
 
     pub(crate) fn set_len(&self, op: Op, len: u64) -> Result<(), Refusal> {
         self.check_owner(op)?;
-        retry(op, || self.file.set_len(len))
+        retry(op, || self.file.set_len(len))?;
+        self.cache.forget(len..u64::MAX);
+        Ok(())
     }
 
     /// Gives part of the file back to the disk. Does not check which process owns the file.
     pub(crate) fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
-        sys::retry(|| self.file.punch(offset, len))
+        sys::retry(|| self.file.punch(offset, len))?;
+        self.cache.forget(offset..offset.saturating_add(len));
+        Ok(())
     }
 
     /// Preallocates the space of `from..to`, by writing zeros where the file system cannot reserve it.
@@ -126,7 +134,7 @@ impl OwnedFile {
     pub(crate) fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> Result<(), Refusal> {
         self.check_owner(Op::Write)?;
         while !bytes.is_empty() {
-            let taken = retry(Op::Write, || self.file.write_at(bytes, offset))?;
+            let taken = retry(Op::Write, || self.cache.write(&self.file, bytes, offset))?;
             if taken == 0 {
                 return Err(Refusal::failed(Op::Write, &io::ErrorKind::WriteZero.into()));
             }
@@ -240,7 +248,11 @@ impl OwnedFile {
 
     /// Tells the page cache what to expect of `len` bytes from `offset`.
     pub(crate) fn advise(&self, offset: u64, len: u64, hint: Hint) -> Result<(), Refusal> {
-        retry(Op::Advise, || self.file.advise(offset, len, hint))
+        retry(Op::Advise, || self.file.advise(offset, len, hint))?;
+        if hint == Hint::DontNeed {
+            self.cache.forget(offset..offset.saturating_add(len));
+        }
+        Ok(())
     }
 
     /// Waits until the file's bytes are on the device. After the first failure it always fails:
@@ -256,11 +268,20 @@ impl OwnedFile {
 
     /// The same by a call of the caller's.
     pub(crate) fn sync_by(&self, call: impl FnMut() -> io::Result<()>) -> Result<(), Refusal> {
-        let ran = self.syncs.run(|| retry(Op::Sync, call));
-        ran.unwrap_or_else(|| {
+        let refused = || {
             let reason = "an earlier sync failed, so what is in memory may be the only copy";
             Err(Refusal::ours(Op::Sync, ErrorKind::Io, reason))
-        })
+        };
+        let ran = self.syncs.run(|| {
+            let ran = self.cache.sync(|| retry(Op::Sync, call));
+            ran.unwrap_or_else(refused)
+        });
+        ran.unwrap_or_else(refused)
+    }
+
+    /// Returns the part of the file that is in the page cache.
+    pub(crate) fn cache(&self) -> &FileCache {
+        &self.cache
     }
 
     pub(crate) fn sys(&self) -> &sys::File {

@@ -4,6 +4,7 @@
 pub(crate) mod account;
 pub(crate) mod atomic_file;
 pub(crate) mod budget;
+pub(crate) mod cache;
 pub(crate) mod checksum;
 pub(crate) mod dir;
 pub(crate) mod extents;

@@ -62,14 +62,14 @@ impl Place {
     /// Creates an empty file without a name, to which [`link`](Self::link) can give one.
     pub(crate) fn create_linkable(&self) -> Result<OwnedFile> {
         let created = self.retry(CREATE, || self.dir.create_linkable())?;
-        Ok(OwnedFile::new(created))
+        Ok(OwnedFile::new(created.shared()))
     }
 
     /// Opens and locks the file that has the name, and returns its length.
     pub(crate) fn open(&self) -> Result<(OwnedFile, u64)> {
         const ACTION: &str = "open";
         let file = self.retry(ACTION, || self.dir.open_named(&self.name))?;
-        let file = OwnedFile::new(file);
+        let file = OwnedFile::new(file.shared());
         self.lock(&file)?;
         // Behind the lock, so that who had it before has made it as long as it is.
         let Some(len) = self.retry(ACTION, || file.sys().regular_len())? else {
@@ -83,7 +83,7 @@ impl Place {
     /// fails, nothing is left.
     pub(crate) fn create_named(&self) -> Result<OwnedFile> {
         let created = self.retry(CREATE, || self.dir.create_named(&self.name))?;
-        let file = OwnedFile::new(created);
+        let file = OwnedFile::new(created.shared());
         let locked = self.lock(&file);
         locked.inspect_err(|_refused| drop(self.remove(None)))?;
         Ok(file)
@@ -102,7 +102,7 @@ impl Place {
         } else {
             self.retry(CREATE, || self.dir.create_named(&name))
         }?;
-        Ok((OwnedFile::new(created), name))
+        Ok((OwnedFile::new(created.shared()), name))
     }
 
     /// Returns what the system notes about the name; `None` if nothing has it.

@@ -55,9 +55,10 @@ impl Deref for ScratchFile {
 impl ScratchFile {
     /// Creates a file without a name, whose preallocated bytes count against the directory's budget.
     pub(crate) fn create(dir: &ScratchDir) -> Result<Self, Refusal> {
-        let file = dir.create_unnamed()?;
+        let file = OwnedFile::new(dir.create_unnamed()?.shared());
+        file.cache().set_policy(dir.cache_policy());
         Ok(Self {
-            file: Preallocated::new(OwnedFile::new(file.shared()), Account::in_dir(dir)),
+            file: Preallocated::new(file, Account::in_dir(dir)),
             backing: Backing::Scratch(dir.clone()),
         })
     }

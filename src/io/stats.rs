@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::io::cache::account::Account;
+
 static OPEN_FILES: AtomicU64 = AtomicU64::new(0);
 static DISK_BYTES: AtomicU64 = AtomicU64::new(0);
 static MAPPED_BYTES: AtomicU64 = AtomicU64::new(0);
@@ -28,6 +30,15 @@ pub struct Stats {
     /// How many times the system refused an `io_uring`, so that threads read a batch instead, since
     /// the start.
     pub ring_refusals: u64,
+    /// Bytes that files of [`CachePolicy::Auto`](crate::CachePolicy::Auto) have in the page cache now,
+    /// as far as outcore has put them there: the kernel may have dropped some.
+    pub cached_bytes: u64,
+    /// The most that `cached_bytes` may be before outcore drops what was written first, as found out
+    /// last; 0 before the first write, and where the system does not say how much memory there is, so
+    /// that nothing is dropped.
+    pub cache_share_bytes: u64,
+    /// Bytes that outcore has written back and dropped, to stay within that share, since the start.
+    pub cache_dropped_bytes: u64,
 }
 
 /// Returns what all objects of this crate in this process hold, and counts of their events.
@@ -46,8 +57,9 @@ pub struct Stats {
 ///
 /// # Cost
 ///
-/// Six atomic loads. While other threads work, the numbers may be from different moments.
+/// Nine atomic loads. While other threads work, the numbers may be from different moments.
 pub fn stats() -> Stats {
+    let account = Account::of_process();
     Stats {
         open_files: OPEN_FILES.load(Relaxed),
         disk_bytes: DISK_BYTES.load(Relaxed),
@@ -55,6 +67,9 @@ pub fn stats() -> Stats {
         growths: GROWTHS.load(Relaxed),
         failures: FAILURES.load(Relaxed),
         ring_refusals: RING_REFUSALS.load(Relaxed),
+        cached_bytes: account.cached_bytes(),
+        cache_share_bytes: account.known_share_bytes().unwrap_or(0),
+        cache_dropped_bytes: account.dropped_bytes(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::bug::bug;
 use crate::error::Result;
+use crate::io::cache::pass::Pass;
 use crate::io::file::OwnedFile;
 use crate::io::refusal::Refusal;
 use crate::read::idle::Idle;
@@ -24,6 +25,41 @@ const ENTRY_BYTES: u64 = 128;
 #[derive(Debug)]
 pub(crate) struct Ahead<F: Clone + Deref<Target = OwnedFile>> {
     queue: Queue<InOrder<F>>,
+    ascent: Ascent<F>,
+}
+
+/// Whether pieces are asked for in ascending order, close to each other: then what was taken leaves the
+/// page cache.
+#[derive(Debug)]
+struct Ascent<F> {
+    file: Option<F>,
+    /// Where it began, and where the last piece ended.
+    from: u64,
+    to: u64,
+    pass: Pass,
+}
+
+/// The most bytes between two pieces, and the least that were read, for it to be an ascent; and how far
+/// behind the last piece those are that were taken.
+const ASCENT_BYTES: u64 = 2 * AHEAD_BYTES_MAX;
+
+impl<F: Clone + Deref<Target = OwnedFile>> Ascent<F> {
+    /// Notes that a piece is asked for.
+    fn follow(&mut self, file: &F, span: Span) {
+        let at = |file: &F| -> *const OwnedFile { &raw const **file };
+        let is_same = |known: &F| at(known) == at(file);
+        let gap = span.start().checked_sub(self.to);
+        if !self.file.as_ref().is_some_and(is_same) || gap.is_none_or(|gap| gap > ASCENT_BYTES) {
+            self.file = Some(file.clone());
+            self.from = span.start();
+            self.pass.start(span.start());
+        }
+        self.to = span.end();
+        let taken = span.start().saturating_sub(ASCENT_BYTES);
+        if taken > self.from {
+            self.pass.reach(file, taken, u64::MAX);
+        }
+    }
 }
 
 /// Pieces are delivered in the order of their numbers.
@@ -64,7 +100,13 @@ impl<F: Clone + Deref<Target = OwnedFile>> Ahead<F> {
             files: PhantomData,
         };
         let queue = Queue::new(options, order);
-        Self { queue }
+        let ascent = Ascent {
+            file: None,
+            from: 0,
+            to: 0,
+            pass: Pass::default(),
+        };
+        Self { queue, ascent }
     }
 
     /// Returns whether requesting a further piece now is useful.
@@ -93,6 +135,7 @@ impl<F: Clone + Deref<Target = OwnedFile>> Ahead<F> {
 
     /// Requests a piece.
     pub(crate) fn push(&mut self, file: F, span: Span) {
+        self.ascent.follow(&file, span);
         let number = self.queue.order.push(span.len(), State::Waiting(span));
         if self.queue.joins(number, &file, span) {
             return;

@@ -130,6 +130,8 @@ macro_rules! forward {
     };
 }
 
+pub(super) use {contract, forward};
+
 contract! {
     /// A directory, which stays the same directory whatever happens to its path. It creates files
     /// without a name, to some of which [`link`](Self::link) can give a name later, and opens named

@@ -147,7 +147,7 @@ impl DirCalls for Dir {
 /// A file whose calls can fail.
 #[derive(Debug)]
 pub(crate) struct File {
-    inner: Counted<backend::File>,
+    pub(super) inner: Counted<backend::File>,
 }
 
 impl File {

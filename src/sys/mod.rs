@@ -40,6 +40,7 @@ use self::no_ring as ring;
 
 pub(crate) mod buffer;
 mod contract;
+mod page_cache;
 
 #[cfg(test)]
 pub(crate) mod fault;
@@ -126,6 +127,9 @@ pub(crate) struct Alignment {
     /// Offset and length.
     pub(crate) offset: u64,
 }
+
+/// Of how many pages of a file one call asks whether they are in the page cache.
+pub(crate) const PAGES_ASKED_MAX: usize = 512;
 
 /// The expected use of the pages of a file or of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -83,7 +83,7 @@ fn records_of_one_writer_come_out_in_order_and_equal_keys_as_they_came() {
         for (count, keys) in [(0, 1), (1, 1), (1000, 10), (150_000, 3), (150_000, 1 << 30)] {
             let budget = MemoryBudget::new(MIN);
             let sorter = Sorter::new(options(&budget)).unwrap();
-            let longest = MIN as usize / 32 - 200;
+            let longest = usize::try_from(MIN).unwrap() / 32 - 200;
             let mut model = pairs(count / SCALE, keys, longest, &mut random);
             let mut writer = sorter.writer().unwrap();
             for (key, value) in &model {
@@ -206,7 +206,7 @@ fn joined_values_may_be_longer_than_what_they_are_joined_from() {
     let sorter = builder.combine(move |value, more| {
         let count = count(value) + count(more);
         value[..8].copy_from_slice(&count.to_le_bytes());
-        value.resize(8 + 50 * count as usize, 7);
+        value.resize(8 + 50 * usize::try_from(count).unwrap(), 7);
     });
     let sorter = sorter.build().unwrap();
     let mut writer = sorter.writer().unwrap();
@@ -217,14 +217,14 @@ fn joined_values_may_be_longer_than_what_they_are_joined_from() {
         *expected.entry(key).or_default() += 1;
     }
     writer.finish().unwrap();
-    let mut sorted = sorter.sorted().unwrap();
+    let mut result = sorter.sorted().unwrap();
     for (key, number) in expected {
-        let (found, value) = sorted.next().unwrap().unwrap();
+        let (found, value) = result.next().unwrap().unwrap();
         assert_eq!((found, count(value)), (&key[..], number));
-        assert!(number == 1 || value.len() == 8 + 50 * number as usize);
+        assert!(number == 1 || value.len() as u64 == 8 + 50 * number);
     }
-    assert!(sorted.next().unwrap().is_none());
-    drop(sorted);
+    assert!(result.next().unwrap().is_none());
+    drop(result);
     check_budget(&budget);
 }
 
@@ -258,15 +258,15 @@ fn records_may_be_nearly_as_long_as_the_budget() {
             if unique {
                 model.dedup_by(|a, b| a.0 == b.0);
             }
-            let mut sorted = sorter.sorted().unwrap();
+            let mut result = sorter.sorted().unwrap();
             for (key, len, byte) in model {
-                let (found, value) = sorted.next().unwrap().unwrap();
+                let (found, value) = result.next().unwrap().unwrap();
                 assert_eq!((found, value.len()), (&key[..], len), "{keys}, {unique}");
                 assert!(value.iter().all(|other| *other == byte));
             }
-            assert!(sorted.next().unwrap().is_none());
+            assert!(result.next().unwrap().is_none());
             check_peak(&budget);
-            drop(sorted);
+            drop(result);
             check_budget(&budget);
             assert_eq!(dir.used_bytes(), 0);
         }

@@ -21,6 +21,8 @@ mod arena_threads;
 #[cfg(not(any(miri, memory_backend)))]
 mod atomic_file;
 #[cfg(not(any(miri, memory_backend)))]
+mod cache;
+#[cfg(not(any(miri, memory_backend)))]
 mod examples;
 mod external_groups;
 #[cfg(not(any(miri, memory_backend)))]

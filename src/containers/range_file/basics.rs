@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::containers::range_file::file_state::FileState;
 use crate::containers::range_file::{FileRangeMut, RangeFile, Written};
 use crate::error::Result;
+use crate::io::cache::CachePolicy;
 use crate::io::place::Place;
 
 impl RangeFile {
@@ -131,6 +132,13 @@ impl RangeFile {
     /// contain no whole block can be claimed, and not allocated.
     pub fn remaining(&self) -> u64 {
         self.handle.file_state().allocator.remaining()
+    }
+
+    /// Sets what stays in the page cache of the bytes that are
+    /// [written](FileRangeMut::write_all_at) from now on; [`CachePolicy::Auto`] if this is not called.
+    /// Bytes that are stored through slices stay in any case, until the kernel needs the memory.
+    pub fn set_cache_policy(&self, policy: CachePolicy) {
+        self.handle.file_state().set_cache_policy(policy);
     }
 
     /// Returns the path that the file has or will get, as it was given.

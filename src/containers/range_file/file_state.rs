@@ -10,6 +10,7 @@ use std::sync::PoisonError;
 use crate::containers::range_file::allocator::RangeAllocator;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::account::Account;
+use crate::io::cache::CachePolicy;
 use crate::io::file::OwnedFile;
 use crate::io::place::Place;
 use crate::io::preallocated::Preallocated;
@@ -168,6 +169,11 @@ impl FileState {
         if let Some(aside) = self.aside.take() {
             self.place.remove_aside(&aside);
         }
+    }
+
+    /// Sets what stays in the page cache of what is written from now on.
+    pub(super) fn set_cache_policy(&self, policy: CachePolicy) {
+        self.file.cache().set_policy(policy);
     }
 
     /// Waits until all bytes are on the device.

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::fmt::Debug;
 use std::ops::Range;
 
+use crate::budget::MemoryBudget;
 use crate::containers::vec::DiskVec;
 use crate::error::Result;
 use crate::io::dir::ScratchDir;

@@ -7,6 +7,7 @@ use std::ops::{Range, RangeBounds};
 use crate::containers::vec::DiskVec;
 use crate::containers::vec::remove::checked_range;
 use crate::error::Result;
+use crate::io::cache::pass::Pass;
 use crate::mapping::advice::Advice;
 
 /// Bytes of one chunk of a scan.
@@ -105,12 +106,15 @@ impl<T> DiskVec<T> {
     ///
     /// # Cost
     ///
-    /// One `madvise` for each chunk, and two for the whole. The kernel reads ahead as much as
-    /// `read_ahead_kb` of the device permits.
+    /// One `madvise` for each chunk, and two for the whole; for each 2 MiB, calls that find out whether
+    /// they were in the page cache before, and one that drops them if not, if they have no place in
+    /// the share that [`CachePolicy::Auto`](crate::CachePolicy::Auto) explains. The kernel reads ahead
+    /// as much as `read_ahead_kb` of the device permits.
     pub fn scan(&self) -> Scan<'_, T> {
         self.region.expect(Some(Advice::Sequential));
         Scan {
             vec: self,
+            pass: self.region.start_pass(),
             chunk_len: CHUNK_BYTES
                 .checked_div(size_of::<T>())
                 .unwrap_or(usize::MAX)
@@ -144,6 +148,7 @@ impl<T> DiskVec<T> {
 /// to be read again.
 pub struct Scan<'a, T> {
     vec: &'a DiskVec<T>,
+    pass: Pass,
     chunk_len: usize,
     next: usize,
 }
@@ -161,7 +166,9 @@ impl<'a, T> Iterator for Scan<'a, T> {
         // Refused hints cost speed only.
         if start > 0 {
             let last = start.saturating_sub(self.chunk_len)..start;
-            let _hint = self.vec.region.let_go(self.vec.bytes_of(last));
+            let bytes = self.vec.bytes_of(last);
+            let _hint = self.vec.region.let_go(bytes.clone());
+            self.vec.region.reach(&mut self.pass, bytes.end);
         }
         self.next = end;
         self.vec.get(start..end)
@@ -180,7 +187,9 @@ impl<T> FusedIterator for Scan<'_, T> {}
 impl<T> Drop for Scan<'_, T> {
     fn drop(&mut self) {
         let read = self.next.saturating_sub(self.chunk_len)..self.next;
-        let _hint = self.vec.region.let_go(self.vec.bytes_of(read));
+        let bytes = self.vec.bytes_of(read);
+        let _hint = self.vec.region.let_go(bytes.clone());
+        self.vec.region.reach(&mut self.pass, bytes.end);
         self.vec.region.expect(None);
     }
 }

@@ -1,11 +1,6 @@
 //! The fault campaign of the shuffler: a push that fails has added nothing and lost nothing, and what
 //! comes out is what was pushed.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    reason = "a panic in a test is a failed test"
-)]
-
 use std::collections::BTreeMap;
 
 use crate::budget::{MIN, MemoryBudget};
@@ -16,7 +11,7 @@ use crate::testing::{Campaign, Life};
 
 #[test]
 fn records_are_all_there_whatever_call_fails() {
-    Campaign::new("external, shuffled records", 40, live)
+    Campaign::new("external, result records", 40, live)
         .plants("another record", "the records differ")
         .run();
 }
@@ -35,8 +30,8 @@ fn a_block_that_is_not_what_was_written_is_an_error() {
         writer.finish().unwrap();
         let spool = std::sync::Arc::clone(&shuffler.shared.spool);
         spool.damage(place);
-        let refused = shuffler.shuffled().and_then(|shuffled| {
-            while shuffled.next_part()?.is_some() {}
+        let refused = shuffler.shuffled().and_then(|result| {
+            while result.next_part()?.is_some() {}
             Ok(())
         });
         let refused = refused.unwrap_err().to_string();
@@ -58,10 +53,10 @@ fn a_bucket_that_is_larger_than_memory_is_divided() {
     }
     writer.finish().unwrap();
     expected.sort_unstable();
-    let shuffled = shuffler.shuffled().unwrap();
+    let result = shuffler.shuffled().unwrap();
     let mut found = 0;
     let mut parts = 0;
-    while let Some(part) = shuffled.next_part().unwrap() {
+    while let Some(part) = result.next_part().unwrap() {
         parts += 1;
         for record in part.records() {
             assert_eq!(record, expected[found].1.to_le_bytes(), "at {found}");
@@ -70,7 +65,7 @@ fn a_bucket_that_is_larger_than_memory_is_divided() {
     }
     assert_eq!(found, expected.len());
     assert!(parts > buckets, "{parts} parts of {buckets} buckets");
-    drop(shuffled);
+    drop(result);
     assert_eq!(budget.used_bytes(), 0);
 }
 
@@ -94,9 +89,9 @@ fn live(life: &mut Life) {
         model.pop_first();
     }
     // Reading cannot be tried again, so an error here is the end.
-    let read = shuffler.shuffled().and_then(|shuffled| {
+    let read = shuffler.shuffled().and_then(|result| {
         let mut expected = model.values();
-        while let Some(part) = shuffled.next_part()? {
+        while let Some(part) = result.next_part()? {
             for record in part.records() {
                 let same = expected.next().is_some_and(|next| next == record);
                 assert!(same, "{}: the records differ", life.name());

@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::cache::CachePolicy;
 use crate::io::file::OwnedFile;
 use crate::io::place::{CREATE, Linked, PUBLISH, Place};
 use crate::io::refusal::{self, Op, Refusal};
@@ -233,6 +234,12 @@ impl AtomicFile {
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         let written = self.file.write_all_at(bytes, offset);
         written.map_err(|refused| self.error("write", refused))
+    }
+
+    /// Sets what stays in the page cache of what is written from now on; [`CachePolicy::Auto`] if this
+    /// is not called.
+    pub fn set_cache_policy(&self, policy: CachePolicy) {
+        self.file.cache().set_policy(policy);
     }
 
     /// Waits until the bytes that were written are on the device, so that

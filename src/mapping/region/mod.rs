@@ -23,6 +23,7 @@ mod copy;
 mod give_back;
 mod mapped;
 mod moves;
+mod pass;
 mod plain;
 mod residency;
 

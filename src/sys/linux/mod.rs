@@ -1,5 +1,6 @@
 //! The contract of [`super`], implemented by a Linux kernel.
 
+mod cache;
 mod dir;
 mod extents;
 mod file;

@@ -3,6 +3,7 @@
 //! A file is a vector of bytes; a space is one zeroed block. A window that shows a file is a copy
 //! that is kept equal in both directions.
 
+mod cache;
 mod file;
 mod names;
 mod space;

@@ -5,7 +5,9 @@
 )]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_ulong, c_void};
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,6 +48,8 @@ unsafe extern "C" {
         file: c_int,
         offset: i64,
     ) -> *mut c_void;
+    fn munmap(at: *mut c_void, len: usize) -> c_int;
+    fn mincore(at: *mut c_void, len: usize, pages: *mut u8) -> c_int;
     safe fn unshare(flags: c_int) -> c_int;
     safe fn umask(mask: c_uint) -> c_uint;
     safe fn geteuid() -> c_uint;
@@ -288,4 +292,24 @@ pub(crate) fn use_up_mappings() {
             return;
         }
     }
+}
+
+/// Returns how many bytes of a file that this user may write to are in the page cache.
+pub(crate) fn cached_bytes(file: &File) -> u64 {
+    const PAGE: usize = 4096;
+    const SHARED: c_int = 1;
+    let len = usize::try_from(file.metadata().unwrap().len()).unwrap();
+    if len == 0 {
+        return 0;
+    }
+    let mut pages = vec![0; len.div_ceil(PAGE)];
+    // SAFETY: a new mapping, which changes no other.
+    let at = unsafe { mmap(std::ptr::null_mut(), len, 0, SHARED, file.as_raw_fd(), 0) };
+    assert_ne!(at.addr(), usize::MAX);
+    // SAFETY: the range is mapped, and there is a byte for each of its pages.
+    checked(unsafe { mincore(at, len, pages.as_mut_ptr()) }).unwrap();
+    // SAFETY: the mapping is that of above, which nothing else uses.
+    checked(unsafe { munmap(at, len) }).unwrap();
+    let cached = pages.iter().filter(|page| **page & 1 != 0).count();
+    u64::try_from(cached * PAGE).unwrap()
 }
