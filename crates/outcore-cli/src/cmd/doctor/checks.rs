@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use outcore::ScratchReport;
+use outcore::{ScratchReport, Stats};
 
 use crate::cmd::doctor::facts::{Bound, Facts};
 use crate::memory::cgroup;
@@ -120,6 +120,17 @@ pub(crate) fn directory(report: &ScratchReport) -> Vec<Check> {
             "free some, or name another directory with OUTCORE_DIR or --tmp",
         ),
     ]
+}
+
+/// Says what the page cache keeps of what is written, for a process that has written something.
+pub(crate) fn page_cache(stats: &Stats) -> Check {
+    let value = match stats.cache_share_bytes {
+        0 => "as much as the kernel keeps".to_owned(),
+        share => format!("{} of what is written", format_bytes(share)),
+    };
+    let meaning = "Beyond it, what was written first is written back and dropped, so that writing \
+                   past memory runs at the speed of the device.";
+    Check::new("page cache", value, meaning)
 }
 
 /// Judges the limits and settings. What the system does not tell is left out.

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use outcore::{ErrorKind, ScratchDir};
+use outcore::{Arena, ErrorKind, ScratchDir, Stats};
 
 use self::checks::{Check, Verdict};
 use self::facts::Facts;
@@ -38,6 +38,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<()> {
         Ok(dir) => {
             heading(&mut text, dir.path());
             checks.extend(checks::directory(&dir.report()?));
+            checks.push(checks::page_cache(&stats_of_a_write(dir)?));
         }
         Err(error) => {
             if let Some(path) = error.path() {
@@ -55,6 +56,14 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<()> {
         .and_then(|()| stdout.flush())
         .map_err(|answer| Failure::write("standard output", &answer))?;
     refusal.map_or(Ok(()), |refusal| Err(Failure::new(refusal)))
+}
+
+/// Writes one item, with which the library finds out how much may be cached.
+fn stats_of_a_write(dir: &ScratchDir) -> Result<Stats> {
+    let mut writer = Arena::new_in(dir)?.writer()?;
+    writer.push([0])?;
+    writer.flush()?;
+    Ok(outcore::stats())
 }
 
 fn heading(text: &mut String, path: &Path) {
