@@ -151,11 +151,9 @@ impl Plan {
     ) -> Option<Self> {
         let (each, besides) = scheme.bytes();
         let mut threads = options.threads_for(bytes);
-        let all = count.saturating_mul(size_of::<T>());
-        // No block is shorter than half of this, so a list of all of them is no longer.
-        let longest = all.div_ceil(BLOCK_BYTES_MIN / 2) * size_of::<Piece>();
-        let list = (bytes / 32 * LIST_PARTS_OF_32).min(longest.saturating_add(bytes / 64));
+        let list = bytes / 32 * LIST_PARTS_OF_32;
         let planned = bytes / 32 * LIST_PARTS_PLANNED / size_of::<Piece>();
+        let all = count.saturating_mul(size_of::<T>());
         let block = all.div_ceil(planned.max(1));
         let block = block.max(BLOCK_BYTES_MIN).max(size_of::<T>());
         loop {
