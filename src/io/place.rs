@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::file::OwnedFile;
 use crate::io::stats;
 use crate::sys;
-use crate::sys::Facts;
+use crate::sys::{Access, Facts};
 
 /// A name in a directory that stays the same one whatever happens to its path.
 #[derive(Debug)]
@@ -68,7 +68,9 @@ impl Place {
     /// Opens and locks the file that has the name, and returns its length.
     pub(crate) fn open(&self) -> Result<(OwnedFile, u64)> {
         const ACTION: &str = "open";
-        let file = self.retry(ACTION, || self.dir.open_named(&self.name))?;
+        let file = self.retry(ACTION, || {
+            self.dir.open_named(&self.name, Access::ReadWrite)
+        })?;
         let file = OwnedFile::new(file.shared());
         self.lock(&file)?;
         // Behind the lock, so that who had it before has made it as long as it is.

@@ -177,9 +177,9 @@ contract! {
         /// Fails if this process may not write to the file with this name.
         fn check_writable(&self, name: &OsStr) -> io::Result<()>;
 
-        /// Opens the file with a name, for reading and writing. If it is a pipe, does not wait for
+        /// Opens the file with a name, for reading at least. If it is a pipe, does not wait for
         /// another process to open the other end.
-        fn open_named(&self, name: &OsStr) -> io::Result<<Self as DirCalls>::File>;
+        fn open_named(&self, name: &OsStr, access: Access) -> io::Result<<Self as DirCalls>::File>;
 
         /// Returns whether [`link`](Self::link) has a way to the file that needs no privilege.
         fn is_linkable(&self, file: &<Self as DirCalls>::File) -> io::Result<bool>;

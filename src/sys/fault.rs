@@ -97,9 +97,9 @@ impl DirCalls for Dir {
         self.inner.is_linkable(&file.inner)
     }
 
-    fn open_named(&self, name: &OsStr) -> io::Result<File> {
+    fn open_named(&self, name: &OsStr, access: Access) -> io::Result<File> {
         check()?;
-        self.inner.open_named(name).map(File::of)
+        self.inner.open_named(name, access).map(File::of)
     }
 
     fn link(&self, file: &File, name: &OsStr) -> io::Result<bool> {

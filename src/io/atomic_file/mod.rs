@@ -283,6 +283,41 @@ impl AtomicFile {
     pub fn publish(mut self) -> Result<()> {
         self.sync()?;
         self.name()?;
+        self.sync_name()
+    }
+
+    /// Gives the file its name, if nothing has it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`publish`](Self::publish). If something has the name, [`Io`](ErrorKind::Io) with
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists); it stays as it is, and the new file is gone.
+    ///
+    /// # Cost
+    ///
+    /// Two `fsync`, of the file and of the directory, and one `linkat`.
+    pub fn publish_new(self) -> Result<()> {
+        if self.replaces {
+            return Err(self.taken());
+        }
+        self.sync()?;
+        let checked = self.file.check_owner(Op::Sync);
+        checked.map_err(|refused| self.error(PUBLISH, refused))?;
+        // A name that the file has meanwhile goes when the value is dropped.
+        match self.place.link(&self.file)? {
+            Linked::Done => self.sync_name(),
+            Linked::Taken => Err(self.taken()),
+            Linked::Astray => Err(self.place.astray()),
+        }
+    }
+
+    #[cold]
+    fn taken(&self) -> Error {
+        Error::io(PUBLISH, io::ErrorKind::AlreadyExists.into()).at(self.path())
+    }
+
+    /// Waits until the name is on the device.
+    fn sync_name(&self) -> Result<()> {
         let synced = self.file.sync_by(|| self.place.sync());
         synced.map_err(|refused| self.error(PUBLISH, refused))
     }

@@ -13,7 +13,7 @@ use crate::sys::contract::DirCalls;
 use crate::sys::linux::file::File;
 use crate::sys::posix::dir::{Directory, NEW, PRIVATE};
 use crate::sys::posix::file::is_same;
-use crate::sys::{Facts, FileSystem};
+use crate::sys::{Access, Facts, FileSystem};
 
 /// An open directory.
 #[derive(Debug)]
@@ -93,8 +93,8 @@ impl DirCalls for Dir {
         self.0.check_writable(name)
     }
 
-    fn open_named(&self, name: &OsStr) -> io::Result<File> {
-        self.0.open_named(name).map(File::from_fd)
+    fn open_named(&self, name: &OsStr, access: Access) -> io::Result<File> {
+        self.0.open_named(name, access).map(File::from_fd)
     }
 
     /// The way through `/proc`: the other way may need a privilege.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::sys::contract::{DirCalls, FileCalls};
 use crate::sys::memory::file::{Content, File};
-use crate::sys::{Facts, FileSystem};
+use crate::sys::{Access, Facts, FileSystem};
 
 /// The content of every file that has a name, by directory and name.
 static NAMES: Mutex<BTreeMap<PathBuf, Arc<Mutex<Content>>>> = Mutex::new(BTreeMap::new());
@@ -81,18 +81,18 @@ impl DirCalls for Dir {
     }
 
     fn facts(&self, name: &OsStr) -> io::Result<Facts> {
-        FileCalls::facts(&self.open_named(name)?)
+        FileCalls::facts(&self.open_named(name, Access::Read)?)
     }
 
     fn check_writable(&self, name: &OsStr) -> io::Result<()> {
-        self.open_named(name).map(drop)
+        self.open_named(name, Access::ReadWrite).map(drop)
     }
 
     fn is_linkable(&self, _file: &File) -> io::Result<bool> {
         Ok(true)
     }
 
-    fn open_named(&self, name: &OsStr) -> io::Result<File> {
+    fn open_named(&self, name: &OsStr, _access: Access) -> io::Result<File> {
         let found = names().get(&self.path.join(name)).map(Arc::clone);
         Ok(File::of(found.ok_or(io::ErrorKind::NotFound)?))
     }

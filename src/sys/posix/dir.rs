@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, Access, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::path::Arg;
 
+use crate::sys;
 use crate::sys::Facts;
 use crate::sys::posix::file::facts_of;
 
@@ -66,8 +67,12 @@ impl Directory {
 
     /// Opens the file with a name, for reading and writing. If it is a pipe, does not wait for
     /// another process to open the other end.
-    pub(crate) fn open_named(&self, name: &OsStr) -> io::Result<OwnedFd> {
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    pub(crate) fn open_named(&self, name: &OsStr, access: sys::Access) -> io::Result<OwnedFd> {
+        let way = match access {
+            sys::Access::ReadWrite => OFlags::RDWR,
+            sys::Access::Read | sys::Access::Nothing => OFlags::RDONLY,
+        };
+        let flags = way | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         Ok(fs::openat(&self.0, name, flags, Mode::empty())?)
     }
 
