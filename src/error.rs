@@ -85,6 +85,13 @@ pub enum ErrorKind {
     Cancelled,
     /// A value cannot be encoded or decoded by the codec of its [`Spool`](crate::spool::Spool).
     Codec,
+    /// The file holds something else than what it was opened as.
+    WrongType,
+    /// The bytes of a file are not those that were written. The message says which part of it is
+    /// damaged.
+    Corrupt,
+    /// The file has a later version of its format than this library knows.
+    UnknownVersion,
     /// Any other refusal of the system; see [`Error::io_error`].
     Io,
 }
@@ -210,12 +217,15 @@ impl From<Error> for io::Error {
             ErrorKind::OutOfMemory | ErrorKind::CapacityOverflow | ErrorKind::OverBudget => {
                 io::ErrorKind::OutOfMemory
             }
-            ErrorKind::InvalidUtf8 | ErrorKind::Codec => io::ErrorKind::InvalidData,
-            ErrorKind::OutOfBounds => io::ErrorKind::UnexpectedEof,
-            ErrorKind::ForeignLocation | ErrorKind::NotFlushed | ErrorKind::ItemTooLarge => {
-                io::ErrorKind::InvalidInput
+            ErrorKind::InvalidUtf8 | ErrorKind::Codec | ErrorKind::Corrupt => {
+                io::ErrorKind::InvalidData
             }
-            ErrorKind::RamBacked => io::ErrorKind::Unsupported,
+            ErrorKind::OutOfBounds => io::ErrorKind::UnexpectedEof,
+            ErrorKind::ForeignLocation
+            | ErrorKind::NotFlushed
+            | ErrorKind::ItemTooLarge
+            | ErrorKind::WrongType => io::ErrorKind::InvalidInput,
+            ErrorKind::RamBacked | ErrorKind::UnknownVersion => io::ErrorKind::Unsupported,
             ErrorKind::Forked => io::ErrorKind::PermissionDenied,
             ErrorKind::RangesInUse | ErrorKind::AlreadyOpen => io::ErrorKind::ResourceBusy,
             ErrorKind::Cancelled => io::ErrorKind::Other,

@@ -1,8 +1,8 @@
 //! Containers for data that is larger than RAM.
 //!
 //! Their contents are in files, so the process stays small. They are for programs that run out of
-//! memory: loaders, indexers, graph and text processing. Only files that a [`RangeFile`] publishes
-//! outlive the process, so this is no database. Data that fit into memory are faster in std.
+//! memory: loaders, indexers, graph and text processing. Only vectors that are sealed, and files that
+//! a [`RangeFile`] or an [`AtomicFile`] publishes, outlive the process, so this is no database. Data that fit into memory are faster in std.
 //!
 //! | what you have | what to use |
 //! |---|---|
@@ -14,6 +14,7 @@
 //! | collections that take an allocator: `hashbrown`, `allocator_api2` | [`DiskAlloc`] |
 //! | a program with a few huge std collections, but not trees of small nodes | [`SpillAlloc`] |
 //! | one file that many threads write at once | [`RangeFile`], [`FileRangeMut`], [`FileRange`] |
+//! | a vector that later processes read again (feature `bytemuck`) | `DiskVec::seal`, `SealedVec` |
 //! | control over location and quota | [`ScratchDir`] |
 //!
 //! # Examples
@@ -139,7 +140,7 @@
 //! | `nightly` | no | [`DiskAlloc`] with std's unstable trait; needs a nightly compiler |
 //! | `serde` | no | [`Spool`](spool::Spool), and `Serialize` and `Deserialize` for [`DiskVec`], [`StrVec`], [`BytesVec`], [`Location`], [`Written`] |
 //! | `lz4` | no | with `serde`: blocks of a [`Spool`](spool::Spool) compressed by LZ4 |
-//! | `bytemuck` | no | `Pod` and `Zeroable` for [`Location`] |
+//! | `bytemuck` | no | `Pod` and `Zeroable` for [`Location`]; vectors sealed into files that last |
 //! | `lz4` | no | [`SorterBuilder::lz4`](external::SorterBuilder): records are packed on disk |
 //!
 //! # Platforms
@@ -163,6 +164,8 @@ mod composites;
 mod containers;
 mod error;
 pub mod external;
+#[cfg(feature = "bytemuck")]
+mod format;
 mod heap;
 mod io;
 mod mapping;
@@ -173,6 +176,8 @@ mod sys;
 mod testing;
 
 pub use crate::budget::MemoryBudget;
+#[cfg(feature = "bytemuck")]
+pub use crate::composites::sealed::SealedVec;
 #[cfg(feature = "serde")]
 pub use crate::composites::spool::Spool;
 pub use crate::composites::strings::{BytesVec, StrVec};
@@ -229,6 +234,13 @@ pub mod range_file {
     pub use crate::containers::range_file::{
         ALIGNMENT, FileRange, FileRangeMut, PublishError, RangeFile, Written, align_down, align_up,
     };
+}
+
+/// Files that last: [`SealedVec`], what any sealed file says of itself, and the seam to object stores.
+#[cfg(feature = "bytemuck")]
+pub mod sealed {
+    pub use crate::composites::sealed::{Kind, Scan, SealedFile, SealedMap, SealedVec};
+    pub use crate::format::ranges::{MemoryRanges, ReadRanges};
 }
 
 /// A file that is written in full and then takes a name at once: [`AtomicFile`].

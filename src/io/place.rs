@@ -81,6 +81,20 @@ impl Place {
         Ok((file, len))
     }
 
+    /// Opens the file that has the name for reading, also while others have it open, and returns its
+    /// length.
+    #[cfg(feature = "bytemuck")]
+    pub(crate) fn open_to_read(&self) -> Result<(OwnedFile, u64)> {
+        const ACTION: &str = "open";
+        let file = self.retry(ACTION, || self.dir.open_named(&self.name, Access::Read))?;
+        let file = OwnedFile::new(file);
+        let Some(len) = self.retry(ACTION, || file.sys().regular_len())? else {
+            let reason = "it is no regular file";
+            return Err(Error::refused(ErrorKind::Io, ACTION, reason).at(&self.path));
+        };
+        Ok((file, len))
+    }
+
     /// Creates an empty file with the name, which nobody may have yet, and locks it. Where that
     /// fails, nothing is left.
     pub(crate) fn create_named(&self) -> Result<OwnedFile> {

@@ -48,6 +48,8 @@ mod ranged_process;
 mod ranged_shared;
 mod reads;
 mod reads_denied;
+#[cfg(all(not(any(miri, memory_backend)), feature = "bytemuck"))]
+mod sealed;
 mod spill_fork;
 #[cfg(feature = "serde")]
 mod spool;

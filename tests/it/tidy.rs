@@ -11,6 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["budget"],
     &["io"],
     &["mapping", "read"],
+    &["format"],
     &["heap"],
     &["containers"],
     &["composites"],

@@ -1,0 +1,119 @@
+//! A sealed vector as a slice.
+#![expect(
+    unsafe_code,
+    reason = "borrows a file that others can change; see docs/safety.md"
+)]
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use bytemuck::Pod;
+
+use crate::composites::sealed::vec::SealedVec;
+use crate::error::{ErrorKind, Result};
+use crate::format::DATA_START;
+use crate::mapping::view::View;
+
+/// The elements of a sealed vector as a slice, without a copy; made by [`SealedVec::map`].
+pub struct SealedMap<T> {
+    /// # Invariants
+    ///
+    /// 1. The view shows `data_bytes` bytes of the file from [`DATA_START`], which are there when the
+    ///    map is made.
+    /// 2. Nothing changes or shortens the file while the map lives: the duty of the caller of `map`.
+    view: View,
+    data_bytes: usize,
+    elements: PhantomData<fn() -> T>,
+}
+
+impl<T: Pod> SealedVec<T> {
+    /// Maps the file, and lends the elements as a slice.
+    ///
+    /// Nothing is verified: call [`verify`](Self::verify) before, if the file may be damaged. Wrong
+    /// bytes are wrong elements and nothing worse, since every byte is one of an element.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outcore::{DiskVec, ScratchDir, SealedVec};
+    ///
+    /// # let name = format!("map-example-{}", std::process::id());
+    /// # let path = ScratchDir::from_env()?.path().join(name);
+    /// let mut numbers = DiskVec::new();
+    /// numbers.try_extend(0..1000_u64)?;
+    /// numbers.seal(&path)?;
+    /// let numbers = SealedVec::<u64>::open(&path)?;
+    /// // SAFETY: the file was just made, and no other program knows of it.
+    /// let map = unsafe { numbers.map()? };
+    /// assert_eq!(map.binary_search(&421), Ok(421));
+    /// # std::fs::remove_file(&path).ok();
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Safety
+    ///
+    /// While the map lives, no process writes to the file or shortens it. (To replace it by another
+    /// file of the same name, and to remove the name, is allowed.)
+    ///
+    /// # Errors
+    ///
+    /// * [`Io`](ErrorKind::Io): the vector comes from another source than a file of this machine, its
+    ///   elements need a larger alignment than 4096, or the system refuses the mapping.
+    /// * [`OutOfMemory`](ErrorKind::OutOfMemory): no addresses are left.
+    ///
+    /// # Cost
+    ///
+    /// One `mmap`. A page that the device cannot deliver kills the process with `SIGBUS` when it is
+    /// accessed, as with every mapped file.
+    pub unsafe fn map(&self) -> Result<SealedMap<T>> {
+        let Some(local) = self.sealed().local() else {
+            let reason = "only files of this machine can be mapped";
+            return Err(self.sealed().refused(ErrorKind::Io, reason));
+        };
+        if align_of::<T>() as u64 > DATA_START {
+            let reason = "its elements need a larger alignment than pages have";
+            return Err(self.sealed().refused(ErrorKind::Io, reason));
+        }
+        let too_long = || {
+            let reason = "it is longer than the address space";
+            self.sealed().refused(ErrorKind::OutOfMemory, reason)
+        };
+        let data_bytes = self.sealed().description().data_bytes;
+        let end = usize::try_from(data_bytes.saturating_add(DATA_START));
+        let end = end.map_err(|_long| too_long())?;
+        let data_bytes = usize::try_from(data_bytes).map_err(|_long| too_long())?;
+        let view = View::new(local.file(), end);
+        Ok(SealedMap {
+            view: view.map_err(|refused| refused.of_file("map", local.path()))?,
+            data_bytes,
+            elements: PhantomData,
+        })
+    }
+}
+
+impl<T: Pod> SealedMap<T> {
+    /// Returns the elements.
+    pub fn as_slice(&self) -> &[T] {
+        // SAFETY: the bytes are in the file, and stay as they are (invariants 1 and 2).
+        let bytes = unsafe { self.view.bytes(DATA_START, self.data_bytes) };
+        // The data begin at a multiple of 4096, which `map` compared with the alignment.
+        bytemuck::try_cast_slice(bytes.unwrap_or_default()).unwrap_or_default()
+    }
+}
+
+impl<T: Pod> Deref for SealedMap<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        self.as_slice()
+    }
+}
+
+impl<T> fmt::Debug for SealedMap<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedMap")
+            .field("bytes", &self.data_bytes)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,24 @@
+//! The floor of file formats: what a sealed file is, byte for byte. docs/format.md draws it.
+//!
+//! `sums` has the checksums, `description` the fixed part that says what a file holds, `arrow` what
+//! makes the file one that Arrow reads, `write` the way into a file, `ranges` and `source` where the bytes
+//! come from, `read` the checked way out, and `verify` the check of all bytes. Nothing read from a file is
+//! trusted.
+
+pub(crate) mod arrow;
+pub(crate) mod description;
+pub(crate) mod ranges;
+pub(crate) mod read;
+mod source;
+mod sums;
+#[cfg(test)]
+#[cfg(not(any(miri, memory_backend, loom, shuttle)))]
+mod tests;
+mod verify;
+pub(crate) mod write;
+
+/// The length of the first and of the last part of a file: the head and the tail.
+pub(crate) const PAGE_BYTES: u64 = 4096;
+
+/// Where the data begin.
+pub(crate) const DATA_START: u64 = PAGE_BYTES;

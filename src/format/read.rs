@@ -1,0 +1,387 @@
+//! Checked reads: a block is verified before its first byte is handed out.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::description::{Description, IN_HEAD, Misread};
+use crate::format::ranges::{LocalFile, ReadRanges};
+use crate::format::source::Source;
+use crate::format::sums::{PAGE_SUMS, Part, SUM_BYTES, sum_of, words};
+use crate::format::{DATA_START, PAGE_BYTES};
+
+/// The bytes that opening reads from the end: the tail, and the index of files up to 12 GiB.
+const TAIL_BYTES: usize = 16 << 10;
+
+/// Blocks that are closer together than this become one read.
+const GAP_BYTES: u64 = 4096;
+
+/// The longest read that several ranges are joined to.
+const JOINED_BYTES_MAX: u64 = 1 << 20;
+
+/// An open sealed file.
+pub(crate) struct Sealed {
+    source: Source,
+    pub(super) description: Description,
+    /// The checksums of the pages of the table, once they were read and verified.
+    index: OnceLock<Vec<u64>>,
+    /// The pages of the table that were read and verified.
+    pages: Vec<OnceLock<Vec<u64>>>,
+    /// A bit for each block, set once the block was verified.
+    verified: Vec<AtomicU64>,
+}
+
+impl Sealed {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        Self::from_source(Source::Local(LocalFile::open(path)?))
+    }
+
+    pub(crate) fn open_from(source: Box<dyn ReadRanges>) -> Result<Self> {
+        Self::from_source(Source::Other(source))
+    }
+
+    fn from_source(source: Source) -> Result<Self> {
+        let (file_bytes, tail) = source.ranges().read_tail(TAIL_BYTES).map_err(Error::from)?;
+        let tail_start = file_bytes.checked_sub(tail.len() as u64);
+        let page = usize::try_from(PAGE_BYTES).ok();
+        let at = page.and_then(|page| tail.len().checked_sub(page));
+        let (Some(tail_start), Some(at)) = (tail_start, at) else {
+            return Err(source.corrupt("it is too short for a sealed file"));
+        };
+        let parsed = Description::parse(tail.get(at..).unwrap_or_default(), file_bytes);
+        let description = match parsed {
+            Ok(description) => description,
+            // The same is in the head.
+            Err(Misread::Damaged) => {
+                let bytes = source.read(IN_HEAD..PAGE_BYTES)?;
+                let parsed = Description::parse(&bytes, file_bytes);
+                parsed.map_err(|misread| source.misread(misread))?
+            }
+            Err(misread) => return Err(source.misread(misread)),
+        };
+        let no_memory = || {
+            let reason = "there is no memory for the state of its blocks";
+            source.refused(ErrorKind::OutOfMemory, reason)
+        };
+        let count = |number: u64| usize::try_from(number).map_err(|_long| no_memory());
+        let (pages_len, words_len) = (
+            count(description.table_pages())?,
+            count(description.blocks().div_ceil(64))?,
+        );
+        let (mut pages, mut verified) = (Vec::new(), Vec::new());
+        pages
+            .try_reserve_exact(pages_len)
+            .map_err(|_full| no_memory())?;
+        verified
+            .try_reserve_exact(words_len)
+            .map_err(|_full| no_memory())?;
+        pages.resize_with(pages_len, OnceLock::new);
+        verified.resize_with(words_len, AtomicU64::default);
+        let index = description.index();
+        let sealed = Self {
+            source,
+            description,
+            index: OnceLock::new(),
+            pages,
+            verified,
+        };
+        let in_tail = |byte: u64| usize::try_from(byte.checked_sub(tail_start)?).ok();
+        if let (Some(start), Some(end)) = (in_tail(index.start), in_tail(index.end)) {
+            // What is wrong is reported when it is needed.
+            let _known = sealed.take_index(tail.get(start..end).unwrap_or_default());
+        }
+        Ok(sealed)
+    }
+
+    /// Returns the file, if it is one of this machine.
+    pub(crate) fn local(&self) -> Option<&LocalFile> {
+        match &self.source {
+            Source::Local(file) => Some(file),
+            Source::Other(_) => None,
+        }
+    }
+
+    pub(crate) fn description(&self) -> &Description {
+        &self.description
+    }
+
+    #[cold]
+    pub(crate) fn refused(&self, kind: ErrorKind, reason: impl Into<String>) -> Error {
+        self.source.refused(kind, reason)
+    }
+
+    /// Passes ranges of the data to `deliver`, each with its place in `ranges`, in any order. Their
+    /// starts and ends ascend, and none is empty.
+    ///
+    /// Each is read in one piece: split long ones.
+    pub(crate) fn read(
+        &self,
+        ranges: &[Range<u64>],
+        deliver: &mut dyn FnMut(usize, &[u8]),
+    ) -> Result<()> {
+        if ranges
+            .iter()
+            .any(|range| range.end > self.description.data_bytes)
+        {
+            return Err(self.refused(ErrorKind::OutOfBounds, "the range is past the end"));
+        }
+        self.read_covered(ranges, deliver)
+    }
+
+    /// Does the same for ranges of what the blocks cover, within it.
+    pub(super) fn read_covered(
+        &self,
+        ranges: &[Range<u64>],
+        deliver: &mut dyn FnMut(usize, &[u8]),
+    ) -> Result<()> {
+        let requests = self.requests(ranges);
+        self.load_pages(&requests)?;
+        let mut reads = Vec::new();
+        for request in &requests {
+            let place = |byte: u64| DATA_START.saturating_add(byte);
+            reads.push(place(request.bytes.start)..place(request.bytes.end));
+        }
+        self.source.read_all(&reads, &mut |number, bytes| {
+            let Some(request) = requests.get(number) else {
+                return Ok(());
+            };
+            if request.is_whole {
+                self.verify_blocks(request.bytes.start, bytes)?;
+            }
+            for (index, range) in ranges.iter().enumerate().skip(request.ranges.start) {
+                if index >= request.ranges.end {
+                    break;
+                }
+                let start = range.start.saturating_sub(request.bytes.start);
+                let end = range.end.saturating_sub(request.bytes.start);
+                let place = |byte: u64| usize::try_from(byte).unwrap_or(usize::MAX);
+                deliver(
+                    index,
+                    bytes.get(place(start)..place(end)).unwrap_or_default(),
+                );
+            }
+            Ok(())
+        })
+    }
+
+    /// Returns the reads that ranges need: they themselves where their blocks were verified, and
+    /// whole blocks otherwise; those that are close together joined.
+    fn requests(&self, ranges: &[Range<u64>]) -> Vec<Request> {
+        let mut requests: Vec<Request> = Vec::new();
+        for (index, range) in ranges.iter().enumerate() {
+            let is_whole = !self.are_verified(range);
+            let bytes = if is_whole {
+                self.blocks_around(range)
+            } else {
+                range.clone()
+            };
+            let next = Request {
+                bytes,
+                ranges: index..index.saturating_add(1),
+                is_whole,
+            };
+            let is_joined = match requests.last_mut() {
+                Some(last) if next.bytes.start < last.bytes.end => {
+                    // They share bytes, which are read once.
+                    last.bytes.end = last.bytes.end.max(next.bytes.end);
+                    last.ranges.end = next.ranges.end;
+                    if last.is_whole || next.is_whole {
+                        last.is_whole = true;
+                        last.bytes = self.blocks_around(&last.bytes);
+                    }
+                    true
+                }
+                Some(last) => last.joins(&next),
+                None => false,
+            };
+            if !is_joined {
+                requests.push(next);
+            }
+        }
+        requests
+    }
+
+    /// Returns the bytes of the blocks that a range touches.
+    fn blocks_around(&self, range: &Range<u64>) -> Range<u64> {
+        let block = u64::from(self.description.block_bytes);
+        let start = range.start & !block.saturating_sub(1);
+        let end = range.end.next_multiple_of(block);
+        start..end.min(self.description.covered_bytes())
+    }
+
+    /// Returns the numbers of the blocks that a range touches.
+    fn numbers(&self, range: &Range<u64>) -> Range<u64> {
+        let log2 = self.description.block_bytes.trailing_zeros();
+        let end = range.end.saturating_sub(1) >> log2;
+        range.start >> log2..end.saturating_add(1)
+    }
+
+    fn are_verified(&self, range: &Range<u64>) -> bool {
+        self.numbers(range).all(|number| {
+            let (word, bit) = place_of(number);
+            let word = self.verified.get(word);
+            // Only the bit itself matters: no other data is published by it.
+            word.is_some_and(|word| word.load(Relaxed) & bit != 0)
+        })
+    }
+
+    /// Verifies the blocks that `bytes` of the data from `start` are, which is where one begins.
+    fn verify_blocks(&self, start: u64, bytes: &[u8]) -> Result<()> {
+        let block = usize::try_from(self.description.block_bytes).unwrap_or(usize::MAX);
+        let first = self.numbers(&(start..start.saturating_add(1))).start;
+        for (number, bytes) in (first..).zip(bytes.chunks(block)) {
+            let (word, bit) = place_of(number);
+            let Some(word) = self.verified.get(word) else {
+                continue;
+            };
+            if word.load(Relaxed) & bit != 0 {
+                continue;
+            }
+            if Some(sum_of(&self.description.id, Part::Block, number, bytes)) != self.sum(number) {
+                let reason = format!(
+                    "block {number} of {} is damaged: its {} bytes from {} do not match their \
+                     checksum",
+                    self.description.blocks(),
+                    bytes.len(),
+                    number
+                        .saturating_mul(block as u64)
+                        .saturating_add(DATA_START)
+                );
+                return Err(self.refused(ErrorKind::Corrupt, reason));
+            }
+            word.fetch_or(bit, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Returns the checksum that a block should have, whose page of the table was read.
+    fn sum(&self, number: u64) -> Option<u64> {
+        let (page, place) = (number / PAGE_SUMS, number % PAGE_SUMS);
+        let page = self.pages.get(usize::try_from(page).ok()?)?.get()?;
+        page.get(usize::try_from(place).ok()?).copied()
+    }
+
+    /// Reads and verifies the pages of the table for blocks that will be verified.
+    fn load_pages(&self, requests: &[Request]) -> Result<()> {
+        let mut missing: Vec<u64> = Vec::new();
+        for request in requests.iter().filter(|request| request.is_whole) {
+            let blocks = self.numbers(&request.bytes);
+            for page in blocks.start / PAGE_SUMS..=blocks.end.saturating_sub(1) / PAGE_SUMS {
+                let is_known = usize::try_from(page)
+                    .ok()
+                    .and_then(|page| self.pages.get(page));
+                let is_known = is_known.is_some_and(|page| page.get().is_some());
+                if !is_known && missing.last() != Some(&page) {
+                    missing.push(page);
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.load_index()?;
+        let table = self.description.table();
+        let page_bytes = PAGE_SUMS.saturating_mul(SUM_BYTES);
+        let mut reads = Vec::new();
+        for page in &missing {
+            let start = table.start.saturating_add(page.saturating_mul(page_bytes));
+            reads.push(start..start.saturating_add(page_bytes).min(table.end));
+        }
+        self.source.read_all(&reads, &mut |place, bytes| {
+            let Some(number) = missing.get(place) else {
+                return Ok(());
+            };
+            self.take_page(*number, bytes)
+        })
+    }
+
+    /// Verifies and keeps a page of the table.
+    pub(super) fn take_page(&self, number: u64, bytes: &[u8]) -> Result<()> {
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
+        let expected = self.index.get().and_then(|index| index.get(place));
+        let sum = sum_of(&self.description.id, Part::TablePage, number, bytes);
+        if expected != Some(&sum) {
+            let reason = format!("page {number} of its table of checksums is damaged");
+            return Err(self.refused(ErrorKind::Corrupt, reason));
+        }
+        if let Some(page) = self.pages.get(place) {
+            page.get_or_init(|| words(bytes).collect());
+        }
+        Ok(())
+    }
+
+    /// Reads and verifies the index, if that was not done.
+    pub(super) fn load_index(&self) -> Result<()> {
+        if self.index.get().is_some() {
+            return Ok(());
+        }
+        let bytes = self.source.read(self.description.index())?;
+        self.take_index(&bytes)
+    }
+
+    /// Verifies and keeps the index.
+    pub(super) fn take_index(&self, bytes: &[u8]) -> Result<()> {
+        let sum = sum_of(&self.description.id, Part::Index, 0, bytes);
+        if sum != self.description.index_sum {
+            let reason = "the index of its checksums is damaged";
+            return Err(self.refused(ErrorKind::Corrupt, reason));
+        }
+        self.index.get_or_init(|| words(bytes).collect());
+        Ok(())
+    }
+
+    /// Lets the next reads verify every block again.
+    pub(super) fn forget_verified(&self) {
+        for word in &self.verified {
+            word.store(0, Relaxed);
+        }
+    }
+
+    /// Returns some bytes of the file as they are.
+    pub(super) fn read_raw(&self, range: Range<u64>) -> Result<Vec<u8>> {
+        self.source.read(range)
+    }
+}
+
+/// A read, and which of the ranges asked for are in it.
+struct Request {
+    bytes: Range<u64>,
+    ranges: Range<usize>,
+    /// Whether it consists of whole blocks, some of which are to be verified.
+    is_whole: bool,
+}
+
+impl Request {
+    /// Makes this read cover the next one too, if they are of one kind and close together.
+    fn joins(&mut self, next: &Self) -> bool {
+        let gap = if self.is_whole { 0 } else { GAP_BYTES };
+        let is_near = next.bytes.start <= self.bytes.end.saturating_add(gap);
+        let end = self.bytes.end.max(next.bytes.end);
+        let is_short =
+            end.saturating_sub(self.bytes.start) <= JOINED_BYTES_MAX || end == self.bytes.end;
+        if self.is_whole != next.is_whole || !is_near || !is_short {
+            return false;
+        }
+        self.bytes.end = end;
+        self.ranges.end = next.ranges.end;
+        true
+    }
+}
+
+/// Returns where the bit of a block is.
+fn place_of(number: u64) -> (usize, u64) {
+    let word = usize::try_from(number / 64).unwrap_or(usize::MAX);
+    (word, 1 << (number % 64))
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed")
+            .field("path", &self.local().map(LocalFile::path))
+            .field("description", &self.description)
+            .finish_non_exhaustive()
+    }
+}

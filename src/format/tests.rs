@@ -1,0 +1,362 @@
+//! Tests of the format: bytes that never change, and files in which any byte did.
+#![expect(clippy::cast_possible_truncation, reason = "files of tests are short")]
+
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+use std::slice::from_ref;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::{fs, process};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::arrow::{Column, Layout};
+use crate::format::description::{DESCRIPTION_BYTES, Description, IN_HEAD, KIND_VECTOR};
+use crate::format::ranges::MemoryRanges;
+use crate::format::read::Sealed;
+use crate::format::sums::{Part, sum_of};
+use crate::format::write::{BLOCK_BYTES, Contents, Writer};
+use crate::format::{DATA_START, PAGE_BYTES};
+use crate::sys::fault::{Fault, Outcome, arm, disarm};
+
+const ID: [u8; 16] = *b"a golden id: 16 ";
+
+/// The bytes of a block, as an index.
+const BLOCK: usize = BLOCK_BYTES as usize;
+
+/// The number of words that fill two blocks and a part of a third.
+const WORDS: u64 = BLOCK_BYTES as u64 / 4 + 100;
+
+fn new_path() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let memory = Path::new("/dev/shm");
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    let base = if memory.is_dir() { memory } else { &target };
+    let number = NEXT.fetch_add(1, Relaxed);
+    base.join(format!("outcore-format-{}-{number}", process::id()))
+}
+
+/// Writes a vector of the words 0, 3, 6 and so on.
+fn write(path: &Path, words: u64, id: [u8; 16]) -> Result<()> {
+    let mut writer = Writer::with_id(path, false, id)?;
+    for word in 0..words {
+        writer.push(&(word * 3).to_le_bytes())?;
+    }
+    let covered_bytes = writer.covered_bytes();
+    writer.finish(Contents {
+        kind: KIND_VECTOR,
+        elements: words,
+        element_bytes: 8,
+        element_align: 8,
+        details: [0; 4],
+        type_name: "u64".to_owned(),
+        arrow: Some(Layout {
+            column: Column::Int {
+                bits: 64,
+                signed: false,
+            },
+            elements: i64::try_from(words).unwrap_or(0),
+            body_bytes: i64::try_from(covered_bytes).unwrap_or(0),
+            buffers: vec![(0, 0), (0, i64::try_from(words * 8).unwrap_or(0))],
+        }),
+    })
+}
+
+/// Returns the bytes of such a file.
+fn sealed_bytes(words: u64, id: [u8; 16]) -> Vec<u8> {
+    let path = new_path();
+    write(&path, words, id).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    fs::remove_file(path).unwrap();
+    bytes
+}
+
+fn open(bytes: &[u8]) -> Result<Sealed> {
+    Sealed::open_from(Box::new(MemoryRanges::new(bytes.to_vec())))
+}
+
+/// Reads all words in pieces of a block, and checks them; returns why some could not be read.
+fn refusal_of_words(sealed: &Sealed) -> Option<Error> {
+    let end = sealed.description().data_bytes;
+    let ranges: Vec<_> = (0..end)
+        .step_by(BLOCK)
+        .map(|start| start..(start + u64::from(BLOCK_BYTES)).min(end))
+        .collect();
+    let mut right = true;
+    let read = sealed.read(&ranges, &mut |number, bytes| {
+        let first = ranges[number].start / 8;
+        let expected = (first..).map(|word| (word * 3).to_le_bytes());
+        right &= bytes
+            .chunks(8)
+            .zip(expected)
+            .all(|(found, word)| found == word);
+    });
+    assert!(right, "wrong words were delivered");
+    read.err()
+}
+
+/// Checks that a change of a file is noticed: by opening or verifying it; and that all that can be
+/// read of it is right.
+fn check_damage(bytes: &[u8], what: &str) {
+    let refused = match open(bytes) {
+        Ok(sealed) => {
+            let _refusal = refusal_of_words(&sealed);
+            sealed.verify(&mut |_bytes| {}).expect_err(what)
+        }
+        Err(refused) => refused,
+    };
+    let kind = refused.kind();
+    assert!(kind == ErrorKind::Corrupt, "{what}: {refused}");
+}
+
+/// A file of version 1 has to be readable for ever, and is what docs/format.md says.
+#[test]
+fn the_bytes_of_a_file_never_change() {
+    for (name, words) in [("numbers-1.outcore", 1000), ("empty-1.outcore", 0)] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/golden")
+            .join(name);
+        let bytes = sealed_bytes(words, ID);
+        if std::env::var_os("OUTCORE_GOLDEN").is_some_and(|what| what == "write") {
+            fs::write(&path, &bytes).unwrap();
+        }
+        let golden = fs::read(path).unwrap();
+        assert!(golden == bytes, "{name}");
+        let sealed = open(&golden).unwrap();
+        assert_eq!(
+            (sealed.description().elements, sealed.description().id),
+            (words, ID)
+        );
+        assert!(refusal_of_words(&sealed).is_none());
+        sealed.verify(&mut |_bytes| {}).unwrap();
+    }
+}
+
+#[test]
+fn every_byte_that_changes_is_noticed_and_no_wrong_word_is_read() {
+    let mut bytes = sealed_bytes(WORDS, ID);
+    assert!(bytes.len() > 2 * BLOCK + 2 * PAGE_BYTES as usize);
+    assert!(refusal_of_words(&open(&bytes).unwrap()).is_none());
+    for at in 0..bytes.len() {
+        for mask in [1 << (at % 8), 0xFF] {
+            bytes[at] ^= mask;
+            check_damage(&bytes, &format!("byte {at} changed by {mask:02x}"));
+            bytes[at] ^= mask;
+        }
+    }
+}
+
+/// A canary: the campaign has to notice a byte that its checksum allows.
+#[test]
+fn a_wrong_word_with_a_right_checksum_is_found() {
+    let mut bytes = sealed_bytes(100, ID);
+    let (start, len) = (DATA_START as usize, 832);
+    bytes[start + 8] ^= 1;
+    let table = start + len;
+    let sum = sum_of(&ID, Part::Block, 0, &bytes[start..table]).to_le_bytes();
+    bytes[table..table + 8].copy_from_slice(&sum);
+    let page = sum_of(&ID, Part::TablePage, 0, &sum).to_le_bytes();
+    bytes[table + 8..table + 16].copy_from_slice(&page);
+    let index = sum_of(&ID, Part::Index, 0, &page);
+    let mut description = open(&bytes).unwrap().description().clone();
+    description.index_sum = index;
+    let encoded = description.encode();
+    for at in [IN_HEAD as usize, table + 16] {
+        bytes[at..at + DESCRIPTION_BYTES].copy_from_slice(&encoded);
+    }
+    open(&bytes).unwrap().verify(&mut |_bytes| {}).unwrap();
+    assert!(catch_unwind(|| check_damage(&bytes, "planted")).is_err());
+}
+
+#[test]
+fn a_file_of_any_other_length_is_refused() {
+    let bytes = sealed_bytes(WORDS, ID);
+    for len in (0..bytes.len())
+        .step_by(7)
+        .chain(bytes.len() - 20_000..bytes.len())
+    {
+        let refused = open(&bytes[..len]).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Corrupt, "length {len}");
+    }
+    for more in [1, 8, 64, 4096] {
+        let longer = [&bytes[..], &vec![0; more]].concat();
+        check_damage(&longer, &format!("{more} bytes more"));
+    }
+}
+
+#[test]
+fn blocks_of_another_file_or_another_place_are_noticed() {
+    let bytes = sealed_bytes(WORDS, ID);
+    let other = sealed_bytes(WORDS, *b"another id: 16  ");
+    let start = DATA_START as usize;
+    for block in 0..2 {
+        let place = start + block * BLOCK..start + (block + 1) * BLOCK;
+        assert!(
+            bytes[place.clone()] == other[place.clone()],
+            "the same words"
+        );
+        // With its checksum, it is a block of the other file all the same.
+        let sum = bytes.len() - PAGE_BYTES as usize - 4 * 8 + block * 8;
+        let mut mixed = bytes.clone();
+        mixed[sum..sum + 8].copy_from_slice(&other[sum..sum + 8]);
+        check_damage(&mixed, "a checksum of another file");
+    }
+    let mut exchanged = bytes.clone();
+    exchanged[start..start + 2 * BLOCK].rotate_left(BLOCK);
+    check_damage(&exchanged, "two blocks exchanged");
+    // A whole end of another file has another description than the head.
+    let cut = bytes.len() - PAGE_BYTES as usize;
+    check_damage(&[&bytes[..cut], &other[cut..]].concat(), "another tail");
+    check_damage(&[&other[..start], &bytes[start..]].concat(), "another head");
+}
+
+/// Anybody can compute checksums: what they say of impossible files must be refused, not believed.
+#[test]
+fn a_description_that_cannot_be_is_refused_before_anything_is_allocated() {
+    let bytes = sealed_bytes(1000, ID);
+    let base = open(&bytes).unwrap().description().clone();
+    let extremes = [
+        0,
+        1,
+        7,
+        8,
+        64,
+        999,
+        1001,
+        4096,
+        1 << 32,
+        1 << 61,
+        1 << 62,
+        1 << 63,
+        u64::MAX,
+    ];
+    let changes: [fn(&mut Description, u64); 6] = [
+        |found, number| found.elements = number,
+        |found, number| found.element_bytes = number,
+        |found, number| found.data_bytes = number,
+        |found, number| found.element_align = number as u32,
+        |found, number| found.block_bytes = number as u32,
+        |found, number| {
+            found.elements = number;
+            found.element_bytes = 1;
+            found.data_bytes = number;
+        },
+    ];
+    let mut refusals = 0;
+    for change in changes {
+        for number in extremes {
+            let mut found = base.clone();
+            change(&mut found, number);
+            if found == base {
+                continue;
+            }
+            let mut forged = bytes.clone();
+            let encoded = found.encode();
+            let tail = bytes.len() - PAGE_BYTES as usize;
+            for at in [IN_HEAD as usize, tail] {
+                forged[at..at + DESCRIPTION_BYTES].copy_from_slice(&encoded);
+            }
+            match open(&forged) {
+                Err(refused) => {
+                    assert_eq!(refused.kind(), ErrorKind::Corrupt, "{refused}");
+                    refusals += 1;
+                }
+                // It is possible, but the checksums are others.
+                Ok(sealed) => drop(sealed.verify(&mut |_bytes| {})),
+            }
+        }
+    }
+    assert!(refusals > 50, "{refusals}");
+}
+
+#[test]
+fn a_later_version_is_named() {
+    let mut bytes = sealed_bytes(10, ID);
+    let tail = bytes.len() - PAGE_BYTES as usize;
+    bytes[tail + 8] = 2;
+    let body = bytes[tail..tail + 504].to_vec();
+    let sum = sum_of(&ID, Part::Description, 0, &body).to_le_bytes();
+    bytes[tail + 504..tail + 512].copy_from_slice(&sum);
+    let refused = open(&bytes).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::UnknownVersion);
+    assert!(refused.to_string().contains("version 2"), "{refused}");
+}
+
+#[test]
+fn either_description_is_enough() {
+    let mut bytes = sealed_bytes(WORDS, ID);
+    let tail = bytes.len() - PAGE_BYTES as usize;
+    bytes[tail..].fill(0);
+    let sealed = open(&bytes).unwrap();
+    assert!(refusal_of_words(&sealed).is_none());
+    let refused = sealed.verify(&mut |_bytes| {}).unwrap_err();
+    assert!(refused.to_string().contains("tail"), "{refused}");
+    bytes[..4096].fill(0);
+    assert_eq!(open(&bytes).unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+/// Each call of the system fails in turn: nothing but the whole file ever has the name, what is read
+/// is right, and an error names the file.
+#[test]
+fn whatever_call_fails_the_name_leads_to_a_whole_file_or_to_none() {
+    let outcomes = [
+        Outcome::Errno(5),
+        Outcome::Errno(28),
+        Outcome::Short,
+        Outcome::Zero,
+    ];
+    let mut met_all = 0;
+    for outcome in outcomes {
+        for after in 0.. {
+            let path = new_path();
+            arm(Fault {
+                after,
+                sticky: false,
+                outcome,
+            });
+            let done = write(&path, WORDS, ID).and_then(|()| {
+                let sealed = Sealed::open(&path)?;
+                if let Some(refused) = refusal_of_words(&sealed) {
+                    return Err(refused);
+                }
+                sealed.verify(&mut |_bytes| {})
+            });
+            let (_calls, met) = disarm();
+            if let Err(refused) = done {
+                assert_eq!(refused.path(), Some(path.as_path()), "{refused}");
+            }
+            if path.exists() {
+                let sealed = Sealed::open(&path).unwrap();
+                sealed.verify(&mut |_bytes| {}).unwrap();
+                fs::remove_file(path).unwrap();
+            }
+            if met == 0 {
+                break;
+            }
+            met_all += met;
+        }
+    }
+    assert!(met_all > 60, "{met_all}");
+}
+
+/// A file of one block of data takes one read of its end, one of the page of the table and one of
+/// the block; the next element of the block one of itself.
+#[test]
+fn a_read_takes_few_requests() {
+    let source = MemoryRanges::new(sealed_bytes(WORDS, ID));
+    let sealed = Sealed::open_from(Box::new(source.clone())).unwrap();
+    assert_eq!(source.requests(), 1);
+    let read = |ranges: &[std::ops::Range<u64>]| {
+        let mut bytes = 0;
+        let before = source.requests();
+        let answer = sealed.read(ranges, &mut |_number, found| bytes += found.len());
+        answer.unwrap();
+        (bytes, source.requests() - before)
+    };
+    assert_eq!(read(from_ref(&(8..16))), (8, 2), "the table and the block");
+    assert_eq!(read(from_ref(&(16..24))), (8, 1), "a verified block");
+    assert_eq!(read(&[0..8, 64..72, 72..80]), (24, 1), "close together");
+    let block = u64::from(BLOCK_BYTES);
+    assert_eq!(
+        read(&[8..16, block..block + 8, 2 * block..2 * block + 8]),
+        (24, 2)
+    );
+}
