@@ -4,18 +4,22 @@
 pub(crate) mod dedup;
 mod demo;
 mod doctor;
+mod inspect;
 mod manual;
 mod sample;
 mod sort;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
 use crate::cmd::dedup::args::DedupArgs;
 use crate::cmd::demo::args::DemoArgs;
 use crate::cmd::doctor::args::DoctorArgs;
+use crate::cmd::inspect::InspectArgs;
 use crate::cmd::manual::{CompletionsArgs, ManArgs};
 use crate::cmd::sample::SampleArgs;
 use crate::cmd::sort::args::SortArgs;
+use crate::cmd::verify::VerifyArgs;
 use crate::failure::Result;
 
 /// Programs for files that are larger than RAM
@@ -39,6 +43,8 @@ pub(crate) enum Command {
     Dedup(Box<DedupArgs>),
     Doctor(DoctorArgs),
     Demo(DemoArgs),
+    Inspect(InspectArgs),
+    Verify(VerifyArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
     Sample(SampleArgs),
@@ -56,6 +62,8 @@ impl Command {
             Self::Dedup(args) => dedup::run(args),
             Self::Doctor(args) => doctor::run(args),
             Self::Demo(args) => demo::run(args),
+            Self::Inspect(args) => inspect::run(args),
+            Self::Verify(args) => verify::run(args),
             Self::Completions(args) => manual::completions(args),
             Self::Man(args) => manual::man(args),
             Self::Sample(args) => sample::run(args),
