@@ -2,14 +2,15 @@
 //!
 //! Their contents are in files, so the process stays small. They are for programs that run out of
 //! memory: loaders, indexers, graph and text processing. Only vectors that are sealed, and files that
-//! a [`RangeFile`] or an [`AtomicFile`] publishes, outlive the process, so this is no database. Data that fit into memory are faster in std.
+//! a [`RangeFile`] or an [`AtomicFile`] publishes, outlive the process, so this is no database. Data
+//! that fit into memory are faster in std.
 //!
 //! | what you have | what to use |
 //! |---|---|
 //! | many byte strings, read back by a small handle | [`Arena`], [`ArenaWriter`], [`Location`] |
 //! | a `Vec<T>` that no longer fits | [`DiskVec`] |
 //! | a `Vec<String>` or `Vec<Vec<u8>>` that no longer fits | [`StrVec`], [`BytesVec`] |
-//! | values of any type that serde knows, written once and read in order | [`Spool`](spool::Spool), feature `serde` |
+//! | values of any type that serde knows, written once and read in order | [`Spool`], feature `serde` |
 //! | data to be sorted, grouped or shuffled in little memory | [`external`], [`MemoryBudget`] |
 //! | collections that take an allocator: `hashbrown`, `allocator_api2` | [`DiskAlloc`] |
 //! | a program with a few huge std collections, but not trees of small nodes | [`SpillAlloc`] |
@@ -80,7 +81,7 @@
 //! * A [`RangeFile`]: a few words for each contiguous part that was given back or frozen.
 //! * A [`DiskAlloc`]: 8 KiB, 24 bytes for each 64 KiB of blocks up to 1 MiB, and up to 4 KiB for
 //!   each larger one.
-//! * A [`Spool`](spool::Spool): what its [`MemoryBudget`] allows, and 80 bytes for each block.
+//! * A [`Spool`]: what its [`MemoryBudget`] allows, and 80 bytes for each block.
 //! * Work of [`external`]: what its [`MemoryBudget`] allows, and a few KiB for each thread.
 //! * Pages of files that are in use, as long as the kernel has room for them. They belong to the
 //!   kernel, which drops them when memory runs short. Under a memory limit of a control group they
@@ -138,8 +139,8 @@
 //! | `allocator-api2` | yes | [`DiskAlloc`] with the trait of `allocator-api2` 0.2 |
 //! | `io-uring` | yes | batches of reads by `io_uring` where the system allows it; threads otherwise |
 //! | `nightly` | no | [`DiskAlloc`] with std's unstable trait; needs a nightly compiler |
-//! | `serde` | no | [`Spool`](spool::Spool), and `Serialize` and `Deserialize` for [`DiskVec`], [`StrVec`], [`BytesVec`], [`Location`], [`Written`] |
-//! | `lz4` | no | with `serde`: blocks of a [`Spool`](spool::Spool) compressed by LZ4 |
+//! | `serde` | no | [`Spool`], and `Serialize` and `Deserialize` for [`DiskVec`], [`StrVec`], [`BytesVec`], [`Location`], [`Written`] |
+//! | `lz4` | no | with `serde`: blocks of a [`Spool`] compressed by LZ4 |
 //! | `bytemuck` | no | `Pod` and `Zeroable` for [`Location`]; vectors sealed into files that last |
 //! | `lz4` | no | [`SorterBuilder::lz4`](external::SorterBuilder): records are packed on disk |
 //!

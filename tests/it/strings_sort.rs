@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use outcore::external::{Options, Progress};
-use outcore::{BytesVec, ErrorKind, MemoryBudget, ScratchDir, StrVec};
+use outcore::{BytesVec, ErrorKind, MemoryBudget, StrVec};
 
 use crate::support::disk;
 use crate::support::random::{Random, seeds};
@@ -171,7 +171,7 @@ fn a_quota_that_is_too_small_changes_nothing() {
     let model = strings(&mut random, many());
     let needed = StrVec::try_from(model.as_slice()).unwrap().disk_bytes();
     for quota in [needed, needed * 3 / 2, needed * 5 / 2] {
-        let builder = ScratchDir::builder(env!("CARGO_TARGET_TMPDIR"));
+        let builder = outcore::ScratchDir::builder(env!("CARGO_TARGET_TMPDIR"));
         let dir = builder.quota_bytes(quota).build().unwrap();
         let mut names = StrVec::new_in(&dir);
         names.extend_from_slice(&model).unwrap();

@@ -1,4 +1,12 @@
 //! What is in the page cache after writes of each policy, and what becomes of refusals.
+#![cfg_attr(
+    memory_backend,
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "there is no page cache to look at"
+    )
+)]
 
 use std::io;
 use std::sync::Arc;

@@ -29,7 +29,7 @@ impl StrVec {
     ///
     /// # Errors
     ///
-    /// Those of [`BytesVec::get_many`]; some strings may have been delivered.
+    /// Those of [`BytesVec::get_many`](crate::BytesVec::get_many); some strings may have been delivered.
     ///
     /// # Panics
     ///
@@ -37,7 +37,7 @@ impl StrVec {
     ///
     /// # Cost
     ///
-    /// That of [`BytesVec::get_many`].
+    /// That of [`BytesVec::get_many`](crate::BytesVec::get_many).
     #[track_caller]
     pub fn get_many(&self, indices: &[usize], mut deliver: impl FnMut(usize, &str)) -> Result<()> {
         self.items.get_many(indices, |place, item| {
@@ -50,7 +50,7 @@ impl StrVec {
     ///
     /// # Errors
     ///
-    /// Those of [`BytesVec::get_many`].
+    /// Those of [`BytesVec::get_many`](crate::BytesVec::get_many).
     ///
     /// # Panics
     ///
@@ -73,7 +73,7 @@ impl StrVec {
     ///
     /// # Cost
     ///
-    /// That of [`BytesVec::scan`].
+    /// That of [`BytesVec::scan`](crate::BytesVec::scan).
     pub fn scan(&self) -> StrScan<'_> {
         StrScan(self.items.scan())
     }
