@@ -164,6 +164,7 @@ mod bug;
 mod composites;
 mod containers;
 mod error;
+mod exact;
 pub mod external;
 #[cfg(feature = "bytemuck")]
 mod format;

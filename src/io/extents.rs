@@ -4,7 +4,9 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use crate::bug::bug;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exact::sum;
 use crate::io::dir::ScratchDir;
 use crate::io::scratch::ScratchFile;
 use crate::sys;
@@ -82,25 +84,25 @@ impl ExtentFile {
 
     /// Writes to a preallocated part.
     pub(crate) fn write(&self, bytes: &[u8], mut offset: u64) -> Result<()> {
-        let file = self.file()?;
+        let file = self.file();
         for piece in bytes.chunks(WRITE_BYTES) {
             let written = file.write_all_at(piece, offset);
             written.map_err(|refused| file.error(refused))?;
-            offset = offset.saturating_add(piece.len() as u64);
+            offset = sum(offset, piece.len() as u64);
         }
         Ok(())
     }
 
     /// Reads from a written part.
     pub(crate) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
-        let file = self.file()?;
+        let file = self.file();
         let read = file.read_over(bytes, offset);
         read.map_err(|refused| file.error(refused))
     }
 
     /// Fills `target` from the file.
     pub(crate) fn read_uninit(&self, target: &mut [MaybeUninit<u8>], offset: u64) -> Result<()> {
-        let file = self.file()?;
+        let file = self.file();
         let read = file.read_exact_at(target, offset);
         read.map_err(|refused| file.error(refused))
     }
@@ -124,11 +126,10 @@ impl ExtentFile {
         }
     }
 
-    fn file(&self) -> Result<&ScratchFile> {
-        self.file.get().ok_or_else(|| {
-            debug_assert!(false, "nothing was claimed");
-            Error::refused(ErrorKind::Io, "read a file in", "it has no file")
-        })
+    /// Returns the file, which there is once an extent is.
+    fn file(&self) -> &ScratchFile {
+        let file = self.file.get();
+        file.unwrap_or_else(|| bug!("an extent of no file"))
     }
 
     /// Changes a byte of the file, like a faulty device.

@@ -1,4 +1,5 @@
-//! A file of this process: space is claimed, transfers are finished, interruptions are borne.
+//! A file of this process: preallocates space, completes short transfers, and repeats interrupted
+//! calls.
 #![expect(
     unsafe_code,
     reason = "lengthens a vector over bytes that were read; see docs/safety.md"
@@ -10,6 +11,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use crate::error::{ErrorKind, Result};
+use crate::exact::{difference, first, narrow, rest, rest_mut, sum};
 use crate::io::cache::FileCache;
 use crate::io::refusal::{Op, Refusal, retry};
 use crate::io::stats;
@@ -70,7 +72,7 @@ impl OwnedFile {
     /// Preallocates the space of `from..to`, by writing zeros where the file system cannot reserve it.
     /// When it fails, part of the space may be allocated. Does not check which process owns the file.
     pub(crate) fn claim(&self, from: u64, to: u64) -> Result<(), Refusal> {
-        let len = to.saturating_sub(from);
+        let len = difference(to, from);
         let claimed = match sys::retry(|| self.file.allocate(from, len)) {
             Err(answer) if answer.kind() == io::ErrorKind::Unsupported => {
                 self.write_zeros(from, len)
@@ -82,7 +84,7 @@ impl OwnedFile {
 
     /// Makes the space of the first `len` bytes, of a file that has them, its own, and changes no byte:
     /// claims what is missing, and separates what other files share. Refused where the file system
-    /// cannot claim: to write zeros would be no way round.
+    /// cannot claim: zeros would overwrite what is there.
     pub(crate) fn claim_existing(&self, len: u64) -> Result<(), Refusal> {
         retry(Op::Grow, || self.file.allocate(0, len))?;
         match sys::retry(|| self.file.unshare(0, len)) {
@@ -113,17 +115,16 @@ impl OwnedFile {
 
     /// Writes zeros, with the same reservations.
     pub(crate) fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()> {
-        let end = offset.saturating_add(len);
+        let end = sum(offset, len);
         let mut at = offset;
         while at < end {
-            let len = end.saturating_sub(at).min(ZEROS.len() as u64);
-            let zeros = ZEROS.get(..usize::try_from(len).unwrap_or(0));
-            let zeros = zeros.unwrap_or_default();
+            let len = difference(end, at).min(ZEROS.len() as u64);
+            let zeros = first(ZEROS, narrow(len));
             let taken = sys::retry(|| self.file.write_at(zeros, at))?;
             if taken == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            at = at.saturating_add(taken as u64);
+            at = sum(at, taken as u64);
         }
         Ok(())
     }
@@ -138,8 +139,8 @@ impl OwnedFile {
             if taken == 0 {
                 return Err(Refusal::failed(Op::Write, &io::ErrorKind::WriteZero.into()));
             }
-            bytes = bytes.get(taken..).unwrap_or_default();
-            offset = offset.saturating_add(taken as u64);
+            bytes = rest(bytes, taken);
+            offset = sum(offset, taken as u64);
         }
         Ok(())
     }
@@ -158,12 +159,12 @@ impl OwnedFile {
         let mut buffer = Vec::new();
         let mut at = range.start;
         while at < range.end {
-            let left = range.end.saturating_sub(at).min(COPY_BYTES as u64);
+            let left = difference(range.end, at).min(COPY_BYTES as u64);
             buffer.clear();
-            source.read_to_end_of(&mut buffer, usize::try_from(left).unwrap_or(0), at)?;
+            source.read_to_end_of(&mut buffer, narrow(left), at)?;
             for bytes in buffer.chunks(piece.max(1)) {
                 self.write_all_at(bytes, at)?;
-                at = at.saturating_add(bytes.len() as u64);
+                at = sum(at, bytes.len() as u64);
             }
         }
         Ok(())
@@ -185,8 +186,8 @@ impl OwnedFile {
                     &io::ErrorKind::UnexpectedEof.into(),
                 ));
             }
-            buffer = buffer.get_mut(filled..).unwrap_or_default();
-            offset = offset.saturating_add(filled as u64);
+            buffer = rest_mut(buffer, filled);
+            offset = sum(offset, filled as u64);
         }
         Ok(())
     }
@@ -201,8 +202,8 @@ impl OwnedFile {
                     &io::ErrorKind::UnexpectedEof.into(),
                 ));
             }
-            buffer = buffer.get_mut(filled..).unwrap_or_default();
-            offset = offset.saturating_add(filled as u64);
+            buffer = rest_mut(buffer, filled);
+            offset = sum(offset, filled as u64);
         }
         Ok(())
     }
@@ -238,9 +239,9 @@ impl OwnedFile {
         if target.try_reserve(len).is_err() {
             return Err(Refusal::no_memory(Op::Read, len));
         }
-        let room = target.spare_capacity_mut().get_mut(..len);
-        self.read_exact_at(room.unwrap_or_default(), offset)?;
-        let end = target.len().saturating_add(len);
+        let end = sum(target.len(), len);
+        let (room, _more) = target.spare_capacity_mut().split_at_mut(len);
+        self.read_exact_at(room, offset)?;
         // SAFETY: `try_reserve` made room for `len` bytes more, and all of them were read.
         unsafe { target.set_len(end) };
         Ok(())

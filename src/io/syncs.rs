@@ -6,6 +6,7 @@
 
 use std::sync::PoisonError;
 
+use crate::exact::sum;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// The syncs of one file.
@@ -33,7 +34,7 @@ impl Syncs {
             return None;
         }
         let own = state.next;
-        state.next = own.saturating_add(1);
+        state.next = sum(own, 1);
         state.under_way.push(own);
         drop(state);
         let ended = Ended { syncs: self, own };

@@ -1,5 +1,7 @@
 //! How much to take next: pure arithmetic, no system.
 
+use crate::exact::product;
+
 /// The smallest append window, and all that a small region ever holds: it stays in memory.
 pub(crate) const WINDOW_BYTES_MIN: usize = if cfg!(any(miri, memory_backend)) {
     8 << 10
@@ -98,7 +100,7 @@ pub(crate) fn cache_piece(page: usize) -> usize {
     if cfg!(any(test, miri, memory_backend)) {
         page
     } else {
-        page.saturating_mul(page / 8)
+        product(page, page / 8)
     }
 }
 

@@ -44,6 +44,7 @@ use std::io;
 
 use crate::bug::bug;
 use crate::error::{ErrorKind, Result};
+use crate::exact::sum;
 use crate::io::file::OwnedFile;
 use crate::io::refusal::{Op, Refusal};
 use crate::io::stats;
@@ -175,8 +176,8 @@ impl Reads {
             token,
         };
         self.engine.start(file, read);
-        self.running = add(self.running, 1);
-        self.unsubmitted = add(self.unsubmitted, 1);
+        self.running = sum(self.running, 1);
+        self.unsubmitted = sum(self.unsubmitted, 1);
         if self.unsubmitted >= UNSUBMITTED_MAX {
             self.submit();
         }
@@ -281,11 +282,6 @@ impl Done {
         }
         Ok(bytes)
     }
-}
-
-fn add(count: usize, more: usize) -> usize {
-    let sum = count.checked_add(more);
-    sum.unwrap_or_else(|| bug!("{count} reads and {more} more"))
 }
 
 /// Returns the length of a buffer for a page size.

@@ -10,6 +10,7 @@ use std::ops::{Deref, Range};
 
 use crate::bug::bug;
 use crate::error::{ErrorKind, Result};
+use crate::exact::{difference, sum};
 use crate::io::file::OwnedFile;
 use crate::io::refusal::{Op, Refusal};
 use crate::read::idle::Idle;
@@ -211,7 +212,7 @@ impl<O: Order> Queue<O> {
         if let Err(refused) = zeroed(&mut bytes, span.len()) {
             return self.order.failed(&run, refused);
         }
-        self.long_bytes = add(self.long_bytes, span.len());
+        self.long_bytes = sum(self.long_bytes, span.len());
         let of = self.tasks.keep(Task::Long(Long {
             run,
             bytes,
@@ -235,7 +236,7 @@ impl<O: Order> Queue<O> {
         len: usize,
         bytes_max: usize,
     ) -> Result<(), Refusal> {
-        while self.long_bytes > 0 && add(self.long_bytes, len) > bytes_max {
+        while self.long_bytes > 0 && sum(self.long_bytes, len) > bytes_max {
             if !self.reap(true)? {
                 bug!("{} bytes are missing that nothing reads", self.long_bytes);
             }
@@ -333,14 +334,14 @@ impl<O: Order> Queue<O> {
                 long.refused.get_or_insert(refused);
             }
         }
-        long.missing = subtract(long.missing, part.len());
+        long.missing = difference(long.missing, part.len());
         if long.missing > 0 {
             return Ok(());
         }
         let Task::Long(long) = self.tasks.take(of) else {
             bug!("{part:?} was part of no long piece");
         };
-        self.long_bytes = subtract(self.long_bytes, long.run.span.len());
+        self.long_bytes = difference(self.long_bytes, long.run.span.len());
         match long.refused {
             None => self.order.deliver_long(&long.run, long.bytes),
             Some(refused) => self.order.failed(&long.run, refused),
@@ -393,14 +394,4 @@ pub(super) fn copied(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
 fn no_memory() -> Refusal {
     let reason = "there is no memory for an item";
     Refusal::ours(Op::ReadItems, ErrorKind::OutOfMemory, reason)
-}
-
-fn add(bytes: usize, more: usize) -> usize {
-    let sum = bytes.checked_add(more);
-    sum.unwrap_or_else(|| bug!("{bytes} bytes and {more} more"))
-}
-
-fn subtract(bytes: usize, less: usize) -> usize {
-    let rest = bytes.checked_sub(less);
-    rest.unwrap_or_else(|| bug!("{bytes} bytes without {less}"))
 }

@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
 
+use crate::bug::bug;
 use crate::sys::{FOLD_BYTES, Space, page_size};
 
 /// Bytes that belong to this value. They start at a page, and keep their address until the value is
@@ -46,7 +47,8 @@ impl Buffer {
     /// one fault serves as many pages, and addresses all over it fit into the tables of a core.
     pub(crate) fn folded(len: usize) -> io::Result<Self> {
         let mut buffers = Self::aligned(1, len, true, FOLD_BYTES)?;
-        let buffer = buffers.pop().ok_or(io::ErrorKind::OutOfMemory)?;
+        let buffer = buffers.pop();
+        let buffer = buffer.unwrap_or_else(|| bug!("no buffer of one"));
         let _hint = buffer.space.fold(0..buffer.space.len(), true);
         Ok(buffer)
     }

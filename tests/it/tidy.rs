@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Floors from the bottom up. A module may name lower floors, and no other module of its own floor.
 const FLOORS: &[&[&str]] = &[
     &["bug", "error"],
+    &["exact"],
     &["sync"],
     &["sys"],
     &["budget"],

@@ -1,8 +1,8 @@
-//! How a plain region becomes a mapped one; in a budget of memory, its window gets as long as that
-//! allows before there is a file.
+//! How a plain region becomes a mapped one. With a budget of memory, the window grows as long as the
+//! budget allows; then the region gets a file.
 //!
 //! The window opens in place, so no byte moves while it grows. When the budget refuses, the whole
-//! window goes to a file, as any other full one, and the lease is over.
+//! window goes to a file, as any other full window does, and the lease ends.
 #![expect(
     unsafe_code,
     reason = "copies bytes of a region to another; see docs/safety.md"
@@ -12,6 +12,7 @@ use std::ptr::{self, NonNull};
 use std::slice;
 
 use crate::budget::{Lease, MemoryBudget};
+use crate::exact::difference;
 use crate::io::refusal::Refusal;
 use crate::mapping::growth::{WINDOW_BYTES_MIN, page_up};
 use crate::mapping::region::mapped::Mapped;
@@ -115,7 +116,7 @@ impl Mapped {
                 continue;
             }
             let room = self.ensure_addresses(end);
-            let opened = room.and_then(|()| self.open_window(end.saturating_sub(self.end)));
+            let opened = room.and_then(|()| self.open_window(difference(end, self.end)));
             opened.inspect_err(|_refused| self.shrink_lease())?;
             return Ok(true);
         }

@@ -8,13 +8,13 @@
 //!             <------- claimed on disk: file_len >= end ---> ... >
 //! ```
 //!
-//! All of these are offsets in the file, and never change by a move: where the addresses end, the
-//! live part is shown at the start of others, and `origin` is what is there.
+//! All of these are offsets in the file. When the addresses are used up, the live part is shown at the
+//! start of other addresses; only `origin` changes then: it is the offset of the first address.
 //!
 //! Bytes are appended to the window, at the speed of memory. When it is full, one `pwrite` puts it
 //! into the file, its pages move ahead, and the file is mapped where they were. So every byte keeps
 //! its address, and no more than a window is resident however much is appended (linux-facts A4).
-//! One of at most one small window needs no file at all.
+//! A region of at most one small window needs no file.
 #![expect(
     unsafe_code,
     reason = "changes what is mapped at addresses of its own; see docs/safety.md"
@@ -27,6 +27,7 @@ use std::slice;
 use crate::budget::Lease;
 use crate::bug::bug;
 use crate::error::Result;
+use crate::exact::{difference, range, range_from, sum};
 use crate::io::refusal::{Op, Refusal, retry};
 use crate::io::scratch::ScratchFile;
 use crate::mapping::addresses::Addresses;
@@ -110,22 +111,23 @@ impl Mapped {
     /// Returns the address of the byte at this offset, or `None` while there are no addresses.
     pub(super) fn address(&self, offset: usize) -> Option<NonNull<u8>> {
         let space = self.space.as_ref()?;
-        let at = offset.saturating_sub(self.origin);
-        debug_assert!(offset >= self.origin && at <= space.len());
-        // SAFETY: the place is in the space or at its end, as the callers see to.
+        let at = difference(offset, self.origin);
+        if at > space.len() {
+            bug!("byte {offset} of the {} from {}", space.len(), self.origin);
+        }
+        // SAFETY: the place is in the space or at its end, checked above.
         Some(unsafe { space.base().add(at) })
     }
 
     /// Returns which part of the space these bytes have.
     pub(super) fn part(&self, range: Range<usize>) -> Range<usize> {
-        debug_assert!(range.start >= self.origin);
-        range.start.saturating_sub(self.origin)..range.end.saturating_sub(self.origin)
+        range_from(self.origin, &range)
     }
 
     /// Returns up to which offset bytes can become accessible without claiming space.
     pub(super) fn capacity_end(&self) -> usize {
         let addresses = self.space.as_ref().map_or(0, |space| space.len());
-        let addresses_end = self.origin.saturating_add(addresses);
+        let addresses_end = sum(self.origin, addresses);
         self.end.max(self.file_len).min(addresses_end)
     }
 
@@ -181,10 +183,10 @@ impl Mapped {
             if self.file.is_none() && padded <= WINDOW_BYTES_MIN {
                 self.ensure_addresses(padded)?;
                 let addresses = self.space().len().min(WINDOW_BYTES_MIN);
-                self.open_window(addresses.saturating_sub(self.end))?;
+                self.open_window(difference(addresses, self.end))?;
             } else if self.open_in_budget(padded)? {
                 break;
-            } else if padded.saturating_sub(self.end) > window_bytes(self.end) {
+            } else if difference(padded, self.end) > window_bytes(self.end) {
                 self.leap(padded)?;
             } else {
                 self.step(padded)?;
@@ -199,7 +201,7 @@ impl Mapped {
     fn step(&mut self, padded: usize) -> Result<(), Refusal> {
         let file_len = self.file_len;
         let next = self.claim_window(padded)?;
-        let room = self.ensure_addresses(self.end.saturating_add(next));
+        let room = self.ensure_addresses(sum(self.end, next));
         let window = self.filed..self.end;
         let stepped = room.and_then(|()| {
             if window.is_empty() {
@@ -217,26 +219,28 @@ impl Mapped {
     /// less is claimed already, or where the disk has no more.
     fn claim_window(&mut self, padded: usize) -> Result<usize, Refusal> {
         let next = window_bytes(self.end);
+        // None while there is no file.
         let claimed = self.file_len.saturating_sub(self.end);
         if claimed > 0 {
             return Ok(next.min(claimed));
         }
+        // Past what can be addressed, less is claimed.
         let new_end = self.end.saturating_add(next);
         let least = padded.min(new_end);
         // Whole windows, so that the next ones have the length of this one and can slide.
         let ample = self.ample(self.end, new_end);
-        let past_whole = ample.saturating_sub(self.end).checked_rem(next);
+        let past_whole = difference(ample, self.end).checked_rem(next);
         let past_whole = past_whole.unwrap_or_else(|| bug!("a window without bytes"));
-        let ample = ample.saturating_sub(past_whole);
+        let ample = difference(ample, past_whole);
         self.claim([ample, new_end, least])?;
-        Ok(self.file_len.saturating_sub(self.end).min(next))
+        Ok(difference(self.file_len, self.end).min(next))
     }
 
     /// Returns the length that the file of `len` bytes should get so that `need` bytes fit: some more,
     /// for what is alive.
     fn ample(&self, len: usize, need: usize) -> usize {
-        let alive = |end: usize| end.saturating_sub(self.front) as u64;
-        let ample = ample_len(alive(len), alive(need)).saturating_add(self.front as u64);
+        let alive = |end: usize| difference(end, self.front) as u64;
+        let ample = sum(ample_len(alive(len), alive(need)), self.front as u64);
         let ample = usize::try_from(ample).unwrap_or(usize::MAX);
         page_down(ample, sys::page_size()).max(need)
     }
@@ -261,7 +265,7 @@ impl Mapped {
             return Ok(());
         }
         let start = self.place(self.filed);
-        let len = self.end.saturating_sub(self.filed);
+        let len = difference(self.end, self.filed);
         // SAFETY: these bytes are memory of ours (invariant 1), and `&self` of the caller's
         // `&mut self` excludes writers. They were zeroed when the memory was made. An element
         // with padding may have left bytes without a defined value since; nothing but the
@@ -287,7 +291,7 @@ impl Mapped {
     /// where they were.
     fn slide_window(&mut self) -> Result<(), Refusal> {
         let old = self.filed..self.end;
-        let new = self.end..self.end.saturating_add(old.len());
+        let new = range(self.end, old.len());
         let space = self.space();
         // SAFETY: the window is one piece of memory, nothing is in use behind it, and the caller
         // has `&mut self`, so no reference leads into either.
@@ -313,7 +317,7 @@ impl Mapped {
     /// file in place of this one.
     fn replace_window(&mut self, len: usize) -> Result<(), Refusal> {
         let old = self.filed..self.end;
-        let new = self.end..self.end.saturating_add(len);
+        let new = range(self.end, len);
         let space = self.space();
         // SAFETY: what is behind the window is reserved or was released.
         let opened = sys::retry(|| unsafe { space.open(self.part(new.clone())) });
@@ -329,7 +333,7 @@ impl Mapped {
 
     /// Lengthens the window by `len` bytes of memory.
     pub(super) fn open_window(&mut self, len: usize) -> Result<(), Refusal> {
-        let new = self.end..self.end.saturating_add(len);
+        let new = range(self.end, len);
         let space = self.space();
         // SAFETY: what is behind `end` is reserved or was released.
         let opened = sys::retry(|| unsafe { space.open(self.part(new.clone())) });
@@ -456,7 +460,7 @@ impl Mapped {
     /// Rounds up to whole pages, and refuses what no process has addresses for.
     pub(super) fn addressable(&self, need: usize) -> Result<usize, Refusal> {
         let padded = page_up(need, sys::page_size());
-        let alive = |padded: &usize| padded.saturating_sub(self.front);
+        let alive = |padded: &usize| difference(*padded, self.front);
         padded
             .filter(|padded| alive(padded) <= ADDRESSABLE_BYTES)
             .ok_or_else(too_large)

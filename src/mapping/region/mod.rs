@@ -34,6 +34,7 @@ use std::slice;
 
 use crate::budget::MemoryBudget;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exact::{difference, sum};
 use crate::io::dir::ScratchDir;
 use crate::io::refusal::{Op, Refusal, Unnamed};
 use crate::io::scratch::ScratchFile;
@@ -105,7 +106,7 @@ pub(crate) struct Filed<'a> {
 impl Filed<'_> {
     /// Returns where in the file a byte is, counted from the first in use.
     pub(crate) fn offset_of(&self, byte: usize) -> u64 {
-        self.offset.saturating_add(byte) as u64
+        sum(self.offset, byte) as u64
     }
 }
 
@@ -155,7 +156,7 @@ impl Region {
             State::Plain(plain) => plain.len(),
             State::Mapped(mapped) => mapped.end,
         };
-        end.saturating_sub(self.head)
+        difference(end, self.head)
     }
 
     /// Returns how many bytes can become accessible without claiming space.
@@ -164,7 +165,7 @@ impl Region {
             State::Plain(plain) => plain.len(),
             State::Mapped(mapped) => mapped.capacity_end(),
         };
-        end.saturating_sub(self.head)
+        difference(end, self.head)
     }
 
     /// Returns how many bytes from the first this process does not have: in a forked child, those in
@@ -278,8 +279,8 @@ impl Region {
             None => Err(too_far()),
         };
         match grown {
-            // The file cannot get longer, but most of it is behind what is in use. By the time that
-            // this comes again, as many bytes will have been added as are copied now.
+            // The file cannot get longer, but most of it is before the bytes in use. These move to a
+            // new file. Before that happens again, as many bytes are added as are copied now.
             Err(refused) if refused.kind() == ErrorKind::FileTooLarge && used < self.head => {
                 self.check_owner()?;
                 self.file(used, need, kind)
@@ -303,7 +304,7 @@ impl Region {
         }
         match &mut self.state {
             State::Plain(_) => Ok(()),
-            State::Mapped(mapped) => mapped.shrink(self.head.saturating_add(used)),
+            State::Mapped(mapped) => mapped.shrink(sum(self.head, used)),
         }
     }
 
@@ -333,7 +334,7 @@ impl Region {
         }
         let mapped = match (&self.state, self.first()) {
             (State::Mapped(mapped), _) if self.head < mapped.filed => {
-                let end = self.head.saturating_add(used);
+                let end = sum(self.head, used);
                 let copy = mapped.try_copy(self.head..end)?;
                 return Ok(Self {
                     state: State::Mapped(Box::new(copy)),
@@ -357,7 +358,7 @@ impl Region {
     /// [`discard_front`](Self::discard_front).
     pub(crate) fn skip(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.accessible());
-        self.head = self.head.saturating_add(bytes);
+        self.head = sum(self.head, bytes);
     }
 
     /// Gives back what was skipped: the whole pages of it, as far as they are in a file.
@@ -439,7 +440,7 @@ impl Region {
         let State::Mapped(mapped) = &self.state else {
             return None;
         };
-        let place = |byte: usize| self.head.saturating_add(byte);
+        let place = |byte: usize| sum(self.head, byte);
         Some((mapped, place(range.start)..place(range.end)))
     }
 

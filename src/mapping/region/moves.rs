@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::ptr;
 
 use crate::error::{ErrorKind, Result};
+use crate::exact::{difference, range_from, sum};
 use crate::io::refusal::{Op, Refusal, retry};
 use crate::mapping::addresses::Addresses;
 use crate::mapping::advice::Advice;
@@ -18,17 +19,18 @@ use crate::sys;
 use crate::sys::{Access, Hint};
 
 impl Mapped {
-    /// Sees to it that there are addresses for the bytes up to `need`. If there are not, the live
-    /// part moves to the start of these, where half of them are free there, or of others.
+    /// Ensures that there are addresses for the bytes up to `need`. If there are too few, the live part
+    /// moves: to the start of its addresses if half of them are free there, otherwise to other
+    /// addresses.
     pub(super) fn ensure_addresses(&mut self, need: usize) -> Result<(), Refusal> {
         let len = self.space.as_ref().map_or(0, |space| space.len());
-        if need <= self.origin.saturating_add(len) && len > 0 {
+        if need <= sum(self.origin, len) && len > 0 {
             return Ok(());
         }
         let origin = self.origin_of(self.front);
-        let free = origin.saturating_sub(self.origin);
-        let alive = self.end.saturating_sub(origin);
-        let suffices = alive <= free && need.saturating_sub(origin) <= len;
+        let free = difference(origin, self.origin);
+        let alive = difference(self.end, origin);
+        let suffices = alive <= free && difference(need, origin) <= len;
         if suffices && free >= len / 2 {
             return self.move_down(origin);
         }
@@ -42,7 +44,7 @@ impl Mapped {
 
     /// Moves the live part to the start of other addresses, enough for the bytes up to `need`.
     fn move_away(&mut self, need: usize, origin: usize) -> Result<(), Refusal> {
-        let space = self.reserve_addresses(need.saturating_sub(origin), origin)?;
+        let space = self.reserve_addresses(difference(need, origin), origin)?;
         if self.front < self.end {
             self.appear_at(&space, origin)?;
         }
@@ -54,9 +56,7 @@ impl Mapped {
     /// it stays where it is.
     fn move_down(&mut self, origin: usize) -> Result<(), Refusal> {
         let live = self.front..self.end;
-        let place = |range: &Range<usize>| {
-            range.start.saturating_sub(origin)..range.end.saturating_sub(origin)
-        };
+        let place = |range: &Range<usize>| range_from(origin, range);
         let space = self.space();
         let moved = self.appear_at(space, origin).and_then(|()| {
             // SAFETY: the bytes are at the other place too, and it is that which is used from here
@@ -80,10 +80,10 @@ impl Mapped {
         page_down(front, self.kind.align().max(sys::page_size()))
     }
 
-    /// Reserves addresses for `need` bytes from `origin` and for more. What had to move should not
-    /// have to soon again.
+    /// Reserves addresses for `need` bytes from `origin`, and for more, so that the region does not
+    /// soon move again.
     fn reserve_addresses(&self, need: usize, origin: usize) -> Result<Addresses, Refusal> {
-        let alive = self.end.saturating_sub(origin);
+        let alive = difference(self.end, origin);
         let ample = need.max(alive.saturating_mul(4));
         let align = self.kind.align();
         let reserved = Addresses::reserve(ample, 1, align);
@@ -95,9 +95,7 @@ impl Mapped {
     /// `origin`: the file shown again, the window copied. It may be the same space, where the two
     /// places lie apart. After a failure, part of it may have.
     fn appear_at(&self, space: &sys::Space, origin: usize) -> Result<(), Refusal> {
-        let place = |range: &Range<usize>| {
-            range.start.saturating_sub(origin)..range.end.saturating_sub(origin)
-        };
+        let place = |range: &Range<usize>| range_from(origin, range);
         let shown = self.front..self.filed;
         if let (false, Some(file)) = (shown.is_empty(), &self.file) {
             let offset = shown.start as u64;
@@ -132,7 +130,7 @@ impl Mapped {
         } else {
             self.origin_of(self.front)
         };
-        let len = self.end.saturating_sub(origin);
+        let len = difference(self.end, origin);
         let Ok(space) = Addresses::exactly(len, 1, self.kind.align()) else {
             return;
         };

@@ -9,7 +9,9 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
+use crate::bug::bug;
 use crate::error::Result;
+use crate::exact::sum;
 use crate::io::refusal::Refusal;
 use crate::mapping::growth::WINDOW_BYTES_MIN;
 use crate::mapping::region::{Kind, out_of_memory};
@@ -83,7 +85,7 @@ impl Plain {
         need: usize,
         exact: bool,
     ) -> Result<(), Refusal> {
-        debug_assert!(head.saturating_add(used) <= self.len);
+        debug_assert!(sum(head, used) <= self.len);
         if head > 0 {
             let from = self.start.as_ptr().wrapping_add(head);
             // SAFETY: both are parts of the block.
@@ -106,29 +108,33 @@ impl Plain {
     /// another address; after a failure all do.
     fn resize(&mut self, len: usize) -> Result<(), Refusal> {
         debug_assert!(len > 0);
-        let layout = |len| Layout::from_size_align(len, self.kind.align());
-        let refused = || out_of_memory(&io::ErrorKind::OutOfMemory.into());
-        let new = layout(len).map_err(|_long| refused())?;
+        let new = self.layout(len);
         let made = if self.len == 0 {
             // SAFETY: the length is not 0.
             unsafe { alloc::alloc(new) }
         } else {
-            let old = layout(self.len).map_err(|_long| refused())?;
+            let old = self.layout(self.len);
             // SAFETY: the block has this layout (invariant 1), and the new length is one of a layout.
             unsafe { alloc::realloc(self.start.as_ptr(), old, len) }
         };
+        let refused = || out_of_memory(&io::ErrorKind::OutOfMemory.into());
         self.start = NonNull::new(made).ok_or_else(refused)?;
         self.len = len;
         Ok(())
+    }
+
+    /// Returns the layout of a block, which is at most a window long, or as long as one that there is.
+    fn layout(&self, len: usize) -> Layout {
+        let layout = Layout::from_size_align(len, self.kind.align());
+        layout.unwrap_or_else(|_long| bug!("a block of {len} bytes"))
     }
 }
 
 impl Drop for Plain {
     fn drop(&mut self) {
-        let layout = Layout::from_size_align(self.len, self.kind.align());
-        if let (Some(start), Ok(layout)) = (self.start(), layout) {
+        if let Some(start) = self.start() {
             // SAFETY: the block has this layout, and nothing else frees it (invariant 1).
-            unsafe { alloc::dealloc(start.as_ptr(), layout) };
+            unsafe { alloc::dealloc(start.as_ptr(), self.layout(self.len)) };
         }
     }
 }
