@@ -66,3 +66,54 @@ fn choose_heap() -> u8 {
     let _gone = HEAP.try_with(|mine| mine.set(heap));
     heap
 }
+
+#[cfg(all(test, target_os = "linux", not(any(miri, memory_backend))))]
+mod tests {
+    use std::alloc::Layout;
+    use std::path::Path;
+    use std::sync::mpsc;
+    use std::{fs, thread};
+
+    use super::*;
+    use crate::heap::Blocks;
+    use crate::heap::table::UNIT_BYTES;
+    use crate::io::dir::ScratchDir;
+    use crate::io::scratch::ScratchFile;
+
+    /// A thread looked up the units, and then waited for its heap. The thread that had the heap
+    /// opened more units meanwhile, and added a run there. So the first one changed a list of runs
+    /// of which it did not see all, and the links of the others stayed as they were.
+    #[test]
+    fn a_thread_that_waited_for_its_heap_sees_the_runs_that_were_added() {
+        let dir = ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let blocks = Blocks::over(ScratchFile::create(&dir).unwrap()).unwrap();
+        blocks.take_units(0, UNIT_BYTES).unwrap();
+        let seen = blocks.table.units().len();
+        let heap = heap_of_thread();
+        let mut runs = blocks.heaps.lock(heap);
+        thread::scope(|scope| {
+            let (send, receive) = mpsc::channel();
+            let blocks = &blocks;
+            let waits = scope.spawn(move || {
+                HEAP.set(heap);
+                send.send(fs::read_link("/proc/thread-self").unwrap())
+                    .unwrap();
+                let block = blocks.allocate(Layout::new::<u64>(), false);
+                blocks.offset(block.unwrap())
+            });
+            let entry = Path::new("/proc").join(receive.recv().unwrap());
+            let sleeps = || {
+                let stat = fs::read_to_string(entry.join("stat")).unwrap();
+                stat.rsplit_once(") ").unwrap().1.starts_with('S')
+            };
+            while !sleeps() {
+                thread::yield_now();
+            }
+            let added = blocks.take_units(12, UNIT_BYTES).unwrap();
+            assert!(added >= seen, "unit {added} of {seen}");
+            runs.add(blocks.table.units(), added, 0, heap);
+            drop(runs);
+            assert_eq!(waits.join().unwrap() / UNIT_BYTES, added);
+        });
+    }
+}

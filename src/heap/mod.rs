@@ -213,9 +213,12 @@ impl Blocks {
     fn allocate_small(&self, class: usize, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
         let base = self.space.base();
         let heap = heap_of_thread();
+        let mut runs = self.heaps.lock(heap);
+        // After the lock, so that they include all units that the lists of the heap name.
         let units = self.table.units();
         // SAFETY: units are numbered from the base, and the units of runs are preallocated.
-        let taken = unsafe { self.heaps.lock(heap).take(units, class, base) };
+        let taken = unsafe { runs.take(units, class, base) };
+        drop(runs);
         let small = match taken {
             Some(small) => small,
             None => self.allocate_from_new_run(class, heap)?,
@@ -231,8 +234,8 @@ impl Blocks {
     #[cold]
     fn allocate_from_new_run(&self, class: usize, heap: u8) -> Option<Small> {
         let number = self.take_units(0, UNIT_BYTES)?;
-        let units = self.table.units();
         let mut runs = self.heaps.lock(heap);
+        let units = self.table.units();
         runs.add(units, number, class, heap);
         // SAFETY: as in `allocate_small`.
         unsafe { runs.take(units, class, self.space.base()) }
