@@ -5,7 +5,9 @@
 
 use std::io;
 
-use crate::heap::table::{Kind, Table, Unit, first_of, link, unlink};
+use crate::bug::bug;
+use crate::exact::{difference, narrow, sum};
+use crate::heap::table::{Kind, Table, Unit, first_of, link, unit_of, unlink};
 
 /// Orders of blocks: the largest has 2^24 units, which is 1 TiB.
 const ORDERS: usize = 25;
@@ -39,7 +41,7 @@ impl Buddy {
 
     /// Takes a block of `1 << order` units and returns the number of its first.
     pub(crate) fn take(&mut self, table: &Table<Unit>, order: u32) -> io::Result<usize> {
-        let wanted = index(order);
+        let wanted = narrow(order);
         loop {
             let found = (wanted..ORDERS).find_map(|at| Some((at, first_of(*self.free.get(at)?)?)));
             let Some((mut at, number)) = found else {
@@ -50,8 +52,8 @@ impl Buddy {
             self.unlink(units, at, number);
             // Split it; the upper halves stay free.
             while at > wanted {
-                at = at.saturating_sub(1);
-                self.add_free(units, at, number.saturating_add(1 << at));
+                at = difference(at, 1);
+                self.add_free(units, at, sum(number, 1 << at));
             }
             mark(units, number, Kind::Whole, order);
             return Ok(number);
@@ -61,28 +63,28 @@ impl Buddy {
     /// Frees a block, and joins it with its buddies while they are free.
     pub(crate) fn give_back(&mut self, table: &Table<Unit>, mut number: usize, order: u32) {
         let units = table.units();
-        let mut at = index(order);
+        let mut at = narrow(order);
         mark(units, number, Kind::Inside, 0);
-        while at.saturating_add(1) < ORDERS {
+        while sum(at, 1) < ORDERS {
             let buddy = number ^ (1 << at);
             if !is_free(units, buddy, at) {
                 break;
             }
             self.unlink(units, at, buddy);
             number = number.min(buddy);
-            at = at.saturating_add(1);
+            at = sum(at, 1);
         }
         self.add_free(units, at, number);
     }
 
     /// Opens more of the zone, so that it has a free block of this order.
     fn open(&mut self, table: &Table<Unit>, order: u32) -> io::Result<()> {
-        let left = self.units_max.saturating_sub(self.opened);
+        let left = difference(self.units_max, self.opened);
         let order = order.max(OPEN_ORDER.min(left.checked_ilog2().unwrap_or(0)));
         let len = 1_usize << order;
         let start = self.opened.next_multiple_of(len);
-        let end = start.saturating_add(len);
-        if index(order) >= ORDERS || end > self.units_max {
+        let end = sum(start, len);
+        if narrow::<_, usize>(order) >= ORDERS || end > self.units_max {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         table.grow(end)?;
@@ -90,9 +92,9 @@ impl Buddy {
         // The units skipped for the alignment become smaller blocks.
         let mut at = self.opened;
         while at < start {
-            let gap = at.trailing_zeros().min(start.saturating_sub(at).ilog2());
-            self.add_free(units, index(gap), at);
-            at = at.saturating_add(1 << gap);
+            let gap = at.trailing_zeros().min(difference(start, at).ilog2());
+            self.add_free(units, narrow(gap), at);
+            at = sum(at, 1 << gap);
         }
         self.opened = end;
         self.give_back(table, start, order);
@@ -100,17 +102,19 @@ impl Buddy {
     }
 
     fn add_free(&mut self, units: &[Unit], at: usize, number: usize) {
-        mark(units, number, Kind::Free, u32::try_from(at).unwrap_or(0));
-        if let Some(head) = self.free.get_mut(at) {
-            link(units, head, number);
-        }
+        mark(units, number, Kind::Free, narrow(at));
+        link(units, self.free(at), number);
     }
 
     fn unlink(&mut self, units: &[Unit], at: usize, number: usize) {
         mark(units, number, Kind::Inside, 0);
-        if let Some(head) = self.free.get_mut(at) {
-            unlink(units, head, number);
-        }
+        unlink(units, self.free(at), number);
+    }
+
+    /// Returns the list of the free blocks of an order.
+    fn free(&mut self, at: usize) -> &mut u32 {
+        let list = self.free.get_mut(at);
+        list.unwrap_or_else(|| bug!("order {at} of {ORDERS}"))
     }
 }
 
@@ -120,14 +124,9 @@ fn is_free(units: &[Unit], number: usize, at: usize) -> bool {
 }
 
 fn mark(units: &[Unit], number: usize, kind: Kind, order: u32) {
-    if let Some(unit) = units.get(number) {
-        unit.set_kind(kind);
-        unit.set_order(u8::try_from(order).unwrap_or(u8::MAX));
-    }
-}
-
-fn index(order: u32) -> usize {
-    usize::try_from(order).unwrap_or(usize::MAX)
+    let unit = unit_of(units, number);
+    unit.set_kind(kind);
+    unit.set_order(narrow(order));
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 
 use std::alloc::Layout;
 
+use crate::bug::bug;
+use crate::exact::{difference, narrow, product, sum};
+
 /// The longest small block, in bytes; longer ones take whole units.
 pub(crate) const SMALL_BYTES_MAX: usize = 16 << 10;
 
@@ -24,31 +27,37 @@ pub(crate) fn class_of(layout: Layout) -> Option<usize> {
         return None;
     }
     if size <= 128 {
-        return Some(size.div_ceil(STEP_BYTES).saturating_sub(1));
+        return Some(difference(size.div_ceil(STEP_BYTES), 1));
     }
     // With `size - 1`, an exact power of two belongs to the doubling that it ends.
-    let below = size.saturating_sub(1);
-    let doubling = usize::try_from(below.ilog2())
-        .unwrap_or(0)
-        .saturating_sub(7);
-    let quarter = (below >> doubling.saturating_add(5)) & 3;
-    Some(
-        doubling
-            .saturating_mul(4)
-            .saturating_add(quarter)
-            .saturating_add(8),
-    )
+    let below = difference(size, 1);
+    let doubling: usize = narrow(difference(below.ilog2(), 7));
+    let quarter = (below >> sum(doubling, 5)) & 3;
+    Some(sum(sum(product(doubling, 4), quarter), 8))
 }
 
 /// Returns the size of the blocks of a class in bytes.
-pub(crate) const fn class_bytes(class: usize) -> usize {
-    if class < 8 {
-        return class.saturating_add(1).saturating_mul(STEP_BYTES);
-    }
-    let above = class.saturating_sub(8);
-    let quarters = (above & 3).saturating_add(5);
-    quarters.saturating_mul(32) << (above >> 2)
+#[inline]
+pub(crate) fn class_bytes(class: usize) -> usize {
+    let bytes = BYTES.get(class).copied();
+    bytes.unwrap_or_else(|| bug!("class {class} of {CLASSES}"))
 }
+
+/// For each class, the size of its blocks.
+pub(crate) const BYTES: [usize; CLASSES] = {
+    let mut bytes = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        bytes[class] = if class < 8 {
+            (class + 1) * STEP_BYTES
+        } else {
+            let above = class - 8;
+            (((above & 3) + 5) * 32) << (above >> 2)
+        };
+        class += 1;
+    }
+    bytes
+};
 
 #[cfg(test)]
 mod tests {

@@ -14,8 +14,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use crate::error::Result;
+use crate::exact::{difference, sum};
 use crate::heap::Blocks;
-use crate::heap::arithmetic::{ZoneByte, difference, sum};
+use crate::heap::arithmetic::ZoneByte;
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use crate::io::refusal::Refusal;
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::bug::bug;
 use crate::heap::runs::Runs;
 
 /// The number of heaps. Further threads share them.
@@ -46,9 +47,9 @@ impl Heaps {
     /// blocks.
     #[inline]
     pub(crate) fn lock(&self, heap: u8) -> MutexGuard<'_, Runs> {
-        let [first, ..] = &self.heaps;
-        let heap = self.heaps.get(usize::from(heap)).unwrap_or(first);
-        heap.runs.lock().unwrap_or_else(PoisonError::into_inner)
+        let found = self.heaps.get(usize::from(heap));
+        let found = found.unwrap_or_else(|| bug!("heap {heap} of {HEAPS}"));
+        found.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

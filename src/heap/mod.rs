@@ -50,13 +50,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::bug::{bug, without_unwinding};
 use crate::error::{Error, Result};
-use crate::heap::arithmetic::{ZoneByte, narrow, product, range, start_of_unit, sum};
+use crate::exact::{narrow, product, range, sum};
+use crate::heap::arithmetic::{ZoneByte, start_of_unit};
 use crate::heap::buddy::Buddy;
 use crate::heap::classes::class_of;
 use crate::heap::heaps::{Heaps, heap_of_thread};
 use crate::heap::runs::Small;
 use crate::heap::slots::Slots;
-use crate::heap::table::{Kind, Table, UNIT_BYTES, Unit};
+use crate::heap::table::{Kind, Table, UNIT_BYTES, Unit, unit_of};
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use crate::io::dir::ScratchDir;
 use crate::io::refusal::{Op, Refusal, retry};
@@ -256,7 +257,7 @@ impl Blocks {
 
     fn allocate_whole(&self, bytes: usize, order: u32) -> Option<NonNull<u8>> {
         let number = self.take_units(order, bytes)?;
-        set_preallocated_pages(self.table.units().get(number)?, bytes);
+        set_preallocated_pages(unit_of(self.table.units(), number), bytes);
         Some(self.address(start_of_unit(number)))
     }
 

@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use crate::heap::arithmetic::{start_of_unit, sum};
+use crate::exact::sum;
+use crate::heap::arithmetic::start_of_unit;
 use crate::heap::{Blocks, Units};
 use crate::sys;
 

@@ -11,8 +11,9 @@
 
 use std::ops::Range;
 
+use crate::exact::{difference, range, sum};
 use crate::heap::Blocks;
-use crate::heap::arithmetic::{ZoneByte, difference, range, sum};
+use crate::heap::arithmetic::ZoneByte;
 use crate::sys;
 use crate::sys::{Access, Hint};
 

@@ -8,7 +8,8 @@ use std::alloc::Layout;
 use std::ptr::{self, NonNull};
 
 use crate::bug::without_unwinding;
-use crate::heap::arithmetic::{ZoneByte, range, sum};
+use crate::exact::{range, sum};
+use crate::heap::arithmetic::ZoneByte;
 use crate::heap::classes::class_of;
 use crate::heap::remap::Moved;
 use crate::heap::table::{Kind, UNIT_BYTES};

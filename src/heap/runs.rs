@@ -6,8 +6,11 @@
 
 use std::ptr::NonNull;
 
-use crate::heap::classes::{CLASSES, STEP_BYTES, class_bytes};
-use crate::heap::table::{Kind, UNIT_BYTES, Unit, first_of, link, name_of, unlink};
+use crate::bug::bug;
+use crate::exact::{difference, narrow, product, sum};
+use crate::heap::arithmetic::start_of_unit;
+use crate::heap::classes::{BYTES, CLASSES, STEP_BYTES, class_bytes};
+use crate::heap::table::{Kind, UNIT_BYTES, Unit, first_of, link, name_of, unit_of, unlink};
 
 /// The number of empty runs that a heap keeps, so that repeatedly allocating and freeing one block
 /// does not cost system calls each time. With eight heaps, they are 6 MiB at most.
@@ -40,18 +43,21 @@ impl Runs {
 
     /// Turns a unit into a run of a class. The unit was taken for this heap and is preallocated.
     pub(crate) fn add(&mut self, units: &[Unit], number: usize, class: usize, heap: u8) {
-        let Some(unit) = units.get(number) else {
-            return;
-        };
-        unit.set_order(u8::try_from(class).unwrap_or(u8::MAX));
+        let unit = unit_of(units, number);
+        unit.set_order(narrow(class));
         unit.set_heap(heap);
         unit.set_first_free(0);
         unit.set_fresh(0);
         unit.set_used(0);
         unit.set_kind(Kind::Run);
-        if let Some(head) = self.partial.get_mut(class) {
-            link(units, head, number);
-        }
+        link(units, self.partial(class), number);
+    }
+
+    /// Returns the list of the runs of a class that have free blocks.
+    #[inline]
+    fn partial(&mut self, class: usize) -> &mut u32 {
+        let list = self.partial.get_mut(class);
+        list.unwrap_or_else(|| bug!("class {class} of {CLASSES}"))
     }
 
     /// Takes a block of a class; returns `None` if all runs of the class are full.
@@ -67,13 +73,12 @@ impl Runs {
         class: usize,
         base: NonNull<u8>,
     ) -> Option<Small> {
-        let head = self.partial.get_mut(class)?;
-        let number = first_of(*head)?;
-        let unit = units.get(number)?;
-        let start = number.saturating_mul(UNIT_BYTES);
+        let number = first_of(*self.partial(class))?;
+        let unit = unit_of(units, number);
+        let start = start_of_unit(number);
         let (place, first_free, fresh) = match unit.first_free().checked_sub(1) {
             Some(place) => {
-                let at = address(base, start.saturating_add(bytes_to(place)));
+                let at = address(base, sum(start, bytes_to(place)));
                 // SAFETY: the block lies in the run, is free, and holds the rest of the free list,
                 // which `free` stored there. Blocks have at least 16 bytes, so that the address is
                 // aligned.
@@ -85,19 +90,18 @@ impl Runs {
             None => (unit.fresh(), 0, true),
         };
         if fresh {
-            let steps = u16::try_from(class_bytes(class) / STEP_BYTES).unwrap_or(0);
-            unit.set_fresh(place.saturating_add(steps));
+            unit.set_fresh(sum(place, narrow(class_bytes(class) / STEP_BYTES)));
         }
         let used = unit.used();
         if used == 0 {
             forget(&mut self.empty, number);
         }
-        unit.set_used(used.saturating_add(1));
+        unit.set_used(sum(used, 1));
         if first_free == 0 && unit.fresh() == end_of(class) {
-            unlink(units, head, number);
+            unlink(units, self.partial(class), number);
         }
         Some(Small {
-            offset: start.saturating_add(bytes_to(place)),
+            offset: sum(start, bytes_to(place)),
             fresh,
         })
     }
@@ -118,26 +122,26 @@ impl Runs {
         offset: usize,
         base: NonNull<u8>,
     ) -> Option<usize> {
-        let unit = units.get(number)?;
+        let unit = unit_of(units, number);
         debug_assert!(unit.kind() == Kind::Run && unit.used() > 0);
         let class = usize::from(unit.order());
         debug_assert_eq!(
             (offset % UNIT_BYTES).checked_rem(class_bytes(class)),
             Some(0)
         );
-        let place = u16::try_from((offset % UNIT_BYTES) / STEP_BYTES).unwrap_or(u16::MAX);
+        let place: u16 = narrow((offset % UNIT_BYTES) / STEP_BYTES);
         let first_free = unit.first_free();
         // SAFETY: the block lies in the run, and no other code uses it now; it is aligned, since
         // the size of blocks is a multiple of 16 bytes.
         unsafe { address(base, offset).write(first_free) };
-        unit.set_first_free(place.saturating_add(1));
-        let used = unit.used().saturating_sub(1);
+        unit.set_first_free(sum(place, 1));
+        let used = difference(unit.used(), 1);
         unit.set_used(used);
         let was_full = first_free == 0 && unit.fresh() == end_of(class);
         if !was_full && used > 0 {
             return None;
         }
-        let head = self.partial.get_mut(class)?;
+        let head = self.partial(class);
         if was_full {
             link(units, head, number);
         }
@@ -157,12 +161,13 @@ impl Runs {
         let free = self.empty.iter().position(|name| *name == 0);
         let at = free.unwrap_or(self.oldest);
         if free.is_none() {
-            self.oldest = at.saturating_add(1) % EMPTY_MAX;
+            self.oldest = sum(at, 1) % EMPTY_MAX;
         }
-        let place = self.empty.get_mut(at)?;
+        let place = self.empty.get_mut(at);
+        let place = place.unwrap_or_else(|| bug!("empty run {at} of {EMPTY_MAX}"));
         let before = first_of(std::mem::replace(place, name_of(number)))?;
-        let class = usize::from(units.get(before)?.order());
-        unlink(units, self.partial.get_mut(class)?, before);
+        let class = usize::from(unit_of(units, before).order());
+        unlink(units, self.partial(class), before);
         Some(before)
     }
 }
@@ -179,7 +184,8 @@ fn forget(empty: &mut [u32; EMPTY_MAX], number: usize) {
 /// Returns the end of the last block of a run of a class, in steps of 16 bytes.
 #[inline]
 fn end_of(class: usize) -> u16 {
-    ENDS.get(class).copied().unwrap_or(0)
+    let end = ENDS.get(class).copied();
+    end.unwrap_or_else(|| bug!("class {class} of {CLASSES}"))
 }
 
 /// For each class, where the last block of its runs ends.
@@ -187,7 +193,7 @@ const ENDS: [u16; CLASSES] = {
     let mut ends = [0; CLASSES];
     let mut class = 0;
     while class < CLASSES {
-        let steps = class_bytes(class) / STEP_BYTES;
+        let steps = BYTES[class] / STEP_BYTES;
         let end = (UNIT_BYTES / STEP_BYTES / steps) * steps;
         assert!(end <= 4096);
         #[expect(
@@ -205,7 +211,7 @@ const ENDS: [u16; CLASSES] = {
 /// Returns the offset in bytes of a step from the start of its run.
 #[inline]
 fn bytes_to(place: u16) -> usize {
-    usize::from(place).saturating_mul(STEP_BYTES)
+    product(usize::from(place), STEP_BYTES)
 }
 
 /// Returns the address of a block, as that of a link of the free list.

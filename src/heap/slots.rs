@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::bug::bug;
-use crate::heap::arithmetic::{ZoneByte, difference, narrow, product, range, sum};
+use crate::exact::{difference, narrow, product, range, sum};
+use crate::heap::arithmetic::ZoneByte;
 use crate::heap::table::{Slot, Table};
 use crate::sys::FOLD_BYTES;
 

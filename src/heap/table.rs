@@ -14,6 +14,8 @@ use std::sync::atomic::{
 };
 use std::sync::{Mutex, PoisonError};
 
+use crate::bug::bug;
+use crate::exact::{narrow, product, sum};
 use crate::sys;
 
 /// Bytes of a unit: the smallest block of the buddy system, and the length of a run of small
@@ -175,7 +177,7 @@ const GROW_BYTES: usize = 64 << 10;
 impl<T: Entry> Table<T> {
     /// Reserves addresses for this many entries.
     pub(crate) fn reserve(entries_max: usize) -> io::Result<Self> {
-        let bytes = entries_max.saturating_mul(size_of::<T>());
+        let bytes = product(entries_max, size_of::<T>());
         Ok(Self {
             space: sys::retry(|| sys::Space::reserve(bytes, sys::page_size()))?,
             committed: AtomicUsize::new(0),
@@ -186,13 +188,13 @@ impl<T: Entry> Table<T> {
 
     /// Makes at least this many entries usable.
     pub(crate) fn grow(&self, entries: usize) -> io::Result<()> {
-        let bytes = entries.saturating_mul(size_of::<T>());
+        let bytes = product(entries, size_of::<T>());
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut committed = self.committed.load(Relaxed);
         while committed < bytes {
-            let end = committed.saturating_add(GROW_BYTES).min(self.space.len());
+            let end = sum(committed, GROW_BYTES).min(self.space.len());
             if end <= committed {
-                return Err(io::ErrorKind::OutOfMemory.into());
+                bug!("{entries} entries of {} bytes", self.space.len());
             }
             // SAFETY: the range behind `committed` is reserved (invariant 1), and stays so while
             // the lock is held.
@@ -207,10 +209,11 @@ impl<T: Entry> Table<T> {
     #[inline]
     pub(crate) fn entries(&self) -> &[T] {
         let count = self.committed.load(Acquire).checked_div(size_of::<T>());
+        let count = count.unwrap_or_else(|| bug!("entries without bytes"));
         let first = self.space.base().cast::<T>();
         // SAFETY: the bytes hold `count` entries, for which zero bytes are a valid value and which
         // may be shared (invariant 1); a space starts at a page, so it is aligned for them.
-        unsafe { slice::from_raw_parts(first.as_ptr(), count.unwrap_or(0)) }
+        unsafe { slice::from_raw_parts(first.as_ptr(), count) }
     }
 }
 
@@ -229,18 +232,15 @@ pub(crate) fn link(units: &[Unit], head: &mut u32, number: usize) {
     if let Some(after) = unit_named(units, next) {
         after.set_previous(name);
     }
-    if let Some(unit) = units.get(number) {
-        unit.set_next(next);
-        unit.set_previous(0);
-    }
+    let unit = unit_of(units, number);
+    unit.set_next(next);
+    unit.set_previous(0);
     *head = name;
 }
 
 /// Removes a unit from its list.
 pub(crate) fn unlink(units: &[Unit], head: &mut u32, number: usize) {
-    let Some(unit) = units.get(number) else {
-        return;
-    };
+    let unit = unit_of(units, number);
     let (next, previous) = (unit.next(), unit.previous());
     unit.set_next(0);
     unit.set_previous(0);
@@ -260,11 +260,18 @@ pub(crate) fn first_of(head: u32) -> Option<usize> {
 }
 
 fn unit_named(units: &[Unit], name: u32) -> Option<&Unit> {
-    units.get(first_of(name)?)
+    first_of(name).map(|number| unit_of(units, number))
+}
+
+/// Returns the unit of this number, which is usable.
+#[inline]
+pub(crate) fn unit_of(units: &[Unit], number: usize) -> &Unit {
+    let unit = units.get(number);
+    unit.unwrap_or_else(|| bug!("unit {number} of {}", units.len()))
 }
 
 /// Returns the name of a unit in lists.
 #[inline]
 pub(crate) fn name_of(number: usize) -> u32 {
-    u32::try_from(number).map_or(0, |number| number.saturating_add(1))
+    narrow(sum(number, 1))
 }
