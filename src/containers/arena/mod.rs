@@ -1,6 +1,6 @@
 //! The byte arena: write bytes, keep a small handle, read them back from disk.
 //!
-//! An arena is a few files. Writers own parts of them and fill those in order; `marks` has the
+//! An arena is a few files. Writers own parts of them and fill those in order; `watermarks` has the
 //! watermarks of all blocks, the only thing that readers check. There are as many files as writers
 //! at a time, up to the number of cores, since the kernel serializes writes to one file.
 
@@ -13,11 +13,11 @@ mod map;
 mod faults;
 mod location;
 mod many;
-mod marks;
 mod shard;
 mod stream;
 mod tag;
 mod text;
+mod watermarks;
 mod writer;
 
 pub use self::location::Location;
@@ -148,7 +148,7 @@ impl Arena {
         let end = location.offset().saturating_add(u64::from(location.len()));
         let shard = self.inner.shards.get(location.file());
         match shard.and_then(OnceLock::get) {
-            Some(shard) if shard.marks.covers(location.offset(), end) => Ok(Some(shard)),
+            Some(shard) if shard.watermarks.covers(location.offset(), end) => Ok(Some(shard)),
             Some(shard) if end <= shard.len_bytes() => Err(refuse(
                 ErrorKind::NotFlushed,
                 "its writer has not flushed it yet",

@@ -7,8 +7,9 @@ use std::sync::atomic::{
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::containers::arena::marks::{BLOCK, Marks};
+use crate::containers::arena::watermarks::{BLOCK, Watermarks};
 use crate::error::Result;
+use crate::exact::{difference, sum};
 use crate::io::dir::ScratchDir;
 use crate::io::refusal::Refusal;
 use crate::io::scratch::ScratchFile;
@@ -18,7 +19,7 @@ use crate::mapping::growth::ample_len;
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) file: ScratchFile,
-    pub(crate) marks: Marks,
+    pub(crate) watermarks: Watermarks,
     /// The number of writers in this file now, which is the number of leases.
     writers: AtomicUsize,
     /// The end of the last extent, for readers; changed under the lock of `ledger`.
@@ -57,7 +58,7 @@ impl Extent {
     pub(crate) const EMPTY: Self = Self { pos: 0, end: 0 };
 
     pub(crate) fn room(self) -> u64 {
-        self.end.saturating_sub(self.pos)
+        difference(self.end, self.pos)
     }
 }
 
@@ -112,7 +113,7 @@ impl Shard {
     pub(crate) fn create(dir: &ScratchDir, len_max: u64) -> Result<Self> {
         Ok(Self {
             file: ScratchFile::create(dir).map_err(|refused| dir.error(refused))?,
-            marks: Marks::new(),
+            watermarks: Watermarks::new(),
             writers: AtomicUsize::new(0),
             len_bytes: AtomicU64::new(0),
             flushed_bytes: AtomicU64::new(0),
@@ -143,7 +144,7 @@ impl Shard {
         if extent.end != len || extent.end == 0 {
             return Ok(false);
         }
-        extent.end = self.hand_out(&mut ledger, need.saturating_sub(extent.room()))?;
+        extent.end = self.hand_out(&mut ledger, difference(need, extent.room()))?;
         Ok(true)
     }
 
@@ -191,7 +192,7 @@ impl Shard {
         }
         // After the preallocation, which refuses an excessive length before memory is allocated for
         // it.
-        self.marks.reserve(end)?;
+        self.watermarks.reserve(end)?;
         self.len_bytes.store(end, Release);
         Ok(end)
     }
@@ -218,7 +219,7 @@ impl Shard {
         let mut ledger = self.lock();
         let (claimed, len) = (ledger.claimed, self.len_bytes());
         // A refusal is harmless: the space stays preallocated and is used later.
-        if claimed.saturating_sub(len) >= KEPT_BYTES_MAX && self.file.shrink(claimed, len).is_ok() {
+        if difference(claimed, len) >= KEPT_BYTES_MAX && self.file.shrink(claimed, len).is_ok() {
             ledger.claimed = len;
         }
     }
@@ -226,7 +227,7 @@ impl Shard {
     /// Takes an extent back in which `pushed` bytes were handed out as locations and never flushed:
     /// they must not become other items, so the blocks that they touch are given up.
     pub(crate) fn give_back_unflushed(&self, extent: Extent, pushed: u64) {
-        let handed_out = extent.pos.saturating_add(pushed);
+        let handed_out = sum(extent.pos, pushed);
         self.give_back(Extent {
             pos: handed_out.next_multiple_of(BLOCK).min(extent.end),
             end: extent.end,
@@ -235,9 +236,9 @@ impl Shard {
 
     /// Records that the first `len` bytes of the extent are flushed.
     pub(crate) fn flushed(&self, extent: &mut Extent, len: u64) {
-        let end = extent.pos.saturating_add(len);
+        let end = sum(extent.pos, len);
         debug_assert!(end <= extent.end);
-        self.marks.advance(extent.pos, end);
+        self.watermarks.advance(extent.pos, end);
         self.flushed_bytes.fetch_add(len, Relaxed);
         extent.pos = end;
     }

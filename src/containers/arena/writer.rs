@@ -4,10 +4,11 @@ use std::fmt;
 use std::io;
 
 use crate::containers::arena::location::{Location, OFFSET_BITS};
-use crate::containers::arena::marks::BLOCK;
 use crate::containers::arena::shard::{Extent, Lease};
+use crate::containers::arena::watermarks::BLOCK;
 use crate::containers::arena::{Arena, FILES_MAX};
 use crate::error::{Error, ErrorKind, Result};
+use crate::exact::{difference, first, narrow, rest, sum};
 
 /// Bytes that are collected before a write. Fits into the second-level cache of a core, so that the
 /// kernel copies from there.
@@ -121,7 +122,7 @@ impl ArenaWriter {
         self.reserve_buffer()?;
         self.make_room(bytes.len() as u64)?;
         let before = self.buffer.len();
-        let start = self.extent.pos.saturating_add(before as u64);
+        let start = sum(self.extent.pos, before as u64);
         if bytes.len() >= BUFFER_BYTES {
             self.flush()?;
             self.write(bytes)?;
@@ -129,7 +130,7 @@ impl ArenaWriter {
             return Ok(self.location(start, bytes.len()));
         }
         // The part that does not fit before the next aligned position follows after a write.
-        let now = self.limit.saturating_sub(before).min(bytes.len());
+        let now = difference(self.limit, before).min(bytes.len());
         let (head, tail) = bytes.split_at(now);
         self.buffer.extend_from_slice(head);
         if !tail.is_empty() {
@@ -203,7 +204,7 @@ impl ArenaWriter {
 
     /// Makes room in the extent for `len` bytes behind the pushed ones.
     fn make_room(&mut self, len: u64) -> Result<()> {
-        let need = len.saturating_add(self.buffer.len() as u64);
+        let need = sum(len, self.buffer.len() as u64);
         if need <= self.extent.room() {
             return Ok(());
         }
@@ -239,20 +240,19 @@ impl ArenaWriter {
     }
 
     fn set_limit(&mut self) {
-        let to_aligned = ALIGNED.saturating_sub(self.extent.pos % ALIGNED);
+        let to_aligned = difference(ALIGNED, self.extent.pos % ALIGNED);
         let limit = to_aligned.min(self.extent.room());
-        self.limit = usize::try_from(limit).unwrap_or(BUFFER_BYTES);
+        self.limit = narrow(limit);
         debug_assert!(self.buffer.len() <= self.limit);
     }
 
     #[inline]
     fn location(&self, start: u64, len: usize) -> Location {
-        debug_assert!(u32::try_from(len).is_ok(), "checked in push_slow");
-        let len = u32::try_from(len).unwrap_or(u32::MAX);
         Location::new(
             self.arena.inner.tag.get(),
             position(self.shard.number(), start),
-            len,
+            // Longer ones are refused in `push_slow`.
+            narrow(len),
         )
     }
 
@@ -333,12 +333,11 @@ impl ArenaWriter {
         let front = Location::new(
             location.tag(),
             position(self.shard.number(), start),
-            u32::try_from(in_file).unwrap_or(u32::MAX),
+            narrow(in_file),
         );
         self.arena.get_into(front, target)?;
-        let from = usize::try_from(start.saturating_sub(pos)).unwrap_or(usize::MAX);
-        let to = usize::try_from(end.saturating_sub(pos)).unwrap_or(usize::MAX);
-        let rest = self.buffer.get(from..to).unwrap_or_default();
+        let pushed = first(&self.buffer, narrow(difference(end, pos)));
+        let rest = rest(pushed, narrow(start.saturating_sub(pos)));
         if target.try_reserve(rest.len()).is_err() {
             target.truncate(before);
             let reason = "there is no memory for the item";

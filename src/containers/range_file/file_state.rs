@@ -7,8 +7,10 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::PoisonError;
 
+use crate::bug::bug;
 use crate::containers::range_file::allocator::RangeAllocator;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exact::narrow;
 use crate::io::account::Account;
 use crate::io::cache::CachePolicy;
 use crate::io::file::OwnedFile;
@@ -187,9 +189,9 @@ impl FileState {
     pub(super) fn sync_range(&self, range: &Range<u64>) -> Result<()> {
         self.check_owner(SYNC)?;
         let page = sys::page_size();
-        let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap_or(0));
-        let end = page_up(end, page).unwrap_or(end).min(self.space.len());
-        let pages = page_down(start, page).min(end)..end;
+        let (start, end) = (narrow(range.start), narrow(range.end));
+        let end = page_up(end, page).unwrap_or_else(|| bug!("no page ends after byte {end}"));
+        let pages = page_down(start, page)..end.min(self.space.len());
         // SAFETY: all of the space shows the file (invariant 1).
         let synced = (self.file).sync_by(|| unsafe { self.space.sync(pages.clone()) });
         synced.map_err(|refused| self.error(SYNC, refused))

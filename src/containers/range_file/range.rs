@@ -5,9 +5,11 @@ use std::io;
 use std::ops::{Bound, Deref, DerefMut, RangeBounds};
 use std::sync::Arc;
 
+use crate::bug::bug;
 use crate::containers::range_file::align::{align_down, align_up};
 use crate::containers::range_file::owned_range::{FrozenRange, OwnedRange};
 use crate::error::Result;
+use crate::exact::{difference, narrow};
 
 /// A range of a [`RangeFile`](crate::RangeFile) that no other code can read or write.
 ///
@@ -329,11 +331,10 @@ impl Deref for FileRange {
     #[inline]
     fn deref(&self) -> &[u8] {
         let first = self.frozen.start();
-        let offset = |at: u64| usize::try_from(at.saturating_sub(first)).unwrap_or(0);
-        self.frozen
-            .bytes()
-            .get(offset(self.start)..offset(self.end))
-            .unwrap_or_default()
+        let offset = |at: u64| narrow::<_, usize>(difference(at, first));
+        let bytes = self.frozen.bytes();
+        let part = bytes.get(offset(self.start)..offset(self.end));
+        part.unwrap_or_else(|| bug!("{}..{} of {} bytes", self.start, self.end, bytes.len()))
     }
 }
 

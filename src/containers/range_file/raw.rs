@@ -11,6 +11,7 @@ use std::slice;
 use crate::containers::range_file::RangeFile;
 use crate::containers::range_file::file_state::FileState;
 use crate::error::Result;
+use crate::exact::{difference, narrow};
 use crate::io::place::Place;
 
 impl RangeFile {
@@ -153,7 +154,7 @@ impl RangeFile {
     /// [`publish`](Self::publish) has failed for this file.
     #[expect(
         clippy::mut_from_ref,
-        reason = "the caller vouches for who else has it"
+        reason = "the caller vouches for all other users of the bytes"
     )]
     #[track_caller]
     pub unsafe fn slice_mut_unchecked(&self, range: Range<u64>) -> &mut [u8] {
@@ -162,10 +163,9 @@ impl RangeFile {
             start <= end && end <= len,
             "{start}..{end} is no range of {len} bytes"
         );
-        // Bytes of the file can be addressed, so no conversion changes a number.
-        let offset = usize::try_from(start).unwrap_or(0);
-        let count = usize::try_from(end.saturating_sub(start)).unwrap_or(0);
-        let at = self.as_mut_ptr().wrapping_add(offset);
+        // Bytes of the file can be addressed.
+        let count = narrow(difference(end, start));
+        let at = self.as_mut_ptr().wrapping_add(narrow(start));
         // SAFETY: the bytes are in the file, which is mapped from its first byte as long as the
         // handle lives, and the caller vouches for all other code.
         unsafe { slice::from_raw_parts_mut(at, count) }

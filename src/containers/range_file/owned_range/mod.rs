@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::containers::range_file::allocator::Refused;
 use crate::containers::range_file::file_state::FileState;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exact::{difference, narrow};
 
 /// A pointer to the state of a file, shared by handles and ranges.
 ///
@@ -191,10 +192,8 @@ impl LentBytes {
             return ptr::slice_from_raw_parts_mut(NonNull::dangling().as_ptr(), 0);
         };
         debug_assert!(self.end <= file_state.allocator.len());
-        // No conversion changes a number: the file is no longer than the space (invariant 2 of
-        // `FileState`).
-        let start = usize::try_from(self.start).unwrap_or(0);
-        let len = usize::try_from(self.end.saturating_sub(self.start)).unwrap_or(0);
+        // The file is no longer than the space (invariant 2 of `FileState`).
+        let (start, len) = (narrow(self.start), narrow(difference(self.end, self.start)));
         // SAFETY: the allocator gives out bytes of the file (its invariant 3), which the space shows.
         let first = unsafe { file_state.base().add(start) };
         ptr::slice_from_raw_parts_mut(first.as_ptr(), len)
@@ -328,7 +327,7 @@ fn give_back(state_ptr: StatePtr, start: u64, end: u64) {
         file_state.allocator.give_back(start..end);
         1
     } else {
-        end.saturating_sub(start)
+        difference(end, start)
     };
     // As in the drop of `FrozenRange`.
     if file_state.allocator.returned().release(unreported) {
@@ -365,7 +364,7 @@ impl FrozenRange {
 
 impl Drop for FrozenRange {
     fn drop(&mut self) {
-        let len = self.lent.end.saturating_sub(self.lent.start);
+        let len = difference(self.lent.end, self.lent.start);
         let Some(file_state) = self.lent.file_state() else {
             return;
         };

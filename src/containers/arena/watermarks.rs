@@ -10,7 +10,9 @@ use std::sync::atomic::{
     Ordering::{Acquire, Release},
 };
 
+use crate::bug::bug;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exact::{difference, narrow, product, sum};
 
 /// Bytes of a block. Every writer owns whole blocks, so a block is also the least space of an arena
 /// on disk.
@@ -24,11 +26,11 @@ const SEGMENTS: usize = 17;
 
 /// One number for each block. Grows without moving, so that readers need no lock.
 #[derive(Debug)]
-pub(crate) struct Marks {
+pub(crate) struct Watermarks {
     segments: [OnceLock<Box<[AtomicU32]>>; SEGMENTS],
 }
 
-impl Marks {
+impl Watermarks {
     pub(crate) fn new() -> Self {
         Self {
             segments: [const { OnceLock::new() }; SEGMENTS],
@@ -37,27 +39,19 @@ impl Marks {
 
     /// Makes room for the watermarks of the first `len` bytes of the file.
     pub(crate) fn reserve(&self, len: u64) -> Result<()> {
-        let Some(last) = usize::try_from(len.saturating_sub(1) / BLOCK).ok() else {
-            return Err(no_memory());
-        };
-        let (last_segment, _) = place(last);
-        for (number, segment) in self
-            .segments
-            .iter()
-            .enumerate()
-            .take(last_segment.saturating_add(1))
-        {
+        let (last_segment, _) = place(narrow(difference(len, 1) / BLOCK));
+        for (number, segment) in self.segments.iter().enumerate().take(sum(last_segment, 1)) {
             if segment.get().is_some() {
                 continue;
             }
             let count = FIRST << number.saturating_sub(1);
-            let mut marks = Vec::new();
-            marks
+            let mut watermarks = Vec::new();
+            watermarks
                 .try_reserve_exact(count)
                 .map_err(|_full| no_memory())?;
-            marks.resize_with(count, AtomicU32::default);
+            watermarks.resize_with(count, AtomicU32::default);
             // If another thread came first, it stored the same zeros.
-            segment.get_or_init(|| marks.into_boxed_slice());
+            segment.get_or_init(|| watermarks.into_boxed_slice());
         }
         Ok(())
     }
@@ -70,13 +64,17 @@ impl Marks {
         let mut at = from;
         while at < to {
             let block = at / BLOCK;
-            let block_start = block.saturating_mul(BLOCK);
-            let end = to.min(block_start.saturating_add(BLOCK));
-            let filled = u32::try_from(end.saturating_sub(block_start)).unwrap_or(0);
-            if let Some(mark) = self.mark(block) {
-                debug_assert!(mark.load(Acquire) <= filled, "a mark only advances");
-                mark.store(filled, Release);
-            }
+            let block_start = product(block, BLOCK);
+            let end = to.min(sum(block_start, BLOCK));
+            let filled = narrow(difference(end, block_start));
+            let Some(watermark) = self.watermark(block) else {
+                bug!("block {block} has no watermark");
+            };
+            debug_assert!(
+                watermark.load(Acquire) <= filled,
+                "a watermark only advances"
+            );
+            watermark.store(filled, Release);
             at = end;
         }
     }
@@ -87,7 +85,9 @@ impl Marks {
         while at < to {
             let block = at / BLOCK;
             let block_start = block.saturating_mul(BLOCK);
-            let filled = self.mark(block).map_or(0, |mark| mark.load(Acquire));
+            let filled = self
+                .watermark(block)
+                .map_or(0, |watermark| watermark.load(Acquire));
             let end = to.min(block_start.saturating_add(BLOCK));
             if block_start.saturating_add(u64::from(filled)) < end {
                 return false;
@@ -97,7 +97,7 @@ impl Marks {
         true
     }
 
-    fn mark(&self, block: u64) -> Option<&AtomicU32> {
+    fn watermark(&self, block: u64) -> Option<&AtomicU32> {
         let (segment, index) = place(usize::try_from(block).ok()?);
         self.segments.get(segment)?.get()?.get(index)
     }
@@ -119,7 +119,7 @@ fn place(block: usize) -> (usize, usize) {
 
 #[cold]
 fn no_memory() -> Error {
-    let reason = "there is no memory for the marks of its blocks";
+    let reason = "there is no memory for the watermarks of its blocks";
     Error::refused(ErrorKind::OutOfMemory, "grow an arena", reason)
 }
 
@@ -143,17 +143,17 @@ mod tests {
 
     #[test]
     fn only_what_was_flushed_is_covered() {
-        let marks = Marks::new();
-        marks.reserve(4 * BLOCK).unwrap();
-        marks.advance(0, 100);
-        assert!(marks.covers(0, 100) && marks.covers(99, 100));
-        assert!(!marks.covers(0, 101) && !marks.covers(100, 101));
-        marks.advance(100, 2 * BLOCK + 7);
-        assert!(marks.covers(50, 2 * BLOCK + 7));
-        assert!(!marks.covers(50, 2 * BLOCK + 8));
-        marks.advance(3 * BLOCK, 3 * BLOCK + 5);
-        assert!(marks.covers(3 * BLOCK, 3 * BLOCK + 5));
-        assert!(!marks.covers(2 * BLOCK, 3 * BLOCK + 5), "a gap");
-        assert!(!marks.covers(1 << 40, (1 << 40) + 1), "never reserved");
+        let watermarks = Watermarks::new();
+        watermarks.reserve(4 * BLOCK).unwrap();
+        watermarks.advance(0, 100);
+        assert!(watermarks.covers(0, 100) && watermarks.covers(99, 100));
+        assert!(!watermarks.covers(0, 101) && !watermarks.covers(100, 101));
+        watermarks.advance(100, 2 * BLOCK + 7);
+        assert!(watermarks.covers(50, 2 * BLOCK + 7));
+        assert!(!watermarks.covers(50, 2 * BLOCK + 8));
+        watermarks.advance(3 * BLOCK, 3 * BLOCK + 5);
+        assert!(watermarks.covers(3 * BLOCK, 3 * BLOCK + 5));
+        assert!(!watermarks.covers(2 * BLOCK, 3 * BLOCK + 5), "a gap");
+        assert!(!watermarks.covers(1 << 40, (1 << 40) + 1), "never reserved");
     }
 }
