@@ -1,5 +1,5 @@
-//! Where the bytes live: a directory that is checked before the first byte is written, and the
-//! budget that everything made in it shares.
+//! A directory for scratch files: it is checked before the first byte is written, and all files in it
+//! share one budget.
 
 use std::env;
 use std::ffi::OsString;
@@ -44,7 +44,7 @@ struct Inner {
     budget: Budget,
 }
 
-/// What a [`ScratchDir`] is about to be: made by [`ScratchDir::builder`].
+/// The settings of a [`ScratchDir`]: made by [`ScratchDir::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ScratchDirBuilder {
@@ -89,13 +89,13 @@ impl ScratchDir {
     /// It is the first of these that can be written to and is on a real disk: `$OUTCORE_DIR`,
     /// `$TMPDIR`, `/var/tmp`, the user's cache directory (`$XDG_CACHE_HOME` or `$HOME/.cache`),
     /// the current directory. A variable that is empty counts as not set. As long as both
-    /// variables stay the same, every call returns the same directory, with one budget; unless it
-    /// was removed, when it is looked for again.
+    /// variables stay the same, every call returns the same directory, with one budget. If that
+    /// directory was removed, the next call searches again.
     ///
     /// # Errors
     ///
     /// * [`RamBacked`](ErrorKind::RamBacked): `$OUTCORE_DIR` or `$TMPDIR` is set and lives in
-    ///   memory. The user meant it, so it is not passed over in silence.
+    ///   memory. It is not skipped, since the user has set it.
     /// * [`Io`](ErrorKind::Io): one of them is set and is no directory to write in, or nothing is
     ///   set and no directory will do.
     ///
@@ -114,7 +114,7 @@ impl ScratchDir {
         }
         let mut search = FromEnv::default();
         let dir = search.run().ok_or_else(|| search.error())?;
-        // A thread that was quicker has opened the same directory, and its budget is the one to share.
+        // Another thread may have opened the same directory meanwhile. Then its budget is shared.
         let mut known = lock();
         let current = known.take_if(|(asked, dir)| *asked == variables && !dir.is_removed());
         let (_, dir) = known.insert(current.unwrap_or((variables, dir)));
@@ -193,7 +193,7 @@ impl ScratchDir {
     ///
     /// # Errors
     ///
-    /// [`Io`](ErrorKind::Io): the system does not say.
+    /// [`Io`](ErrorKind::Io): the system call failed.
     ///
     /// # Cost
     ///
@@ -268,11 +268,11 @@ impl ScratchDirBuilder {
         self
     }
 
-    /// Keeps this many bytes of the file system free: what would go below is refused as if the
-    /// disk were full.
+    /// Keeps this many bytes of the file system free: a growth that would leave fewer is refused as if
+    /// the disk were full.
     ///
-    /// It holds for all threads of the process together. Where it depends on what other threads are
-    /// just taking, a growth waits until they have it, for about a second at most. Other processes can
+    /// It holds for all threads of the process together. If the answer depends on growths of
+    /// other threads that have not ended, a growth waits for these, for about a second at most. Other processes can
     /// take what is free at any time.
     pub fn min_free_bytes(mut self, bytes: u64) -> Self {
         self.free_bytes_min = bytes;
@@ -321,7 +321,7 @@ impl ScratchDirBuilder {
     }
 }
 
-/// The search of [`ScratchDir::from_env`], and what came of the directories that it tried.
+/// The search of [`ScratchDir::from_env`], and the results for the directories that it tried.
 #[derive(Default)]
 struct FromEnv {
     /// Why the directory that a variable names cannot be used.

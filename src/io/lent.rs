@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys;
 
-/// How it is named in errors.
+/// The name of the operation in errors.
 const ACTION: &str = "use the given file";
 
 /// The files that are lent now: device and number.
@@ -27,7 +27,8 @@ pub(crate) struct Loan {
 }
 
 impl Loan {
-    /// Takes an empty regular file that nobody has, and locks it. Otherwise it is left as it was.
+    /// Takes an empty regular file that no other owner has, and locks it. After a failure the file is
+    /// unchanged.
     pub(crate) fn of(file: std::fs::File) -> Result<(sys::File, Self)> {
         let file = sys::File::from_std(file);
         let identity = sys::retry(|| file.identity()).map_err(failed)?;
@@ -37,12 +38,13 @@ impl Loan {
         check(&file)?;
         match sys::retry(|| file.try_lock()) {
             Err(answer) if answer.kind() == io::ErrorKind::WouldBlock => {
-                return Err(refused("it is locked by somebody else"));
+                return Err(refused("another process has locked it"));
             }
             locked => locked.map_err(failed)?,
         }
-        // Somebody may have had the lock until now. Closing gives ours back. To unlock the file here
-        // would take the lock of another process, if that has a descriptor of ours.
+        // Another owner may have written until it released the lock, so check again. Closing the file
+        // releases our lock. An explicit unlock here would release the lock of a process that shares
+        // our descriptor.
         check(&file)?;
         Ok((file, loan))
     }

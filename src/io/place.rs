@@ -21,7 +21,7 @@ pub(crate) struct Place {
     name: OsString,
 }
 
-/// What came of giving a file a name.
+/// The result of giving a file a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Linked {
     /// The file has the name.
@@ -73,7 +73,7 @@ impl Place {
         })?;
         let file = OwnedFile::new(file.shared());
         self.lock(&file)?;
-        // Behind the lock, so that who had it before has made it as long as it is.
+        // After the lock: the process that had it before may have changed the length.
         let Some(len) = self.retry(ACTION, || file.sys().regular_len())? else {
             let reason = "it is no regular file";
             return Err(Error::refused(ErrorKind::Io, ACTION, reason).at(&self.path));
@@ -95,8 +95,8 @@ impl Place {
         Ok((file, len))
     }
 
-    /// Creates an empty file with the name, which nobody may have yet, and locks it. Where that
-    /// fails, nothing is left.
+    /// Creates an empty file with the name and locks it. Fails if a file has the name already.
+    /// After a failure no file is left.
     pub(crate) fn create_named(&self) -> Result<OwnedFile> {
         let created = self.retry(CREATE, || self.dir.create_named(&self.name))?;
         let file = OwnedFile::new(created.shared());
@@ -172,12 +172,12 @@ impl Place {
         Error::refused(ErrorKind::Io, PUBLISH, reason).at(&self.path)
     }
 
-    /// Gives such a file another name in the directory, which has to be [moved](Self::replace) or
+    /// Gives such a file a temporary name in the directory, which has to be [moved](Self::replace) or
     /// [removed](Self::remove).
     ///
-    /// It is always the same one, so that what a crash leaves is removed by the next who comes this
-    /// way. That takes the lock of the directory; who does not get it takes a name of his own, which
-    /// a crash would leave for good.
+    /// It is usually the same name for each file of this place, so that the next call removes the
+    /// file that a crash has left. The name is used under the lock of the directory. A call that does
+    /// not get the lock uses a random name, and a crash then leaves the file for good.
     pub(crate) fn link_aside(&self, file: &OwnedFile) -> Result<OsString> {
         let link = |name: &OsStr| sys::retry(|| self.dir.link(file.sys(), name));
         if sys::retry(|| self.dir.try_lock()).is_ok() {
@@ -190,8 +190,8 @@ impl Place {
                 }
                 Err(_refused) => {}
             }
-            // What is there cannot be removed: it is a directory, or in a directory for everybody,
-            // and somebody else's. He must not keep us from our own name.
+            // What has the name cannot be removed: it is a directory, or belongs to another user in
+            // a directory with the sticky bit. That must not prevent the call, so it uses another name.
             self.unlock();
         }
         let name = self.retry(PUBLISH, sys::unguessable_name)?;

@@ -1,7 +1,7 @@
 //! A file whose space is preallocated before it is used, and the only ways in which it grows.
 //!
-//! It knows neither its directory nor its name: who owns it, such as a
-//! [`ScratchFile`](crate::io::scratch::ScratchFile), knows where it is.
+//! It has no directory and no name; its owner has, such as a
+//! [`ScratchFile`](crate::io::scratch::ScratchFile).
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -19,13 +19,13 @@ pub(crate) struct ScratchFile {
     backing: Backing,
 }
 
-/// Where the bytes of a file are: what it is called in errors, and what becomes of it in the end. The
-/// budget is none of its business.
+/// Where a file is, which decides how errors name it and what a drop does to it. The budget is kept
+/// elsewhere.
 #[derive(Debug)]
 enum Backing {
-    /// In a scratch directory, without a name: gone when it is closed.
+    /// In a scratch directory, without a name: freed when it is closed.
     Scratch(ScratchDir),
-    /// In a file of the caller's: emptied and unlocked in the end.
+    /// In a file of the caller's: a drop empties and unlocks it.
     #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     Lent { _loan: Loan },
     /// In a directory of which no path was kept, without a name.
@@ -146,7 +146,7 @@ mod tests {
     }
 
     /// A `fallocate` that met a full ext4 left the file half grown, and the disk full for
-    /// everybody else (linux-facts G3).
+    /// all other programs (linux-facts G3).
     #[test]
     fn a_growth_that_fails_halfway_is_undone() {
         let dir = dir();

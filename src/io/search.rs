@@ -11,7 +11,7 @@ use crate::sys;
 pub(crate) const NAMING: [(&str, &str); 2] =
     [("OUTCORE_DIR", "$OUTCORE_DIR"), ("TMPDIR", "$TMPDIR")];
 
-/// A search for the directory: how it reads the environment, and what it makes of a directory.
+/// A search for the directory: how it reads the environment, and how it opens a directory.
 pub(crate) trait Search {
     type Path;
     type Found;

@@ -1,5 +1,5 @@
-//! Addresses, shared out among everything that reserves them, so that nobody starves: not the other
-//! containers, and not the rest of the process.
+//! Reserved addresses, of which each container gets a share, so that other containers and the rest of
+//! the process have enough.
 
 use std::io;
 use std::ops::Deref;

@@ -131,7 +131,7 @@ mod tests {
     /// found, if the clock advances by `step` between two looks.
     fn trusted(trust: &mut Trust, asked: u32, step: Duration) -> u32 {
         for _ in 0..asked {
-            assert!(!trust.holds(|| unreachable!("nobody looks at the clock")));
+            assert!(!trust.holds(|| unreachable!("the clock is not read")));
             trust.answered(true);
         }
         let mut now = Instant::now();

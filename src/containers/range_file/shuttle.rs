@@ -394,7 +394,7 @@ fn file_of_threads(planted: bool, publishes: bool) {
             expect(&bytes[start..end], *byte);
         }
     }
-    assert!(!path.exists(), "nobody has published it");
+    assert!(!path.exists(), "it was not published");
     fs::remove_dir(path.parent().unwrap()).unwrap();
 }
 

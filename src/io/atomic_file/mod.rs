@@ -72,7 +72,7 @@ const LINKS_MAX: usize = 40;
 /// # After a kill and a power cut
 ///
 /// On Linux the file has no name until it is published, so a killed process leaves nothing. To
-/// replace another file it has a second name for a moment; a process that is killed then leaves the
+/// replace another file it has a temporary name for a moment; a process that is killed then leaves the
 /// complete file under a name that starts with `.outcore-publish-`, until the next file replaces the
 /// same one.
 ///

@@ -1,4 +1,4 @@
-//! What a mapped region gives back: at its end, and at its front.
+//! How a mapped region gives back disk space and memory, at its end and at its front.
 #![expect(
     unsafe_code,
     reason = "takes pages away that are not in use; see docs/safety.md"
@@ -47,8 +47,8 @@ impl Mapped {
     /// Gives back the whole pages before the offset `unused`, as far as they are in the file: they
     /// may not be touched again. The disk gets them back in whole pieces of the page cache.
     ///
-    /// A refusal is not reported: what could not be given back is given back later, or with the
-    /// region.
+    /// A refusal is not reported: the space is then given back by a later call, or when the region is
+    /// dropped.
     pub(super) fn discard_front(&mut self, unused: usize) {
         let page = sys::page_size();
         let to = page_down(unused, page).min(self.filed);

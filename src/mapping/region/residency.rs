@@ -1,4 +1,4 @@
-//! What of a mapped region is in memory, and what the kernel is told about it.
+//! Which pages of a mapped region are in memory, and the advice that the kernel gets.
 #![expect(
     unsafe_code,
     reason = "takes pages out of a mapping; see docs/safety.md"

@@ -168,9 +168,9 @@ fn publish(case: &Case<'_>, random: &mut Random) -> Result<Verdict, String> {
         file.publish().map_err(|e| refused(&e))?;
         let names = names_in(&dir);
         if names.iter().any(|name| name.starts_with('.')) {
-            return Err(format!("a second name is left: {names:?}"));
+            return Err(format!("a temporary name is left: {names:?}"));
         }
-        tally.add("second-names", 1);
+        tally.add("temporary-names", 1);
     }
     tally.add("killed-while-publishing", 1);
     Ok(Verdict::Passed(tally))
