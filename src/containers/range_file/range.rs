@@ -9,7 +9,7 @@ use crate::bug::bug;
 use crate::containers::range_file::align::{align_down, align_up};
 use crate::containers::range_file::owned_range::{FrozenRange, OwnedRange};
 use crate::error::Result;
-use crate::exact::{difference, narrow};
+use crate::exact::{difference, first, narrow, sum};
 
 /// A range of a [`RangeFile`](crate::RangeFile) that no other code can read or write.
 ///
@@ -134,9 +134,9 @@ impl FileRangeMut {
     #[track_caller]
     pub fn split_at(self, middle: u64) -> (Self, Self) {
         let (start, end) = (self.start(), self.end());
-        let len = end.saturating_sub(start);
+        let len = difference(end, start);
         assert!(middle <= len, "cannot split {len} bytes at {middle}");
-        self.split_in_file(start.saturating_add(middle))
+        self.split_in_file(sum(start, middle))
     }
 
     /// Splits the range at the first multiple of [`ALIGNMENT`](crate::range_file::ALIGNMENT) in the
@@ -148,9 +148,9 @@ impl FileRangeMut {
     #[track_caller]
     pub fn split_at_aligned_up(self, middle: u64) -> (Self, Self) {
         let (start, end) = (self.start(), self.end());
-        let len = end.saturating_sub(start);
+        let len = difference(end, start);
         assert!(middle <= len, "cannot split {len} bytes at {middle}");
-        self.split_in_file(align_up(start.saturating_add(middle)).min(end))
+        self.split_in_file(align_up(sum(start, middle)).min(end))
     }
 
     /// Splits the range at the last multiple of [`ALIGNMENT`](crate::range_file::ALIGNMENT) in the
@@ -162,9 +162,9 @@ impl FileRangeMut {
     #[track_caller]
     pub fn split_at_aligned_down(self, middle: u64) -> (Self, Self) {
         let (start, end) = (self.start(), self.end());
-        let len = end.saturating_sub(start);
+        let len = difference(end, start);
         assert!(middle <= len, "cannot split {len} bytes at {middle}");
-        self.split_in_file(align_down(start.saturating_add(middle)).max(start))
+        self.split_in_file(align_down(sum(start, middle)).max(start))
     }
 
     /// Splits at an offset of the file, which was checked.
@@ -224,11 +224,11 @@ impl io::Write for FileRangeMut {
     /// After an error, writing continues at the same position: some of `bytes` may be in the file,
     /// and are written again.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = self.end().saturating_sub(self.position);
-        let len = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
-        let offset = self.position.saturating_sub(self.start());
-        self.write_all_at(bytes.get(..len).unwrap_or_default(), offset)?;
-        self.position = self.position.saturating_add(len as u64);
+        let room = difference(self.end(), self.position);
+        let len = narrow::<_, usize>(room).min(bytes.len());
+        let offset = difference(self.position, self.start());
+        self.write_all_at(first(bytes, len), offset)?;
+        self.position = sum(self.position, len as u64);
         Ok(len)
     }
 
@@ -284,7 +284,7 @@ impl FileRange {
     #[track_caller]
     #[must_use]
     pub fn slice(&self, range: impl RangeBounds<u64>) -> Self {
-        let len = self.end.saturating_sub(self.start);
+        let len = difference(self.end, self.start);
         let start = match range.start_bound() {
             Bound::Included(start) => *start,
             Bound::Excluded(before) => before.saturating_add(1),
@@ -301,8 +301,8 @@ impl FileRange {
         );
         Self {
             frozen: Arc::clone(&self.frozen),
-            start: self.start.saturating_add(start),
-            end: self.start.saturating_add(end),
+            start: sum(self.start, start),
+            end: sum(self.start, end),
         }
     }
 

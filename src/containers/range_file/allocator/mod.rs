@@ -24,6 +24,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::containers::range_file::align::align_up;
 use crate::containers::range_file::range_set::RangeSet;
 use crate::containers::range_file::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, fence};
+use crate::exact::difference;
 
 /// The longest range that is allocated by the counter alone. A longer range that does not fit would
 /// use up many numbers of the counter, so the length is checked first.
@@ -257,7 +258,7 @@ impl RangeAllocator {
 
     /// Adds numbers that the caller has taken to the lists.
     fn list(&self, lists: &mut FreeLists, range: Range<u64>) {
-        let len = range.end.saturating_sub(range.start);
+        let len = difference(range.end, range.start);
         lists.put_back(range);
         self.returned.0.0.fetch_add(len, Relaxed);
     }
@@ -266,21 +267,21 @@ impl RangeAllocator {
     fn unlist(&self, lists: &mut FreeLists, range: &Range<u64>) {
         lists.free.remove(range);
         lists.content.remove(range);
-        let len = range.end.saturating_sub(range.start);
+        let len = difference(range.end, range.start);
         self.returned.0.0.fetch_sub(len, Relaxed);
     }
 
     /// Puts a range that was given out, and is no longer used, into the lists, and returns its
     /// bytes except one, which the caller has to [release](Returned::release).
     pub(super) fn give_back(&self, range: Range<u64>) {
-        let len = range.end.saturating_sub(range.start);
-        debug_assert!(len > 0);
+        let len = difference(range.end, range.start);
+        let but_one = difference(len, 1);
         let mut lists = self.lists();
         lists.put_back(range);
         // The last byte keeps the allocator alive until the caller has left it. All others are
         // counted under the lock, so that bytes that are given out again meanwhile are not counted
         // twice.
-        self.returned.0.0.fetch_add(len.saturating_sub(1), Release);
+        self.returned.0.0.fetch_add(but_one, Release);
     }
 
     /// Records a range as written.
