@@ -208,6 +208,75 @@ fn what_does_not_fit_is_an_error_at_the_first_value() {
     assert_eq!(sums.finish().unwrap().next().unwrap(), Some((&b"1"[..], 2)));
 }
 
+/// The length of a key was checked only when a new chunk of memory was needed. In a chunk with room,
+/// a key longer than a block was accepted, and then no group could be written to disk: all that had
+/// been added was lost.
+#[test]
+fn a_key_that_is_too_large_is_refused_whatever_room_there_is() {
+    let budget = MemoryBudget::new(MIN);
+    let mut sums = BytesAggregator::new(options(&budget), |sum: &mut u64, more: u64| *sum += more);
+    let mut model: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    let block = (usize::try_from(MIN).unwrap() / 64).max(16 << 10);
+    let lens = [
+        100,
+        block - 1200,
+        block - 1000,
+        block - 16,
+        block - 8,
+        block,
+        block + 5000,
+        2 * block,
+        3 * block,
+    ];
+    let mut refused = Vec::new();
+    let mut random = Random::new(6);
+    for n in 0..60_000 / SCALE as u64 {
+        let number = random.below(50_000).to_string();
+        sums.add(&number, n).unwrap();
+        *model.entry(number.into_bytes()).or_default() += n;
+        if n % 100 != 0 {
+            continue;
+        }
+        // Into a chunk that is new, and into all others.
+        let len = lens[usize::try_from(n / 100).unwrap() % lens.len()];
+        let mut key = n.to_be_bytes().to_vec();
+        key.resize(len, b'k');
+        match sums.add(&key, n) {
+            Ok(()) => *model.entry(key).or_default() += n,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::ItemTooLarge, "{error}");
+                refused.push(len);
+            }
+        }
+    }
+    let least = refused.iter().min().copied().unwrap_or(usize::MAX);
+    let mut groups = sums.finish().unwrap();
+    let mut found = BTreeMap::new();
+    while let Some((key, sum)) = groups.next().unwrap() {
+        assert!(
+            key.len() < least,
+            "{} bytes, and {least} are too many",
+            key.len()
+        );
+        assert_eq!(found.insert(key.to_vec(), sum), None);
+    }
+    assert!(found == model, "the groups differ");
+    assert!(least < usize::MAX && model.keys().any(|key| key.len() >= 100));
+    drop(groups);
+    check_budget(&budget);
+}
+
+/// The length of a value was not checked either where a chunk had room for its key.
+#[test]
+fn a_value_that_is_too_large_is_refused_whatever_room_there_is() {
+    let budget = MemoryBudget::new(MIN);
+    let mut large = BytesAggregator::new(options(&budget), |_: &mut [u64; 130], _| {});
+    let error = large.add("key", [1; 130]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ItemTooLarge, "{error}");
+    assert_eq!(large.finish().unwrap().next().unwrap(), None);
+    check_budget(&budget);
+}
+
 /// After an error no value is lost, and none counts twice.
 #[test]
 fn a_full_directory_loses_no_group() {

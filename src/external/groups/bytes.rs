@@ -193,6 +193,8 @@ pub struct BytesAdder<V: GroupValue> {
     runs: Vec<Run>,
     /// The memory that a single adder can have.
     memory: usize,
+    /// Memory that is used again for the bytes of each value.
+    spare: Vec<u8>,
 }
 
 impl<V: GroupValue> Drop for BytesAdder<V> {
@@ -226,6 +228,7 @@ impl<V: GroupValue + 'static> BytesAdder<V> {
             shared: Arc::clone(shared),
             left: Some(left),
             runs: Vec::new(),
+            spare: Vec::new(),
             memory,
         })
     }
@@ -247,7 +250,11 @@ impl<V: GroupValue + 'static> BytesAdder<V> {
             };
             let keys = &left.keys;
             let is_it = |group: &Group<V>| group.len as usize == key.len() && keys.of(group) == key;
-            match left.table.find(hash, is_it) {
+            let found = left.table.find(hash, is_it);
+            if matches!(found, Slot::Free(_)) {
+                check_lens(key, value, left.buffer.len(), &mut self.spare)?;
+            }
+            match found {
                 Slot::Taken(slot) => {
                     if let Some(group) = left.table.get_mut(slot) {
                         (self.shared.combine)(&mut group.value, value);
@@ -270,7 +277,7 @@ impl<V: GroupValue + 'static> BytesAdder<V> {
                         );
                         return Ok(());
                     }
-                    self.more_keys(key, value)?;
+                    self.more_keys()?;
                 }
                 Slot::Free(_) => self.larger_table()?,
             }
@@ -287,26 +294,10 @@ impl<V: GroupValue + 'static> BytesAdder<V> {
         has.saturating_add(bytes) <= self.memory / adders
     }
 
-    /// Makes room for a key.
+    /// Makes room for a key that is shorter than a block.
     #[cold]
-    fn more_keys(&mut self, key: &[u8], value: V) -> Result<()> {
+    fn more_keys(&mut self) -> Result<()> {
         let block = self.left.as_ref().map_or(0, |left| left.buffer.len());
-        let most = block.saturating_sub(VALUE_BYTES_MAX + 64);
-        let mut bytes = Vec::new();
-        value.append_to(&mut bytes);
-        if key.len() > most || bytes.len() > VALUE_BYTES_MAX {
-            let reason = format!(
-                "the key has {} bytes, the value {}; with this budget they may have {most} and \
-                 {VALUE_BYTES_MAX}",
-                key.len(),
-                bytes.len()
-            );
-            return Err(Error::refused(
-                ErrorKind::ItemTooLarge,
-                "group a value",
-                reason,
-            ));
-        }
         let chunk = (self.memory / 32).clamp(block, CHUNK_BYTES_MAX.max(block));
         let budget = self.shared.options.budget();
         if self.may_grow(chunk) {
@@ -366,4 +357,30 @@ impl<V: GroupValue + 'static> BytesAdder<V> {
         }
         Ok(())
     }
+}
+
+/// Checks that a new group fits into a block, in which it is written to disk.
+fn check_lens<V: GroupValue>(
+    key: &[u8],
+    value: V,
+    block: usize,
+    bytes: &mut Vec<u8>,
+) -> Result<()> {
+    let most = block.saturating_sub(VALUE_BYTES_MAX + 64);
+    bytes.clear();
+    value.append_to(bytes);
+    if key.len() <= most && bytes.len() <= VALUE_BYTES_MAX {
+        return Ok(());
+    }
+    let reason = format!(
+        "the key has {} bytes, the value {}; with this budget they may have {most} and \
+         {VALUE_BYTES_MAX}",
+        key.len(),
+        bytes.len()
+    );
+    Err(Error::refused(
+        ErrorKind::ItemTooLarge,
+        "group a value",
+        reason,
+    ))
 }
