@@ -136,10 +136,6 @@ pub(crate) fn value(field: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Appends a value as a field.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for commands that write CSV of their own")
-)]
 pub(crate) fn push_field(value: &[u8], delimiter: u8, text: &mut Vec<u8>) {
     let odd = |&byte: &u8| byte == delimiter || matches!(byte, QUOTE | b'\n' | b'\r');
     if !value.iter().any(odd) {
