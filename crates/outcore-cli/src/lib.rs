@@ -1,7 +1,8 @@
 //! `outcore`: programs for files that are larger than RAM.
 //!
 //! ```text
-//! cmd/       sort/ dedup/ doctor/ demo/ manual sample     a command: its arguments, and its own work
+//! cmd/       sort/ dedup/ count/ shuf/ doctor/     a command: its arguments, and its own work
+//!            demo/ inspect verify manual sample
 //! front/     common arguments, space, summary   what commands have in common beside their work
 //! output/    target, sequence                       where records go
 //! record/    source, chunk, key, long, json, fate   bytes cut into records, and their keys

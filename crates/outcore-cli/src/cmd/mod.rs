@@ -1,23 +1,27 @@
 //! The commands. Each has its arguments, with the text of `--help`, beside its code; commands do not
 //! name each other.
 
+mod count;
 pub(crate) mod dedup;
 mod demo;
 mod doctor;
 mod inspect;
 mod manual;
 mod sample;
+mod shuf;
 mod sort;
 mod verify;
 
 use clap::{Parser, Subcommand};
 
+use crate::cmd::count::args::CountArgs;
 use crate::cmd::dedup::args::DedupArgs;
 use crate::cmd::demo::args::DemoArgs;
 use crate::cmd::doctor::args::DoctorArgs;
 use crate::cmd::inspect::InspectArgs;
 use crate::cmd::manual::{CompletionsArgs, ManArgs};
 use crate::cmd::sample::SampleArgs;
+use crate::cmd::shuf::args::ShufArgs;
 use crate::cmd::sort::args::SortArgs;
 use crate::cmd::verify::VerifyArgs;
 use crate::failure::Result;
@@ -41,6 +45,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Sort(Box<SortArgs>),
     Dedup(Box<DedupArgs>),
+    Count(Box<CountArgs>),
+    Shuf(Box<ShufArgs>),
     Doctor(DoctorArgs),
     Demo(DemoArgs),
     Inspect(InspectArgs),
@@ -60,6 +66,8 @@ impl Command {
         match self {
             Self::Sort(args) => sort::run(args),
             Self::Dedup(args) => dedup::run(args),
+            Self::Count(args) => count::run(args),
+            Self::Shuf(args) => shuf::run(args),
             Self::Doctor(args) => doctor::run(args),
             Self::Demo(args) => demo::run(args),
             Self::Inspect(args) => inspect::run(args),

@@ -1,0 +1,232 @@
+//! The first half of the work: every thread reads records and adds their keys to groups.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::ProgressBar;
+use outcore::external::{BytesAdder, BytesAggregator};
+
+use crate::cmd::count::keys::{Keys, Made};
+use crate::cmd::count::longs::Longs;
+use crate::cmd::count::shape::Shape;
+use crate::cmd::count::tally::Tally;
+use crate::failure::{Failure, Result};
+use crate::input::list::Inputs;
+use crate::input::reader::{Long, Reader};
+use crate::record::blocks::Block;
+use crate::record::chunk::Chunk;
+use crate::record::csv_source::CsvSource;
+use crate::record::key::Bad;
+use crate::record::source::{Source, buffer_len};
+use crate::size::format_bytes;
+use crate::threads;
+use crate::threads::turn::Stop;
+
+/// What threads share while they read.
+pub(crate) struct Feed<'a> {
+    pub(crate) inputs: &'a Inputs,
+    pub(crate) shape: &'a Shape,
+    pub(crate) keys: &'a Keys,
+    pub(crate) longs: &'a Longs<'a>,
+    pub(crate) bar: &'a ProgressBar,
+    pub(crate) separator: u8,
+    pub(crate) skip_bad: bool,
+    pub(crate) state: State,
+}
+
+/// How far it is.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    stop: Stop,
+    /// Held while a long record is in memory.
+    whole: Mutex<()>,
+    records: AtomicU64,
+    skipped: AtomicU64,
+    read_bytes: AtomicU64,
+}
+
+/// What has been read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fed {
+    pub(crate) records: u64,
+    pub(crate) skipped: u64,
+    pub(crate) read_bytes: u64,
+}
+
+/// What a thread has.
+struct Hand<'f, V: Tally> {
+    groups: &'f BytesAggregator<V>,
+    /// Made for the first record: what one thread adds needs no merge.
+    adder: Option<BytesAdder<V>>,
+    made: Made,
+    records: u64,
+    skipped: u64,
+}
+
+impl<'a> Feed<'a> {
+    /// Reads everything.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ends the run early.
+    pub(crate) fn run<V: Tally>(
+        self,
+        groups: &BytesAggregator<V>,
+        source: &Source<'a>,
+        csv: Option<&CsvSource<'_>>,
+    ) -> Result<Fed> {
+        threads::run(self.shape.threads, || {
+            let worked = self.work(groups, source, csv);
+            if worked.is_err() {
+                self.state.stop.set();
+            }
+            worked
+        })?;
+        Ok(Fed {
+            records: self.state.records.into_inner(),
+            skipped: self.state.skipped.into_inner(),
+            read_bytes: self.state.read_bytes.into_inner(),
+        })
+    }
+
+    fn work<V: Tally>(
+        &self,
+        groups: &BytesAggregator<V>,
+        source: &Source<'a>,
+        csv: Option<&CsvSource<'_>>,
+    ) -> Result<()> {
+        let mut hand = Hand {
+            groups,
+            adder: None,
+            made: Made::default(),
+            records: 0,
+            skipped: 0,
+        };
+        match csv {
+            Some(csv) => self.work_on_csv(csv, &mut hand)?,
+            None => self.work_on_lines(source, &mut hand)?,
+        }
+        self.state.records.fetch_add(hand.records, Relaxed);
+        self.state.skipped.fetch_add(hand.skipped, Relaxed);
+        if let Some(adder) = hand.adder {
+            adder.finish()?;
+        }
+        Ok(())
+    }
+
+    fn count(&self, read_bytes: u64) {
+        self.state.read_bytes.fetch_add(read_bytes, Relaxed);
+        self.bar.inc(read_bytes);
+    }
+
+    fn work_on_lines<V: Tally>(&self, source: &Source<'a>, hand: &mut Hand<'_, V>) -> Result<()> {
+        let mut chunk = Chunk::new(buffer_len(self.shape.cell_len));
+        let mut reader = Reader::new(self.inputs, self.shape.cell_len);
+        while !self.state.stop.is_set() && source.next(&mut chunk, &mut reader)? {
+            let text = chunk.text();
+            // The last line may lack its end.
+            let has_rest = text.last().is_some_and(|last| *last != self.separator);
+            let rest = has_rest.then_some(text.len());
+            let (mut start, mut index) = (0, 0);
+            let mut bad = None;
+            for end in memchr::memchr_iter(self.separator, text).chain(rest) {
+                if let Some(reason) = self.push(&text[start..end], hand)? {
+                    bad = Some((start, reason));
+                    break;
+                }
+                start = end + 1;
+                index += 1;
+            }
+            if let (None, Some(long)) = (&bad, chunk.long.take()) {
+                let reason = self.push_long(long, &mut reader, hand)?;
+                bad = reason.map(|reason| (chunk.text().len(), reason));
+            }
+            if let Some((before, reason)) = bad {
+                let place = chunk.place_of(before, index, &mut reader, self.separator)?;
+                return Err(self.no_key(place, &reason));
+            }
+            self.count(chunk.read_bytes);
+        }
+        Ok(())
+    }
+
+    fn work_on_csv<V: Tally>(&self, csv: &CsvSource<'_>, hand: &mut Hand<'_, V>) -> Result<()> {
+        let mut block = Block::default();
+        while !self.state.stop.is_set() {
+            if csv.next(&mut block)?.is_none() {
+                break;
+            }
+            for record in block.records() {
+                if let Some(reason) = self.push(record, hand)? {
+                    return Err(Failure::new(format!(
+                        "a record {reason}; --skip-bad leaves such records out"
+                    )));
+                }
+            }
+            self.count(block.read_bytes);
+        }
+        Ok(())
+    }
+
+    /// Adds a record; returns why it has no key, if that is a mistake.
+    #[inline]
+    fn push<V: Tally>(&self, record: &[u8], hand: &mut Hand<'_, V>) -> Result<Option<Bad>> {
+        match self.keys.make(record, &mut hand.made) {
+            Ok((key, number)) => {
+                let adder = match &mut hand.adder {
+                    Some(adder) => adder,
+                    none => none.insert(hand.groups.adder()?),
+                };
+                adder.add(key, V::of(number))?;
+                hand.records += 1;
+                Ok(None)
+            }
+            Err(reason) if self.skip_bad && reason.is_known => {
+                hand.skipped += 1;
+                Ok(None)
+            }
+            Err(reason) => Ok(Some(reason)),
+        }
+    }
+
+    /// Adds a record that is read in pieces.
+    fn push_long<V: Tally>(
+        &self,
+        long: Long,
+        reader: &mut Reader<'_>,
+        hand: &mut Hand<'_, V>,
+    ) -> Result<Option<Bad>> {
+        if !self.keys.needs_whole() {
+            hand.records += 1;
+            self.longs.add(long)?;
+            return Ok(None);
+        }
+        let whole = self.state.whole.lock();
+        let whole = whole.unwrap_or_else(PoisonError::into_inner);
+        if long.len > self.shape.record_max as u64 {
+            return Ok(Some(Bad::unknown(format!(
+                "has {}; with keys, a line may have {} here; give more --memory",
+                format_bytes(long.len),
+                format_bytes(self.shape.record_max as u64)
+            ))));
+        }
+        let mut record = Vec::with_capacity(usize::try_from(long.len).unwrap_or(0));
+        reader.pieces(&long, |piece| {
+            record.extend_from_slice(piece);
+            Ok(())
+        })?;
+        let pushed = self.push(&record, hand);
+        drop(whole);
+        pushed
+    }
+
+    fn no_key(&self, (input, line): (usize, u64), reason: &Bad) -> Failure {
+        let name = self.inputs.name(input);
+        let remedy = if reason.is_known {
+            "; --skip-bad leaves such lines out"
+        } else {
+            ""
+        };
+        Failure::new(format!("{name}: line {line} {reason}{remedy}"))
+    }
+}
