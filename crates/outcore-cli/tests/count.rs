@@ -160,6 +160,59 @@ fn memory_threads_and_the_way_of_the_input_do_not_change_the_result() {
     assert!(fs::read(&file).unwrap() == ranked);
 }
 
+/// A line was kept in memory or left where it is by where a cell of its file ended, so one of one to
+/// two cells made two groups, and those in memory were taken to be shorter than all others.
+#[test]
+fn a_line_is_in_one_group_wherever_cells_end() {
+    let dir = TestDir::new("count-cells");
+    if dir.is_in_memory() {
+        return;
+    }
+    let tmp = dir.0.to_str().unwrap().to_owned();
+    for (cell, options) in [
+        (2048, &["--test-chunk", "2K"][..]),
+        (16 << 10, &["--memory", "24M"]),
+        (124 << 10, &["--memory", "256M", "--parallel", "2"]),
+    ] {
+        let mut lines = Vec::new();
+        for halves in 1..=6 {
+            for len in halves * cell / 2 - 1..=halves * cell / 2 + 3 {
+                lines.push(vec![b'm'; len]);
+            }
+        }
+        let mut text = Vec::new();
+        for n in 0..5 {
+            for line in &lines {
+                // Of a length that moves what follows through its cell.
+                writeln!(text, "{:n$}", line.len() % 7).unwrap();
+                text.extend(line);
+                text.push(b'\n');
+            }
+            text.extend(vec![b'.'; cell / 5]);
+            text.push(b'\n');
+        }
+        let file = dir.write("file", &text);
+        let last = dir.write("last", &lines[lines.len() / 2 + 2]);
+        let both = [text.as_slice(), &lines[lines.len() / 2 + 2], b"\n", &text].concat();
+        let groups = model(&both, b'\n');
+        for by_key in [false, true] {
+            let order: &[&str] = if by_key { &["--by-key"] } else { &[] };
+            let mut command = outcore(&["count", "-q", "--tmp", &tmp]);
+            command.args(options).args(order);
+            command.arg(&file).arg(&last).arg("-");
+            let output = feed(command, &text);
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{options:?}: {message}");
+            let mut expected = groups.clone();
+            if !by_key {
+                expected = by_count(expected);
+            }
+            let is_same = output.stdout == text_of(&expected, b'\n');
+            assert!(is_same, "{options:?}, by key: {by_key}");
+        }
+    }
+}
+
 /// The canary of the model: what `sort | uniq -c | sort -rn` says, where there are such programs.
 #[test]
 fn counts_are_those_of_uniq() {

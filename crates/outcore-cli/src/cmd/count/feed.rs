@@ -1,7 +1,6 @@
 //! The first half of the work: every thread reads records and adds their keys to groups.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 use outcore::external::{BytesAdder, BytesAggregator};
@@ -38,8 +37,6 @@ pub(crate) struct Feed<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     stop: Stop,
-    /// Held while a long record is in memory.
-    whole: Mutex<()>,
     records: AtomicU64,
     skipped: AtomicU64,
     read_bytes: AtomicU64,
@@ -189,35 +186,34 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Adds a record that is read in pieces.
+    /// Adds a record that is behind its chunk. Where a cell ends decides on that for some lengths, so
+    /// one that a chunk has room for becomes what it would be there.
     fn push_long<V: Tally>(
         &self,
         long: Long,
         reader: &mut Reader<'_>,
         hand: &mut Hand<'_, V>,
     ) -> Result<Option<Bad>> {
-        if !self.keys.needs_whole() {
+        let len_max = buffer_len(self.shape.cell_len);
+        let len = usize::try_from(long.len).unwrap_or(usize::MAX);
+        if len > len_max && !self.keys.needs_whole() {
             hand.records += 1;
             self.longs.add(long)?;
             return Ok(None);
         }
-        let whole = self.state.whole.lock();
-        let whole = whole.unwrap_or_else(PoisonError::into_inner);
-        if long.len > self.shape.record_max as u64 {
+        if len > len_max {
             return Ok(Some(Bad::unknown(format!(
                 "has {}; with keys, a line may have {} here; give more --memory",
                 format_bytes(long.len),
-                format_bytes(self.shape.record_max as u64)
+                format_bytes(len_max as u64)
             ))));
         }
-        let mut record = Vec::with_capacity(usize::try_from(long.len).unwrap_or(0));
+        let mut record = Vec::with_capacity(len);
         reader.pieces(&long, |piece| {
             record.extend_from_slice(piece);
             Ok(())
         })?;
-        let pushed = self.push(&record, hand);
-        drop(whole);
-        pushed
+        self.push(&record, hand)
     }
 
     fn no_key(&self, (input, line): (usize, u64), reason: &Bad) -> Failure {

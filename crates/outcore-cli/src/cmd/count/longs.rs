@@ -1,4 +1,5 @@
-//! Lines that are longer than a chunk, as groups: they stay where they are, and are compared there.
+//! Lines that no chunk has room for, as groups: they stay where they are, and are compared there.
+//! Their length alone makes them that, so none of them is also a key, and no key is as long.
 
 use std::cmp::Ordering;
 use std::io::Read;
@@ -167,7 +168,7 @@ impl LongGroups<'_> {
             let both = key.len().min(self.begin.len());
             let is_before = match self.begin[..both].cmp(&key[..both]) {
                 Ordering::Equal if key.len() > both => is_less(long, key, &mut self.reader)?,
-                // A key is shorter than a long line.
+                // No key is as long as a long line.
                 found => found.is_lt(),
             };
             if !is_before {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `shape` divides the memory, `feed` reads, `keys` makes what is counted, `tally` is the value of a
-//! group, and `format` its text. `longs` has the lines that are longer than a chunk.
+//! group, and `format` its text. `longs` has the lines that no chunk has room for.
 
 pub(crate) mod args;
 mod feed;

@@ -19,19 +19,20 @@ pub(crate) const NEEDED_BYTES: u64 = 2 * ENGINE_BYTES_MIN + (4 << 20);
 const CELL_LEN_MAX: u64 = 124 << 10;
 const CELL_LEN_MIN: u64 = 16 << 10;
 
-/// Of the memory, a cell takes one part of this many: a chunk has two, and no line in it is too long
-/// for the engines.
-const CELL_DIVISOR: u64 = 512;
+/// Of the memory, a cell takes one part of this many: a line may have two, and that is less than a
+/// 64th of what groups and their order take, which is the most that the engines accept.
+const CELL_DIVISOR: u64 = 1024;
 
-/// What a thread takes for each byte of its cell: the chunk, a piece that is read, and a key.
-const CELL_FACTOR: u64 = 10;
+/// What a thread takes for each byte of its cell: two for the chunk, one for a piece that is read, two
+/// for a line behind the chunk; and a key and a number, whose memory grows by doubling.
+const CELL_FACTOR: u64 = 14;
 
 /// Bytes of a buffer of the output.
 const OUT_LEN_MAX: u64 = 512 << 10;
 const OUT_LEN_MIN: u64 = 32 << 10;
 
 /// Of the memory, the order of counts takes one part of this many, and so do what is written of
-/// counts that are frequent themselves, and lines that have to be in memory as a whole.
+/// counts that are frequent themselves, and records of CSV.
 const RANK_DIVISOR: u64 = 6;
 const CLASSES_DIVISOR: u64 = 16;
 const WHOLE_DIVISOR: u64 = 16;
@@ -46,7 +47,7 @@ pub(crate) struct Shape {
     pub(crate) threads: usize,
     pub(crate) cell_len: usize,
     pub(crate) out_len: usize,
-    /// The longest record that is brought into memory as a whole.
+    /// The longest record of CSV.
     pub(crate) record_max: usize,
     /// What groups may take, and what their order by count.
     pub(crate) groups_bytes: u64,
@@ -62,7 +63,6 @@ impl Shape {
     ///
     /// It is too little.
     pub(crate) fn new(args: &CountArgs, budget: &Budget) -> Result<Self> {
-        let needs_whole = !args.key.is_empty() || !args.field.is_empty() || args.sum.is_some();
         let available = budget.available_bytes();
         let threads = args.common.threads();
         let threads = threads
@@ -72,7 +72,7 @@ impl Shape {
         let cell_len = (available / CELL_DIVISOR).clamp(CELL_LEN_MIN, CELL_LEN_MAX) & !0xfff;
         let cell_len = args.test_chunk.unwrap_or(cell_len).clamp(2, CELL_LEN_MAX);
         let out_len = (available / 64).clamp(OUT_LEN_MIN, OUT_LEN_MAX);
-        let whole = if needs_whole || args.csv {
+        let whole = if args.csv {
             available / WHOLE_DIVISOR
         } else {
             0
