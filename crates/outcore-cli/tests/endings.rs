@@ -1,4 +1,4 @@
-//! How runs of `outcore dedup` end that do not end well, and how much memory all take.
+//! How runs of commands end that do not end well, and how much memory all of `outcore dedup` take.
 #![cfg(target_os = "linux")]
 #![expect(
     clippy::arithmetic_side_effects,
@@ -16,10 +16,16 @@ use std::process::{Child, Command, Stdio};
 
 use crate::support::{TestDir, failure, model, outcore, row};
 
-/// Starts a run that has deferred its output and waits for more input.
-fn waiting(dir: &TestDir, file: &PathBuf) -> Child {
-    let mut command = outcore(&["dedup", "--test-chunk", "4K", "--test-index", "1", "--tmp"]);
+/// Commands that put aside what they read, and begin to write when they have read all.
+const DEDUP: &[&str] = &["dedup", "--test-chunk", "4K", "--test-index", "1"];
+const COUNT: &[&str] = &["count", "--test-chunk", "4K", "--test-groups", "4M"];
+const SHUF: &[&str] = &["shuf", "--test-chunk", "4K", "--test-shuffler", "4M"];
+
+/// Starts a run that has put something aside and waits for more input.
+fn waiting(command: &[&str], dir: &TestDir, file: &PathBuf) -> Child {
+    let mut command = outcore(command);
     command
+        .arg("--tmp")
         .arg(&dir.0)
         .arg(file)
         .arg("-")
@@ -46,7 +52,7 @@ fn a_killed_run_leaves_the_output_as_it_was() {
     }
     let file = dir.write("file", numbers(50_000));
     dir.write("out", "as before\n");
-    let mut child = waiting(&dir, &file);
+    let mut child = waiting(DEDUP, &dir, &file);
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(fs::read(dir.path("out")).unwrap(), b"as before\n");
@@ -59,27 +65,30 @@ fn a_signal_is_one_line_and_its_own_exit_code() {
     if dir.is_in_memory() {
         return;
     }
-    let file = dir.write("file", numbers(50_000));
-    dir.write("out", "as before\n");
-    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
-        let mut child = waiting(&dir, &file);
-        // Open until the end: the run has to wait.
-        let stdin = child.stdin.take();
-        let mut kill = Command::new("kill");
-        let sent = kill.args(["-s", signal, &child.id().to_string()]).status();
-        if !sent.is_ok_and(|sent| sent.success()) {
-            eprintln!("kill is missing: no signals sent");
-            child.kill().unwrap();
-            child.wait().unwrap();
-            return;
+    let signals = [("INT", 130), ("TERM", 143), ("HUP", 129)];
+    for (command, lines) in [(DEDUP, 50_000), (COUNT, 300_000), (SHUF, 300_000)] {
+        let file = dir.write("file", numbers(lines));
+        dir.write("out", "as before\n");
+        for (signal, code) in signals {
+            let mut child = waiting(command, &dir, &file);
+            // Open until the end: the run has to wait.
+            let stdin = child.stdin.take();
+            let mut kill = Command::new("kill");
+            let sent = kill.args(["-s", signal, &child.id().to_string()]).status();
+            if !sent.is_ok_and(|sent| sent.success()) {
+                eprintln!("kill is missing: no signals sent");
+                child.kill().unwrap();
+                child.wait().unwrap();
+                return;
+            }
+            let output = child.wait_with_output().unwrap();
+            drop(stdin);
+            assert_eq!(output.status.code(), Some(code), "{command:?}: {output:?}");
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert!(text.ends_with("outcore: stopped by a signal\n"), "{text}");
+            assert_eq!(fs::read(dir.path("out")).unwrap(), b"as before\n");
+            assert_eq!(dir.names(), ["file", "out"]);
         }
-        let output = child.wait_with_output().unwrap();
-        drop(stdin);
-        assert_eq!(output.status.code(), Some(code), "{output:?}");
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert!(text.ends_with("outcore: stopped by a signal\n"), "{text}");
-        assert_eq!(fs::read(dir.path("out")).unwrap(), b"as before\n");
-        assert_eq!(dir.names(), ["file", "out"]);
     }
 }
 
@@ -116,17 +125,24 @@ fn a_full_disk_leaves_the_output_as_it_was() {
     };
     let out = tmpfs.0.join("out");
     fs::write(&out, "as before\n").unwrap();
-    let mut command = outcore(&["dedup", "-q"]);
-    let text = failure(&command.arg(&file).arg("-o").arg(&out).output().unwrap());
-    assert!(
-        text.contains("may take up to ") && text.contains("--no-space-check"),
-        "{text}"
-    );
-    for options in [&[][..], &["--duplicates", "/dev/null"]] {
-        let mut command = outcore(&["dedup", "-q", "--no-space-check"]);
-        command.args(options).arg(&file).arg("-o").arg(&out);
-        let text = failure(&command.output().unwrap());
-        assert!(text.contains("No space left on device"), "{text}");
+    for command in [
+        &["dedup"][..],
+        &["dedup", "--duplicates", "/dev/null"],
+        &["count"],
+        &["count", "--by-key"],
+        &["shuf"],
+    ] {
+        let run = |more: &[&str]| {
+            let mut run = outcore(&[command, more].concat());
+            run.args(["-q", "-o"]).arg(&out).arg("--tmp").arg(&dir.0);
+            failure(&run.arg(&file).output().unwrap())
+        };
+        let text = run(&[]);
+        let is_known = text.contains("may take up to ") && text.contains("--no-space-check");
+        assert!(is_known, "{command:?}: {text}");
+        let text = run(&["--no-space-check"]);
+        let is_full = text.contains("No space left on device");
+        assert!(is_full, "{command:?}: {text}");
         assert_eq!(fs::read(&out).unwrap(), b"as before\n");
         assert_eq!(fs::read_dir(&tmpfs.0).unwrap().count(), 1);
     }
