@@ -4,13 +4,6 @@
 //! of another one that is not equal, so more bytes can follow. `flags` has the letters of GNU sort,
 //! `span` parts of lines, `csv` fields of records, `text`, `number`, `general`, `float` and `version`
 //! what values become.
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "what one of the commands needs and another does not"
-    )
-)]
 
 pub(crate) mod csv;
 pub(crate) mod flags;
