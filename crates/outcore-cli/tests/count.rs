@@ -234,93 +234,112 @@ fn counts_are_those_of_uniq() {
     }
 }
 
+/// Asserts what a file comes out as with each of these options.
+fn assert_golden(file: &PathBuf, cases: &[(&[&str], &str)]) {
+    for (options, expected) in cases {
+        let found = String::from_utf8(count(options, file)).unwrap();
+        assert_eq!(found, *expected, "{options:?}");
+    }
+}
+
 #[test]
-fn golden_outputs_of_all_formats() {
-    let dir = TestDir::new("count-golden");
+fn golden_outputs_of_lines() {
+    let dir = TestDir::new("count-lines");
     let log = dir.write(
         "log",
         "GET /a 200\nPOST /a 201\nGET /b 200\nGET /a 404\nGET /a 200\n",
     );
+    assert_golden(
+        &log,
+        &[
+            (
+                &[],
+                "      2 GET /a 200\n      1 GET /a 404\n      1 GET /b 200\n      1 POST /a 201\n",
+            ),
+            (&["-t", " ", "-k", "2,2"], "      4 /a\n      1 /b\n"),
+            (
+                &["-t", " ", "-k", "1,1", "-k", "3,3", "--top", "2"],
+                "      3 GET 200\n      1 GET 404\n",
+            ),
+            (
+                &["-t", " ", "-k", "1,1", "--sum", "3"],
+                "      4 1004 GET\n      1 201 POST\n",
+            ),
+            (
+                &["-t", " ", "-k", "1,1", "--format", "csv"],
+                "count,key\n4,GET\n1,POST\n",
+            ),
+            (
+                &["--format", "json", "--min", "2"],
+                "{\"count\":2,\"line\":\"GET /a 200\"}\n",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn golden_outputs_of_csv() {
+    let dir = TestDir::new("count-csv");
     let csv = dir.write(
         "csv",
         "name,city,paid\nx,\"a, b\",1.5\ny,c,2\nx,\"a, b\",-0.25\n\"x\",c,\"3\"\n\"two\nlines\",c,\n",
     );
+    assert_golden(
+        &csv,
+        &[
+            (
+                &["--csv", "--key", "name"],
+                "      3 x\n      1 two\nlines\n      1 y\n",
+            ),
+            (
+                &[
+                    "--csv",
+                    "--key",
+                    "name",
+                    "--sum",
+                    "paid",
+                    "--skip-bad",
+                    "--format",
+                    "csv",
+                ],
+                "count,sum,name\n3,4.25,x\n1,2,y\n",
+            ),
+            (
+                &[
+                    "--csv", "--key", "city", "--key", "name", "--by-key", "--format", "csv",
+                ],
+                "count,city,name\n2,\"a, b\",x\n1,c,\"two\nlines\"\n1,c,x\n1,c,y\n",
+            ),
+            (
+                &["--csv", "--format", "json", "--top", "1"],
+                "{\"count\":1,\"record\":\"\\\"two\\nlines\\\",c,\"}\n",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn golden_outputs_of_json() {
+    let dir = TestDir::new("count-json");
     let json = dir.write(
         "json",
         "{\"a\":\"x\",\"n\":1}\n{\"n\":0.5,\"a\":\"y\"}\n{\"a\":\"x\",\"n\":2}\nno\n",
     );
-    for (options, file, expected) in [
-        (
-            &[][..],
-            &log,
-            "      2 GET /a 200\n      1 GET /a 404\n      1 GET /b 200\n      1 POST /a 201\n",
-        ),
-        (&["-t", " ", "-k", "2,2"], &log, "      4 /a\n      1 /b\n"),
-        (
-            &["-t", " ", "-k", "1,1", "-k", "3,3", "--top", "2"],
-            &log,
-            "      3 GET 200\n      1 GET 404\n",
-        ),
-        (
-            &["-t", " ", "-k", "1,1", "--sum", "3"],
-            &log,
-            "      4 1004 GET\n      1 201 POST\n",
-        ),
-        (
-            &["-t", " ", "-k", "1,1", "--format", "csv"],
-            &log,
-            "count,key\n4,GET\n1,POST\n",
-        ),
-        (
-            &["--format", "json", "--min", "2"],
-            &log,
-            "{\"count\":2,\"line\":\"GET /a 200\"}\n",
-        ),
-        (
-            &["--csv", "--key", "name"],
-            &csv,
-            "      3 x\n      1 two\nlines\n      1 y\n",
-        ),
-        (
-            &[
-                "--csv",
-                "--key",
-                "name",
-                "--sum",
-                "paid",
-                "--skip-bad",
-                "--format",
-                "csv",
-            ],
-            &csv,
-            "count,sum,name\n3,4.25,x\n1,2,y\n",
-        ),
-        (
-            &[
-                "--csv", "--key", "city", "--key", "name", "--by-key", "--format", "csv",
-            ],
-            &csv,
-            "count,city,name\n2,\"a, b\",x\n1,c,\"two\nlines\"\n1,c,x\n1,c,y\n",
-        ),
-        (
-            &["--csv", "--format", "json", "--top", "1"],
-            &csv,
-            "{\"count\":1,\"record\":\"\\\"two\\nlines\\\",c,\"}\n",
-        ),
-        (
-            &["--field", "a", "--sum", "n", "--skip-bad"],
-            &json,
-            "      2 3 x\n      1 0.5 y\n",
-        ),
-        (
-            &["--field", "a", "--skip-bad", "--format", "json"],
-            &json,
-            "{\"count\":2,\"a\":\"x\"}\n{\"count\":1,\"a\":\"y\"}\n",
-        ),
-    ] {
-        let found = String::from_utf8(count(options, file)).unwrap();
-        assert_eq!(found, expected, "{options:?}");
-    }
+    assert_golden(
+        &json,
+        &[
+            (
+                &["--field", "a", "--sum", "n", "--skip-bad"],
+                "      2 3 x\n      1 0.5 y\n",
+            ),
+            (
+                &["--field", "a", "--skip-bad", "--format", "json"],
+                "{\"count\":2,\"a\":\"x\"}\n{\"count\":1,\"a\":\"y\"}\n",
+            ),
+        ],
+    );
+    let blanks = dir.write("blanks", "{\"c\":\" z\"}\n{\"c\":\"z\"}\n{\"c\":\"a\"}\n");
+    assert_golden(&blanks, &[(&["--field", "c:b"], "      2 z\n      1 a\n")]);
 }
 
 #[test]
@@ -332,6 +351,11 @@ fn what_makes_no_sense_is_one_line_that_says_where() {
     for (options, file, expected) in [
         (&["--field", "a"][..], &json, "line 2 is not JSON"),
         (&["--csv", "--key", "town"], &csv, "town"),
+        (
+            &["--csv", "--key", "name", "--key", "paid:n"],
+            &csv,
+            "the key 'paid:n'",
+        ),
         (
             &["--csv", "--sum", "paid"],
             &csv,
@@ -349,6 +373,12 @@ fn what_makes_no_sense_is_one_line_that_says_where() {
         &["-k", "0"][..],
         &["-z", "--format", "csv"],
         &["--csv", "-t", ";"],
+        // Letters that say how to sort had no effect.
+        &["-k", "1,1n"],
+        &["-k", "1", "-k", "2r,2"],
+        &["-k", "1", "--sum", "2,2g"],
+        &["--field", "a:r"],
+        &["--field", "a", "--sum", "b:n"],
     ] {
         let output = outcore(&["count"]).args(wrong).arg(&csv).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{wrong:?}: {output:?}");

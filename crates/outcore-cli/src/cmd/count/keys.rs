@@ -46,7 +46,8 @@ impl Keys {
             // An empty file has no columns, and no records.
             Some([]) => (None, None),
             Some(header) => {
-                let of = |names: &[String]| Order::of_csv(names, none, b',', header);
+                let of =
+                    |names: &[String]| counted(Order::of_csv(names, none, b',', header), names);
                 let keys = (!args.key.is_empty()).then(|| of(&args.key));
                 (
                     keys,
@@ -54,12 +55,12 @@ impl Keys {
                 )
             }
             None if !args.field.is_empty() => {
-                let of = |names: &[String]| Order::of_json(names, none);
+                let of = |names: &[String]| counted(Order::of_json(names, none), names);
                 let sum = args.sum.as_ref().map(|name| of(std::slice::from_ref(name)));
                 (Some(of(&args.field)), sum)
             }
             None => {
-                let of = |keys: &[String]| Order::of_text(keys, none, tab);
+                let of = |keys: &[String]| counted(Order::of_text(keys, none, tab), keys);
                 let sum = args.sum.as_ref().map(|key| {
                     let is_number = key.bytes().all(|byte| byte.is_ascii_digit());
                     let key = if is_number {
@@ -149,6 +150,17 @@ impl Keys {
             return vec![Cow::Borrowed(key)];
         }
         parts(key)
+    }
+}
+
+/// Refuses letters that say how keys are compared, since equal bytes are what is counted.
+fn counted(order: Result<Order, String>, keys: &[String]) -> Result<Order, String> {
+    let order = order?;
+    match order.first_compared().and_then(|number| keys.get(number)) {
+        None => Ok(order),
+        Some(key) => Err(format!(
+            "the key '{key}': count compares bytes, and b is the only letter it takes"
+        )),
     }
 }
 

@@ -199,8 +199,18 @@ impl Order {
         Ok(())
     }
 
+    /// Returns the number of the first part with letters other than `b`, which say how values are
+    /// compared.
+    pub(crate) fn first_compared(&self) -> Option<usize> {
+        self.parts.iter().position(|part| {
+            let mut flags = part.flags;
+            (flags.skip_blanks, flags.skip_blanks_at_end) = (false, false);
+            !flags.is_default()
+        })
+    }
+
     /// Passes on the value of each part as text: of a record, the bytes that are compared, whatever
-    /// the letters say.
+    /// letters other than `b` say.
     ///
     /// # Errors
     ///
@@ -212,7 +222,9 @@ impl Order {
         mut each: impl FnMut(&[u8]),
     ) -> Result<(), Bad> {
         if self.form == Form::Json {
-            return self.each_field(record, |_flags, value| each(text_of(value).as_bytes()));
+            return self.each_field(record, |flags, value| {
+                each(skip_blanks(text_of(value).as_bytes(), flags));
+            });
         }
         self.each_part(record, &mut spare.ranges, |_flags, value| each(value));
         Ok(())
