@@ -2,7 +2,6 @@
 //! of them as likely.
 #![cfg(unix)]
 #![expect(
-    clippy::arithmetic_side_effects,
     clippy::unwrap_used,
     reason = "support functions of tests are not seen as tests"
 )]

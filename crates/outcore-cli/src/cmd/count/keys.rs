@@ -209,7 +209,9 @@ mod tests {
         ];
         let encode = |parts: &[&[u8]; 2]| {
             let mut key = Vec::new();
-            parts.iter().for_each(|part| push_part(part, &mut key));
+            for part in parts {
+                push_part(part, &mut key);
+            }
             key
         };
         let keys: Vec<_> = all.iter().map(encode).collect();
