@@ -194,7 +194,7 @@ impl Trail {
             let dirty = std::mem::take(&mut chunk.dirty);
             self.account(chunk.counts).removed(0, dirty);
         }
-        // A refusal costs speed; a page that is lost is reported to who waits for it.
+        // A refusal costs speed; a lost page is reported to the thread that waits for it.
         let _started = sys::retry(|| self.file.write_back(start_of(number), CHUNK_BYTES, false));
     }
 
