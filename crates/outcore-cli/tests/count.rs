@@ -136,7 +136,7 @@ fn memory_threads_and_the_way_of_the_input_do_not_change_the_result() {
         &[][..],
         &["--parallel", "1"],
         &["--parallel", "4", "--memory", "64M"],
-        &["--memory", "24M"],
+        &["--memory", "32M"],
         &[
             "--test-groups",
             "4M",
@@ -171,7 +171,7 @@ fn a_line_is_in_one_group_wherever_cells_end() {
     let tmp = dir.0.to_str().unwrap().to_owned();
     for (cell, options) in [
         (2048, &["--test-chunk", "2K"][..]),
-        (16 << 10, &["--memory", "24M"]),
+        (16 << 10, &["--memory", "32M"]),
         (124 << 10, &["--memory", "256M", "--parallel", "2"]),
     ] {
         let mut lines = Vec::new();
