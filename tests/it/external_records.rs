@@ -15,9 +15,9 @@ use outcore::{ErrorKind, MemoryBudget, ScratchDir};
 use crate::support::disk;
 use crate::support::random::{Random, seeds};
 
-const MIN: u64 = MemoryBudget::MIN_BYTES;
+pub(crate) const MIN: u64 = MemoryBudget::MIN_BYTES;
 
-const SCALE: usize = if cfg!(any(miri, memory_backend)) {
+pub(crate) const SCALE: usize = if cfg!(any(miri, memory_backend)) {
     8
 } else {
     1
@@ -25,7 +25,7 @@ const SCALE: usize = if cfg!(any(miri, memory_backend)) {
 
 type Pair = (Vec<u8>, Vec<u8>);
 
-fn check_budget(budget: &MemoryBudget) {
+pub(crate) fn check_budget(budget: &MemoryBudget) {
     assert_eq!(budget.used_bytes(), 0);
     check_peak(budget);
 }
@@ -34,7 +34,7 @@ fn check_peak(budget: &MemoryBudget) {
     assert!(budget.peak_bytes() <= budget.limit_bytes());
 }
 
-fn options(budget: &MemoryBudget) -> Options {
+pub(crate) fn options(budget: &MemoryBudget) -> Options {
     Options::from(budget).dir(&disk())
 }
 
@@ -67,7 +67,7 @@ fn pairs(count: usize, keys: usize, longest: usize, random: &mut Random) -> Vec<
         .collect()
 }
 
-fn all(mut sorted: Sorted) -> Vec<Pair> {
+pub(crate) fn all(mut sorted: Sorted) -> Vec<Pair> {
     let mut found = Vec::new();
     while let Some((key, value)) = sorted.next().unwrap() {
         found.push((key.to_vec(), value.to_vec()));

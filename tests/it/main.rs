@@ -26,6 +26,7 @@ mod cache;
 mod examples;
 mod external_groups;
 #[cfg(not(any(miri, memory_backend)))]
+mod external_joins;
 mod external_memory;
 mod external_records;
 mod external_shuffle;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::budget::{Lease, MemoryBudget};
 use crate::error::{Error, ErrorKind, Result};
 use crate::external::records::chunk::{Chunk, KeyOrder, Record};
+use crate::external::records::reserve::{Loan, Reserve};
 use crate::external::records::run::RunReader;
 use crate::external::tree::Tree;
 
@@ -55,8 +56,11 @@ struct Joined {
     key: Vec<u8>,
     value: Vec<u8>,
     stored: Vec<u8>,
-    /// The lease of the three buffers.
+    /// The lease of the three buffers, together with what is borrowed.
     lease: Lease,
+    /// Lends memory where the budget has none left.
+    reserve: Option<Arc<Reserve>>,
+    loan: Option<Loan>,
     is_long: bool,
     is_present: bool,
 }
@@ -115,6 +119,7 @@ impl Merger {
         rules: &Rules,
         budget: &MemoryBudget,
         record_bytes_max: usize,
+        reserve: Option<&Arc<Reserve>>,
     ) -> Result<Self> {
         let lease = budget.take(0).ok_or_else(too_little)?;
         let order = &rules.order;
@@ -131,6 +136,8 @@ impl Merger {
                 value: Vec::new(),
                 stored: Vec::new(),
                 lease,
+                reserve: reserve.cloned(),
+                loan: None,
                 is_long: false,
                 is_present: false,
             },
@@ -234,7 +241,9 @@ impl Merger {
             if len > self.record_bytes_max {
                 return Err(too_long("it", len, self.record_bytes_max));
             }
-            self.joined.pay()?;
+            // A vector that grows has up to twice what it needs.
+            joined.value.shrink_to(self.record_bytes_max);
+            joined.pay(0)?;
             self.drop_head()?;
         }
         self.joined.store()
@@ -255,29 +264,45 @@ impl Joined {
         self.key.clear();
         self.value.clear();
         self.stored.clear();
+        let missing = [
+            (&self.key, key_len),
+            (&self.value, value_len),
+            (&self.stored, len),
+        ];
+        let missing = missing.map(|(buffer, wanted)| wanted.saturating_sub(buffer.capacity()));
+        self.pay(missing.into_iter().fold(0, usize::saturating_add))?;
         let wanted = [
             (&mut self.key, key_len),
             (&mut self.value, value_len),
             (&mut self.stored, len),
         ];
         for (buffer, wanted) in wanted {
-            let missing = wanted.saturating_sub(buffer.capacity());
-            if missing > 0 && !self.lease.grow(missing) {
-                return Err(too_little());
-            }
             buffer.try_reserve_exact(wanted).map_err(|_full| {
                 let reason = format!("there is no memory for {wanted} bytes");
                 Error::refused(ErrorKind::OutOfMemory, "join records", reason)
             })?;
         }
-        self.pay()
+        self.pay(0)
     }
 
-    /// Charges the capacity of the three buffers to the budget.
-    fn pay(&mut self) -> Result<()> {
+    /// Charges the capacity of the three buffers, and `more` bytes, to the budget or the reserve.
+    fn pay(&mut self, more: usize) -> Result<()> {
         let has = self.key.capacity().saturating_add(self.value.capacity());
         let has = has.saturating_add(self.stored.capacity());
-        if self.lease.grow(has.saturating_sub(self.lease.bytes())) {
+        let need = has.saturating_add(more);
+        let borrowed = self.loan.as_ref().map_or(0, Loan::bytes);
+        let paid = self.lease.bytes().saturating_add(borrowed);
+        if self.lease.grow(need.saturating_sub(paid)) {
+            return Ok(());
+        }
+        // A writer that has the reserve waits for no other one, so this ends.
+        let Some(reserve) = self.reserve.take() else {
+            return Err(too_little());
+        };
+        let loan = self.loan.insert(reserve.borrow()?);
+        self.lease.shrink_to(need.saturating_sub(loan.bytes()));
+        let paid = self.lease.bytes().saturating_add(loan.bytes());
+        if self.lease.grow(need.saturating_sub(paid)) {
             return Ok(());
         }
         Err(too_little())
@@ -285,10 +310,7 @@ impl Joined {
 
     fn store(&mut self) -> Result<()> {
         let len = self.record().len();
-        let missing = len.saturating_sub(self.stored.capacity());
-        if !self.lease.grow(missing) {
-            return Err(too_little());
-        }
+        self.pay(len.saturating_sub(self.stored.capacity()))?;
         self.stored.try_reserve_exact(len).map_err(|_full| {
             let reason = format!("there is no memory for {len} bytes");
             Error::refused(ErrorKind::OutOfMemory, "join records", reason)
@@ -304,7 +326,7 @@ impl Joined {
             .store(&mut self.stored)
             .ok_or_else(|| too_long("it", len, u32::MAX as usize))?;
         self.is_present = true;
-        self.pay()
+        self.pay(0)
     }
 }
 
@@ -318,4 +340,46 @@ pub(super) fn too_long(what: &str, len: usize, max: usize) -> Error {
 pub(super) fn too_little() -> Error {
     let reason = "others have taken the memory of the budget that merging needs";
     Error::refused(ErrorKind::OverBudget, "merge records", reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::external::records::chunk::Layout;
+
+    /// A value that grew bit by bit had a vector of nearly twice its length, and the key and the
+    /// stored record kept their memory beside it: more than merges leave for joining.
+    #[test]
+    fn joining_needs_no_more_than_three_of_the_longest_records() {
+        let longest = 7 << 10;
+        let order = KeyOrder::default();
+        let all = MemoryBudget::new(1 << 20);
+        let mut chunk = Chunk::new(&all, Layout::new(100 << 10, 100)).unwrap();
+        let mut push = |key: &[u8], value: &[u8]| {
+            let record = Record {
+                key,
+                value,
+                is_long: false,
+            };
+            chunk.push(&order, record).unwrap();
+        };
+        push(&vec![b'a'; longest - 10], b"");
+        for _ in 0..70 {
+            push(b"b", &[b'x'; 102]);
+        }
+        push(b"c", &vec![b'x'; longest - 10]);
+        chunk.sort(&order);
+        let rules = Rules {
+            combine: Some(Arc::new(Vec::extend_from_slice)),
+            ..Rules::default()
+        };
+        let budget = MemoryBudget::new(3 * longest as u64);
+        let inputs = vec![Input::Chunk(Arc::new(chunk), 0)];
+        let mut merger = Merger::new(inputs, &rules, &budget, longest, None).unwrap();
+        for len in [0, 70 * 102, longest - 10] {
+            let (record, _stored) = merger.next().unwrap().unwrap();
+            assert_eq!(record.value.len(), len);
+        }
+        assert!(merger.next().unwrap().is_none());
+    }
 }

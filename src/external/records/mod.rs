@@ -11,6 +11,7 @@ mod faults;
 mod long;
 mod merge;
 mod pack;
+mod reserve;
 mod run;
 mod sorted;
 mod writer;
@@ -25,12 +26,13 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::budget::{Lease, MIN as MEMORY_MIN, MemoryBudget};
+use crate::budget::{MIN as MEMORY_MIN, MemoryBudget};
 use crate::error::Result;
 use crate::external::options::Options;
 use crate::external::records::chunk::{Chunk, HEAD_BYTES, KeyOrder};
 use crate::external::records::long::STUB_BYTES;
 use crate::external::records::merge::Rules;
+use crate::external::records::reserve::Reserve;
 use crate::external::records::run::RunWriter;
 use crate::io::extents::ExtentFile;
 
@@ -108,12 +110,12 @@ struct Shared {
     next_run: AtomicU64,
     /// Reserved for the merge at the end, however much memory writers take.
     reserve_bytes: usize,
+    reserve: Arc<Reserve>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    reserve: Option<Lease>,
     /// The part of each finished writer, in order.
     finished: Vec<Part>,
     is_sorted: bool,
@@ -139,7 +141,8 @@ impl Shared {
         self.next_run.fetch_add(1, Relaxed)
     }
 
-    /// Returns the memory that joining records may need while a run is written.
+    /// Returns the memory that joining records may need while a run is written. The reserve has it
+    /// for one writer at a time.
     fn joining_bytes(&self) -> usize {
         let joins = self.rules.is_unique || self.rules.combine.is_some();
         if joins {
@@ -302,8 +305,8 @@ impl SorterBuilder {
     /// Joins records of equal keys: `combine` changes the value of the first by that of the second.
     ///
     /// `combine` is called as runs are written and merged, in an unspecified order, so the result
-    /// should not depend on how values are grouped. A joined record must not be longer than a
-    /// record can be.
+    /// should not depend on how values are grouped. It must not wait for another writer of the
+    /// sorter. A joined record must not be longer than a record can be.
     ///
     /// # Examples
     ///
@@ -382,10 +385,8 @@ impl SorterBuilder {
                 writers: AtomicUsize::new(0),
                 next_run: AtomicU64::new(1),
                 reserve_bytes,
-                state: Mutex::new(State {
-                    reserve: Some(reserve),
-                    ..State::default()
-                }),
+                reserve: Reserve::new(reserve),
+                state: Mutex::new(State::default()),
                 options: self.options,
             }),
         })

@@ -63,9 +63,8 @@ impl Sorted {
         let mut state = shared.lock();
         state.is_sorted = true;
         let parts = std::mem::take(&mut state.finished);
-        let reserve = state.reserve.take();
         drop(state);
-        drop(reserve);
+        shared.reserve.free();
         let pending = merge_until_it_fits(shared, parts)?;
         let inputs: Result<Vec<_>> = pending
             .into_iter()
@@ -73,7 +72,7 @@ impl Sorted {
             .collect();
         let (budget, max) = (shared.budget(), shared.short_bytes_max);
         Ok(Self {
-            merger: Merger::new(inputs?, &shared.rules, budget, max)?,
+            merger: Merger::new(inputs?, &shared.rules, budget, max, None)?,
             shared: Arc::clone(shared),
             long: Array::new(budget, shared.long_bytes.load(Relaxed), "merge records")?,
         })
@@ -178,6 +177,7 @@ fn merge_groups(
             inputs?,
             bytes,
             &mut buffer,
+            None,
         )?));
         is_shorter = true;
     }
@@ -206,7 +206,12 @@ fn write_out(shared: &Shared, pending: Vec<Pending>) -> Result<Vec<Pending>> {
     let mut chunks = Vec::new();
     let mut flush = |chunks: &mut Vec<Arc<Chunk>>, written: &mut Vec<Pending>| -> Result<()> {
         if !chunks.is_empty() {
-            written.push(Pending::Run(write_chunks(shared, chunks, &mut buffer)?));
+            written.push(Pending::Run(write_chunks(
+                shared,
+                chunks,
+                &mut buffer,
+                None,
+            )?));
             chunks.clear();
         }
         Ok(())

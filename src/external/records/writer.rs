@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::external::records::chunk::{Chunk, HEAD_BYTES, Layout, Record};
 use crate::external::records::long::Long;
 use crate::external::records::merge::{Input, Merger, too_long};
+use crate::external::records::reserve::Reserve;
 use crate::external::records::run::{Run, RunWriter};
 use crate::external::records::{Part, Shared};
 
@@ -64,8 +65,8 @@ impl SorterWriter {
     /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge),
     ///   [`Io`](ErrorKind::Io), [`Forked`](ErrorKind::Forked): a run cannot be written. Free space
     ///   and push again.
-    /// * [`OverBudget`](ErrorKind::OverBudget): other operations have taken the memory that a long
-    ///   record needs.
+    /// * [`OverBudget`](ErrorKind::OverBudget): joining needs more memory than is reserved for it,
+    ///   as where `combine` reserves it.
     /// * [`Cancelled`](ErrorKind::Cancelled): the progress of the options was cancelled, or the
     ///   records were sorted already.
     ///
@@ -136,7 +137,9 @@ impl SorterWriter {
             }
         }
         self.check_open()?;
-        self.open_chunk(len)?;
+        if !self.open_chunk(len)? {
+            return self.write_record(record);
+        }
         let chunk = self.chunks.last_mut().and_then(Arc::get_mut);
         let pushed = chunk.and_then(|chunk| chunk.push(&self.shared.rules.order, record));
         pushed.ok_or_else(|| {
@@ -152,15 +155,16 @@ impl SorterWriter {
         Ok(())
     }
 
-    /// Sorts the last chunk, and opens another with room for a record of `len` bytes.
-    fn open_chunk(&mut self, len: usize) -> Result<()> {
+    /// Sorts the last chunk, and opens another with room for a record of `len` bytes. Returns
+    /// whether there is memory for it; if not, all chunks are on disk.
+    fn open_chunk(&mut self, len: usize) -> Result<bool> {
         if let Some(chunk) = self.chunks.last_mut().and_then(Arc::get_mut) {
             chunk.sort(&self.shared.rules.order);
         }
         let fits = |chunk: &Arc<Chunk>| chunk.room() >= len;
         if let Some(at) = self.spare.iter().rposition(fits) {
             self.chunks.push(self.spare.swap_remove(at));
-            return Ok(());
+            return Ok(true);
         }
         let layout = self.layout(len);
         let taken = self.memory().saturating_add(layout.total());
@@ -168,20 +172,47 @@ impl SorterWriter {
         if taken <= self.shared.share() && left >= self.shared.joining_bytes() {
             if let Ok(chunk) = Chunk::new(self.shared.budget(), layout) {
                 self.chunks.push(Arc::new(chunk));
-                return Ok(());
+                return Ok(true);
             }
         }
         self.write_run()?;
         if let Some(at) = self.spare.iter().rposition(fits) {
             self.chunks.push(self.spare.swap_remove(at));
-            return Ok(());
+            return Ok(true);
         }
-        // Too long for any chunk: gets the memory of several.
+        // Too long for any chunk: gets the memory of several. The last is for later records.
         let mut chunk = Chunk::new(self.shared.budget(), layout);
-        while chunk.is_err() && self.spare.pop().is_some() {
+        while chunk.is_err() && self.spare.len() > 1 {
+            self.spare.pop();
             chunk = Chunk::new(self.shared.budget(), layout);
         }
-        self.chunks.push(Arc::new(chunk?));
+        let Ok(chunk) = chunk else {
+            return Ok(false);
+        };
+        self.chunks.push(Arc::new(chunk));
+        Ok(true)
+    }
+
+    /// Writes a record as a run of its own, with memory of the reserve.
+    #[cold]
+    fn write_record(&mut self, record: Record<'_>) -> Result<()> {
+        let (shared, len) = (&self.shared, record.len());
+        let _loan = shared.reserve.borrow()?;
+        let mut stored = Vec::new();
+        stored.try_reserve_exact(len).map_err(|_full| {
+            let reason = format!("there is no memory for {len} bytes");
+            Error::refused(ErrorKind::OutOfMemory, "sort a record", reason)
+        })?;
+        stored.resize(len, 0);
+        record
+            .store(&mut stored)
+            .ok_or_else(|| too_long("it", len, u32::MAX as usize))?;
+        let (number, packs, buffer) = (shared.new_run(), shared.rules.packs, &mut self.buffer);
+        let mut run = RunWriter::new(&shared.spool, number, (len as u64, 1), buffer, packs)?;
+        run.push(&stored)?;
+        self.runs.push(run.finish()?);
+        self.records = self.records.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(len as u64);
         Ok(())
     }
 
@@ -220,7 +251,8 @@ impl SorterWriter {
             return Ok(());
         }
         let (shared, buffer) = (&self.shared, &mut self.buffer);
-        let run = write_chunks(shared, &self.chunks, buffer)?;
+        let reserve = Some(&shared.reserve);
+        let run = write_chunks(shared, &self.chunks, buffer, reserve)?;
         self.runs.push(run);
         for mut chunk in self.chunks.drain(..) {
             if let Some(chunk) = Arc::get_mut(&mut chunk) {
@@ -274,12 +306,13 @@ pub(super) fn write_chunks(
     shared: &Shared,
     chunks: &[Arc<Chunk>],
     buffer: &mut [u8],
+    reserve: Option<&Arc<Reserve>>,
 ) -> Result<Run> {
     let bytes = chunks.iter().map(|chunk| chunk.used() as u64).sum();
     let inputs = chunks
         .iter()
         .map(|chunk| Input::Chunk(Arc::clone(chunk), 0));
-    write_inputs(shared, inputs.collect(), bytes, buffer)
+    write_inputs(shared, inputs.collect(), bytes, buffer, reserve)
 }
 
 /// Merges inputs, which have records of `bytes` bytes in all, to a run on disk.
@@ -288,10 +321,11 @@ pub(super) fn write_inputs(
     inputs: Vec<Input>,
     bytes: u64,
     buffer: &mut [u8],
+    reserve: Option<&Arc<Reserve>>,
 ) -> Result<Run> {
     let (budget, max) = (shared.budget(), shared.short_bytes_max);
     let plan = (bytes, inputs.len());
-    let mut merger = Merger::new(inputs, &shared.rules, budget, max)?;
+    let mut merger = Merger::new(inputs, &shared.rules, budget, max, reserve)?;
     let (number, packs) = (shared.new_run(), shared.rules.packs);
     let mut run = RunWriter::new(&shared.spool, number, plan, buffer, packs)?;
     let progress = shared.options.progress_handle();
