@@ -1,8 +1,8 @@
 //! The contract of the system, as traits: what a backend has to provide, and what the fault layer
 //! has to pass on. Each function makes one system call, where the system has one.
 //!
-//! Nothing here retries, loops or keeps accounts: the floor above does that, so that the faults
-//! reach it. Offsets and lengths of whole pages are multiples of [`SystemCalls::page_size`].
+//! Nothing here retries, loops or keeps accounts: the floor above does. Offsets and lengths of whole
+//! pages are multiples of [`SystemCalls::page_size`].
 //!
 //! A backend that lacks a function does not compile, and neither does a fault layer that omits one.
 //! Each trait is for one exported type, which also has the functions as inherent ones: the floors
@@ -177,8 +177,7 @@ contract! {
         /// Fails if this process may not write to the file with this name.
         fn check_writable(&self, name: &OsStr) -> io::Result<()>;
 
-        /// Opens the file with a name, for reading at least. If it is a pipe, does not wait for
-        /// another process to open the other end.
+        /// Opens the file with a name, for reading at least. Does not wait for the other end of a pipe.
         fn open_named(&self, name: &OsStr, access: Access) -> io::Result<<Self as DirCalls>::File>;
 
         /// Returns whether [`link`](Self::link) has a way to the file that needs no privilege.

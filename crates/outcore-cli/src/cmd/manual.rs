@@ -47,7 +47,8 @@ fn without_hidden(command: &Command) -> Command {
     let subs = command.get_subcommands().filter(|sub| !sub.is_hide_set());
     let mut shown = Command::new(command.get_name().to_owned())
         .args(arguments)
-        .subcommands(subs.map(without_hidden));
+        .subcommands(subs.map(without_hidden))
+        .disable_help_flag(command.is_disable_help_flag_set());
     if let Some(about) = command.get_about() {
         shown = shown.about(about.clone());
     }

@@ -129,7 +129,9 @@ impl<'a> Feed<'a> {
         let record_max = self
             .record_max
             .map(|max| usize::try_from(max).unwrap_or(usize::MAX));
-        let mut sorter_max = sorter.record_bytes_max();
+        // The line is part of the key.
+        let key_max = sorter.key_bytes_max().saturating_add(HEAD_BYTES);
+        let mut sorter_max = sorter.record_bytes_max().min(key_max);
         if self.recipe.is_unique {
             // All writers may join records at the same time, which takes some times their length.
             sorter_max /= 4 * self.shape.threads;
