@@ -54,7 +54,7 @@ step cargo clippy --locked -p outcore --all-targets --no-default-features -- "${
 step cargo test --locked
 # The other features add formats. The documents name them.
 step cargo test --locked -p outcore --features "$features" --doc
-step cargo test --locked -p outcore --features "$features" --test it -- arena_formats vec:: ranged:: spool strings
+step cargo test --locked -p outcore --features "$features" --test it -- arena_formats vec:: ranged:: spool strings sealed
 # Without the default features: batches of reads, and the code that allocators share with other
 # containers.
 step cargo test --locked -p outcore --no-default-features --lib --test it -- reads spill arena tidy
