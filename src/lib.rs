@@ -51,7 +51,7 @@
 //! | read at random, 20 M strings in 128 MiB | [`DiskVec::gather`], then [`Arena::get_many`]: 1.6 us each | `arena.get_into(vec[i])` in a loop: 4.3 ms each |
 //! | index at random anyway | [`DiskVec::advise`] with [`Advice::Random`] first: 69 us each | leave the read-ahead on |
 //! | sort 1 GiB of `u64` in 128 MiB | [`DiskVec::sort_external`]; runs merged by hand took 16 s | `sort_unstable`: 30 s |
-//! | count 20 M numbers in 64 MiB | split by hash into several [`DiskVec`]s, then a map for each: 0.1 us each | one map over [`DiskAlloc`]: 16 us each |
+//! | count 20 M numbers in 64 MiB | [`external::Aggregator`]; a map for each part of a split by hand took 0.1 us each | one map over [`DiskAlloc`]: 16 us each |
 //!
 //! `examples/past_memory.rs` has both versions of each job; `docs/records/past-memory-2026-11.md`
 //! has the figures and how they were measured. The pages of the types say more.

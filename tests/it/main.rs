@@ -25,8 +25,8 @@ mod cache;
 #[cfg(not(any(miri, memory_backend)))]
 mod examples;
 mod external_groups;
-#[cfg(not(any(miri, memory_backend)))]
 mod external_joins;
+#[cfg(not(any(miri, memory_backend)))]
 mod external_memory;
 mod external_records;
 mod external_shuffle;

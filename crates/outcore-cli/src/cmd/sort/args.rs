@@ -30,7 +30,7 @@ pub(crate) enum Word {
     Version,
 }
 
-/// Sort lines, in less time and memory than `sort` takes
+/// Sort lines as `LC_ALL=C sort` does, within a limit on memory
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "switches are bools")]
 #[command(
@@ -64,8 +64,7 @@ counts, the program itself included. Lines that do not fit go to scratch files, 
 merged at the end. Lines of any length are sorted; with keys, a line may have about a thirtieth of \
 the memory.
 
-To keep the first of equal lines, -u and `outcore dedup` do the same work. dedup is the faster one, \
-since it need not sort, and keeps the order of the input.
+To keep the first of equal lines in the order of the input, use `outcore dedup`, which does not sort.
 
 Exit status: 0 done, or the reader closed the output; 1 failed, or -c or -C found disorder; 2 wrong \
 usage; 129, 130 or 143 stopped by a signal."
