@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
+use crate::campaigns::kill;
 use crate::job::{Ended, Job, Tally};
 use crate::random::{Random, size};
 use crate::room::{free_bytes, names_in};
@@ -95,10 +96,7 @@ pub(crate) fn on_disk(
     if !left.is_empty() {
         return Err(format!("left behind: {left:?}"));
     }
-    let free = free_bytes(path);
-    if free != base {
-        return Err(format!("{base} bytes were free before, {free} now"));
-    }
+    kill::all_is_free(path, base)?;
     Ok(tally)
 }
 

@@ -112,8 +112,9 @@ pub(crate) fn scratch_of(
 }
 
 /// Waits until as many bytes are free as before: the kernel ends an `io_uring` some time after its
-/// process, and until then the ring has its files open.
-fn all_is_free(path: &Path, base: u64) -> Result<(), String> {
+/// process, and until then the ring has its files open; and XFS frees the space of deleted files in
+/// the background.
+pub(super) fn all_is_free(path: &Path, base: u64) -> Result<(), String> {
     const PATIENCE: Duration = Duration::from_secs(10);
     let started = Instant::now();
     loop {

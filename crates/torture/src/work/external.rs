@@ -25,6 +25,9 @@ pub(crate) fn run(work: &mut Work) {
     }
 }
 
+/// How often a full disk may refuse: each time, ext4 commits its journal first.
+const REFUSALS_MAX: u32 = 200;
+
 /// Tells sets of numbers apart, and their order not.
 fn sum(numbers: impl Iterator<Item = u64>) -> (u64, u64) {
     let mix = |number: u64| (number ^ (number >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -76,6 +79,7 @@ fn records(work: &mut Work, options: &Options) {
     };
     let (count, longest) = (work.bytes / 100, 1 + work.random.below(300));
     let mut pushed = Vec::new();
+    let mut refusals = 0;
     for n in 0..count as u64 {
         let key = n.wrapping_mul(0xD6E8_FEB8_6659_FD93);
         let mut len = size(key % longest as u64);
@@ -90,6 +94,10 @@ fn records(work: &mut Work, options: &Options) {
             pushed.push(key);
         } else {
             work.step();
+            refusals += 1;
+            if refusals == REFUSALS_MAX {
+                break;
+            }
         }
     }
     let finished = writer.finish();
@@ -116,6 +124,7 @@ fn groups(work: &mut Work, options: &Options) {
     let mut counts = Aggregator::new(options, |count: &mut u64, more: u64| *count += more);
     let mut model: BTreeMap<u64, u64> = BTreeMap::new();
     let keys = 1 + work.random.next() % 400_000;
+    let mut refusals = 0;
     for n in 0..work.bytes as u64 / 16 {
         let key = n.wrapping_mul(0xD6E8_FEB8_6659_FD93) % keys;
         let answer = counts.add(key, 1);
@@ -125,6 +134,10 @@ fn groups(work: &mut Work, options: &Options) {
             *model.entry(key).or_default() += 1;
         } else {
             work.step();
+            refusals += 1;
+            if refusals == REFUSALS_MAX {
+                break;
+            }
         }
     }
     let groups = counts.finish();
