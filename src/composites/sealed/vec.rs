@@ -17,7 +17,7 @@ use crate::format::read::Sealed;
 
 /// A vector in a file that [`DiskVec::seal`] has written.
 ///
-/// It opens in about a millisecond, however long it is, and reads through system calls. A block of
+/// It opens with a few reads, however long it is, and reads through system calls. A block of
 /// the file is verified before its first byte is returned, once: a byte that changed on the device is
 /// an error that names the block, and never a wrong element. Any number of processes and threads can
 /// read the file at a time.
@@ -158,7 +158,7 @@ impl<T: Pod> SealedVec<T> {
     ///
     /// # Cost
     ///
-    /// One read for elements that are close together. 56 bytes for each index.
+    /// One read for elements that are close together. Memory in proportion to the number of indices.
     pub fn gather(&self, indices: &[usize]) -> Result<Vec<T>> {
         if let Some(index) = indices.iter().find(|index| **index >= self.len) {
             return Err(self.out_of_bounds(*index));
