@@ -80,8 +80,21 @@ mod tests {
         is_mmap_vec || (is_own && name != "outcore_nightly")
     }
 
+    /// The number of candidates depends on the features: a fixed one failed in the build that has
+    /// the rows of the nightly compiler alone.
     #[test]
     fn every_candidate_returns_the_expected_checksum() {
-        assert!(check_all(&all(), is_left_out) > 100);
+        let measured = check_all(&all(), is_left_out);
+        let mut expected = vec!["farena", "ranged_mmap", "swapvec"];
+        #[cfg(feature = "nightly")]
+        expected.push("diskallocator");
+        #[cfg(feature = "sorts")]
+        expected.extend(["ext_sort", "extsort", "spillsort"]);
+        #[cfg(feature = "stores")]
+        expected.extend(["fjall", "lmdb", "redb", "vecdb"]);
+        for peer in expected {
+            let is_there = measured.iter().any(|name| name.starts_with(peer));
+            assert!(is_there, "no row of {peer}: {measured:?}");
+        }
     }
 }
