@@ -94,7 +94,9 @@ fn row(line: &str, kept: &[Kept], up: &str) -> Result<String> {
             .any(|start| name.starts_with(start)),
             metric => name == metric,
         };
-        let readings = sample.readings.iter().filter(|one| is_it(&one.metric));
+        // A rate of 0 says nothing: a read of a few bytes has only a time.
+        let readings = sample.readings.iter().filter(|one| one.value > 0.0);
+        let readings = readings.filter(|one| is_it(&one.metric));
         let chosen = readings.min_by_key(|one| one.metric == "seconds")?;
         let chosen = (chosen.metric.clone(), chosen.unit.clone());
         Some((kept, results, chosen))
@@ -213,6 +215,7 @@ mod tests {
                 &[
                     ("own", 0, "time_per_push", "900", "ns"),
                     ("own", 1, "seconds", "7", "s"),
+                    ("own", 1, "rate", "0", "GiB/s"),
                     ("own", 1, "peak_above_start", "2097152", "bytes"),
                     ("own", 1, "time_per_push", "2000", "ns"),
                     ("own", 2, "time_per_push", "4000", "ns"),
