@@ -33,6 +33,9 @@ pub struct Options {
     /// Measure only workloads whose name contains NAME; may be given again
     #[arg(long, value_name = "NAME")]
     pub only: Vec<String>,
+    /// Measure only candidates whose name contains NAME; may be given again
+    #[arg(long, value_name = "NAME")]
+    pub row: Vec<String>,
     /// Print the names of workloads and candidates, and stop
     #[arg(long)]
     pub list: bool,
@@ -83,6 +86,11 @@ impl Options {
         self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
     }
 
+    /// Tells whether a candidate of this name is to be measured.
+    pub fn wants_row(&self, name: &str) -> bool {
+        self.row.is_empty() || self.row.iter().any(|part| name.contains(part.as_str()))
+    }
+
     /// Returns the first value for a quick call, and the second for a full one.
     pub fn either<T>(&self, quick: T, full: T) -> T {
         if self.full { full } else { quick }
@@ -116,7 +124,7 @@ impl Options {
             name.truncate(end);
             name.push_str("-and-more");
         }
-        if self.size.is_some() || self.rounds.is_some() {
+        if self.size.is_some() || self.rounds.is_some() || !self.row.is_empty() {
             name.push_str("-trial");
         }
         name

@@ -69,6 +69,15 @@ fn run(program: &Program, options: &Options, arguments: &[String]) -> Result<boo
     }
     let dir = directory(options, arguments)?;
     let mut workloads = (program.workloads)(options, &dir)?;
+    for workload in &mut workloads {
+        let all = std::mem::replace(&mut workload.candidates, Box::new(|| Ok(Vec::new())));
+        let options = options.clone();
+        workload.candidates = Box::new(move || {
+            let mut candidates = all()?;
+            candidates.retain(|one| options.wants_row(&one.name));
+            Ok(candidates)
+        });
+    }
     if let [workload, candidate] = options.child.as_slice() {
         let named = workloads.iter().find(|one| one.name == *workload);
         let named = named.with_context(|| format!("no workload {workload}"))?;

@@ -18,7 +18,7 @@ mod swapvec;
 #[cfg(feature = "stores")]
 mod vecdb;
 
-use outcore_bench::scenario::Peers;
+use outcore_bench::scenario::{Peers, strings};
 
 /// Makes a folder of a store's own, for those whose files have names. It is removed on drop; if the
 /// process is killed before, its parent removes it.
@@ -61,6 +61,13 @@ pub(crate) fn all() -> Peers {
         external: sorts::all(),
         #[cfg(not(feature = "sorts"))]
         external: Default::default(),
+        strings: strings::Others {
+            #[cfg(feature = "sorts")]
+            sort: sorts::strings(),
+            #[cfg(not(feature = "sorts"))]
+            sort: Vec::new(),
+            spool: vec![swapvec::spool()],
+        },
         past: vec![farena::past(), mmap_vec::past(), ranged::past()],
     }
 }

@@ -13,6 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use outcore_bench::prelude::*;
 use outcore_bench::scenario::external::{FEW, MEMORY, Others, RecordJob, SortJob, Wide, wide};
+use outcore_bench::scenario::strings::{LEN, StringJob, check_sorted};
 
 pub(super) fn all() -> Others {
     let buffer = "half of the budget as items, the rest for buffers of its files";
@@ -185,4 +186,38 @@ fn by_ext_sort<T: Element>(
         builder.with_threads_number(1).build()?;
     let items = sorter.sort(items.map(Ok))?;
     see(&mut items.map(|item| Ok(item?)))
+}
+
+/// Crates that sort strings.
+pub(super) fn strings() -> Vec<Row<StringJob>> {
+    vec![
+        Row::new("spillsort", "one thread", |job: &StringJob| {
+            job.in_order(|job| {
+                let config = spillsort::Config::default().max_bytes(index(job.budget_bytes));
+                let mut sorter = spillsort::Sorter::new(config.tmp_dir(&job.dir).threads(1))?;
+                for text in job.strings() {
+                    sorter.push(&text, &[])?;
+                }
+                let mut merged = sorter.finish()?;
+                check_sorted(iter::from_fn(|| {
+                    let next = merged.next_record().map_err(Error::from);
+                    next.map(|next| next.map(|(text, _)| text.to_vec()))
+                        .transpose()
+                }))
+            })
+        }),
+        Row::new("ext_sort", "half of the budget as strings", |job| {
+            job.in_order(|job| {
+                let buffer =
+                    LimitedBufferBuilder::new(index(job.budget_bytes) / 2 / (LEN + 24), true);
+                let builder = ExternalSorterBuilder::new()
+                    .with_tmp_dir(&job.dir)
+                    .with_buffer(buffer);
+                let sorter: ExternalSorter<Vec<u8>, io::Error, LimitedBufferBuilder> =
+                    builder.with_threads_number(1).build()?;
+                let items = sorter.sort(job.strings().map(|text| Ok(text.to_vec())))?;
+                check_sorted(items.map(|item| Ok(item?)))
+            })
+        }),
+    ]
 }

@@ -2,9 +2,10 @@
 
 use std::env;
 
-use swapvec::{SwapVec, SwapVecConfig, SwapVecError};
+use swapvec::{Compression, SwapVec, SwapVecConfig, SwapVecError};
 
 use outcore_bench::prelude::*;
+use outcore_bench::scenario::strings::{Small, StringJob};
 use outcore_bench::scenario::vec_push::VecJob;
 
 /// It goes to disk after so many numbers: 8 MiB.
@@ -30,5 +31,28 @@ fn collect(job: &VecJob) -> Result<Sample> {
     let push = |vec: &mut SwapVec<u64>, number| vec.push(number).map_err(failure);
     job.collect(make, push, |vec| {
         pool::try_sum(vec.into_iter().map(|number| number.map_err(failure)))
+    })
+}
+
+/// The same with values of several fields, and its LZ4.
+pub(super) fn spool() -> Row<StringJob> {
+    Row::new("swapvec", "bincode, lz4", |job: &StringJob| {
+        env::set_current_dir(&job.dir)?;
+        job.in_order(|job| {
+            // Its error can only be shown for debugging.
+            let failure = |error: SwapVecError| -> Error { anyhow!("{error:?}") };
+            let mut values: SwapVec<Small> = SwapVec::with_config(SwapVecConfig {
+                swap_after: index(job.budget_bytes) / size_of::<Small>(),
+                compression: Some(Compression::Lz4),
+                ..SwapVecConfig::default()
+            });
+            for number in 0..job.count {
+                values.push(StringJob::small(number)).map_err(failure)?;
+            }
+            let sums = values
+                .into_iter()
+                .map(|value| value.map(StringJob::sum_small));
+            pool::try_sum(sums.map(|sum| sum.map_err(failure)))
+        })
     })
 }

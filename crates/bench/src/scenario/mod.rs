@@ -11,6 +11,7 @@ pub mod past;
 pub mod physical;
 pub mod ranged;
 pub mod store;
+pub mod strings;
 pub mod vec_push;
 pub mod vec_read;
 pub mod vec_update;
@@ -41,6 +42,7 @@ pub struct Peers {
     pub alloc_push: Vec<Row<vec_push::VecJob>>,
     pub past: Vec<Row<past::PastJob>>,
     pub external: external::Others,
+    pub strings: strings::Others,
 }
 
 /// Returns all workloads, the most important first: what the machine can do, and what outcore does.
@@ -64,6 +66,7 @@ pub fn workloads(options: &Options, dir: &Path, peers: &Peers) -> Result<Vec<Wor
     all.push(vec_push::collecting(options, dir, &peers.vec_collect));
     all.extend(past::workloads(options, dir, &peers.past));
     all.extend(external::workloads(options, dir, &peers.external));
+    all.extend(strings::workloads(options, dir, &peers.strings));
     all.push(vec_push::pushing_each(options, dir, &peers.vec_push));
     Ok(all)
 }
