@@ -109,6 +109,52 @@ impl LocalFile {
         // Wrapped, so that the path arrives.
         io::Error::other(refused.of_file("read", &self.path))
     }
+
+    /// Reads ranges as [`ReadRanges::read_ranges`] does, in the way that `options` say.
+    pub(super) fn read_ranges_with(
+        &self,
+        options: &ReadOptions,
+        ranges: &[Range<u64>],
+        deliver: &mut dyn FnMut(usize, &[u8]),
+    ) -> io::Result<()> {
+        if let ([range], false) = (ranges, options.is_direct()) {
+            return self.read_one(range, deliver);
+        }
+        for range in ranges {
+            len_of_range(range)?;
+        }
+        let piece = |index: usize| {
+            let range = ranges.get(index)?;
+            let len = len_of_range(range).ok()?;
+            Some(Piece {
+                file: &self.file,
+                span: Span::new(range.start, len),
+                index,
+            })
+        };
+        let read = read_batch(options, &self.idle, &piece, deliver);
+        read.map_err(|refused| self.error(refused))
+    }
+
+    fn read_one(
+        &self,
+        range: &Range<u64>,
+        deliver: &mut dyn FnMut(usize, &[u8]),
+    ) -> io::Result<()> {
+        let len = len_of_range(range)?;
+        let mut short = [0; SHORT_BYTES];
+        if let Some(bytes) = short.get_mut(..len) {
+            let read = self.file.read_over(bytes, range.start);
+            read.map_err(|refused| self.error(refused))?;
+            deliver(0, bytes);
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        let read = self.file.read_to_end_of(&mut bytes, len, range.start);
+        read.map_err(|refused| self.error(refused))?;
+        deliver(0, &bytes);
+        Ok(())
+    }
 }
 
 impl ReadRanges for LocalFile {
@@ -126,35 +172,7 @@ impl ReadRanges for LocalFile {
         ranges: &[Range<u64>],
         deliver: &mut dyn FnMut(usize, &[u8]),
     ) -> io::Result<()> {
-        if let [range] = ranges {
-            let len = len_of_range(range)?;
-            let mut short = [0; SHORT_BYTES];
-            if let Some(bytes) = short.get_mut(..len) {
-                let read = self.file.read_over(bytes, range.start);
-                read.map_err(|refused| self.error(refused))?;
-                deliver(0, bytes);
-                return Ok(());
-            }
-            let mut bytes = Vec::new();
-            let read = self.file.read_to_end_of(&mut bytes, len, range.start);
-            read.map_err(|refused| self.error(refused))?;
-            deliver(0, &bytes);
-            return Ok(());
-        }
-        for range in ranges {
-            len_of_range(range)?;
-        }
-        let piece = |index: usize| {
-            let range = ranges.get(index)?;
-            let len = len_of_range(range).ok()?;
-            Some(Piece {
-                file: &self.file,
-                span: Span::new(range.start, len),
-                index,
-            })
-        };
-        let read = read_batch(&ReadOptions::new(), &self.idle, &piece, deliver);
-        read.map_err(|refused| self.error(refused))
+        self.read_ranges_with(&ReadOptions::new(), ranges, deliver)
     }
 }
 

@@ -12,9 +12,10 @@ use crate::format::ranges::{LocalFile, ReadRanges};
 use crate::format::source::Source;
 use crate::format::sums::{PAGE_SUMS, Part, SUM_BYTES, sum_of, words};
 use crate::format::{DATA_START, PAGE_BYTES};
+use crate::read::ReadOptions;
 
-/// The bytes that opening reads from the end: the tail, and the index of files up to 12 GiB.
-const TAIL_BYTES: usize = 16 << 10;
+/// The bytes that opening reads from the end: the tail, and the index of files up to 28 GiB.
+const TAIL_BYTES: usize = 32 << 10;
 
 /// Blocks that are closer together than this become one read.
 const GAP_BYTES: u64 = 4096;
@@ -114,11 +115,21 @@ impl Sealed {
     }
 
     /// Passes ranges of the data to `deliver`, each with its place in `ranges`, in any order. Their
-    /// starts and ends ascend, and none is empty.
+    /// starts ascend, and none is empty.
     ///
     /// Each is read in one piece: split long ones.
     pub(crate) fn read(
         &self,
+        ranges: &[Range<u64>],
+        deliver: &mut dyn FnMut(usize, &[u8]),
+    ) -> Result<()> {
+        self.read_with(&ReadOptions::new(), ranges, deliver)
+    }
+
+    /// Does the same, in the way that `options` say if the file is one of this machine.
+    pub(crate) fn read_with(
+        &self,
+        options: &ReadOptions,
         ranges: &[Range<u64>],
         deliver: &mut dyn FnMut(usize, &[u8]),
     ) -> Result<()> {
@@ -128,12 +139,63 @@ impl Sealed {
         {
             return Err(self.refused(ErrorKind::OutOfBounds, "the range is past the end"));
         }
-        self.read_covered(ranges, deliver)
+        self.read_covered(options, ranges, deliver)
+    }
+
+    /// Appends a range of the data to `target`. On failure `target` is unchanged but for its capacity.
+    pub(crate) fn append(&self, range: Range<u64>, target: &mut Vec<u8>) -> Result<()> {
+        let len = self.len_within(&range)?;
+        if target.try_reserve(len).is_err() {
+            return Err(self.refused(ErrorKind::OutOfMemory, "there is no memory for it"));
+        }
+        if let Some(local) = self.local_if_verified(&range) {
+            let start = DATA_START.saturating_add(range.start);
+            let read = local.file().read_to_end_of(target, len, start);
+            return read.map_err(|refused| refused.of_file("read", local.path()));
+        }
+        let before = target.len();
+        let read = self.read(&[range], &mut |_number, bytes| {
+            target.extend_from_slice(bytes);
+        });
+        if read.is_err() {
+            target.truncate(before);
+        }
+        read
+    }
+
+    /// Reads a range of the data into memory that has room for exactly it by one system call, if its
+    /// blocks were verified and the file is one of this machine; returns whether that was so.
+    pub(crate) fn read_verified(&self, range: &Range<u64>, target: &mut [u8]) -> Result<bool> {
+        let len = self.len_within(range)?;
+        let Some(local) = self
+            .local_if_verified(range)
+            .filter(|_| target.len() == len)
+        else {
+            return Ok(false);
+        };
+        let start = DATA_START.saturating_add(range.start);
+        let read = local.file().read_over(target, start);
+        read.map_err(|refused| refused.of_file("read", local.path()))?;
+        Ok(true)
+    }
+
+    /// Returns the length of a range of the data.
+    fn len_within(&self, range: &Range<u64>) -> Result<usize> {
+        if range.end > self.description.data_bytes {
+            return Err(self.refused(ErrorKind::OutOfBounds, "the range is past the end"));
+        }
+        usize::try_from(range.end.saturating_sub(range.start))
+            .map_err(|_long| self.refused(ErrorKind::OutOfMemory, "there is no memory for it"))
+    }
+
+    fn local_if_verified(&self, range: &Range<u64>) -> Option<&LocalFile> {
+        self.local().filter(|_local| self.are_verified(range))
     }
 
     /// Does the same for ranges of what the blocks cover, within it.
     pub(super) fn read_covered(
         &self,
+        options: &ReadOptions,
         ranges: &[Range<u64>],
         deliver: &mut dyn FnMut(usize, &[u8]),
     ) -> Result<()> {
@@ -144,7 +206,7 @@ impl Sealed {
             let place = |byte: u64| DATA_START.saturating_add(byte);
             reads.push(place(request.bytes.start)..place(request.bytes.end));
         }
-        self.source.read_all(&reads, &mut |number, bytes| {
+        self.source.read_all(options, &reads, &mut |number, bytes| {
             let Some(request) = requests.get(number) else {
                 return Ok(());
             };
@@ -184,7 +246,7 @@ impl Sealed {
                 is_whole,
             };
             let is_joined = match requests.last_mut() {
-                Some(last) if next.bytes.start < last.bytes.end => {
+                Some(last) if last.overlaps(&next) => {
                     // They share bytes, which are read once.
                     last.bytes.end = last.bytes.end.max(next.bytes.end);
                     last.ranges.end = next.ranges.end;
@@ -290,7 +352,8 @@ impl Sealed {
             let start = table.start.saturating_add(page.saturating_mul(page_bytes));
             reads.push(start..start.saturating_add(page_bytes).min(table.end));
         }
-        self.source.read_all(&reads, &mut |place, bytes| {
+        let options = ReadOptions::new();
+        self.source.read_all(&options, &reads, &mut |place, bytes| {
             let Some(number) = missing.get(place) else {
                 return Ok(());
             };
@@ -355,6 +418,13 @@ struct Request {
 }
 
 impl Request {
+    /// Returns whether this read and the next one share bytes, and are short together.
+    fn overlaps(&self, next: &Self) -> bool {
+        let end = self.bytes.end.max(next.bytes.end);
+        let is_short = end.saturating_sub(self.bytes.start) <= JOINED_BYTES_MAX;
+        next.bytes.start < self.bytes.end && (is_short || end == self.bytes.end)
+    }
+
     /// Makes this read cover the next one too, if they are of one kind and close together.
     fn joins(&mut self, next: &Self) -> bool {
         let gap = if self.is_whole { 0 } else { GAP_BYTES };

@@ -8,6 +8,7 @@ use std::ops::Range;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::description::Misread;
 use crate::format::ranges::{LocalFile, ReadRanges};
+use crate::read::ReadOptions;
 
 /// Where the bytes come from.
 pub(super) enum Source {
@@ -29,7 +30,7 @@ impl Source {
         if range.is_empty() {
             return Ok(all);
         }
-        self.read_all(&[range], &mut |_number, bytes| {
+        self.read_all(&ReadOptions::new(), &[range], &mut |_number, bytes| {
             all.extend_from_slice(bytes);
             Ok(())
         })?;
@@ -38,14 +39,17 @@ impl Source {
 
     /// Reads ranges, and checks that each is delivered once and whole. The first error of `deliver`
     /// is returned.
+    ///
+    /// The options are for files of this machine.
     pub(super) fn read_all(
         &self,
+        options: &ReadOptions,
         ranges: &[Range<u64>],
         deliver: &mut dyn FnMut(usize, &[u8]) -> Result<()>,
     ) -> Result<()> {
         let mut delivered = vec![false; ranges.len()];
         let mut failure = None;
-        let read = self.ranges().read_ranges(ranges, &mut |number, bytes| {
+        let mut take = |number: usize, bytes: &[u8]| {
             let place = delivered.get_mut(number).zip(ranges.get(number));
             let is_right = place.is_some_and(|(done, range)| {
                 let is_new = !mem::replace(done, true);
@@ -59,7 +63,11 @@ impl Source {
             } else if let Err(refused) = deliver(number, bytes) {
                 failure = Some(refused);
             }
-        });
+        };
+        let read = match self {
+            Self::Local(file) => file.read_ranges_with(options, ranges, &mut take),
+            Self::Other(source) => source.read_ranges(ranges, &mut take),
+        };
         if let Some(failure) = failure {
             return Err(failure);
         }

@@ -5,6 +5,7 @@ use crate::format::description::{DESCRIPTION_BYTES, Description, IN_HEAD};
 use crate::format::read::Sealed;
 use crate::format::sums::{PAGE_SUMS, Part, SUM_BYTES, sum_of};
 use crate::format::{DATA_START, PAGE_BYTES};
+use crate::read::ReadOptions;
 
 /// The bytes of one read.
 const STEP_BYTES: u64 = 1 << 20;
@@ -24,7 +25,7 @@ impl Sealed {
             .map(|start| start..start.saturating_add(STEP_BYTES).min(covered))
             .collect();
         for steps in steps.chunks(STEPS) {
-            self.read_covered(steps, &mut |_number, _bytes| {})?;
+            self.read_covered(&ReadOptions::new(), steps, &mut |_number, _bytes| {})?;
             progress(DATA_START.saturating_add(steps.last().map_or(0, |last| last.end)));
         }
         progress(self.description.file_bytes());
