@@ -87,6 +87,8 @@ pub enum ErrorKind {
     Codec,
     /// The file holds something else than what it was opened as.
     WrongType,
+    /// It was opened from a sealed file, which never changes.
+    ReadOnly,
     /// The bytes of a file are not those that were written. The message says which part of it is
     /// damaged.
     Corrupt,
@@ -226,7 +228,7 @@ impl From<Error> for io::Error {
             | ErrorKind::ItemTooLarge
             | ErrorKind::WrongType => io::ErrorKind::InvalidInput,
             ErrorKind::RamBacked | ErrorKind::UnknownVersion => io::ErrorKind::Unsupported,
-            ErrorKind::Forked => io::ErrorKind::PermissionDenied,
+            ErrorKind::Forked | ErrorKind::ReadOnly => io::ErrorKind::PermissionDenied,
             ErrorKind::RangesInUse | ErrorKind::AlreadyOpen => io::ErrorKind::ResourceBusy,
             ErrorKind::Cancelled => io::ErrorKind::Other,
             ErrorKind::Io => error.io_error().map_or(io::ErrorKind::Other, Self::kind),

@@ -1,8 +1,8 @@
 //! Containers for data that is larger than RAM.
 //!
 //! Their contents are in files, so the process stays small. They are for programs that run out of
-//! memory: loaders, indexers, graph and text processing. Only vectors that are sealed, and files that
-//! a [`RangeFile`] or an [`AtomicFile`] publishes, outlive the process, so this is no database. Data
+//! memory: loaders, indexers, graph and text processing. Only what is sealed, and files that a
+//! [`RangeFile`] or an [`AtomicFile`] publishes, outlive the process, so this is no database. Data
 //! that fit into memory are faster in std.
 //!
 //! | what you have | what to use |
@@ -16,6 +16,7 @@
 //! | a program with a few huge std collections, but not trees of small nodes | [`SpillAlloc`] |
 //! | one file that many threads write at once | [`RangeFile`], [`FileRangeMut`], [`FileRange`] |
 //! | a vector that later processes read again (feature `bytemuck`) | `DiskVec::seal`, `SealedVec` |
+//! | byte strings that later processes read again (feature `bytemuck`) | `Arena::seal`, `Arena::open` |
 //! | control over location and quota | [`ScratchDir`] |
 //!
 //! # Examples
@@ -141,7 +142,7 @@
 //! | `nightly` | no | [`DiskAlloc`] with std's unstable trait; needs a nightly compiler |
 //! | `serde` | no | [`Spool`], and `Serialize` and `Deserialize` for [`DiskVec`], [`StrVec`], [`BytesVec`], [`Location`], [`Written`] |
 //! | `lz4` | no | with `serde`: blocks of a [`Spool`] compressed by LZ4 |
-//! | `bytemuck` | no | `Pod` and `Zeroable` for [`Location`]; vectors sealed into files that last |
+//! | `bytemuck` | no | `Pod` and `Zeroable` for [`Location`]; vectors and arenas sealed into files that last |
 //! | `lz4` | no | [`SorterBuilder::lz4`](external::SorterBuilder): records are packed on disk |
 //!
 //! # Platforms

@@ -3,7 +3,7 @@
 //! ```text
 //!     0   8  magic: "outcore" 1A            56   8  bytes of data
 //!     8   4  version: 1                     64  32  four numbers that depend on the kind
-//!    12   4  kind: 1 vector                 96   8  checksum of the index
+//!    12   4  kind: 1 vector, 4 arena        96   8  checksum of the index
 //!    16  16  id of the file                104   8  checksum of the head before its description
 //!    32   8  elements                      112   8  checksum of the tail behind its description
 //!    40   8  bytes of an element           120   2  length of the type's name
@@ -37,6 +37,12 @@ pub(super) const DATA_ALIGN: u64 = 64;
 
 /// The kind of vectors of plain elements.
 pub(crate) const KIND_VECTOR: u32 = 1;
+
+/// The kind of arenas: the bytes of items, and where they were in the arena.
+pub(crate) const KIND_ARENA: u32 = 4;
+
+/// The bytes of an entry that says where a run of items was in its arena.
+pub(crate) const RUN_BYTES: u64 = 16;
 
 /// What a sealed file holds. All lengths are consistent with each other, and with the length of the
 /// file.
@@ -163,6 +169,21 @@ impl Description {
         let needed = self.elements.checked_mul(self.element_bytes);
         if self.kind == KIND_VECTOR && needed != Some(self.data_bytes) {
             return Err("the number of its elements");
+        }
+        if self.kind == KIND_ARENA {
+            let [tag, runs, ..] = self.details;
+            if self.element_bytes != 1 || tag == 0 || u16::try_from(tag).is_err() {
+                return Err("the tag of its arena");
+            }
+            let entries = runs.checked_mul(RUN_BYTES);
+            let start = self.elements.checked_next_multiple_of(8);
+            if start
+                .zip(entries)
+                .and_then(|(start, len)| start.checked_add(len))
+                != Some(self.data_bytes)
+            {
+                return Err("the number of its runs");
+            }
         }
         Ok(())
     }

@@ -431,7 +431,7 @@ fn what_is_shown_for_debugging_says_something() {
         format!("{arena:?}"),
         format!("{writer:?}"),
         format!("{:?}", arena.map().unwrap()),
-        format!("{:?}", arena.dir()),
+        format!("{:?}", arena.dir().unwrap()),
     ];
     for text in &shown {
         assert!(text.contains(disk().path().to_str().unwrap()), "{text}");

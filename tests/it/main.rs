@@ -51,6 +51,10 @@ mod reads;
 mod reads_denied;
 #[cfg(all(not(any(miri, memory_backend)), feature = "bytemuck"))]
 mod sealed;
+#[cfg(all(not(any(miri, memory_backend)), feature = "bytemuck"))]
+mod sealed_arena;
+#[cfg(all(not(any(miri, memory_backend)), feature = "bytemuck"))]
+mod sealed_damage;
 mod spill_fork;
 #[cfg(feature = "serde")]
 mod spool;

@@ -180,7 +180,7 @@ fn from_env_returns_one_directory_with_one_budget() {
     };
     let arena = Arena::new().unwrap();
     arena.writer().unwrap().push("counted").unwrap();
-    assert_eq!(arena.dir().path(), dir.path());
+    assert_eq!(arena.dir().unwrap().path(), dir.path());
     assert!(dir.used_bytes() >= arena.disk_bytes());
 }
 

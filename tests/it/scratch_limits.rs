@@ -55,7 +55,7 @@ fn a_file_size_limit_is_an_error_and_no_signal() {
     assert_eq!(as_io.kind(), std::io::ErrorKind::FileTooLarge);
     writer.flush().unwrap();
     assert_all(&arena, &pushed);
-    assert_eq!(arena.dir().used_bytes(), 3 << 20);
+    assert_eq!(arena.dir().unwrap().used_bytes(), 3 << 20);
     set_limit(Resource::FileSize, u64::MAX);
     pushed.push(writer.push(item(pushed.len() as u64, 10_000)).unwrap());
     writer.finish().unwrap();
@@ -194,7 +194,7 @@ fn a_map_finds_room_under_a_limit_of_addresses() {
     let refused = arena.map().unwrap_err();
     set_limit(Resource::AddressSpace, u64::MAX);
     assert_eq!(refused.kind(), ErrorKind::OutOfMemory);
-    assert_eq!(refused.path(), Some(arena.dir().path()));
+    assert_eq!(refused.path(), Some(arena.dir().unwrap().path()));
     assert_all(&arena, &pushed);
 }
 
@@ -241,7 +241,7 @@ fn a_forked_child_cannot_write_and_the_parent_loses_nothing() {
         writer.push("of the child").unwrap();
         // Reads work as in the parent, and so does an arena of the child.
         assert_item(&arena.get(flushed).unwrap(), 0, 10_000, "in the child");
-        let own = Arena::new_in(arena.dir()).unwrap();
+        let own = Arena::new_in(arena.dir().unwrap()).unwrap();
         let location = own.writer().unwrap().push("of the child").unwrap();
         assert_eq!(own.get(location).unwrap(), b"of the child");
         let refused = writer.finish().unwrap_err();

@@ -95,7 +95,7 @@ impl Appender {
         Ok(Self {
             writer: arena.writer()?,
             staged: Vec::with_capacity(PIECE_BYTES),
-            pieces: DiskVec::new_in(arena.dir()),
+            pieces: arena.dir().map_or_else(DiskVec::new, DiskVec::new_in),
         })
     }
 

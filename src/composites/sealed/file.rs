@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::Result;
-use crate::format::description::{KIND_VECTOR, VERSION};
+use crate::format::description::{KIND_ARENA, KIND_VECTOR, VERSION};
 use crate::format::ranges::ReadRanges;
 use crate::format::read::Sealed;
 
@@ -13,6 +13,9 @@ use crate::format::read::Sealed;
 pub enum Kind {
     /// A vector of plain elements, written by [`DiskVec::seal`](crate::DiskVec::seal).
     Vector,
+    /// The items of an arena, written by [`Arena::seal`](crate::Arena::seal). Its elements are the
+    /// bytes of the items.
+    Arena,
     /// Something that a later version of this library knows.
     Other(u32),
 }
@@ -68,6 +71,7 @@ impl SealedFile {
     pub fn kind(&self) -> Kind {
         match self.sealed.description().kind {
             KIND_VECTOR => Kind::Vector,
+            KIND_ARENA => Kind::Arena,
             other => Kind::Other(other),
         }
     }

@@ -286,7 +286,7 @@ impl World {
             assert!(on_disk >= noted, "{}: {on_disk} of {noted}", life.name());
             claimed += noted;
         }
-        let budget = self.arena.dir().used_bytes();
+        let budget = self.arena.dir().unwrap().used_bytes();
         assert_eq!(budget, claimed, "{}: the budget differs", life.name());
         let flushed: usize = self.flushed().iter().map(|item| item.len).sum();
         let pushed: usize = self.items.iter().map(|item| item.len).sum();

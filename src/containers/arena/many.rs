@@ -64,6 +64,9 @@ impl Arena {
         locations: &[Location],
         mut deliver: impl FnMut(usize, &[u8]),
     ) -> Result<()> {
+        if let Some(archive) = self.inner.archive() {
+            return archive.get_many(options, locations, &mut deliver);
+        }
         let order = self.in_file_order(locations);
         let order = order.map_err(|refused| self.error(refused))?;
         for index in locations

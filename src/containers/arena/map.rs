@@ -10,9 +10,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use crate::bug::bug;
 use crate::containers::arena::shard::Shard;
 use crate::containers::arena::{Arena, FILES_MAX, Location, no_memory, span};
-#[cfg(doc)]
-use crate::error::ErrorKind;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::io::refusal::Refusal;
 use crate::mapping::advice::Advice;
 use crate::mapping::view::View;
@@ -54,12 +52,19 @@ impl Arena {
     ///
     /// * [`OutOfMemory`](ErrorKind::OutOfMemory): no addresses are left for the arena's content.
     /// * [`Io`](ErrorKind::Io): the system refuses the mapping.
+    /// * [`ReadOnly`](ErrorKind::ReadOnly): it was opened from a file by `Arena::open`, and other programs
+    ///   could change that under the borrowed bytes.
     ///
     /// # Cost
     ///
     /// One `mmap` and one `madvise` for each file. Reserves up to 1 TiB of addresses for each,
     /// which take no memory.
     pub fn map(&self) -> Result<ArenaMap> {
+        if let Some(archive) = self.inner.archive() {
+            let reason = "other programs can change a file that has a name, also under a map; \
+                          copy the items";
+            return Err(archive.refused(ErrorKind::ReadOnly, reason));
+        }
         let map = ArenaMap {
             arena: self.clone(),
             views: [const { OnceLock::new() }; FILES_MAX],

@@ -3,16 +3,24 @@
 //! An arena is a few files. Writers own parts of them and fill those in order; `watermarks` has the
 //! watermarks of all blocks, the only thing that readers check. There are as many files as writers
 //! at a time, up to the number of cores, since the kernel serializes writes to one file.
+//!
+//! `seal` writes all of that to one file that lasts, and `archive` is an arena in such a file.
 
 // First, since rustdoc lists the methods of a type in the order of these modules.
 mod basics;
 
 mod map;
+#[cfg(feature = "bytemuck")]
+mod seal;
 
+#[cfg(feature = "bytemuck")]
+mod archive;
 #[cfg(test)]
 mod faults;
 mod location;
 mod many;
+#[cfg(not(feature = "bytemuck"))]
+mod no_archive;
 mod shard;
 mod stream;
 mod tag;
@@ -25,7 +33,13 @@ pub use self::map::ArenaMap;
 pub use self::stream::ArenaStream;
 pub use self::writer::{ArenaWriter, FinishError};
 
+#[cfg(feature = "bytemuck")]
+use self::archive::Archive;
+#[cfg(not(feature = "bytemuck"))]
+use self::no_archive::Archive;
+
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::bug::bug;
@@ -92,7 +106,7 @@ pub struct Arena {
 
 struct Inner {
     tag: Tag,
-    dir: ScratchDir,
+    home: Home,
     /// The files, created one after the other when they are needed.
     shards: [OnceLock<Arc<Shard>>; FILES_MAX],
     /// Locked while a writer chooses its file, or a file is created.
@@ -107,28 +121,41 @@ struct Inner {
     owner: u64,
 }
 
+/// Where the items of an arena are.
+enum Home {
+    /// In the shards, which are in this directory.
+    Scratch(ScratchDir),
+    /// In a file that never changes; there are no shards.
+    #[cfg_attr(
+        not(feature = "bytemuck"),
+        expect(dead_code, reason = "there are no such files without the feature")
+    )]
+    Sealed(Box<Archive>),
+}
+
 impl Arena {
     /// Creates an arena that spreads writers over `spread` files of at most `file_bytes_max` each.
     fn with_shape(dir: &ScratchDir, spread: usize, file_bytes_max: u64) -> Result<Self> {
         debug_assert!((1..=FILES_MAX).contains(&spread) && file_bytes_max >> OFFSET_BITS <= 1);
         Ok(Self {
-            inner: Arc::new(Inner {
-                tag: Tag::take()?,
-                dir: dir.clone(),
-                shards: [const { OnceLock::new() }; FILES_MAX],
-                choosing: Mutex::new(()),
+            inner: Arc::new(Inner::new(
+                Tag::take()?,
+                Home::Scratch(dir.clone()),
                 spread,
                 file_bytes_max,
-                idle: Idle::shared(),
-                owner: sys::process(),
-            }),
+            )),
         })
     }
 
     /// Puts what was refused to a file of the arena into words.
     #[cold]
     fn error(&self, refused: Refusal) -> Error {
-        self.inner.dir.error(refused)
+        match &self.inner.home {
+            Home::Scratch(dir) => dir.error(refused),
+            Home::Sealed(archive) => {
+                refused.of_file("read", archive.path().unwrap_or(Path::new("a source")))
+            }
+        }
     }
 
     /// Returns the file that has an item, or `None` for an empty item.
@@ -179,13 +206,57 @@ fn no_memory() -> Refusal {
 }
 
 impl Inner {
+    fn new(tag: Tag, home: Home, spread: usize, file_bytes_max: u64) -> Self {
+        Self {
+            tag,
+            home,
+            shards: [const { OnceLock::new() }; FILES_MAX],
+            choosing: Mutex::new(()),
+            spread,
+            file_bytes_max,
+            idle: Idle::shared(),
+            owner: sys::process(),
+        }
+    }
+
+    /// Returns the file that never changes, if the items are in one.
+    fn archive(&self) -> Option<&Archive> {
+        match &self.home {
+            Home::Scratch(_) => None,
+            Home::Sealed(archive) => Some(archive),
+        }
+    }
+
+    /// Returns the directory of the shards.
+    fn dir(&self) -> Result<&ScratchDir> {
+        match &self.home {
+            Home::Scratch(dir) => Ok(dir),
+            Home::Sealed(archive) => {
+                let reason = "a sealed file never changes; push to a new arena";
+                Err(archive.refused(ErrorKind::ReadOnly, reason))
+            }
+        }
+    }
+
+    /// Returns an error about this arena.
+    #[cold]
+    fn refused(&self, kind: ErrorKind, action: &'static str, reason: String) -> Error {
+        let refused = Error::refused(kind, action, reason);
+        match &self.home {
+            Home::Scratch(dir) => refused.at(dir.path()),
+            Home::Sealed(archive) => match archive.path() {
+                Some(path) => refused.at(path),
+                None => refused,
+            },
+        }
+    }
+
     fn check_owner(&self) -> Result<()> {
         if sys::process() == self.owner {
             return Ok(());
         }
         let reason = "it belongs to the process that this one was forked from";
-        let refused = Error::refused(ErrorKind::Forked, "write to an arena in", reason);
-        Err(refused.at(self.dir.path()))
+        Err(self.refused(ErrorKind::Forked, "write to an arena in", reason.to_owned()))
     }
 
     fn shards(&self) -> impl Iterator<Item = &Arc<Shard>> {
@@ -217,10 +288,10 @@ impl Inner {
         self.check_owner()?;
         let Some(place) = self.shards.get(number) else {
             let reason = "all of its files have the length that a location can address";
-            let refused = Error::refused(ErrorKind::FileTooLarge, "grow an arena in", reason);
-            return Err(refused.at(self.dir.path()));
+            let reason = reason.to_owned();
+            return Err(self.refused(ErrorKind::FileTooLarge, "grow an arena in", reason));
         };
-        let shard = Shard::create(&self.dir, self.file_bytes_max)?;
+        let shard = Shard::create(self.dir()?, self.file_bytes_max)?;
         Ok(place.get_or_init(|| Arc::new(shard)))
     }
 
@@ -255,9 +326,13 @@ impl Inner {
 
 impl fmt::Debug for Arena {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = match &self.inner.home {
+            Home::Scratch(dir) => ("dir", Some(dir.path())),
+            Home::Sealed(archive) => ("file", archive.path()),
+        };
         f.debug_struct("Arena")
             .field("tag", &self.inner.tag.get())
-            .field("dir", &self.inner.dir.path())
+            .field(path.0, &path.1)
             .field("len_bytes", &self.len_bytes())
             .field("disk_bytes", &self.disk_bytes())
             .finish_non_exhaustive()

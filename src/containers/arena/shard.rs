@@ -1,6 +1,8 @@
 //! One file of an arena, and the parts of it that writers own.
 
 use std::ops::Deref;
+#[cfg(feature = "bytemuck")]
+use std::ops::Range;
 use std::sync::atomic::{
     AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
@@ -9,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::containers::arena::watermarks::{BLOCK, Watermarks};
 use crate::error::Result;
+#[cfg(feature = "bytemuck")]
+use crate::exact::product;
 use crate::exact::{difference, sum};
 use crate::io::dir::ScratchDir;
 use crate::io::refusal::Refusal;
@@ -125,6 +129,23 @@ impl Shard {
     /// Returns the number of writers in this file now.
     pub(crate) fn writer_count(&self) -> usize {
         self.writers.load(Relaxed)
+    }
+
+    /// Returns the ranges of bytes that are flushed now, and so will never change: ascending, none
+    /// empty, and with a gap between two.
+    #[cfg(feature = "bytemuck")]
+    pub(crate) fn final_bytes(&self) -> impl Iterator<Item = Range<u64>> {
+        let mut found: Vec<Range<u64>> = Vec::new();
+        for block in 0..self.len_bytes() / BLOCK {
+            let start = product(block, BLOCK);
+            let end = sum(start, self.watermarks.filled(block));
+            match found.last_mut() {
+                Some(last) if last.end == start => last.end = end,
+                _ if end > start => found.push(start..end),
+                _ => {}
+            }
+        }
+        found.into_iter()
     }
 
     /// Returns the end of the last extent in bytes.

@@ -1,5 +1,6 @@
 //! Items in the order of the requests, read ahead of the caller.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::iter::{Fuse, FusedIterator};
 use std::ops::Deref;
@@ -11,7 +12,7 @@ use crate::containers::arena::{Arena, Location, span};
 use crate::error::Result;
 use crate::io::file::OwnedFile;
 use crate::read::ReadOptions;
-use crate::read::ahead::Ahead;
+use crate::read::ahead::{AHEAD_BYTES_MAX, Ahead};
 
 /// The items of an [`Arena`] at given locations, in their order; made by [`Arena::stream`].
 ///
@@ -59,7 +60,14 @@ pub struct ArenaStream<I> {
     arena: Arena,
     locations: Fuse<I>,
     ahead: Ahead<File>,
+    options: ReadOptions,
+    /// Items of an arena that was opened from a file, which are read in batches.
+    batch: VecDeque<Result<Vec<u8>>>,
 }
+
+/// The items of a batch, and the bytes that end it.
+const BATCH_ITEMS_MAX: usize = 1024;
+const BATCH_BYTES_MAX: u64 = AHEAD_BYTES_MAX;
 
 /// A file of an arena.
 #[derive(Clone, Debug)]
@@ -105,7 +113,8 @@ impl Arena {
     /// # Cost
     ///
     /// An allocation for each item, and the costs of [`get_many`](Self::get_many); only neighbours
-    /// that are requested one after the other are joined.
+    /// that are requested one after the other are joined. An arena that was opened from a file reads a
+    /// batch of up to 1024 items, or 2 MiB, at a time.
     pub fn stream<I>(&self, locations: I) -> ArenaStream<I::IntoIter>
     where
         I: IntoIterator<Item = Location>,
@@ -123,6 +132,8 @@ impl Arena {
             arena: self.clone(),
             locations: locations.into_iter().fuse(),
             ahead: Ahead::new(options, Arc::clone(&self.inner.idle)),
+            options: options.clone(),
+            batch: VecDeque::new(),
         }
     }
 }
@@ -134,10 +145,14 @@ impl<I: Iterator<Item = Location>> ArenaStream<I> {
     /// No task is woken when an item arrives: ask again later, or call [`next`](Iterator::next).
     ///
     /// It waits for the device nevertheless if an item of more than 64 KiB finds too few free
-    /// buffers, if a read has to be repeated, if threads read and none could be started, and if the
-    /// kernel accepts no more reads because the device is busy. So it suits a loop that has other
+    /// buffers, if a read has to be repeated, if threads read and none could be started, if the kernel
+    /// accepts no more reads because the device is busy, and if the arena was opened from a file. So it suits a loop that has other
     /// work, but not the worker of an asynchronous runtime, nor a loop with deadlines.
     pub fn try_next(&mut self) -> Poll<Option<Result<Vec<u8>>>> {
+        self.read_batch();
+        if let Some(item) = self.batch.pop_front() {
+            return Poll::Ready(Some(item));
+        }
         self.ask();
         if self.ahead.is_empty() {
             return Poll::Ready(None);
@@ -146,6 +161,27 @@ impl<I: Iterator<Item = Location>> ArenaStream<I> {
             Some(item) => Poll::Ready(Some(item.map_err(|refused| self.arena.error(refused)))),
             None => Poll::Pending,
         }
+    }
+
+    /// Reads the next items of an arena that was opened from a file, if all others were taken.
+    fn read_batch(&mut self) {
+        let Some(archive) = self.arena.inner.archive() else {
+            return;
+        };
+        if !self.batch.is_empty() {
+            return;
+        }
+        let mut locations = Vec::new();
+        let mut bytes = 0_u64;
+        while locations.len() < BATCH_ITEMS_MAX && bytes < BATCH_BYTES_MAX {
+            let Some(location) = self.locations.next() else {
+                break;
+            };
+            bytes = bytes.saturating_add(u64::from(location.len()));
+            locations.push(location);
+        }
+        self.batch
+            .extend(archive.get_each(&self.options, &locations));
     }
 
     /// Requests as many items as are useful.
@@ -170,6 +206,10 @@ impl<I: Iterator<Item = Location>> Iterator for ArenaStream<I> {
     type Item = Result<Vec<u8>>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        self.read_batch();
+        if let Some(item) = self.batch.pop_front() {
+            return Some(item);
+        }
         self.ask();
         let item = self.ahead.pop(true)?;
         Some(item.map_err(|refused| self.arena.error(refused)))
@@ -177,7 +217,7 @@ impl<I: Iterator<Item = Location>> Iterator for ArenaStream<I> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         let (least, most) = self.locations.size_hint();
-        let waiting = self.ahead.len();
+        let waiting = self.ahead.len().saturating_add(self.batch.len());
         let most = most.and_then(|most| most.checked_add(waiting));
         (least.saturating_add(waiting), most)
     }

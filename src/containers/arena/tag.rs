@@ -3,7 +3,11 @@
 //! A tag belongs to one living arena at a time, and is given again as late as possible. So a
 //! location of another living arena is always recognized, and one of a dropped arena until 65,535
 //! more arenas have been created.
+//!
+//! An arena in a file keeps the tag that it had when it was sealed. New arenas do not get that while
+//! the file is open.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -17,6 +21,8 @@ const WORDS: usize = TAGS / 64;
 struct Register {
     /// One bit for each tag, set while an arena has it.
     taken: [u64; WORDS],
+    /// How many files are open whose arenas have a tag.
+    kept: BTreeMap<u16, usize>,
     /// Where the search begins, once `started` is set.
     next: u16,
     started: bool,
@@ -24,13 +30,18 @@ struct Register {
 
 static REGISTER: Mutex<Register> = Mutex::new(Register {
     taken: [0; WORDS],
+    kept: BTreeMap::new(),
     next: 0,
     started: false,
 });
 
 /// A tag, which belongs to this value until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Tag(u16);
+pub(crate) struct Tag {
+    number: u16,
+    /// Whether it came from a file, and others may have it too.
+    is_kept: bool,
+}
 
 impl Tag {
     /// Takes a tag that no living arena has.
@@ -43,12 +54,16 @@ impl Tag {
             let tag = register.next;
             register.next = register.next.wrapping_add(1);
             let (word, bit) = place(tag);
+            let register = &mut *register;
             let Some(word) = register.taken.get_mut(word).filter(|_| tag != 0) else {
                 continue;
             };
-            if *word & bit == 0 {
+            if *word & bit == 0 && !register.kept.contains_key(&tag) {
                 *word |= bit;
-                return Ok(Self(tag));
+                return Ok(Self {
+                    number: tag,
+                    is_kept: false,
+                });
             }
         }
         let reason = "65,535 arenas are alive; put more items into each";
@@ -59,15 +74,36 @@ impl Tag {
         ))
     }
 
+    /// Keeps a tag of a file from arenas that are made later.
+    #[cfg(feature = "bytemuck")]
+    pub(crate) fn kept(number: u16) -> Self {
+        let mut register = REGISTER.lock().unwrap_or_else(PoisonError::into_inner);
+        let users = register.kept.entry(number).or_default();
+        *users = users.saturating_add(1);
+        Self {
+            number,
+            is_kept: true,
+        }
+    }
+
     pub(crate) fn get(&self) -> u16 {
-        self.0
+        self.number
     }
 }
 
 impl Drop for Tag {
     fn drop(&mut self) {
         let mut register = REGISTER.lock().unwrap_or_else(PoisonError::into_inner);
-        let (word, bit) = place(self.0);
+        if self.is_kept {
+            let users = register.kept.get(&self.number).copied().unwrap_or(0);
+            if users > 1 {
+                register.kept.insert(self.number, users.saturating_sub(1));
+            } else {
+                register.kept.remove(&self.number);
+            }
+            return;
+        }
+        let (word, bit) = place(self.number);
         if let Some(word) = register.taken.get_mut(word) {
             *word &= !bit;
         }
@@ -99,6 +135,19 @@ mod tests {
         seen.sort_unstable();
         assert!(seen.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(seen[0] > 0, "0 belongs to the default location");
+    }
+
+    #[cfg(feature = "bytemuck")]
+    #[test]
+    fn the_tag_of_an_open_file_is_no_new_arenas() {
+        let tag = Tag::take().unwrap();
+        let number = tag.get();
+        let (first, second) = (Tag::kept(number), Tag::kept(number));
+        drop((tag, first));
+        assert!((0..2 * TAGS).all(|_| Tag::take().unwrap().get() != number));
+        drop(second);
+        // Another test may have it the first time around.
+        assert!((0..20 * TAGS).any(|_| Tag::take().unwrap().get() == number));
     }
 
     /// The search started again at a random tag after each round, so a tag was given again after as

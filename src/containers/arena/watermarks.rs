@@ -79,17 +79,20 @@ impl Watermarks {
         }
     }
 
+    /// Returns how many bytes of a block are final.
+    pub(crate) fn filled(&self, block: u64) -> u64 {
+        self.watermark(block)
+            .map_or(0, |watermark| u64::from(watermark.load(Acquire)))
+    }
+
     /// Returns whether all bytes of `from..to` are final.
     pub(crate) fn covers(&self, from: u64, to: u64) -> bool {
         let mut at = from;
         while at < to {
             let block = at / BLOCK;
             let block_start = block.saturating_mul(BLOCK);
-            let filled = self
-                .watermark(block)
-                .map_or(0, |watermark| watermark.load(Acquire));
             let end = to.min(block_start.saturating_add(BLOCK));
-            if block_start.saturating_add(u64::from(filled)) < end {
+            if block_start.saturating_add(self.filled(block)) < end {
                 return false;
             }
             at = end;

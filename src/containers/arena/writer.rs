@@ -186,8 +186,8 @@ impl ArenaWriter {
         let fits = |need: u64| Some(need.checked_next_multiple_of(BLOCK)? <= most);
         if fits(need) != Some(true) {
             let reason = format!("{need} bytes; one file has at most {most}");
-            let refused = Error::refused(ErrorKind::FileTooLarge, RESERVE, reason);
-            return Err(refused.at(self.arena.inner.dir.path()));
+            let arena = &self.arena.inner;
+            return Err(arena.refused(ErrorKind::FileTooLarge, RESERVE, reason));
         }
         self.reserve_buffer()?;
         self.make_room(bytes)

@@ -154,7 +154,12 @@ impl Run {
         assert_eq!(self.arena.len_bytes(), self.pushed_bytes, "{}", self.here());
         let claimed = self.arena.disk_bytes();
         assert!(claimed >= self.pushed_bytes, "{}", self.here());
-        assert_eq!(self.arena.dir().used_bytes(), claimed, "{}", self.here());
+        assert_eq!(
+            self.arena.dir().unwrap().used_bytes(),
+            claimed,
+            "{}",
+            self.here()
+        );
         self.tally.reached("items", self.model.len() as u64);
         self.tally.reached("bytes pushed", self.pushed_bytes);
         self.tally.reached("bytes claimed", claimed);

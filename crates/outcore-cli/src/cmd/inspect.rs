@@ -25,6 +25,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let file = SealedFile::open(&args.file)?;
     let kind = match file.kind() {
         Kind::Vector => "vector".to_owned(),
+        Kind::Arena => "arena".to_owned(),
         Kind::Other(number) => format!("unknown ({number})"),
         other => format!("{other:?}"),
     };
