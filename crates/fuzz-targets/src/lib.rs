@@ -17,6 +17,7 @@ mod external;
 mod json;
 mod location;
 mod ranged;
+mod sealed;
 mod strings;
 mod vec;
 
@@ -33,7 +34,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     target("arena_ops", arena::run),
     target("vec_ops", vec::run),
     target("alloc_ops", alloc::run),
@@ -46,6 +47,7 @@ pub const TARGETS: [Target; 12] = [
     target("sorter_ops", external::sorter),
     target("group_ops", external::group),
     target("merge_ops", external::merging),
+    target("sealed_ops", sealed::run),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8], bool)) -> Target {
@@ -110,6 +112,11 @@ pub fn group_ops(data: &[u8]) {
 /// Merges sorted lists, against std's sort.
 pub fn merge_ops(data: &[u8]) {
     external::merging(data, is_planted());
+}
+
+/// Opens and reads sealed files that were changed, with wrong checksums or with right ones.
+pub fn sealed_ops(data: &[u8]) {
+    sealed::run(data, is_planted());
 }
 
 /// Returns whether `$OUTCORE_FUZZ_CANARY` plants the bugs, so that a fuzzer has one to find.

@@ -81,5 +81,5 @@ macro_rules! targets {
 
 targets! {
     arena_ops vec_ops alloc_ops ranged_ops strings_ops location cli_input
-    sort_ops shuffle_ops sorter_ops group_ops merge_ops
+    sort_ops shuffle_ops sorter_ops group_ops merge_ops sealed_ops
 }

@@ -154,24 +154,45 @@ impl Mounted {
     pub(crate) fn path(&self) -> &Path {
         &self.target
     }
+
+    /// Unmounts a file system in a file, and mounts it again.
+    pub(crate) fn mount_again(&self) -> Result<(), String> {
+        let Some(image) = &self.image else {
+            return Err("it is in memory".to_owned());
+        };
+        if !self.unmount() {
+            return Err("it cannot be unmounted".to_owned());
+        }
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop"]).args([image, &self.target]);
+        if succeeds(mount) {
+            Ok(())
+        } else {
+            Err("it cannot be mounted again".to_owned())
+        }
+    }
+
+    /// Unmounts it. The files of a killed process may be closed a moment later.
+    fn unmount(&self) -> bool {
+        for _attempt in 0..100 {
+            let mut unmount = Command::new("umount");
+            unmount.arg(&self.target);
+            if succeeds(unmount) {
+                return true;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        false
+    }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let unmount = |flags: &[&str]| {
-            let mut unmount = Command::new("umount");
-            unmount.args(flags).arg(&self.target);
-            succeeds(unmount)
-        };
-        // The files of a killed process may be closed a moment later.
-        for _attempt in 0..100 {
-            if unmount(&[]) {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        self.unmount();
         if fs::remove_dir(&self.target).is_err() {
-            unmount(&["-l"]);
+            let mut unmount = Command::new("umount");
+            unmount.arg("-l").arg(&self.target);
+            succeeds(unmount);
             drop(fs::remove_dir(&self.target));
         }
         if let Some(image) = &self.image {

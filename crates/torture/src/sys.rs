@@ -40,6 +40,20 @@ pub(crate) fn in_forked_child(work: impl FnOnce()) -> ExitStatus {
     ExitStatus::from_raw(status)
 }
 
+/// Shuts down the file system of an open directory, as `EXT4_IOC_SHUTDOWN` and `XFS_IOC_GOINGDOWN` do,
+/// which are one call: what is not on the device will never be. The log may be flushed before.
+pub(crate) fn shut_down(root: &File, flushes_log: bool) -> io::Result<()> {
+    const GOING_DOWN: libc::Ioctl = 0x8004_587D;
+    let how: u32 = if flushes_log { 1 } else { 2 };
+    // SAFETY: the call reads one number, which lives until it returns.
+    let answer = unsafe { libc::ioctl(root.as_raw_fd(), GOING_DOWN, &raw const how) };
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Gives this thread a private descriptor table.
 pub(crate) fn make_descriptors_private() {
     // SAFETY: the thread closes only descriptors that it opened itself, and does not use those that

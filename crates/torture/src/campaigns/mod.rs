@@ -1,5 +1,6 @@
 //! The campaigns, and the jobs of their children.
 
+mod crash;
 mod external;
 mod floor;
 mod fork;
@@ -11,6 +12,7 @@ pub(crate) mod limits;
 mod names;
 mod ops;
 mod shared;
+mod shutdown;
 mod soak;
 mod tables;
 mod vectors;
@@ -30,6 +32,8 @@ pub(crate) const ALL: &[Campaign] = &[
     floor::CAMPAIGN,
     inject::CAMPAIGN,
     kill::CAMPAIGN,
+    crash::CAMPAIGN,
+    shutdown::CAMPAIGN,
     fork::CAMPAIGN,
     tables::CAMPAIGN,
     names::CAMPAIGN,
@@ -53,6 +57,8 @@ pub(crate) fn child(job: &Job) {
         "fork" => fork::child(job),
         "names" => names::child(job),
         "names-bytes" => names::bytes_child(job),
+        "crash" => crash::child(job),
+        "shutdown" => shutdown::child(job),
         "leaks" => leaks::child(job),
         "shared" => shared::child(job),
         "bug-shared" => shared::bug(job),

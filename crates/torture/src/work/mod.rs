@@ -7,6 +7,7 @@ mod external;
 mod many;
 mod queue;
 mod ranged;
+pub(crate) mod sealed;
 mod spill;
 mod stress;
 mod vec;
@@ -276,6 +277,6 @@ fn on_container(job: &Job, work: &mut Work) {
 
 /// Makes a system call that no other code makes, so that a trace shows where the work starts and
 /// ends.
-fn mark() {
+pub(crate) fn mark() {
     let _mark = rustix::process::getpgid(None);
 }
