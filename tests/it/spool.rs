@@ -86,6 +86,35 @@ fn several_readers_read_the_same_spool() {
     sum();
 }
 
+/// A reader that was leaked kept the blocks. Taking the values out, or removing them, then ended in a
+/// panic that spoke of a bug of this crate.
+#[test]
+fn a_reader_that_is_leaked_keeps_no_values_from_the_spool() {
+    for limit in [SMALL, 16 << 20] {
+        let filled = || {
+            let mut spool = Spool::<u64>::new_in(&MemoryBudget::new(limit), &disk());
+            spool.try_extend(0..200_000).unwrap();
+            assert_eq!(spool.disk_bytes() > 0, limit == SMALL);
+            let mut reader = spool.iter().unwrap();
+            assert_eq!(reader.next().unwrap().unwrap(), 0);
+            std::mem::forget(reader);
+            spool
+        };
+        let values: Result<Vec<u64>> = filled().into_iter().collect();
+        assert!(values.unwrap().into_iter().eq(0..200_000), "{limit}");
+        let mut spool = filled();
+        spool.clear();
+        assert!(spool.is_empty() && spool.disk_bytes() == 0);
+        spool.push(&7).unwrap();
+        assert_eq!(spool.get(0).unwrap(), Some(7));
+        let mut spool = filled();
+        spool.try_extend(200_000..300_000).unwrap();
+        assert!(spool.iter().unwrap().map(Result::unwrap).eq(0..300_000));
+        let values: Result<Vec<u64>> = spool.into_iter().collect();
+        assert!(values.unwrap().into_iter().eq(0..300_000), "{limit}");
+    }
+}
+
 fn panic_if(planned: bool) {
     assert!(!planned, "as planned");
 }

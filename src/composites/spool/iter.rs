@@ -53,8 +53,8 @@ pub(super) fn get<T>(store: &Store, codec: &impl Codec<T>, found: Option<Found<'
     let (block, skipped) = match found {
         Some(Found::Open(open, skipped)) => (open, skipped),
         Some(Found::Block(block, skipped)) => match &block.place {
-            Place::Memory(bytes) => (&**bytes, skipped),
             Place::Disk(stored) => (reader.reading.load(store, stored)?, skipped),
+            place => (place.in_memory().unwrap_or_default(), skipped),
         },
         None => return Err(store.damaged("the list of blocks")),
     };
@@ -124,13 +124,11 @@ impl<'a, T, C> Iter<'a, T, C> {
     fn block(&self) -> &[u8] {
         match Source::of(&self.list, self.spool.known, &self.spool.part, self.part) {
             Some(Source::Open(part)) => part.open(),
-            Some(Source::Sealed(sealed)) => match sealed.blocks.get(self.block) {
-                Some(Block {
-                    place: Place::Memory(bytes),
-                    ..
-                }) => bytes,
-                _ => self.reader.reading.block(),
-            },
+            Some(Source::Sealed(sealed)) => {
+                let block = sealed.blocks.get(self.block);
+                let bytes = block.and_then(|block| block.place.in_memory());
+                bytes.unwrap_or_else(|| self.reader.reading.block())
+            }
             None => &[],
         }
     }
@@ -247,10 +245,8 @@ impl<T, C: Codec<T>> Iterator for IntoIter<T, C> {
         }
         loop {
             let loaded = self.load();
-            let block = match &self.blocks.front()?.place {
-                Place::Memory(bytes) => bytes,
-                Place::Disk(_) => self.reading.block(),
-            };
+            let bytes = self.blocks.front()?.place.in_memory();
+            let block = bytes.unwrap_or_else(|| self.reading.block());
             let Shared { store, codec } = &*self.shared;
             let next = match loaded {
                 Ok(()) => self.cursor.next(store, codec, block),

@@ -1,5 +1,7 @@
 //! The values of one writer: blocks, and a buffer for those that are in none yet.
 
+use std::sync::Arc;
+
 use crate::composites::spool::buffer::{Buffer, Target};
 use crate::composites::spool::codec::CodecError;
 use crate::composites::spool::lengths::{LEN_BYTES_MAX, put_len, width_of};
@@ -12,6 +14,20 @@ use crate::io::extents::Extent;
 pub(super) enum Place {
     Memory(Buffer),
     Disk(Stored),
+    /// In the memory of a block of these, which cannot be taken from them: a reader was leaked, and
+    /// keeps them for good.
+    Leaked(Arc<Sealed>, usize),
+}
+
+impl Place {
+    /// Returns the bytes of a block that is in memory.
+    pub(super) fn in_memory(&self) -> Option<&[u8]> {
+        match self {
+            Self::Memory(bytes) => Some(bytes),
+            Self::Disk(_) => None,
+            Self::Leaked(sealed, number) => sealed.blocks.get(*number)?.place.in_memory(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -61,7 +77,7 @@ impl Sealed {
     /// Returns the length of the longest block on disk.
     pub(super) fn disk_block_bytes_max(&self) -> usize {
         let len = |block: &Block| match &block.place {
-            Place::Memory(_) => 0,
+            Place::Memory(_) | Place::Leaked(..) => 0,
             Place::Disk(stored) => stored.raw_len(),
         };
         self.blocks.iter().map(len).max().unwrap_or(0)
@@ -92,6 +108,22 @@ impl Sealed {
             }
         }
         Ok(any)
+    }
+
+    /// Takes the blocks out, also where a reader that was leaked has them too.
+    pub(super) fn take_blocks(mut sealed: Arc<Self>) -> Vec<Block> {
+        if let Some(sealed) = Arc::get_mut(&mut sealed) {
+            return std::mem::take(&mut sealed.blocks);
+        }
+        let blocks = sealed.blocks.iter().enumerate();
+        let blocks = blocks.map(|(number, block)| Block {
+            first: block.first,
+            place: match &block.place {
+                Place::Disk(stored) => Place::Disk(stored.clone()),
+                _ => Place::Leaked(Arc::clone(&sealed), number),
+            },
+        });
+        blocks.collect()
     }
 
     pub(super) fn append(&mut self, more: Self) {

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::budget::MemoryBudget;
-use crate::bug::bug;
 use crate::composites::spool::buffer::Buffer;
 use crate::composites::spool::compress::Compress;
 use crate::composites::spool::part::{Block, Part, Sealed, give_back};
@@ -77,7 +76,7 @@ impl Blocks {
 }
 
 /// Where a block is in the file, and what it has to be.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stored {
     at: u64,
     len: usize,
@@ -229,14 +228,7 @@ impl Store {
     pub(super) fn take_list(&self) -> Vec<Block> {
         let list = std::mem::take(&mut lock(&self.blocks).list);
         self.list_len.store(0, Relaxed);
-        let blocks = list
-            .into_iter()
-            .flat_map(|sealed| match Arc::try_unwrap(sealed) {
-                Ok(sealed) => sealed.blocks,
-                // Readers borrow the spool, so there are none.
-                Err(_shared) => bug!("blocks that are taken away are being read"),
-            });
-        blocks.collect()
+        list.into_iter().flat_map(Sealed::take_blocks).collect()
     }
 
     /// Writes the blocks that are in memory, of any writer, unless they are being read, and returns
