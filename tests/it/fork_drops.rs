@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use allocator_api2::vec::Vec as AllocVec;
+use outcore::external::{Aggregator, Options, Sorter};
 use outcore::range_file::ALIGNMENT;
-use outcore::{Arena, DiskAlloc, DiskVec, ErrorKind, RangeFile};
+use outcore::{Arena, DiskAlloc, DiskVec, ErrorKind, MemoryBudget, RangeFile, StrVec};
 
 use crate::support::libc::in_forked_child;
 use crate::support::process::child;
@@ -236,6 +237,90 @@ fn a_child_drops_every_other_container() {
         std::fs::remove_file(path).unwrap();
         block.resize(4 << 20, 9);
         assert!(block.iter().all(|byte| *byte == 9));
+        return;
+    };
+    child.run();
+}
+
+/// A child that could append only some strings took them off again, and looked for the end of the
+/// last one that it had inherited. Where that was in the file, `SIGSEGV` killed it.
+#[test]
+fn a_child_that_appends_only_some_strings_takes_them_off_again() {
+    let Some(child) = child(test_name!()) else {
+        let more = vec!["x".repeat(1000); 10_000];
+        // The places of so many strings fill whole windows, and one more opens the next window.
+        for count in [8191, 16_383, 32_767, 65_535] {
+            let mut strings = StrVec::new_in(&disk());
+            strings.reserve(count + more.len(), 20 << 20).unwrap();
+            strings
+                .try_extend((0..=count).map(|number| format!("{number:09}")))
+                .unwrap();
+            strings.pop().unwrap();
+            let ended = in_forked_child(|| {
+                let refused = strings.extend_from_slice(&more).unwrap_err();
+                assert_eq!(refused.kind(), ErrorKind::Forked);
+                assert_eq!(strings.len(), count);
+            });
+            assert!(ended.success(), "{count}: {ended}");
+            assert_eq!((strings.len(), strings.len_bytes()), (count, 9 * count));
+        }
+        return;
+    };
+    child.run();
+}
+
+/// What is spooled, sorted, shuffled or grouped in a child of its owner is an error or is right, and
+/// costs the owner nothing.
+#[test]
+fn a_child_uses_and_drops_what_its_parent_put_aside() {
+    let Some(child) = child(test_name!()) else {
+        let options = || Options::from(&MemoryBudget::new(6 << 20)).dir(&disk());
+        let count = 400_000_u64;
+        let sorter = Sorter::new(options()).unwrap();
+        let mut writer = sorter.writer().unwrap();
+        let mut groups = Aggregator::new(options(), |sum: &mut u64, more: u64| *sum += more);
+        for number in 0..count {
+            let key = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            writer.push(key.to_be_bytes(), [7; 24]).unwrap();
+            groups.add(key, number).unwrap();
+        }
+        let (mut sorter, mut writer, mut groups) = (Some(sorter), Some(writer), Some(groups));
+        let ended = in_forked_child(|| {
+            let mut lost = writer.take().unwrap();
+            let refused = (0..count).find_map(|_| lost.push([0; 8], [7; 24]).err());
+            assert_eq!(refused.unwrap().kind(), ErrorKind::Forked);
+            drop(lost);
+            drop(sorter.take().unwrap().sorted());
+            let mut lost = groups.take().unwrap();
+            let refused = (0..count).find_map(|number| lost.add(number, 1).err());
+            assert_eq!(refused.unwrap().kind(), ErrorKind::Forked);
+        });
+        assert!(ended.success(), "while it is filled: {ended}");
+        writer.take().unwrap().finish().unwrap();
+        let mut sorted = Some(sorter.take().unwrap().sorted().unwrap());
+        let mut groups = Some(groups.take().unwrap().finish().unwrap());
+        let first = sorted.as_mut().unwrap().next().unwrap().unwrap();
+        let mut last = first.0.to_vec();
+        let ended = in_forked_child(|| {
+            let mut records = sorted.take().unwrap();
+            while let Some((key, value)) = records.next().unwrap() {
+                assert!(last.as_slice() < key && value == [7; 24]);
+                last = key.to_vec();
+            }
+            let sum: u64 = groups.take().unwrap().map(|group| group.unwrap().1).sum();
+            assert_eq!(sum, (0..count).sum::<u64>());
+        });
+        assert!(ended.success(), "while it is read: {ended}");
+        let mut records = sorted.take().unwrap();
+        let mut found = 1;
+        while let Some((key, value)) = records.next().unwrap() {
+            assert!(last.as_slice() < key && value == [7; 24]);
+            last = key.to_vec();
+            found += 1;
+        }
+        assert_eq!(found, count);
+        let sum: u64 = groups.take().unwrap().map(|group| group.unwrap().1).sum();
+        assert_eq!(sum, (0..count).sum::<u64>());
         return;
     };
     child.run();

@@ -10,15 +10,17 @@ use crate::error::Result;
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Shortens a vector to a length again unless it is told not to: what undoes an extension that
-/// failed or panicked halfway.
+/// failed or panicked halfway. It looks at no item, since a forked child may not have them.
 struct Undo<'a> {
     items: &'a mut BytesVec,
     len: usize,
+    len_bytes: usize,
 }
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        self.items.truncate(self.len);
+        self.items.offsets.truncate(self.len.saturating_add(1));
+        self.items.bytes.truncate(self.len_bytes);
     }
 }
 
@@ -60,8 +62,12 @@ impl BytesVec {
     ) -> Result<()> {
         let bytes = items().map(<[u8]>::len);
         self.reserve(count, bytes.fold(0_usize, usize::saturating_add))?;
-        let len = self.len();
-        let undo = Undo { items: self, len };
+        let (len, len_bytes) = (self.len(), self.len_bytes());
+        let undo = Undo {
+            items: self,
+            len,
+            len_bytes,
+        };
         items().try_for_each(|item| undo.items.push_slice(item))?;
         let _extended = ManuallyDrop::new(undo);
         Ok(())
