@@ -7,9 +7,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::ptr::NonNull;
+use std::slice;
 
 use bytemuck::Pod;
 
+use crate::bug::bug;
 use crate::composites::sealed::vec::SealedVec;
 use crate::error::{ErrorKind, Result};
 use crate::format::DATA_START;
@@ -24,6 +27,7 @@ pub struct SealedMap<T> {
     /// 2. Nothing changes or shortens the file while the map lives: the duty of the caller of `map`.
     view: View,
     data_bytes: usize,
+    len: usize,
     elements: PhantomData<fn() -> T>,
 }
 
@@ -87,6 +91,7 @@ impl<T: Pod> SealedVec<T> {
         Ok(SealedMap {
             view: view.map_err(|refused| refused.of_file("map", local.path()))?,
             data_bytes,
+            len: self.len(),
             elements: PhantomData,
         })
     }
@@ -95,10 +100,16 @@ impl<T: Pod> SealedVec<T> {
 impl<T: Pod> SealedMap<T> {
     /// Returns the elements.
     pub fn as_slice(&self) -> &[T] {
+        if size_of::<T>() == 0 {
+            // SAFETY: elements without bytes need none, and every `Pod` type has a value.
+            return unsafe { slice::from_raw_parts(NonNull::dangling().as_ptr(), self.len) };
+        }
         // SAFETY: the bytes are in the file, and stay as they are (invariants 1 and 2).
         let bytes = unsafe { self.view.bytes(DATA_START, self.data_bytes) };
-        // The data begin at a multiple of 4096, which `map` compared with the alignment.
-        bytemuck::try_cast_slice(bytes.unwrap_or_default()).unwrap_or_default()
+        // The data begin at a multiple of 4096, which `map` compared with the alignment, and are
+        // whole elements, which the description of the file was checked for.
+        let elements = bytes.and_then(|bytes| bytemuck::try_cast_slice(bytes).ok());
+        elements.unwrap_or_else(|| bug!("{} bytes of {} elements", self.data_bytes, self.len))
     }
 }
 
@@ -115,5 +126,28 @@ impl<T> fmt::Debug for SealedMap<T> {
         f.debug_struct("SealedMap")
             .field("bytes", &self.data_bytes)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(any(miri, memory_backend, loom, shuttle)))]
+mod tests {
+    use crate::composites::sealed::SealedVec;
+    use crate::containers::vec::DiskVec;
+    use crate::io::dir::ScratchDir;
+
+    /// The map of a vector of elements without bytes had none of them.
+    #[test]
+    fn elements_without_bytes_are_mapped() {
+        let name = format!("map-{}", std::process::id());
+        let path = ScratchDir::from_env().unwrap().path().join(name);
+        let mut nothing = DiskVec::<()>::new();
+        nothing.try_extend([(); 5]).unwrap();
+        nothing.seal(&path).unwrap();
+        let sealed = SealedVec::<()>::open(&path).unwrap();
+        // SAFETY: the file was just made, and no other program knows of it.
+        let map = unsafe { sealed.map().unwrap() };
+        assert_eq!(*map, [(); 5]);
+        std::fs::remove_file(path).unwrap();
     }
 }
