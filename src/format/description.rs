@@ -132,6 +132,8 @@ impl Description {
             .get(..name_len)
             .filter(|name| name.len() <= NAME_BYTES_MAX);
         let name = name.and_then(|name| std::str::from_utf8(name).ok());
+        // It goes into messages, and so to terminals.
+        let name = name.filter(|name| !name.contains(char::is_control));
         let description = Self {
             kind,
             id,

@@ -30,6 +30,12 @@ impl Source {
         if range.is_empty() {
             return Ok(all);
         }
+        let len = usize::try_from(range.end.saturating_sub(range.start));
+        let reserved = len.map(|len| all.try_reserve_exact(len));
+        if !matches!(reserved, Ok(Ok(()))) {
+            let reason = "there is no memory for its checksums";
+            return Err(self.refused(ErrorKind::OutOfMemory, reason));
+        }
         self.read_all(&ReadOptions::new(), &[range], &mut |_number, bytes| {
             all.extend_from_slice(bytes);
             Ok(())

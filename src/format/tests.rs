@@ -267,6 +267,26 @@ fn a_description_that_cannot_be_is_refused_before_anything_is_allocated() {
     assert!(refusals > 50, "{refusals}");
 }
 
+/// The name of the type of a stranger's file went into messages and to terminals as it was, which do
+/// what such a text asks of them.
+#[test]
+fn the_name_of_a_type_has_no_control_characters() {
+    let bytes = sealed_bytes(10, ID);
+    for name in ["u\x1b]0;title\x07", "u8\n", "\u{9b}2J"] {
+        let mut found = open(&bytes).unwrap().description().clone();
+        name.clone_into(&mut found.type_name);
+        let encoded = found.encode();
+        let mut forged = bytes.clone();
+        let tail = bytes.len() - PAGE_BYTES as usize;
+        for at in [IN_HEAD as usize, tail] {
+            forged[at..at + DESCRIPTION_BYTES].copy_from_slice(&encoded);
+        }
+        let refused = open(&forged).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Corrupt);
+        assert!(!refused.to_string().contains(char::is_control));
+    }
+}
+
 #[test]
 fn a_later_version_is_named() {
     let mut bytes = sealed_bytes(10, ID);

@@ -20,13 +20,13 @@ impl Sealed {
         self.verify_ends()?;
         self.forget_verified();
         let covered = self.description.covered_bytes();
-        let starts = (0..covered).step_by(usize::try_from(STEP_BYTES).unwrap_or(1));
-        let steps: Vec<_> = starts
-            .map(|start| start..start.saturating_add(STEP_BYTES).min(covered))
-            .collect();
-        for steps in steps.chunks(STEPS) {
-            self.read_covered(&ReadOptions::new(), steps, &mut |_number, _bytes| {})?;
-            progress(DATA_START.saturating_add(steps.last().map_or(0, |last| last.end)));
+        let mut starts = (0..covered).step_by(usize::try_from(STEP_BYTES).unwrap_or(1));
+        loop {
+            let step = |start: u64| start..start.saturating_add(STEP_BYTES).min(covered);
+            let steps: Vec<_> = starts.by_ref().take(STEPS).map(step).collect();
+            let Some(last) = steps.last() else { break };
+            self.read_covered(&ReadOptions::new(), &steps, &mut |_number, _bytes| {})?;
+            progress(DATA_START.saturating_add(last.end));
         }
         progress(self.description.file_bytes());
         Ok(())

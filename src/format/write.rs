@@ -40,7 +40,8 @@ pub(crate) struct Writer {
     buffer: Vec<u8>,
     /// Bytes of data that are written.
     written: u64,
-    sums: Vec<u64>,
+    /// The checksums of the blocks that are written, as they will be in the file.
+    table: Vec<u8>,
 }
 
 impl Writer {
@@ -65,7 +66,7 @@ impl Writer {
             id,
             buffer,
             written: 0,
-            sums: Vec::new(),
+            table: Vec::new(),
         })
     }
 
@@ -107,12 +108,15 @@ impl Writer {
     /// Writes whole blocks, or the end.
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let block = usize::try_from(BLOCK_BYTES).unwrap_or(usize::MAX);
-        if self.sums.try_reserve(bytes.len().div_ceil(block)).is_err() {
+        let sum_len = size_of::<u64>();
+        let more = bytes.len().div_ceil(block).saturating_mul(sum_len);
+        if self.table.try_reserve(more).is_err() {
             return Err(no_memory(self.file.path()));
         }
-        for bytes in bytes.chunks(block) {
-            let number = self.sums.len() as u64;
-            self.sums.push(sum_of(&self.id, Part::Block, number, bytes));
+        let first = self.table.len().checked_div(sum_len).unwrap_or(0) as u64;
+        for (number, bytes) in (first..).zip(bytes.chunks(block)) {
+            let sum = sum_of(&self.id, Part::Block, number, bytes);
+            self.table.extend_from_slice(&sum.to_le_bytes());
         }
         self.file
             .write_all_at(bytes, DATA_START.saturating_add(self.written))?;
@@ -144,7 +148,7 @@ impl Writer {
             .saturating_add(usize::try_from(zeros).unwrap_or(0));
         self.buffer.resize(end, 0);
         self.flush()?;
-        let table = self.table();
+        let table = std::mem::take(&mut self.table);
         let page = usize::try_from(PAGE_SUMS.saturating_mul(SUM_BYTES)).unwrap_or(usize::MAX);
         let pages = (0..).zip(table.chunks(page));
         let index = pages.map(|(number, page)| sum_of(&self.id, Part::TablePage, number, page));
@@ -172,12 +176,6 @@ impl Writer {
         } else {
             self.file.publish_new()
         }
-    }
-
-    /// Returns the checksums of all blocks.
-    fn table(&mut self) -> Vec<u8> {
-        let sums = std::mem::take(&mut self.sums);
-        sums.iter().flat_map(|sum| sum.to_le_bytes()).collect()
     }
 }
 
