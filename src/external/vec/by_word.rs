@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::external::key::{SortKey, Word};
 use crate::external::radix;
 use crate::external::vec::distribute::{Path, Scheme, mix};
-use crate::external::vec::partition::{Classify, Source};
+use crate::external::vec::partition::{Ahead, Classify, Source};
 
 /// Elements that are sampled for each bucket.
 const SAMPLES: usize = 40;
@@ -287,10 +287,13 @@ impl<K> ByWord<K> {
         let words = room.take_zeros::<K::Word>(source.count())?;
         let stage = room.take::<T>(stage_len::<T>().min(source.count()))?;
         let mut left = words.iter_mut();
+        let (mut ahead, mut done) = (Ahead::new(0..source.count()), 0);
         for range in source.places(0..source.count()) {
             let mut at = range.start;
             while at < range.end {
                 let count = stage.len().min(range.end - at);
+                done += count;
+                ahead.before(places, source, done);
                 let part = stage.get_mut(..count).unwrap_or_default();
                 // SAFETY: the caller keeps this contract. The copies are numbers, equivalent to the
                 // originals.
@@ -337,21 +340,26 @@ impl<K> ByWord<K> {
         let elements = room.take::<T>(source.count())?;
         let mut numbers = 0_u32..;
         let mut left = pairs.iter_mut();
-        let mut done = 0;
+        let (mut ahead, mut done) = (Ahead::new(0..source.count()), 0);
         for range in source.places(0..source.count()) {
-            // A key may change the content of a cell, so it gets the element in its place.
-            // SAFETY: the caller keeps this contract.
-            let originals = unsafe { places.elements(range.clone()) };
-            for (element, (pair, number)) in originals.iter().zip(left.by_ref().zip(&mut numbers)) {
-                *pair = (self.0.word(element), number);
+            let mut at = range.start;
+            while at < range.end {
+                let part = at..range.end.min(at + stage_len::<T>());
+                at = part.end;
+                ahead.before(places, source, done + part.len());
+                // A key may change the content of a cell, so it gets the element in its place.
+                // SAFETY: the caller keeps this contract.
+                let originals = unsafe { places.elements(part.clone()) };
+                let numbered = left.by_ref().zip(&mut numbers);
+                for (element, (pair, number)) in originals.iter().zip(numbered) {
+                    *pair = (self.0.word(element), number);
+                }
+                let copies = elements.get_mut(done..done + part.len());
+                done += part.len();
+                // SAFETY: as above. The copies are only moved.
+                unsafe { places.read(part.start, copies.unwrap_or_default()) }?;
+                places.let_go(part);
             }
-            let copies = elements
-                .get_mut(done..done + range.len())
-                .unwrap_or_default();
-            done += range.len();
-            // SAFETY: as above. The copies are only moved.
-            unsafe { places.read(range.start, copies) }?;
-            places.let_go(range);
         }
         let spare = room.take_zeros::<(K::Word, u32)>(source.count())?;
         radix::sort_by_threads(pairs, spare, threads);

@@ -19,7 +19,7 @@ use crate::containers::vec::places::Places;
 use crate::error::{Error, ErrorKind, Result};
 use crate::external::options::Options;
 use crate::external::vec::partition::{
-    Classify, Cut, Part, Piece, Source, partition, pieces_max, positions,
+    Ahead, Classify, Cut, Part, Piece, Source, partition, pieces_max, positions,
 };
 use crate::external::workers::on_threads;
 
@@ -474,10 +474,14 @@ unsafe fn copy<T: Send>(
     let each = size_of::<T>().max(1);
     let count = room.len().saturating_sub(align_of::<T>()) / each;
     let buffer = room.take::<T>(count.min((BLOCK_BYTES_MAX / each).max(1)))?;
+    let mut ahead = Ahead::new(positions.clone());
+    let mut done = positions.start;
     for range in source.places(positions) {
         let mut at = range.start;
         while at < range.end {
             let count = buffer.len().min(range.end - at);
+            done += count;
+            ahead.before(places, source, done);
             let part = buffer.get_mut(..count).unwrap_or_default();
             // SAFETY: the caller keeps this contract.
             unsafe { places.read(at, part) }?;

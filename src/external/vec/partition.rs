@@ -79,6 +79,43 @@ impl<'r> Source<'r> {
     }
 }
 
+/// Bytes that the kernel is asked for ahead of what a thread reads: enough to keep a device busy
+/// while each read takes most of a millisecond, and little enough that they stay in a small memory
+/// group until they are read.
+const AHEAD_BYTES: usize = if cfg!(test) { 16 << 10 } else { 512 << 10 };
+
+/// Has the kernel read ahead in the order of a source. It would not guess that order: threads read
+/// the same file in several places.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    /// What the kernel was asked for ends at this position.
+    asked: usize,
+    end: usize,
+}
+
+impl Ahead {
+    /// For a thread that reads the elements at some positions.
+    pub(super) fn new(positions: Range<usize>) -> Self {
+        Self {
+            asked: positions.start,
+            end: positions.end,
+        }
+    }
+
+    /// Is called before the elements up to position `to` are read.
+    pub(super) fn before<T>(&mut self, places: &Places<'_, T>, source: &Source<'_>, to: usize) {
+        let ahead = AHEAD_BYTES / size_of::<T>().max(1);
+        let wanted = self.end.min(to.saturating_add(ahead));
+        // Few calls for many elements each.
+        if self.asked < self.end.min(to.saturating_add(ahead / 2)) {
+            for range in source.places(self.asked..wanted) {
+                places.will_need(range);
+            }
+            self.asked = wanted;
+        }
+    }
+}
+
 /// A stretch of elements of one bucket, in places that were free: the bucket and how many, and the
 /// position in the source. Plain numbers, since the list is memory of the budget.
 pub(super) type Piece = ((u32, u32), usize);
@@ -207,6 +244,7 @@ struct Partitioner<'w, 'a, T: Send> {
     written: usize,
     looked: Range<usize>,
     end: usize,
+    ahead: Ahead,
     area: &'w mut [MaybeUninit<T>],
     fills: &'w mut [u32],
     block: usize,
@@ -237,6 +275,7 @@ impl<'w, 'a, T: Send> Partitioner<'w, 'a, T> {
             written: share.start,
             looked: share.start..share.start,
             end: share.end,
+            ahead: Ahead::new(share),
             area: room.take(buckets * cut.block)?,
             fills: room.take_zeros(buckets)?,
             block: cut.block,
@@ -271,6 +310,7 @@ impl<'w, 'a, T: Send> Partitioner<'w, 'a, T> {
         debug_assert!(self.looked.is_empty());
         let at = self.looked.end;
         let count = self.chunk.len().min(self.end - at);
+        self.ahead.before(self.places, self.source, at + count);
         let mut done = 0;
         for range in self.source.places(at..at + count) {
             let target = self

@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::external::key::SortKey;
 use crate::external::options::Options;
 use crate::external::vec::by_word::{Write, write_in_order};
+use crate::external::vec::partition::{Ahead, Source};
 use crate::external::workers::on_threads;
 
 /// The longest elements that are moved during sorting; longer ones are sorted by their numbers.
@@ -247,8 +248,15 @@ unsafe fn sort_run<T>(
         is_out: false,
     };
     let stage = room.take::<T>(stage_len::<T>().min(count))?;
-    // SAFETY: the caller keeps this contract; from the next line on, the copies are the elements.
-    unsafe { places.read(at, loan.elements) }?;
+    let parts = [((at, at + count), 0)];
+    let (mut ahead, mut done) = (Ahead::new(0..count), 0);
+    for part in loan.elements.chunks_mut(stage_len::<T>()) {
+        ahead.before(places, &Source::new(&parts), done + part.len());
+        // SAFETY: the caller keeps this contract. An error leaves unused copies, and the elements
+        // where they are; once all are read, the copies are the elements.
+        unsafe { places.read(at + done, part) }?;
+        done += part.len();
+    }
     loan.is_out = true;
     // SAFETY: all of them were read from places that hold elements.
     let elements = |number: u32| unsafe { loan.elements[number as usize].assume_init_ref() };
@@ -338,9 +346,11 @@ unsafe fn sort_moving<T>(
     let stage = room.take::<T>(stage_len::<T>().min(count))?;
     let mut numbers = 0_u32..;
     let mut places_left = buffer.iter_mut();
-    let mut done = 0;
+    let parts = [((at, at + count), 0)];
+    let (mut ahead, mut done) = (Ahead::new(0..count), 0);
     while done < count {
         let part = stage.len().min(count - done);
+        ahead.before(places, &Source::new(&parts), done + part);
         let part = stage.get_mut(..part).unwrap_or_default();
         // SAFETY: the caller keeps this contract. An error leaves unused copies, and the elements
         // where they are.

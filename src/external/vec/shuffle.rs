@@ -22,7 +22,7 @@ use crate::containers::vec::places::Places;
 use crate::error::Result;
 use crate::external::vec::by_word::Write;
 use crate::external::vec::distribute::{Path, Scheme, mix};
-use crate::external::vec::partition::{Classify, Source};
+use crate::external::vec::partition::{Ahead, Classify, Source};
 
 /// The buckets of each level.
 const BUCKETS: usize = 256;
@@ -95,8 +95,9 @@ impl<T: Send> Scheme<T> for Shuffle {
         let mut room = room.reborrow();
         let elements = room.take::<T>(source.count())?;
         let spare = room.take::<T>(source.count())?;
-        let mut done = 0;
+        let (mut ahead, mut done) = (Ahead::new(0..source.count()), 0);
         for range in source.places(0..source.count()) {
+            ahead.before(places, source, done + range.len());
             let part = elements
                 .get_mut(done..done + range.len())
                 .unwrap_or_default();

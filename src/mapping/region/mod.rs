@@ -408,8 +408,8 @@ impl Region {
         Ok(())
     }
 
-    /// Tells the kernel in which order all bytes in the file will be read for a while; `None` ends
-    /// that. Only a hint: the advice stays what it is.
+    /// Tells the kernel in which order all bytes in the file will be read for a while, through the
+    /// mapping and by calls; `None` ends that. Only a hint: the advice stays what it is.
     pub(crate) fn expect(&self, order: Option<Advice>) {
         if let State::Mapped(mapped) = &self.state {
             mapped.expect(order);

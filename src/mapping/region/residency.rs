@@ -38,12 +38,15 @@ impl Mapped {
         Ok(())
     }
 
-    /// Tells the kernel in which order all bytes in the file will be read for a while; `None` ends
-    /// that. Only a hint: the advice stays what it is.
+    /// Tells the kernel in which order all bytes in the file will be read for a while, through the
+    /// mapping and by calls; `None` ends that. Only a hint: the advice stays what it is.
     pub(super) fn expect(&self, order: Option<Advice>) {
         let hint = Hint::from(order.unwrap_or(self.kind.advice));
         if let (Some(range), Some(space)) = (self.in_file(self.front..self.filed), &self.space) {
             let _refused = sys::retry(|| space.advise(self.part(range.clone()), hint));
+            if let Some(file) = &self.file {
+                let _refused = file.advise(range.start as u64, range.len() as u64, hint);
+            }
         }
     }
 
