@@ -98,6 +98,14 @@ impl Buf {
         self.len
     }
 
+    /// Frees the bytes, but keeps them charged to the budget.
+    fn into_lease(mut self) -> Lease {
+        Lease {
+            budget: self.lease.budget.clone(),
+            bytes: std::mem::take(&mut self.lease.bytes),
+        }
+    }
+
     /// Lends all of the bytes, to be split into parts.
     pub(crate) fn room(&mut self) -> Room<'_> {
         let first = self.ptr.as_ptr().cast::<MaybeUninit<u8>>();
@@ -162,6 +170,11 @@ impl<P: Plain> Array<P> {
             kind: PhantomData,
         })
     }
+
+    /// Frees the numbers, but keeps their bytes charged to the budget.
+    pub(crate) fn into_lease(self) -> Lease {
+        self.buf.into_lease()
+    }
 }
 
 impl<P: Plain> Deref for Array<P> {
@@ -204,6 +217,11 @@ impl<T: Copy> Slots<T> {
             count,
             kind: PhantomData,
         })
+    }
+
+    /// Frees the room, but keeps its bytes charged to the budget.
+    pub(crate) fn into_lease(self) -> Lease {
+        self.buf.into_lease()
     }
 }
 
@@ -316,9 +334,14 @@ mod tests {
         assert!(array.iter().all(|number| *number == 0) && array.len() == 100);
         array[99] = 7;
         assert_eq!((array[99], budget.used_bytes()), (7, 800));
+        let lease = array.into_lease();
+        assert_eq!((lease.bytes(), budget.used_bytes()), (800, 800));
         assert!(Array::<u8>::new(&budget, 201, "test").is_err());
         assert!(Array::<u8>::new(&budget, 0, "test").unwrap().is_empty());
-        drop(array);
+        let mut joined = Slots::<u64>::new(&budget, 3, "test").unwrap().into_lease();
+        joined.join(lease);
+        assert_eq!((joined.bytes(), budget.used_bytes()), (824, 824));
+        drop(joined);
         assert_eq!(budget.used_bytes(), 0);
     }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::exact::sum;
 
 /// The least that one operation needs; less in unit tests, which fail every call of many scenarios.
 pub(crate) const MIN: usize = if cfg!(all(test, miri)) {
@@ -209,6 +210,11 @@ impl Lease {
         let taken = self.budget.charge(bytes, bytes);
         self.bytes = self.bytes.saturating_add(taken.unwrap_or(0));
         taken.is_some()
+    }
+
+    /// Adds the bytes of another lease of the same budget.
+    pub(crate) fn join(&mut self, mut other: Self) {
+        self.bytes = sum(self.bytes, std::mem::take(&mut other.bytes));
     }
 
     /// Gives all but `bytes` back.

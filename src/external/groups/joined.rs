@@ -8,11 +8,14 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
-use crate::budget::Slots;
+use crate::budget::{Lease, MemoryBudget, Slots};
 use crate::error::Result;
 use crate::external::groups::partitions::{Chain, ChainReader, ChainWriter, Collector};
 use crate::external::groups::plain::{Entry, Left, Shared};
-use crate::external::groups::table::{SLOTS_MIN, Slot, Table};
+use crate::external::groups::table::{Slot, Table};
+
+/// So many keys are looked up at a time.
+const HASHES: usize = 16;
 
 /// The groups of an [`Aggregator`](super::Aggregator); made by
 /// [`Aggregator::finish`](super::Aggregator::finish).
@@ -20,7 +23,8 @@ use crate::external::groups::table::{SLOTS_MIN, Slot, Table};
 /// An error ends the iterator.
 pub struct Groups<K: Copy, V: Copy> {
     shared: Arc<Shared<K, V>>,
-    table: Table<Entry<K, V>>,
+    /// `None` where there are no groups at all.
+    table: Option<Table<Entry<K, V>>>,
     /// The next slot of the table.
     slot: usize,
     /// Groups that are not in the table yet.
@@ -35,15 +39,21 @@ struct Disk<K: Copy, V: Copy> {
     writer: ChainWriter<Entry<K, V>>,
     /// Entries for which the table has no room, for another round.
     over: Slots<Entry<K, V>>,
+    /// Pays for what has no memory of the budget itself.
+    _reserve: Option<Lease>,
 }
 
 impl<K: Copy + Eq + Hash, V: Copy> Groups<K, V> {
-    pub(super) fn new(shared: Arc<Shared<K, V>>, mut left: Vec<Left<K, V>>) -> Result<Self> {
-        let budget = shared.budget();
+    /// Combines what adders left, with the memory of `reserve` and what the budget has besides.
+    pub(super) fn new(
+        shared: Arc<Shared<K, V>>,
+        mut left: Vec<Left<K, V>>,
+        reserve: Option<Lease>,
+    ) -> Result<Self> {
         if let [] | [Left::Table(_)] = left.as_slice() {
             let table = match left.pop() {
-                Some(Left::Table(table)) => table,
-                _ => Table::new(budget, 2)?,
+                Some(Left::Table(table)) => Some(table),
+                _ => None,
             };
             return Ok(Self {
                 shared,
@@ -52,28 +62,41 @@ impl<K: Copy + Eq + Hash, V: Copy> Groups<K, V> {
                 disk: None,
             });
         }
-        let partitions = chains_of(&shared, left)?;
+        let reserved = MemoryBudget::new(reserve.as_ref().map_or(0, Lease::bytes) as u64);
+        let partitions = chains_of(&shared, left, &reserved)?;
         let count = |chains: &Vec<Chain>| chains.iter().map(|chain| chain.count).sum::<u64>();
         let largest = partitions.iter().map(count).max().unwrap_or(0);
-        let reader = ChainReader::new(&shared.spool, shared.blocks, budget)?;
-        let over = Slots::new(budget, shared.blocks.entries(), "put groups together")?;
+        let reader = ChainReader::new(&shared.spool, shared.blocks, &reserved)?;
+        let over = Slots::new(&reserved, shared.blocks.entries(), "put groups together")?;
         let largest = usize::try_from(largest).unwrap_or(usize::MAX / 8);
         let mut slots = (largest.saturating_mul(4) / 3 + 2).next_power_of_two();
-        let fits = |slots| Table::<Entry<K, V>>::bytes(slots) <= budget.free();
-        while slots > SLOTS_MIN && !fits(slots) {
-            slots /= 2;
-        }
-        let mut table = Table::new(budget, slots)?;
+        let mut table = loop {
+            let is_reserved = Table::<Entry<K, V>>::bytes(slots) <= reserved.free();
+            let budget = if is_reserved {
+                &reserved
+            } else {
+                shared.budget()
+            };
+            match Table::new(budget, slots) {
+                Ok(table) => break table,
+                Err(refused) if slots == 2 => return Err(refused),
+                Err(_refused) => slots /= 2,
+            }
+        };
         table.clear_for(0);
         let writer = ChainWriter::new(&shared.spool, shared.blocks);
+        if let Some(chain) = partitions.last().and_then(|chains| chains.first()) {
+            reader.will_need(chain);
+        }
         Ok(Self {
-            table,
+            table: Some(table),
             slot: usize::MAX,
             disk: Some(Disk {
                 partitions,
                 reader,
                 writer,
                 over,
+                _reserve: reserve,
             }),
             shared,
         })
@@ -81,30 +104,43 @@ impl<K: Copy + Eq + Hash, V: Copy> Groups<K, V> {
 
     /// Fills the table from the next partition; returns whether there was one.
     fn next_partition(&mut self) -> Result<bool> {
-        let Some(disk) = &mut self.disk else {
+        let (Some(disk), Some(table)) = (&mut self.disk, &mut self.table) else {
             return Ok(false);
         };
         let Some(mut chains) = disk.partitions.pop() else {
             return Ok(false);
         };
         let count: u64 = chains.iter().map(|chain| chain.count).sum();
-        self.table
-            .clear_for(usize::try_from(count).unwrap_or(usize::MAX));
+        table.clear_for(usize::try_from(count).unwrap_or(usize::MAX));
         self.slot = 0;
         let mut rest = Chain::EMPTY;
         let mut waiting = 0;
-        for chain in &mut chains {
+        let mut hashes = [0; HASHES];
+        let mut left = chains.as_mut_slice();
+        while let Some((chain, others)) = left.split_first_mut() {
+            let next = disk.partitions.last().and_then(|chains| chains.first());
+            if let Some(next) = others.first().or(next) {
+                disk.reader.will_need(next);
+            }
+            left = others;
             while let Some(entries) = disk.reader.read(chain)? {
-                for entry in entries {
-                    let hash = self.shared.secret.hash_one(entry.key);
-                    match self.table.find(hash, |other| other.key == entry.key) {
+                for (number, entry) in entries.iter().enumerate() {
+                    if number % HASHES == 0 {
+                        let next = entries.get(number..).unwrap_or_default();
+                        for (hash, entry) in hashes.iter_mut().zip(next) {
+                            *hash = self.shared.secret.hash_one(entry.key);
+                        }
+                        table.look(&hashes);
+                    }
+                    let hash = hashes[number % HASHES];
+                    match table.find(hash, |other| other.key == entry.key) {
                         Slot::Taken(slot) => {
-                            if let Some(other) = self.table.get_mut(slot) {
+                            if let Some(other) = table.get_mut(slot) {
                                 (self.shared.combine)(&mut other.value, entry.value);
                             }
                         }
-                        Slot::Free(slot) if !self.table.is_full() => {
-                            self.table.insert(slot, hash, *entry);
+                        Slot::Free(slot) if !table.is_full() => {
+                            table.insert(slot, hash, *entry);
                         }
                         Slot::Free(_) => {
                             if waiting == disk.over.len() {
@@ -131,11 +167,13 @@ impl<K: Copy + Eq + Hash, V: Copy> Groups<K, V> {
 
     fn next_group(&mut self) -> Result<Option<(K, V)>> {
         loop {
-            while self.slot < self.table.slots() {
-                let slot = self.slot;
-                self.slot += 1;
-                if let Some((_hash, entry)) = self.table.get(slot) {
-                    return Ok(Some((entry.key, entry.value)));
+            if let Some(table) = &self.table {
+                while self.slot < table.slots() {
+                    let slot = self.slot;
+                    self.slot += 1;
+                    if let Some((_hash, entry)) = table.get(slot) {
+                        return Ok(Some((entry.key, entry.value)));
+                    }
                 }
             }
             if !self.next_partition()? {
@@ -149,6 +187,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Groups<K, V> {
 fn chains_of<K: Copy, V: Copy>(
     shared: &Shared<K, V>,
     left: Vec<Left<K, V>>,
+    reserved: &MemoryBudget,
 ) -> Result<Vec<Vec<Chain>>> {
     let mut partitions = vec![Vec::new(); shared.partitions];
     let mut add = |chains: Vec<Chain>| {
@@ -166,7 +205,7 @@ fn chains_of<K: Copy, V: Copy>(
         }
     }
     if !tables.is_empty() {
-        let mut collector = Collector::new(shared.budget(), shared.partitions, shared.blocks)?;
+        let mut collector = Collector::new(reserved, shared.partitions, shared.blocks)?;
         let mut writer = ChainWriter::new(&shared.spool, shared.blocks);
         for table in tables {
             for (hash, entry) in table.iter() {

@@ -13,7 +13,7 @@ use std::mem::MaybeUninit;
 use std::slice;
 use std::sync::Arc;
 
-use crate::budget::{Array, MemoryBudget, Slots};
+use crate::budget::{Array, Lease, MemoryBudget, Slots};
 use crate::error::Result;
 use crate::io::extents::ExtentFile;
 
@@ -23,24 +23,28 @@ const CLAIM_BYTES: u64 = 1 << 20;
 /// No block.
 const NONE: u64 = u64::MAX;
 
+/// The number of blocks that the kernel is asked for in advance: one read of a device may take as
+/// long as the work on several blocks.
+const AHEAD: usize = 8;
+
 /// A chain of blocks, from the last to the first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chain {
-    /// Where the last block is.
-    last: u64,
+    /// Where the last blocks are, the very last first.
+    last: [u64; AHEAD],
     /// Entries in all blocks.
     pub(super) count: u64,
 }
 
 impl Chain {
     pub(super) const EMPTY: Self = Self {
-        last: NONE,
+        last: [NONE; AHEAD],
         count: 0,
     };
 }
 
-/// The layout of blocks: the position of the previous block and the number of entries, then the
-/// entries, then padding to whole pages.
+/// The layout of blocks: the positions of the previous blocks, as in a chain, and the number of
+/// entries, then the entries, then padding to whole pages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Blocks<E> {
     /// Bytes of a block.
@@ -49,7 +53,7 @@ pub(super) struct Blocks<E> {
 }
 
 /// Bytes before the entries.
-const HEAD_BYTES: usize = 16;
+const HEAD_BYTES: usize = 8 * (AHEAD + 1);
 
 impl<E: Copy> Blocks<E> {
     /// Plans blocks of about `bytes` bytes, in whole pages.
@@ -101,9 +105,9 @@ impl<E: Copy> ChainWriter<E> {
             (self.from, self.to) = (claimed.start, claimed.end);
         }
         let mut head = [0; HEAD_BYTES];
-        if let Some((last, count)) = head.split_first_chunk_mut::<8>() {
-            *last = chain.last.to_le_bytes();
-            count.copy_from_slice(&(entries.len() as u64).to_le_bytes());
+        let numbers = chain.last.into_iter().chain([entries.len() as u64]);
+        for (place, number) in head.chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
         }
         let bytes = size_of_val(entries);
         // SAFETY: the bytes of the entries. Padding may have no defined value; only the kernel, to
@@ -111,10 +115,9 @@ impl<E: Copy> ChainWriter<E> {
         let content = unsafe { slice::from_raw_parts(entries.as_ptr().cast::<u8>(), bytes) };
         self.spool.write(&head, self.from)?;
         self.spool.write(content, self.from + HEAD_BYTES as u64)?;
-        *chain = Chain {
-            last: self.from,
-            count: chain.count + entries.len() as u64,
-        };
+        chain.last.rotate_right(1);
+        chain.last[0] = self.from;
+        chain.count += entries.len() as u64;
         self.from += len;
         Ok(())
     }
@@ -142,30 +145,44 @@ impl<E: Copy> ChainReader<E> {
         })
     }
 
+    /// Has the kernel read the last blocks of a chain. Reading these asks for those before them.
+    pub(super) fn will_need(&self, chain: &Chain) {
+        chain.last.iter().for_each(|at| self.block_needed(*at));
+    }
+
+    fn block_needed(&self, at: u64) {
+        if at != NONE {
+            self.spool
+                .will_need(at..at.saturating_add(self.blocks.bytes as u64));
+        }
+    }
+
     /// Removes the last block from a chain and returns its entries; `None` at the end.
     pub(super) fn read(&mut self, chain: &mut Chain) -> Result<Option<&[E]>> {
+        let [at, ..] = chain.last;
         // Each block has at least one entry, so that a chain ends whatever is read.
-        if (chain.last == NONE) != (chain.count == 0) {
+        if (at == NONE) != (chain.count == 0) {
             return Err(self.spool.damaged("a chain of blocks of groups"));
         }
-        if chain.last == NONE {
+        if at == NONE {
             return Ok(None);
         }
-        let at = chain.last;
         let mut head = [0; HEAD_BYTES];
         self.spool.read(&mut head, at)?;
-        let [last, count] = [0, 8].map(|start| {
-            let number = head.get(start..).and_then(<[u8]>::first_chunk);
+        let mut numbers = head.chunks_exact(8).map(|number| {
+            let number = number.first_chunk();
             number.map_or(0, |number| u64::from_le_bytes(*number))
         });
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let mut last = [NONE; AHEAD];
+        for (place, number) in last.iter_mut().zip(&mut numbers) {
+            *place = number;
+        }
+        let count = usize::try_from(numbers.next().unwrap_or(0)).unwrap_or(usize::MAX);
         if count == 0 || count > self.buffer.len() || count as u64 > chain.count {
             return Err(self.spool.damaged("the head of a block of groups"));
         }
-        if last != NONE {
-            self.spool
-                .will_need(last..last.saturating_add(self.blocks.bytes as u64));
-        }
+        let [.., first] = last;
+        self.block_needed(first);
         let content = self.buffer.get_mut(..count).unwrap_or_default();
         let (first, bytes) = (
             content.as_mut_ptr().cast::<MaybeUninit<u8>>(),
@@ -190,6 +207,8 @@ pub(super) struct Collector<E> {
     fills: Array<u32>,
     pub(super) chains: Vec<Chain>,
     block: usize,
+    /// How far a hash is shifted to be the number of a partition.
+    shift: u32,
 }
 
 impl<E: Copy> Collector<E> {
@@ -206,12 +225,20 @@ impl<E: Copy> Collector<E> {
             fills: Array::new(budget, partitions, ACTION)?,
             chains: vec![Chain::EMPTY; partitions],
             block,
+            shift: u64::BITS - partitions.trailing_zeros(),
         })
     }
 
+    /// Returns whether nothing was added.
+    pub(super) fn is_empty(&self) -> bool {
+        self.fills.iter().all(|fill| *fill == 0) && self.chains.iter().all(|chain| chain.count == 0)
+    }
+
     /// Adds an entry by its hash. After an error it is not added.
+    #[inline]
     pub(super) fn add(&mut self, hash: u64, entry: E, writer: &mut ChainWriter<E>) -> Result<()> {
-        let partition = partition_of(hash, self.chains.len());
+        // By the upper bits: the lower ones choose slots of tables.
+        let partition = usize::try_from(hash >> self.shift).unwrap_or(0);
         if self.fills[partition] as usize == self.block {
             self.write(partition, writer)?;
         }
@@ -221,6 +248,7 @@ impl<E: Copy> Collector<E> {
         Ok(())
     }
 
+    #[cold]
     fn write(&mut self, partition: usize, writer: &mut ChainWriter<E>) -> Result<()> {
         let fill = self.fills[partition] as usize;
         let first = partition * self.block;
@@ -234,11 +262,11 @@ impl<E: Copy> Collector<E> {
     pub(super) fn finish(&mut self, writer: &mut ChainWriter<E>) -> Result<()> {
         (0..self.chains.len()).try_for_each(|partition| self.write(partition, writer))
     }
-}
 
-/// Returns the partition of a hash: by its upper bits. There is a power of two of them.
-fn partition_of(hash: u64, partitions: usize) -> usize {
-    let bits = partitions.trailing_zeros();
-    let upper = hash.checked_shr(u64::BITS - bits).unwrap_or(0);
-    usize::try_from(upper).unwrap_or(0)
+    /// Frees the memory, but keeps it charged to the budget.
+    pub(super) fn into_lease(self) -> Lease {
+        let mut lease = self.buffers.into_lease();
+        lease.join(self.fills.into_lease());
+        lease
+    }
 }

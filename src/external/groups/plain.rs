@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::budget::{Lease, MIN, MemoryBudget};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::external::groups::joined::Groups;
 use crate::external::groups::partitions::{Blocks, Chain, ChainWriter, Collector};
 use crate::external::groups::table::{SLOTS_MIN, Secret, Slot, Table};
@@ -27,6 +27,10 @@ const BLOCK_BYTES_MAX: usize = 128 << 10;
 
 /// The bytes of a table that is to hold only the most frequent keys: the size of a cache.
 const SMALL_BYTES: usize = 1 << 20;
+
+/// How many values for each slot of the table go to their partitions without it, before the table is
+/// tried again: keys may come more often then.
+const PASSED_FOR_EACH: usize = 16;
 
 /// A key and its combined value.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +87,15 @@ pub(super) struct Shared<K: Copy, V: Copy> {
     pub(super) blocks: Blocks<Entry<K, V>>,
     pub(super) partitions: usize,
     pub(super) adders: AtomicUsize,
-    pub(super) finished: Mutex<Vec<Left<K, V>>>,
+    pub(super) finished: Mutex<Finished<K, V>>,
+}
+
+/// What adders left.
+pub(super) struct Finished<K, V> {
+    pub(super) left: Vec<Left<K, V>>,
+    /// The memory of the collector of one of them, which combining groups takes. It is never free in
+    /// between, when others could take it.
+    pub(super) reserve: Option<Lease>,
 }
 
 /// What an adder left: a table, or chains on disk.
@@ -97,7 +109,7 @@ impl<K: Copy, V: Copy> Shared<K, V> {
         self.options.budget()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Left<K, V>>> {
+    fn lock(&self) -> MutexGuard<'_, Finished<K, V>> {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -127,7 +139,10 @@ impl<K: Copy + Eq + Hash, V: Copy> Aggregator<K, V> {
                 blocks: Blocks::new(block),
                 partitions,
                 adders: AtomicUsize::new(0),
-                finished: Mutex::new(Vec::new()),
+                finished: Mutex::new(Finished {
+                    left: Vec::new(),
+                    reserve: None,
+                }),
             }),
             own: None,
         }
@@ -172,15 +187,15 @@ impl<K: Copy + Eq + Hash, V: Copy> Aggregator<K, V> {
     ///
     /// # Errors
     ///
-    /// * Those of [`add`](Self::add).
-    /// * [`OverBudget`](ErrorKind::OverBudget): other operations have taken the memory that
-    ///   combining groups needs.
+    /// Those of [`add`](Self::add), except [`OverBudget`](ErrorKind::OverBudget).
     pub fn finish(mut self) -> Result<Groups<K, V>> {
         if let Some(own) = self.own.take() {
             own.finish()?;
         }
-        let left = std::mem::take(&mut *self.shared.lock());
-        Groups::new(Arc::clone(&self.shared), left)
+        let mut finished = self.shared.lock();
+        let (left, reserve) = (std::mem::take(&mut finished.left), finished.reserve.take());
+        drop(finished);
+        Groups::new(Arc::clone(&self.shared), left, reserve)
     }
 }
 
@@ -196,59 +211,49 @@ impl<K: Copy, V: Copy> fmt::Debug for Aggregator<K, V> {
 ///
 /// The groups of an adder that is dropped before it is [finished](Self::finish) are lost.
 pub struct Adder<K: Copy, V: Copy> {
-    shared: Arc<Shared<K, V>>,
+    seat: Seat<K, V>,
     table: Table<Entry<K, V>>,
-    /// Reserved for the collector.
-    reserve: Option<Lease>,
-    aside: Option<Aside<K, V>>,
-    /// Values added since the table was empty.
-    added: usize,
-}
-
-/// The groups on disk, and the buffers for writing them.
-struct Aside<K: Copy, V: Copy> {
+    /// The groups on disk, and the buffers for writing them. Their memory is taken at the start, so
+    /// that it is there when the table is full.
     collector: Collector<Entry<K, V>>,
     writer: ChainWriter<Entry<K, V>>,
+    /// Values added since the table was empty.
+    added: usize,
+    /// So many values go to their partitions without a look at the table.
+    passing: usize,
 }
 
-impl<K: Copy, V: Copy> Drop for Adder<K, V> {
+/// Counts an adder as long as there is one.
+struct Seat<K: Copy, V: Copy>(Arc<Shared<K, V>>);
+
+impl<K: Copy, V: Copy> Drop for Seat<K, V> {
     fn drop(&mut self) {
-        self.shared.adders.fetch_sub(1, Relaxed);
+        self.0.adders.fetch_sub(1, Relaxed);
     }
 }
 
 impl<K: Copy + Eq + Hash, V: Copy> Adder<K, V> {
     fn new(shared: &Arc<Shared<K, V>>) -> Result<Self> {
+        const ACTION: &str = "group values";
         let budget = shared.budget();
-        let collector = Collector::bytes(shared.partitions, shared.blocks);
         let table = Table::<Entry<K, V>>::bytes(SLOTS_MIN);
+        let collector = Collector::bytes(shared.partitions, shared.blocks);
         let least = collector.saturating_add(table.saturating_mul(3));
         let is_first = shared.adders.load(Relaxed) == 0;
         let least = if is_first { least.max(MIN) } else { least };
-        let reserve = budget
-            .take(collector)
-            .filter(|_| budget.free().saturating_add(collector) >= least);
-        let Some(reserve) = reserve else {
-            let reason = format!(
-                "{least} bytes of memory are needed at least, and of the budget's {} bytes {} are \
-                 not taken",
-                budget.limit(),
-                budget.free()
-            );
-            return Err(Error::refused(
-                ErrorKind::OverBudget,
-                "group values",
-                reason,
-            ));
-        };
+        if budget.free() < least {
+            return Err(budget.refusal(least, ACTION));
+        }
+        let collector = Collector::new(budget, shared.partitions, shared.blocks)?;
         let table = Table::new(budget, SLOTS_MIN)?;
         shared.adders.fetch_add(1, Relaxed);
         Ok(Self {
-            shared: Arc::clone(shared),
+            seat: Seat(Arc::clone(shared)),
             table,
-            reserve: Some(reserve),
-            aside: None,
+            collector,
+            writer: ChainWriter::new(&shared.spool, shared.blocks),
             added: 0,
+            passing: 0,
         })
     }
 
@@ -259,7 +264,14 @@ impl<K: Copy + Eq + Hash, V: Copy> Adder<K, V> {
     /// Those of [`Aggregator::add`].
     #[inline]
     pub fn add(&mut self, key: K, value: V) -> Result<()> {
-        let hash = self.shared.secret.hash_one(key);
+        let shared = &*self.seat.0;
+        let hash = shared.secret.hash_one(key);
+        if self.passing > 0 {
+            self.collector
+                .add(hash, Entry { key, value }, &mut self.writer)?;
+            self.passing -= 1;
+            return Ok(());
+        }
         let mut slot = self.table.find(hash, |entry| entry.key == key);
         if let Slot::Free(_) = slot {
             if self.table.is_full() {
@@ -271,7 +283,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Adder<K, V> {
         match slot {
             Slot::Taken(slot) => {
                 if let Some(entry) = self.table.get_mut(slot) {
-                    (self.shared.combine)(&mut entry.value, value);
+                    (self.seat.0.combine)(&mut entry.value, value);
                 }
             }
             Slot::Free(slot) => self.table.insert(slot, hash, Entry { key, value }),
@@ -283,14 +295,14 @@ impl<K: Copy + Eq + Hash, V: Copy> Adder<K, V> {
     #[cold]
     #[inline(never)]
     fn make_room(&mut self) -> Result<()> {
-        let shared = Arc::clone(&self.shared);
+        let shared = &*self.seat.0;
         shared.options.progress_handle().add(0)?;
         let budget = shared.budget();
         let larger = Table::<Entry<K, V>>::bytes(self.table.slots() * 2);
         let adders = shared.adders.load(Relaxed).max(1);
         // The old table exists until all groups have moved.
         let share = budget.limit() / adders / 3 * 2;
-        if self.aside.is_none() && larger <= share && self.table.grow(budget).is_ok() {
+        if self.collector.is_empty() && larger <= share && self.table.grow(budget).is_ok() {
             return Ok(());
         }
         self.put_aside()
@@ -298,24 +310,13 @@ impl<K: Copy + Eq + Hash, V: Copy> Adder<K, V> {
 
     /// Moves all groups of the table to their partitions.
     fn put_aside(&mut self) -> Result<()> {
-        let shared = &self.shared;
-        let aside = match &mut self.aside {
-            Some(aside) => aside,
-            none => {
-                drop(self.reserve.take());
-                none.insert(Aside {
-                    collector: Collector::new(shared.budget(), shared.partitions, shared.blocks)?,
-                    writer: ChainWriter::new(&shared.spool, shared.blocks),
-                })
-            }
-        };
         // Each group is in one place only, the table or the collector, also after an error. Then a
         // look-up in the table may miss some of the remaining groups, and a key may get a second
         // group, until all are combined.
         let groups = self.table.len();
         for slot in 0..self.table.slots() {
             if let Some((hash, entry)) = self.table.get(slot) {
-                aside.collector.add(hash, entry, &mut aside.writer)?;
+                self.collector.add(hash, entry, &mut self.writer)?;
                 self.table.remove(slot);
             }
         }
@@ -325,9 +326,13 @@ impl<K: Copy + Eq + Hash, V: Copy> Adder<K, V> {
         let small = (SMALL_BYTES / Table::<Entry<K, V>>::bytes(1)).max(SLOTS_MIN);
         let small = (small + 1).next_power_of_two() / 2;
         if is_useless && self.table.slots() > small {
-            if let Ok(table) = Table::new(shared.budget(), small) {
+            if let Ok(table) = Table::new(self.seat.0.budget(), small) {
                 self.table = table;
             }
+        }
+        // If nearly all are, so does any table.
+        if self.added - groups < groups / 8 {
+            self.passing = self.table.slots() * PASSED_FOR_EACH;
         }
         self.added = 0;
         Ok(())
@@ -339,18 +344,19 @@ impl<K: Copy + Eq + Hash, V: Copy> Adder<K, V> {
     ///
     /// Those of [`Aggregator::add`]; the groups of this adder are dropped.
     pub fn finish(mut self) -> Result<()> {
-        let left = if self.aside.is_some() {
+        let is_in_memory = self.collector.is_empty();
+        if !is_in_memory {
             self.put_aside()?;
-            let Some(mut aside) = self.aside.take() else {
-                return Ok(());
-            };
-            aside.collector.finish(&mut aside.writer)?;
-            Left::Chains(std::mem::take(&mut aside.collector.chains))
+            self.collector.finish(&mut self.writer)?;
+        }
+        let mut finished = self.seat.0.lock();
+        finished.left.push(if is_in_memory {
+            Left::Table(self.table)
         } else {
-            let empty = Table::new(self.shared.budget(), 2)?;
-            Left::Table(std::mem::replace(&mut self.table, empty))
-        };
-        self.shared.lock().push(left);
+            Left::Chains(std::mem::take(&mut self.collector.chains))
+        });
+        let reserve = self.collector.into_lease();
+        finished.reserve.get_or_insert(reserve);
         Ok(())
     }
 }
@@ -360,5 +366,82 @@ impl<K: Copy, V: Copy> fmt::Debug for Adder<K, V> {
         f.debug_struct("Adder")
             .field("groups_in_memory", &self.table.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    const BUDGET: u64 = 1 << 20;
+    const VALUES: u64 = if cfg!(miri) { 2000 } else { 30_000 };
+
+    /// Adds values by two threads, and returns the sums.
+    fn sums(budget: &MemoryBudget, between: &mut dyn FnMut()) -> Result<HashMap<u64, u64>> {
+        let sums = Aggregator::new(budget, |sum: &mut u64, more: u64| *sum += more);
+        let adders = [sums.adder()?, sums.adder()?];
+        between();
+        std::thread::scope(|scope| {
+            let threads = [0, 1].into_iter().zip(adders).map(|(first, mut adder)| {
+                scope.spawn(move || {
+                    for value in (first..VALUES).step_by(2) {
+                        adder.add(value * 7 % (VALUES / 2), value)?;
+                    }
+                    adder.finish()
+                })
+            });
+            let threads: Vec<_> = threads.collect();
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().unwrap())
+        })?;
+        between();
+        sums.finish()?.collect()
+    }
+
+    fn expected() -> HashMap<u64, u64> {
+        let mut sums = HashMap::new();
+        for value in 0..VALUES {
+            *sums.entry(value * 7 % (VALUES / 2)).or_default() += value;
+        }
+        sums
+    }
+
+    /// An adder freed its reserve and then took memory for its buffers, and the end took the memory that
+    /// adders had freed. Another operation that took it in between ended the work half way.
+    #[test]
+    fn memory_that_others_take_ends_no_work_half_way() {
+        let budget = MemoryBudget::new(BUDGET);
+        let mut others = Vec::new();
+        let found = sums(&budget, &mut || {
+            others.extend(budget.take_between(1, usize::MAX))
+        });
+        assert_eq!(found.unwrap(), expected());
+        assert!(!others.is_empty());
+        drop(others);
+        assert_eq!(budget.used_bytes(), 0);
+
+        for _ in 0..if cfg!(miri) { 1 } else { 10 } {
+            let budget = MemoryBudget::new(BUDGET);
+            let (has_begun, is_done) = (AtomicBool::new(false), AtomicBool::new(false));
+            let found = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !is_done.load(Relaxed) {
+                        if has_begun.load(Relaxed) {
+                            drop(budget.take_between(1, usize::MAX));
+                        }
+                        std::thread::yield_now();
+                    }
+                });
+                let found = sums(&budget, &mut || has_begun.store(true, Relaxed));
+                is_done.store(true, Relaxed);
+                found
+            });
+            assert_eq!(found.unwrap(), expected());
+            assert!(budget.peak_bytes() <= BUDGET);
+        }
     }
 }

@@ -93,6 +93,17 @@ impl<E: Copy> Table<E> {
         }
     }
 
+    /// Looks at the slots of some hashes, so that they come into the cache at the same time and not
+    /// one after the other.
+    #[inline]
+    pub(super) fn look(&self, hashes: &[u64]) {
+        let mask = self.used - 1;
+        let slots = hashes
+            .iter()
+            .map(|hash| self.hashes[slot_of((*hash).max(1), mask)]);
+        std::hint::black_box(slots.fold(0, |all, hash| all ^ hash));
+    }
+
     /// Returns whether `is_it` holds for the entry of a slot that has one.
     #[inline]
     fn is_at(&self, slot: usize, is_it: &mut impl FnMut(&E) -> bool) -> bool {
