@@ -8,6 +8,8 @@
     reason = "positions within slices, each of which is checked when it is used"
 )]
 
+use std::mem::MaybeUninit;
+use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -70,16 +72,29 @@ pub(super) fn sort<I: Item>(items: &mut [I], spare: &mut [I]) {
     split(items, spare, true);
 }
 
-/// As [`sort`], by several threads.
-pub(super) fn sort_by_threads<I: Item>(items: &mut [I], spare: &mut [I], threads: usize) {
+/// As [`sort`], by several threads. Calls `done` with each part that is in its place, and with the
+/// number of the thread and the position of the part: by several threads, for all items in all.
+pub(super) fn sort_by_threads<I: Item>(
+    items: &mut [I],
+    spare: &mut [MaybeUninit<I>],
+    threads: usize,
+    done: &Done<'_, I>,
+) {
     assert_eq!(items.len(), spare.len(), "as much memory once more");
-    let spread = spread(items).filter(|(least, most, _)| most > least);
-    let Some((least, most, is_sorted)) = spread else {
-        return sort(items, spare);
+    let spread = if threads < 2 || items.len() < SHARED_LEN_MIN {
+        None
+    } else {
+        spread_by_threads(items, threads)
+            .filter(|(least, most, is_sorted)| most > least && !is_sorted)
     };
-    if is_sorted || threads < 2 || items.len() < SHARED_LEN_MIN {
-        return sort(items, spare);
-    }
+    let Some((least, most, _)) = spread else {
+        for (place, item) in spare.iter_mut().zip(&*items) {
+            place.write(*item);
+        }
+        // SAFETY: each place was written above.
+        sort(items, unsafe { written(spare) });
+        return done(0, 0, items);
+    };
     let bits = most.bits_above(least);
     let shift = bits.saturating_sub(SHARED_DIGIT_BITS);
     let buckets = most.digit(least, shift) + 1;
@@ -87,7 +102,7 @@ pub(super) fn sort_by_threads<I: Item>(items: &mut [I], spare: &mut [I], threads
     let starts = count_shares(items, stretch, buckets, |item| {
         item.word().digit(least, shift)
     });
-    let target = Target(spare.as_mut_ptr());
+    let target = Target(spare.as_mut_ptr().cast::<I>());
     let target = &target;
     each(threads, &|number| {
         let (Some(items), Some(starts)) = (items.chunks(stretch).nth(number), starts.get(number))
@@ -104,8 +119,10 @@ pub(super) fn sort_by_threads<I: Item>(items: &mut [I], spare: &mut [I], threads
             *place += 1;
         }
     });
+    // SAFETY: as many items as places were written above, each to a place of its own.
+    let mut from = unsafe { written(spare) };
     // The last share ends where the bucket ends.
-    let (mut from, mut to) = (spare, items);
+    let mut to = items;
     let mut jobs = Vec::new();
     let mut start = 0;
     let ends = starts.first().into_iter().flatten().skip(1).copied();
@@ -113,18 +130,33 @@ pub(super) fn sort_by_threads<I: Item>(items: &mut [I], spare: &mut [I], threads
         let (part, rest) = from.split_at_mut(end - start);
         let (target, target_rest) = to.split_at_mut(end - start);
         (from, to) = (rest, target_rest);
+        jobs.push(Mutex::new(Some((start, part, target))));
         start = end;
-        jobs.push(Mutex::new(Some((part, target))));
     }
     let next = AtomicUsize::new(0);
-    each(threads, &|_number| {
+    each(threads, &|number| {
         while let Some(job) = jobs.get(next.fetch_add(1, Relaxed)) {
             let job = job.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some((from, to)) = job {
+            if let Some((start, from, to)) = job {
                 split(from, to, false);
+                done(number, start, to);
             }
         }
     });
+}
+
+/// Is called with the number of a thread, a position, and the items that are there in the end.
+pub(super) type Done<'d, I> = dyn Fn(usize, usize, &[I]) + Sync + 'd;
+
+/// Returns places as what was written there.
+///
+/// # Safety
+///
+/// Each place was written.
+unsafe fn written<I>(places: &mut [MaybeUninit<I>]) -> &mut [I] {
+    let first = places.as_mut_ptr().cast::<I>();
+    // SAFETY: as many items have a value, as the caller guarantees.
+    unsafe { slice::from_raw_parts_mut(first, places.len()) }
 }
 
 /// Memory that threads write to, each to places of its own.
@@ -302,6 +334,30 @@ fn spread<I: Item>(items: &[I]) -> Option<(I::Word, I::Word, bool)> {
     Some((least, most, items.is_sorted()))
 }
 
+/// As [`spread`], by several threads.
+fn spread_by_threads<I: Item>(items: &[I], threads: usize) -> Option<(I::Word, I::Word, bool)> {
+    let stretch = items.len().div_ceil(threads).max(1);
+    let found: Vec<_> = items.chunks(stretch).map(|_| Mutex::new(None)).collect();
+    each(found.len(), &|number| {
+        if let (Some(items), Some(found)) = (items.chunks(stretch).nth(number), found.get(number)) {
+            *found.lock().unwrap_or_else(PoisonError::into_inner) = spread(items);
+        }
+    });
+    let found = found.into_iter().filter_map(|found| {
+        let found = found.into_inner();
+        found.unwrap_or_else(PoisonError::into_inner)
+    });
+    let whole = found.reduce(|one, other| {
+        let is_sorted = one.2 && other.2;
+        (one.0.min(other.0), one.1.max(other.1), is_sorted)
+    });
+    let are_joined = || {
+        let mut starts = (stretch..items.len()).step_by(stretch);
+        starts.all(|start| items[start - 1] <= items[start])
+    };
+    whole.map(|(least, most, is_sorted)| (least, most, is_sorted && are_joined()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,8 +369,21 @@ mod tests {
         sort(&mut sorted, &mut spare);
         assert_eq!(sorted, expected);
         sorted.copy_from_slice(items);
-        sort_by_threads(&mut sorted, &mut spare, 3);
+        let mut spare = vec![MaybeUninit::uninit(); items.len()];
+        let parts = Mutex::new(Vec::new());
+        sort_by_threads(&mut sorted, &mut spare, 3, &|thread, at, part| {
+            assert!(thread < 3);
+            parts.lock().unwrap().push((at, part.to_vec()));
+        });
         assert_eq!(sorted, expected);
+        let mut parts = parts.into_inner().unwrap();
+        parts.sort_unstable_by_key(|(at, part)| (*at, part.len()));
+        let mut all = Vec::new();
+        for (at, part) in parts {
+            assert_eq!(at, all.len());
+            all.extend(part);
+        }
+        assert_eq!(all, expected);
     }
 
     #[test]

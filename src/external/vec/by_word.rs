@@ -10,14 +10,18 @@
 
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+use std::slice;
+use std::sync::{Mutex, PoisonError};
 
 use crate::budget::Room;
+use crate::bug::bug;
 use crate::containers::vec::places::Places;
 use crate::error::Result;
 use crate::external::key::{SortKey, Word};
 use crate::external::radix;
-use crate::external::vec::distribute::{Path, Scheme, mix};
+use crate::external::vec::distribute::{Path, Scheme, lock, mix};
 use crate::external::vec::partition::{Ahead, Classify, Source};
+use crate::external::workers::on_threads;
 
 /// Elements that are sampled for each bucket.
 const SAMPLES: usize = 40;
@@ -154,7 +158,7 @@ impl<'k, K, W: Word> Splitters<'k, K, W> {
 }
 
 /// Fills the subtree of a node with words in ascending order.
-fn fill<W: Word>(tree: &mut [W], node: usize, in_order: &mut std::slice::Iter<'_, W>) {
+fn fill<W: Word>(tree: &mut [W], node: usize, in_order: &mut slice::Iter<'_, W>) {
     if node < tree.len() {
         fill(tree, 2 * node, in_order);
         if let (Some(place), Some(word)) = (tree.get_mut(node), in_order.next()) {
@@ -283,39 +287,73 @@ impl<K> ByWord<K> {
     where
         K: Words<T>,
     {
+        let count = source.count();
         let mut room = room.reborrow();
-        let words = room.take_zeros::<K::Word>(source.count())?;
-        let stage = room.take::<T>(stage_len::<T>().min(source.count()))?;
-        let mut left = words.iter_mut();
-        let (mut ahead, mut done) = (Ahead::new(0..source.count()), 0);
-        for range in source.places(0..source.count()) {
-            let mut at = range.start;
-            while at < range.end {
-                let count = stage.len().min(range.end - at);
-                done += count;
-                ahead.before(places, source, done);
-                let part = stage.get_mut(..count).unwrap_or_default();
-                // SAFETY: the caller keeps this contract. The copies are numbers, equivalent to the
-                // originals.
-                unsafe { places.read(at, part) }?;
-                for (element, word) in part.iter().zip(&mut left) {
-                    // SAFETY: it was read from a place that holds one.
-                    *word = self.0.word(unsafe { element.assume_init_ref() });
+        let words = room.take::<K::Word>(count)?;
+        let spare = room.take::<K::Word>(count)?;
+        let len = stage_len::<T>().min(count);
+        // As many threads as there is room for.
+        let stage = len * size_of::<T>() + align_of::<T>();
+        let threads = threads.min(room.len() / stage.max(1)).max(1);
+        let stages = (0..threads).map(|_| room.take::<T>(len).map(Mutex::new));
+        let stages = stages.collect::<Result<Vec<_>>>()?;
+        let stretch = count.div_ceil(threads).max(1);
+        let stretches = words
+            .chunks_mut(stretch)
+            .map(|stretch| Mutex::new(Some(stretch)));
+        let stretches: Vec<_> = stretches.collect();
+        on_threads(stretches.len(), &|number, stop| {
+            let (Some(words), Some(stage)) = (stretches.get(number), stages.get(number)) else {
+                return Ok(());
+            };
+            let (words, mut stage) = (lock(words).take().unwrap_or_default(), lock(stage));
+            let positions = number * stretch..number * stretch + words.len();
+            let (mut ahead, mut done) = (Ahead::new(positions.clone()), positions.start);
+            let mut left = words.iter_mut();
+            for range in source.places(positions) {
+                let mut at = range.start;
+                while at < range.end && !stop.is_set() {
+                    let count = stage.len().min(range.end - at);
+                    done += count;
+                    ahead.before(places, source, done);
+                    let part = stage.get_mut(..count).unwrap_or_default();
+                    // SAFETY: the caller keeps this contract. The copies are numbers, equivalent to
+                    // the originals.
+                    unsafe { places.read(at, part) }?;
+                    for (element, word) in part.iter().zip(&mut left) {
+                        // SAFETY: it was read from a place that holds one.
+                        word.write(self.0.word(unsafe { element.assume_init_ref() }));
+                    }
+                    at += count;
                 }
-                at += count;
             }
-        }
-        let spare = room.take_zeros::<K::Word>(source.count())?;
-        radix::sort_by_threads(words, spare, threads);
-        let mut write = Write::new(target, out);
-        for part in words.chunks(stage.len().max(1)) {
-            for (place, word) in stage.iter_mut().zip(part) {
-                place.write(back(word.to_prefix()));
+            if left.len() > 0 && !stop.is_set() {
+                bug!("{} elements that are nowhere", left.len());
             }
-            // SAFETY: the caller keeps this contract, and all elements have been read.
-            unsafe { write.next(stage.get(..part.len()).unwrap_or_default()) };
-        }
-        write.end()
+            Ok(())
+        })?;
+        drop(stretches);
+        let first = words.as_mut_ptr().cast::<K::Word>();
+        // SAFETY: each thread has written all words of its stretch, or there was an error.
+        let words = unsafe { slice::from_raw_parts_mut(first, count) };
+        let written = Mutex::new(Ok(()));
+        radix::sort_by_threads(words, spare, threads, &|number, position, words| {
+            let mut stage = lock(&stages[number]);
+            let mut write = Write::new(target, out + position);
+            for words in words.chunks(len.max(1)) {
+                for (place, word) in stage.iter_mut().zip(words) {
+                    place.write(back(word.to_prefix()));
+                }
+                // SAFETY: the caller keeps this contract, all elements have been read, and each
+                // thread has other positions.
+                unsafe { write.next(stage.get(..words.len()).unwrap_or_default()) };
+            }
+            if let Err(refused) = write.end() {
+                *lock(&written) = Err(refused);
+            }
+        });
+        let written = written.into_inner();
+        written.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sorts elements by pairs of their word and their number.
@@ -361,8 +399,8 @@ impl<K> ByWord<K> {
                 places.let_go(part);
             }
         }
-        let spare = room.take_zeros::<(K::Word, u32)>(source.count())?;
-        radix::sort_by_threads(pairs, spare, threads);
+        let spare = room.take::<(K::Word, u32)>(source.count())?;
+        radix::sort_by_threads(pairs, spare, threads, &|_thread, _position, _pairs| ());
         let order = pairs.iter().map(|(_word, number)| *number as usize);
         let stage = room.take::<T>(stage_len::<T>().min(source.count()))?;
         // SAFETY: the caller keeps this contract; the numbers are those of all elements, each once.
