@@ -156,8 +156,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Groups<K, V> {
                 self.shared.options.progress_handle().add(bytes)?;
             }
         }
-        disk.writer
-            .write(&mut rest, disk.over.get(..waiting).unwrap_or_default())?;
+        disk.writer.write(&mut rest, &disk.over[..waiting])?;
         if rest.count > 0 {
             // Keys that are in the table now are not among them.
             disk.partitions.push(vec![rest]);

@@ -5,6 +5,7 @@
 )]
 
 use crate::budget::Array;
+use crate::bug::bug;
 use crate::error::Result;
 use crate::external::groups::table::Table;
 use crate::external::groups::value::GroupValue;
@@ -48,9 +49,10 @@ impl Keys {
     fn get(&self, chunk: u32, at: u32, len: u32) -> &[u8] {
         let start = at as usize;
         let chunk = self.chunks.get(chunk as usize);
-        chunk
-            .and_then(|chunk| chunk.get(start..start + len as usize))
-            .unwrap_or_default()
+        let Some(key) = chunk.and_then(|chunk| chunk.get(start..start + len as usize)) else {
+            bug!("a key of {len} bytes at {start} of none");
+        };
+        key
     }
 
     pub(super) fn of<V>(&self, group: &Group<V>) -> &[u8] {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use crate::budget::{Array, Lease, MemoryBudget, Slots};
 use crate::error::Result;
+use crate::exact::narrow;
 use crate::io::extents::ExtentFile;
 
 /// Bytes of the spool that are preallocated at once.
@@ -183,7 +184,7 @@ impl<E: Copy> ChainReader<E> {
         }
         let [.., first] = last;
         self.block_needed(first);
-        let content = self.buffer.get_mut(..count).unwrap_or_default();
+        let content = &mut self.buffer[..count];
         let (first, bytes) = (
             content.as_mut_ptr().cast::<MaybeUninit<u8>>(),
             size_of_val(content),
@@ -238,7 +239,7 @@ impl<E: Copy> Collector<E> {
     #[inline]
     pub(super) fn add(&mut self, hash: u64, entry: E, writer: &mut ChainWriter<E>) -> Result<()> {
         // By the upper bits: the lower ones choose slots of tables.
-        let partition = usize::try_from(hash >> self.shift).unwrap_or(0);
+        let partition: usize = narrow(hash >> self.shift);
         if self.fills[partition] as usize == self.block {
             self.write(partition, writer)?;
         }
@@ -252,7 +253,7 @@ impl<E: Copy> Collector<E> {
     fn write(&mut self, partition: usize, writer: &mut ChainWriter<E>) -> Result<()> {
         let fill = self.fills[partition] as usize;
         let first = partition * self.block;
-        let entries = self.buffers.get(first..first + fill).unwrap_or_default();
+        let entries = &self.buffers[first..first + fill];
         writer.write(&mut self.chains[partition], entries)?;
         self.fills[partition] = 0;
         Ok(())

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::budget::{Array, MemoryBudget};
+use crate::bug::bug;
 use crate::error::{Error, ErrorKind, Result};
 use crate::external::records::chunk::{KeyOrder, Record};
 use crate::external::records::pack::{block_len, pack, unpack};
@@ -156,9 +157,10 @@ impl<'b> RunWriter<'b> {
             }
         }
         let end = self.fill.saturating_add(stored.len());
-        if let Some(target) = self.buffer.get_mut(self.fill..end) {
-            target.copy_from_slice(stored);
-        }
+        let Some(target) = self.buffer.get_mut(self.fill..end) else {
+            bug!("no room for a record at {}..{end}", self.fill);
+        };
+        target.copy_from_slice(stored);
         self.fill = end;
         self.records = self.records.saturating_add(1);
         Ok(())
@@ -196,10 +198,9 @@ impl<'b> RunWriter<'b> {
         if self.records == 0 {
             return Ok(());
         }
-        let content = self
-            .buffer
-            .get(BLOCK_HEAD_BYTES..self.fill)
-            .unwrap_or_default();
+        let Some(content) = self.buffer.get(BLOCK_HEAD_BYTES..self.fill) else {
+            bug!("{} bytes in a block", self.fill);
+        };
         let len = content.len();
         let packed = match self.packed.split_at_mut_checked(BLOCK_HEAD_BYTES) {
             Some((_head, target)) => pack(content, target),
@@ -210,8 +211,9 @@ impl<'b> RunWriter<'b> {
             Some(packed) => (&mut *self.packed, packed, IS_PACKED),
             None => (&mut *self.buffer, len, 0),
         };
-        let block = block.get_mut(..BLOCK_HEAD_BYTES.saturating_add(stored));
-        let block = block.unwrap_or_default();
+        let Some(block) = block.get_mut(..BLOCK_HEAD_BYTES.saturating_add(stored)) else {
+            bug!("{stored} bytes in a block");
+        };
         if let Some((head, content)) = block.split_first_chunk_mut() {
             let len = len_of(content)? | flag;
             *head = head_of(self.run.number, self.run.blocks, len, self.records, content);
@@ -226,7 +228,7 @@ impl<'b> RunWriter<'b> {
     fn find_space(&mut self, len: usize) -> Result<()> {
         let need = (len as u64).saturating_add(BLOCK_HEAD_BYTES as u64);
         let Some(last) = self.run.parts.back_mut() else {
-            return Ok(());
+            bug!("a run without parts");
         };
         if last.extent.end.saturating_sub(self.run.at) < need {
             let extent = self.run.spool.claim(need.max(MORE_BYTES))?;

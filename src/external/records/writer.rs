@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::budget::Array;
+use crate::bug::bug;
 use crate::error::{Error, ErrorKind, Result};
 use crate::external::records::chunk::{Chunk, HEAD_BYTES, Layout, Record};
 use crate::external::records::long::Long;
@@ -142,14 +143,9 @@ impl SorterWriter {
         }
         let chunk = self.chunks.last_mut().and_then(Arc::get_mut);
         let pushed = chunk.and_then(|chunk| chunk.push(&self.shared.rules.order, record));
-        pushed.ok_or_else(|| {
-            debug_assert!(false, "a new chunk has no room for a record");
-            Error::refused(
-                ErrorKind::OverBudget,
-                "sort a record",
-                "there is no room for it",
-            )
-        })?;
+        if pushed.is_none() {
+            bug!("a new chunk has no room for {len} bytes");
+        }
         self.records = self.records.saturating_add(1);
         self.bytes = self.bytes.saturating_add(len as u64);
         Ok(())

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::budget::{Array, MemoryBudget};
+use crate::bug::bug;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exact::narrow;
 use crate::external::shuffle::Shared;
 use crate::io::checksum::checksum;
 use crate::io::extents::ExtentFile;
@@ -102,12 +104,11 @@ impl Blocks {
         let Some((head, content)) =
             target.and_then(|target| target.split_first_chunk_mut::<RECORD_HEAD_BYTES>())
         else {
-            debug_assert!(false, "a block is shorter than it should be");
-            return Ok(());
+            bug!("a block of bucket {bucket} has no room for {len} bytes at {fill}");
         };
         *head = record_head(chance, record);
         content.copy_from_slice(record);
-        self.fills[bucket] = u32::try_from(fill.saturating_add(len)).unwrap_or(u32::MAX);
+        self.fills[bucket] = narrow(fill.saturating_add(len));
         self.counts[bucket] = self.counts[bucket].saturating_add(1);
         Ok(())
     }
@@ -121,8 +122,9 @@ impl Blocks {
         shared.options.progress_handle().add(0)?;
         let at = self.claim(&shared.spool, fill)?;
         let start = bucket.saturating_mul(self.block_bytes);
-        let block = self.buffer.get_mut(start..start.saturating_add(fill));
-        let block = block.unwrap_or_default();
+        let Some(block) = self.buffer.get_mut(start..start.saturating_add(fill)) else {
+            bug!("{fill} bytes in the block of bucket {bucket}");
+        };
         seal(block, at, self.chains[bucket].last);
         shared.spool.write(block, at)?;
         let records = self.counts[bucket];
@@ -197,7 +199,10 @@ impl Blocks {
         let fill = self.fills[bucket] as usize;
         let start = bucket.saturating_mul(self.block_bytes);
         let content = start.saturating_add(BLOCK_HEAD_BYTES)..start.saturating_add(fill);
-        let content = self.buffer.get(content).unwrap_or_default();
+        let Some(content) = self.buffer.get(content) else {
+            // Not even a head.
+            return (&[], 0);
+        };
         (content, u64::from(self.counts[bucket]))
     }
 }

@@ -27,6 +27,7 @@ use std::slice;
 use std::sync::{Mutex, PoisonError};
 
 use crate::budget::Room;
+use crate::bug::bug;
 use crate::containers::vec::places::Places;
 use crate::error::Result;
 use crate::external::options::Progress;
@@ -322,7 +323,9 @@ impl<'w, 'a, T: Send> Partitioner<'w, 'a, T> {
             unsafe { self.places.read(range.start, target) }?;
             done += range.len();
         }
-        debug_assert_eq!(done, count);
+        if done != count {
+            bug!("{done} of {count} elements were read");
+        }
         self.looked = at..at + count;
         self.loaded = count;
         Ok(count)
@@ -377,7 +380,9 @@ impl<'w, 'a, T: Send> Partitioner<'w, 'a, T> {
             unsafe { self.places.write(range.start, part) }?;
             done += range.len();
         }
-        debug_assert_eq!(done, count);
+        if done != count {
+            bug!("{done} of {count} elements were written");
+        }
         self.written += count;
         let fill = std::mem::take(&mut self.fills[bucket]);
         let bucket = u32::try_from(bucket).unwrap_or(u32::MAX);
