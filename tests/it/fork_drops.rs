@@ -297,13 +297,13 @@ fn a_child_uses_and_drops_what_its_parent_put_aside() {
         });
         assert!(ended.success(), "while it is filled: {ended}");
         writer.take().unwrap().finish().unwrap();
-        let mut sorted = Some(sorter.take().unwrap().sorted().unwrap());
+        let mut records = Some(sorter.take().unwrap().sorted().unwrap());
         let mut groups = Some(groups.take().unwrap().finish().unwrap());
-        let first = sorted.as_mut().unwrap().next().unwrap().unwrap();
+        let first = records.as_mut().unwrap().next().unwrap().unwrap();
         let mut last = first.0.to_vec();
         let ended = in_forked_child(|| {
-            let mut records = sorted.take().unwrap();
-            while let Some((key, value)) = records.next().unwrap() {
+            let mut inherited = records.take().unwrap();
+            while let Some((key, value)) = inherited.next().unwrap() {
                 assert!(last.as_slice() < key && value == [7; 24]);
                 last = key.to_vec();
             }
@@ -311,7 +311,7 @@ fn a_child_uses_and_drops_what_its_parent_put_aside() {
             assert_eq!(sum, (0..count).sum::<u64>());
         });
         assert!(ended.success(), "while it is read: {ended}");
-        let mut records = sorted.take().unwrap();
+        let mut records = records.take().unwrap();
         let mut found = 1;
         while let Some((key, value)) = records.next().unwrap() {
             assert!(last.as_slice() < key && value == [7; 24]);
