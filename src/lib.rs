@@ -16,7 +16,8 @@
 //! | a program with a few huge std collections, but not trees of small nodes | [`SpillAlloc`] |
 //! | one file that many threads write at once | [`RangeFile`], [`FileRangeMut`], [`FileRange`] |
 //! | a vector that later processes read again (feature `bytemuck`) | `DiskVec::seal`, `SealedVec` |
-//! | byte strings that later processes read again (feature `bytemuck`) | `Arena::seal`, `Arena::open` |
+//! | byte strings that later processes read again (feature `sealed`) | `Arena::seal`, `Arena::open` |
+//! | strings that later processes read again (feature `sealed`) | `StrVec::seal`, `SealedStrVec` |
 //! | control over location and quota | [`ScratchDir`] |
 //!
 //! # Examples
@@ -142,7 +143,8 @@
 //! | `nightly` | no | [`DiskAlloc`] with std's unstable trait; needs a nightly compiler |
 //! | `serde` | no | [`Spool`], and `Serialize` and `Deserialize` for [`DiskVec`], [`StrVec`], [`BytesVec`], [`Location`], [`Written`] |
 //! | `lz4` | no | with `serde`: blocks of a [`Spool`] compressed by LZ4 |
-//! | `bytemuck` | no | `Pod` and `Zeroable` for [`Location`]; vectors and arenas sealed into files that last |
+//! | `sealed` | no | [`Arena`], [`StrVec`] and [`BytesVec`] sealed into files that last |
+//! | `bytemuck` | no | `sealed`, `Pod` and `Zeroable` for [`Location`], and vectors sealed |
 //! | `lz4` | no | [`SorterBuilder::lz4`](external::SorterBuilder): records are packed on disk |
 //!
 //! # Platforms
@@ -167,7 +169,7 @@ mod containers;
 mod error;
 mod exact;
 pub mod external;
-#[cfg(feature = "bytemuck")]
+#[cfg(feature = "sealed")]
 mod format;
 mod heap;
 mod io;
@@ -184,6 +186,8 @@ pub use crate::composites::sealed::SealedVec;
 #[cfg(feature = "serde")]
 pub use crate::composites::spool::Spool;
 pub use crate::composites::strings::{BytesVec, StrVec};
+#[cfg(feature = "sealed")]
+pub use crate::composites::strings::{SealedBytesVec, SealedStrVec};
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 pub use crate::containers::alloc::DiskAlloc;
 pub use crate::containers::arena::{
@@ -239,10 +243,17 @@ pub mod range_file {
     };
 }
 
-/// Files that last: [`SealedVec`], what any sealed file says of itself, and the seam to object stores.
-#[cfg(feature = "bytemuck")]
+/// Files that last: `SealedVec` (feature `bytemuck`), [`SealedStrVec`], [`SealedBytesVec`], what any
+/// sealed file says of itself, and the seam to object stores.
+#[cfg(feature = "sealed")]
 pub mod sealed {
-    pub use crate::composites::sealed::{Kind, Scan, SealedFile, SealedMap, SealedVec};
+    pub use crate::composites::sealed::{Kind, SealedFile};
+    #[cfg(feature = "bytemuck")]
+    pub use crate::composites::sealed::{Scan, SealedMap, SealedVec};
+    pub use crate::composites::strings::{
+        ByteStrings, ScanBytes, ScanStrings, SealedBytesMap, SealedBytesVec, SealedStrMap,
+        SealedStrVec, Strings,
+    };
     pub use crate::format::ranges::{MemoryRanges, ReadRanges};
 }
 

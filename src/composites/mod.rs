@@ -1,6 +1,6 @@
 //! The floor of composites: types that are built on containers. No composite names another.
 
-#[cfg(feature = "bytemuck")]
+#[cfg(feature = "sealed")]
 pub(crate) mod sealed;
 #[cfg(feature = "serde")]
 pub(crate) mod spool;

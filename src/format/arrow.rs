@@ -8,6 +8,10 @@ use crate::format::{DATA_START, PAGE_BYTES};
 
 /// What the column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "bytemuck"),
+    expect(dead_code, reason = "only vectors have columns of numbers")
+)]
 pub(crate) enum Column {
     Int {
         bits: i32,
@@ -20,6 +24,10 @@ pub(crate) enum Column {
     Fixed {
         bytes: i32,
     },
+    /// Byte strings of any length, by offsets of 64 bits.
+    Bytes,
+    /// The same in UTF-8.
+    Text,
 }
 
 /// One column of elements, and where they are behind the start of the data.
@@ -124,6 +132,8 @@ impl Layout {
             Column::Int { .. } => 2,
             Column::Float { .. } => 3,
             Column::Fixed { .. } => 15,
+            Column::Bytes => 19,
+            Column::Text => 20,
         };
         let field = [
             Field::Offset,
@@ -148,6 +158,9 @@ impl Layout {
             }
             Column::Fixed { bytes } => {
                 flat.table_at(details, &[Field::I32(bytes)]);
+            }
+            Column::Bytes | Column::Text => {
+                flat.table_at(details, &[]);
             }
         }
         flat.point_here(children);

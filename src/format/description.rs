@@ -3,7 +3,7 @@
 //! ```text
 //!     0   8  magic: "outcore" 1A            56   8  bytes of data
 //!     8   4  version: 1                     64  32  four numbers that depend on the kind
-//!    12   4  kind: 1 vector, 4 arena        96   8  checksum of the index
+//!    12   4  kind: see docs/format.md       96   8  checksum of the index
 //!    16  16  id of the file                104   8  checksum of the head before its description
 //!    32   8  elements                      112   8  checksum of the tail behind its description
 //!    40   8  bytes of an element           120   2  length of the type's name
@@ -12,6 +12,7 @@
 //!                                          504   8  checksum of the 504 bytes before
 //! ```
 
+use crate::format::strings::{KIND_BYTES, KIND_TEXT, StringsLayout};
 use crate::format::sums::{FileId, PAGE_SUMS, Part, SUM_BYTES, sum_of};
 use crate::format::{DATA_START, PAGE_BYTES};
 
@@ -186,6 +187,10 @@ impl Description {
             {
                 return Err("the number of its runs");
             }
+        }
+        let has_strings = [KIND_BYTES, KIND_TEXT].contains(&self.kind);
+        if has_strings && StringsLayout::of(self).is_none() {
+            return Err("the lengths of its strings");
         }
         Ok(())
     }

@@ -2,14 +2,18 @@
 //!
 //! `sums` has the checksums, `description` the fixed part that says what a file holds, `arrow` what
 //! makes the file one that Arrow reads, `write` the way into a file, `ranges` and `source` where the bytes
-//! come from, `read` the checked way out, and `verify` the check of all bytes. Nothing read from a file is
-//! trusted.
+//! come from, `read` the checked way out, `copy` what every reader needs, `map` the data in memory, and
+//! `verify` the check of all bytes. `strings` says where byte strings are in the data. Nothing read from
+//! a file is trusted.
 
 pub(crate) mod arrow;
+pub(crate) mod copy;
 pub(crate) mod description;
+pub(crate) mod map;
 pub(crate) mod ranges;
 pub(crate) mod read;
 mod source;
+pub(crate) mod strings;
 mod sums;
 #[cfg(test)]
 #[cfg(not(any(miri, memory_backend, loom, shuttle)))]

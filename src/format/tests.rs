@@ -1,21 +1,21 @@
 //! Tests of the format: bytes that never change, and files in which any byte did.
 #![expect(clippy::cast_possible_truncation, reason = "files of tests are short")]
 
+use std::fs;
 use std::panic::catch_unwind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::slice::from_ref;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::{fs, process};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::arrow::{Column, Layout};
 use crate::format::description::{DESCRIPTION_BYTES, Description, IN_HEAD, KIND_VECTOR};
 use crate::format::ranges::MemoryRanges;
 use crate::format::read::Sealed;
+use crate::format::strings::{KIND_BYTES, KIND_TEXT};
 use crate::format::sums::{Part, sum_of};
 use crate::format::write::{BLOCK_BYTES, Contents, Writer};
 use crate::format::{DATA_START, PAGE_BYTES};
-use crate::sys::fault::{Fault, Outcome, arm, disarm};
+use crate::testing::damage::{self, new_path};
 
 const ID: [u8; 16] = *b"a golden id: 16 ";
 
@@ -24,15 +24,6 @@ const BLOCK: usize = BLOCK_BYTES as usize;
 
 /// The number of words that fill two blocks and a part of a third.
 const WORDS: u64 = BLOCK_BYTES as u64 / 4 + 100;
-
-fn new_path() -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let memory = Path::new("/dev/shm");
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    let base = if memory.is_dir() { memory } else { &target };
-    let number = NEXT.fetch_add(1, Relaxed);
-    base.join(format!("outcore-format-{}-{number}", process::id()))
-}
 
 /// Writes a vector of the words 0, 3, 6 and so on.
 fn write(path: &Path, words: u64, id: [u8; 16]) -> Result<()> {
@@ -93,18 +84,11 @@ fn refusal_of_words(sealed: &Sealed) -> Option<Error> {
     read.err()
 }
 
-/// Checks that a change of a file is noticed: by opening or verifying it; and that all that can be
-/// read of it is right.
-fn check_damage(bytes: &[u8], what: &str) {
-    let refused = match open(bytes) {
-        Ok(sealed) => {
-            let _refusal = refusal_of_words(&sealed);
-            sealed.verify(&mut |_bytes| {}).expect_err(what)
-        }
-        Err(refused) => refused,
-    };
-    let kind = refused.kind();
-    assert!(kind == ErrorKind::Corrupt, "{what}: {refused}");
+/// Opens, reads and verifies a file of words.
+fn read(bytes: &[u8]) -> Result<()> {
+    let sealed = open(bytes)?;
+    let _refusal = refusal_of_words(&sealed);
+    sealed.verify(&mut |_bytes| {})
 }
 
 /// A file of version 1 has to be readable for ever, and is what docs/format.md says.
@@ -132,16 +116,7 @@ fn the_bytes_of_a_file_never_change() {
 
 #[test]
 fn every_byte_that_changes_is_noticed_and_no_wrong_word_is_read() {
-    let mut bytes = sealed_bytes(WORDS, ID);
-    assert!(bytes.len() > 2 * BLOCK + 2 * PAGE_BYTES as usize);
-    assert!(refusal_of_words(&open(&bytes).unwrap()).is_none());
-    for at in 0..bytes.len() {
-        for mask in [1 << (at % 8), 0xFF] {
-            bytes[at] ^= mask;
-            check_damage(&bytes, &format!("byte {at} changed by {mask:02x}"));
-            bytes[at] ^= mask;
-        }
-    }
+    damage::each_byte(&read, &sealed_bytes(WORDS, ID));
 }
 
 /// A canary: the campaign has to notice a byte that its checksum allows.
@@ -163,49 +138,18 @@ fn a_wrong_word_with_a_right_checksum_is_found() {
         bytes[at..at + DESCRIPTION_BYTES].copy_from_slice(&encoded);
     }
     open(&bytes).unwrap().verify(&mut |_bytes| {}).unwrap();
-    assert!(catch_unwind(|| check_damage(&bytes, "planted")).is_err());
+    assert!(catch_unwind(|| damage::check(&read, &bytes, "planted")).is_err());
 }
 
 #[test]
 fn a_file_of_any_other_length_is_refused() {
-    let bytes = sealed_bytes(WORDS, ID);
-    for len in (0..bytes.len())
-        .step_by(7)
-        .chain(bytes.len() - 20_000..bytes.len())
-    {
-        let refused = open(&bytes[..len]).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::Corrupt, "length {len}");
-    }
-    for more in [1, 8, 64, 4096] {
-        let longer = [&bytes[..], &vec![0; more]].concat();
-        check_damage(&longer, &format!("{more} bytes more"));
-    }
+    damage::each_length(&read, &sealed_bytes(WORDS, ID));
 }
 
 #[test]
 fn blocks_of_another_file_or_another_place_are_noticed() {
-    let bytes = sealed_bytes(WORDS, ID);
     let other = sealed_bytes(WORDS, *b"another id: 16  ");
-    let start = DATA_START as usize;
-    for block in 0..2 {
-        let place = start + block * BLOCK..start + (block + 1) * BLOCK;
-        assert!(
-            bytes[place.clone()] == other[place.clone()],
-            "the same words"
-        );
-        // With its checksum, it is a block of the other file all the same.
-        let sum = bytes.len() - PAGE_BYTES as usize - 4 * 8 + block * 8;
-        let mut mixed = bytes.clone();
-        mixed[sum..sum + 8].copy_from_slice(&other[sum..sum + 8]);
-        check_damage(&mixed, "a checksum of another file");
-    }
-    let mut exchanged = bytes.clone();
-    exchanged[start..start + 2 * BLOCK].rotate_left(BLOCK);
-    check_damage(&exchanged, "two blocks exchanged");
-    // A whole end of another file has another description than the head.
-    let cut = bytes.len() - PAGE_BYTES as usize;
-    check_damage(&[&bytes[..cut], &other[cut..]].concat(), "another tail");
-    check_damage(&[&other[..start], &bytes[start..]].concat(), "another head");
+    damage::foreign_blocks(&read, &sealed_bytes(WORDS, ID), &other);
 }
 
 /// Anybody can compute checksums: what they say of impossible files must be refused, not believed.
@@ -228,7 +172,7 @@ fn a_description_that_cannot_be_is_refused_before_anything_is_allocated() {
         1 << 63,
         u64::MAX,
     ];
-    let changes: [fn(&mut Description, u64); 6] = [
+    let changes: [fn(&mut Description, u64); 8] = [
         |found, number| found.elements = number,
         |found, number| found.element_bytes = number,
         |found, number| found.data_bytes = number,
@@ -238,6 +182,15 @@ fn a_description_that_cannot_be_is_refused_before_anything_is_allocated() {
             found.elements = number;
             found.element_bytes = 1;
             found.data_bytes = number;
+        },
+        |found, number| {
+            found.kind = KIND_BYTES;
+            found.details[0] = number;
+        },
+        |found, number| {
+            found.kind = KIND_TEXT;
+            found.elements = number;
+            found.details[0] = 64;
         },
     ];
     let mut refusals = 0;
@@ -313,48 +266,16 @@ fn either_description_is_enough() {
     assert_eq!(open(&bytes).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
-/// Each call of the system fails in turn: nothing but the whole file ever has the name, what is read
-/// is right, and an error names the file.
 #[test]
 fn whatever_call_fails_the_name_leads_to_a_whole_file_or_to_none() {
-    let outcomes = [
-        Outcome::Errno(5),
-        Outcome::Errno(28),
-        Outcome::Short,
-        Outcome::Zero,
-    ];
-    let mut met_all = 0;
-    for outcome in outcomes {
-        for after in 0.. {
-            let path = new_path();
-            arm(Fault {
-                after,
-                sticky: false,
-                outcome,
-            });
-            let done = write(&path, WORDS, ID).and_then(|()| {
-                let sealed = Sealed::open(&path)?;
-                if let Some(refused) = refusal_of_words(&sealed) {
-                    return Err(refused);
-                }
-                sealed.verify(&mut |_bytes| {})
-            });
-            let (_calls, met) = disarm();
-            if let Err(refused) = done {
-                assert_eq!(refused.path(), Some(path.as_path()), "{refused}");
-            }
-            if path.exists() {
-                let sealed = Sealed::open(&path).unwrap();
-                sealed.verify(&mut |_bytes| {}).unwrap();
-                fs::remove_file(path).unwrap();
-            }
-            if met == 0 {
-                break;
-            }
-            met_all += met;
+    damage::each_failing_call(&|path| {
+        write(path, WORDS, ID)?;
+        let sealed = Sealed::open(path)?;
+        match refusal_of_words(&sealed) {
+            Some(refused) => Err(refused),
+            None => sealed.verify(&mut |_bytes| {}),
         }
-    }
-    assert!(met_all > 60, "{met_all}");
+    });
 }
 
 /// A file of one block of data takes one read of its end, one of the page of the table and one of

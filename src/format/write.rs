@@ -50,7 +50,8 @@ impl Writer {
         Self::with_id(path, replaces, new_id(path)?)
     }
 
-    pub(super) fn with_id(path: &Path, replaces: bool, id: FileId) -> Result<Self> {
+    /// Does the same with a certain id: for tests, where the bytes of files are compared.
+    pub(crate) fn with_id(path: &Path, replaces: bool, id: FileId) -> Result<Self> {
         let file = AtomicFile::create(path)?;
         if file.replaces() && !replaces {
             let taken = std::io::ErrorKind::AlreadyExists;

@@ -83,7 +83,7 @@ impl Place {
 
     /// Opens the file that has the name for reading, also while others have it open, and returns its
     /// length.
-    #[cfg(feature = "bytemuck")]
+    #[cfg(feature = "sealed")]
     pub(crate) fn open_to_read(&self) -> Result<(OwnedFile, u64)> {
         const ACTION: &str = "open";
         let file = self.retry(ACTION, || self.dir.open_named(&self.name, Access::Read))?;

@@ -17,6 +17,9 @@
 //! tier, `OUTCORE_CAMPAIGN=long`, runs everything. A failure names its faults, which is enough to
 //! reproduce it. Each campaign prints its figures, and the sums so far for each container.
 
+#[cfg(feature = "sealed")]
+#[cfg(not(any(miri, memory_backend, loom, shuttle)))]
+pub(crate) mod damage;
 mod plans;
 #[cfg(shuttle)]
 pub(crate) mod schedules;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Documents that link to files of the repository.
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
@@ -14,6 +14,7 @@ const DOCUMENTS: [&str; 13] = [
     "docs/coming-from.md",
     "docs/glossary.md",
     "docs/performance.md",
+    "docs/python.md",
     "docs/records/past-memory-2026-11.md",
     "docs/records/restructuring-2026-11.md",
     "docs/reliability.md",

@@ -55,6 +55,10 @@ mod sealed;
 mod sealed_arena;
 #[cfg(all(not(any(miri, memory_backend)), feature = "bytemuck"))]
 mod sealed_damage;
+#[cfg(all(not(any(miri, memory_backend)), feature = "bytemuck"))]
+mod sealed_python;
+#[cfg(all(not(any(miri, memory_backend)), feature = "sealed"))]
+mod sealed_strings;
 mod spill_fork;
 #[cfg(feature = "serde")]
 mod spool;

@@ -4,12 +4,12 @@ use std::fs;
 use std::io::ErrorKind::AlreadyExists;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Command;
 
 use bytemuck::{Pod, Zeroable};
 use outcore::sealed::{Kind, MemoryRanges, SealedFile};
 use outcore::{Arena, DiskVec, ErrorKind, Location, SealedVec};
 
+use crate::support::python::{output, python};
 use crate::support::random::Random;
 use crate::support::{disk, new_dir, skipped, test_name};
 
@@ -324,24 +324,6 @@ fn elements_without_bytes_are_counted() {
     fs::remove_dir_all(dir).unwrap();
 }
 
-/// Returns a Python that has all of `modules`: `$OUTCORE_PYTHON`, or `python3`.
-fn python(modules: &str) -> Option<Command> {
-    let program = std::env::var("OUTCORE_PYTHON").unwrap_or_else(|_unset| "python3".to_owned());
-    let mut found = Command::new(&program);
-    let found = found.args(["-c", &format!("import {modules}")]).output();
-    found
-        .is_ok_and(|ran| ran.status.success())
-        .then(|| Command::new(program))
-}
-
-/// Runs a program, which has to succeed, and returns what it prints.
-fn output(command: &mut Command) -> String {
-    let ran = command.output().unwrap();
-    let errors = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "{errors}");
-    String::from_utf8(ran.stdout).unwrap()
-}
-
 /// Seals one vector of each type of number, and of structs.
 fn seal_types(dir: &Path) {
     macro_rules! seal {
@@ -427,10 +409,7 @@ fn a_reader_in_another_language_verifies_and_reads() {
     numbers.seal(&path).unwrap();
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/read_sealed.py");
     let read = output(python.arg(&reader).arg(&path).args(["0", "999999"]));
-    assert_eq!(
-        read,
-        "vector of 1000000 u64, verified\n0: 0\n999999: 999998000001\n"
-    );
+    assert_eq!(read, "1000000 u64, verified\n0: 0\n999999: 999998000001\n");
 
     let file = fs::File::options().write(true).open(&path).unwrap();
     file.write_all_at(&[0xEE], 600_000).unwrap();

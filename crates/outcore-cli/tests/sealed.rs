@@ -10,7 +10,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
-use outcore::DiskVec;
+use outcore::{DiskVec, StrVec};
 
 use crate::support::{TestDir, outcore};
 
@@ -58,6 +58,49 @@ fn a_sealed_file_is_described_and_a_damaged_block_is_named() {
     );
     assert!(errors.contains("bad: block "), "{errors}");
     assert_eq!(errors.lines().count(), 1, "{errors}");
+}
+
+#[test]
+fn a_file_of_strings_is_described_and_verified() {
+    let dir = TestDir::new("sealed-strings");
+    if dir.is_in_memory() {
+        return;
+    }
+    let (text, bytes) = (dir.path("text"), dir.path("bytes"));
+    let mut names = StrVec::new();
+    names
+        .try_extend((0..100_000).map(|n| format!("{n:06}")))
+        .unwrap();
+    names.seal(&text).unwrap();
+    names.into_bytes_vec().seal(&bytes).unwrap();
+    for (path, kind, name) in [(&text, "strings", "str"), (&bytes, "byte strings", "[u8]")] {
+        let (code, said, errors) = run(outcore(&["inspect"]).arg(path));
+        assert_eq!((code, errors.as_str()), (Some(0), ""));
+        for line in [
+            format!("kind:      {kind}\n"),
+            "elements:  100000\n".to_owned(),
+            format!("type:      {name} (any length)\n"),
+            format!("data:      {} bytes\n", 600_000 + 8 * 100_001),
+        ] {
+            assert!(said.contains(&line), "{line}: {said}");
+        }
+    }
+    let (code, said, _errors) = run(outcore(&["verify"]).args([&text, &bytes]));
+    assert_eq!(
+        (code, said.matches(": ok, 14").count()),
+        (Some(0), 2),
+        "{said}"
+    );
+
+    let file = File::options().write(true).open(&text).unwrap();
+    file.write_all_at(&[0xEE], 1_000_000).unwrap();
+    let (code, said, errors) = run(outcore(&["verify"]).args([&text, &bytes]));
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains("text: BAD\n") && said.contains("bytes: ok"),
+        "{said}"
+    );
+    assert!(errors.contains("text: block 60 "), "{errors}");
 }
 
 #[test]

@@ -6,16 +6,21 @@ use crate::error::Result;
 use crate::format::description::{KIND_ARENA, KIND_VECTOR, VERSION};
 use crate::format::ranges::ReadRanges;
 use crate::format::read::Sealed;
+use crate::format::strings::{KIND_BYTES, KIND_TEXT};
 
 /// What a sealed file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A vector of plain elements, written by [`DiskVec::seal`](crate::DiskVec::seal).
+    /// A vector of plain elements, written by `DiskVec::seal`.
     Vector,
     /// The items of an arena, written by [`Arena::seal`](crate::Arena::seal). Its elements are the
     /// bytes of the items.
     Arena,
+    /// Byte strings, written by [`BytesVec::seal`](crate::BytesVec::seal).
+    Bytes,
+    /// Strings, written by [`StrVec::seal`](crate::StrVec::seal).
+    Strings,
     /// Something that a later version of this library knows.
     Other(u32),
 }
@@ -26,17 +31,16 @@ pub enum Kind {
 ///
 /// ```
 /// use outcore::sealed::{Kind, SealedFile};
-/// use outcore::{DiskVec, ScratchDir};
+/// use outcore::{ScratchDir, StrVec};
 ///
 /// # let name = format!("file-example-{}", std::process::id());
 /// # let path = ScratchDir::from_env()?.path().join(name);
-/// let mut numbers = DiskVec::new();
-/// numbers.try_extend(0..1000_u16)?;
-/// numbers.seal(&path)?;
+/// let mut names = StrVec::new();
+/// names.try_extend(["Ada", "Grace"])?;
+/// names.seal(&path)?;
 ///
 /// let file = SealedFile::open(&path)?;
-/// assert_eq!(file.kind(), Kind::Vector);
-/// assert_eq!((file.type_name(), file.elements(), file.data_bytes()), ("u16", 1000, 2000));
+/// assert_eq!((file.kind(), file.type_name(), file.elements()), (Kind::Strings, "str", 2));
 /// file.verify(|bytes_done| assert!(bytes_done <= file.file_bytes()))?;
 /// # std::fs::remove_file(&path).ok();
 /// # Ok::<(), outcore::Error>(())
@@ -51,7 +55,7 @@ impl SealedFile {
     ///
     /// # Errors
     ///
-    /// Those of [`SealedVec::open`](crate::SealedVec::open), except for the type.
+    /// Those of [`SealedBytesVec::open`](crate::SealedBytesVec::open), except for the type.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let sealed = Sealed::open(path.as_ref())?;
         Ok(Self { sealed })
@@ -72,6 +76,8 @@ impl SealedFile {
         match self.sealed.description().kind {
             KIND_VECTOR => Kind::Vector,
             KIND_ARENA => Kind::Arena,
+            KIND_BYTES => Kind::Bytes,
+            KIND_TEXT => Kind::Strings,
             other => Kind::Other(other),
         }
     }
@@ -96,7 +102,7 @@ impl SealedFile {
         &self.sealed.description().type_name
     }
 
-    /// Returns the bytes of an element.
+    /// Returns the bytes of an element; 0 for strings, which have any length.
     pub fn element_bytes(&self) -> u64 {
         self.sealed.description().element_bytes
     }
@@ -106,7 +112,7 @@ impl SealedFile {
         self.sealed.description().element_align
     }
 
-    /// Returns the bytes of all elements.
+    /// Returns the bytes of all elements; of strings, with 8 bytes for each place.
     pub fn data_bytes(&self) -> u64 {
         self.sealed.description().data_bytes
     }
@@ -125,7 +131,7 @@ impl SealedFile {
     ///
     /// # Errors
     ///
-    /// Those of [`SealedVec::verify`](crate::SealedVec::verify).
+    /// Those of [`SealedBytesVec::verify`](crate::SealedBytesVec::verify).
     pub fn verify(&self, mut progress: impl FnMut(u64)) -> Result<()> {
         self.sealed.verify(&mut progress)
     }

@@ -1,7 +1,7 @@
 //! A sealed vector as a slice.
 #![expect(
     unsafe_code,
-    reason = "borrows a file that others can change; see docs/safety.md"
+    reason = "a function whose caller vouches for a file; see docs/safety.md"
 )]
 
 use std::fmt;
@@ -16,17 +16,11 @@ use crate::bug::bug;
 use crate::composites::sealed::vec::SealedVec;
 use crate::error::{ErrorKind, Result};
 use crate::format::DATA_START;
-use crate::mapping::view::View;
+use crate::format::map::MappedData;
 
 /// The elements of a sealed vector as a slice, without a copy; made by [`SealedVec::map`].
 pub struct SealedMap<T> {
-    /// # Invariants
-    ///
-    /// 1. The view shows `data_bytes` bytes of the file from [`DATA_START`], which are there when the
-    ///    map is made.
-    /// 2. Nothing changes or shortens the file while the map lives: the duty of the caller of `map`.
-    view: View,
-    data_bytes: usize,
+    data: MappedData,
     len: usize,
     elements: PhantomData<fn() -> T>,
 }
@@ -71,26 +65,14 @@ impl<T: Pod> SealedVec<T> {
     /// One `mmap`. A page that the device cannot deliver kills the process with `SIGBUS` when it is
     /// accessed, as with every mapped file.
     pub unsafe fn map(&self) -> Result<SealedMap<T>> {
-        let Some(local) = self.sealed().local() else {
-            let reason = "only files of this machine can be mapped";
-            return Err(self.sealed().refused(ErrorKind::Io, reason));
-        };
         if align_of::<T>() as u64 > DATA_START {
             let reason = "its elements need a larger alignment than pages have";
             return Err(self.sealed().refused(ErrorKind::Io, reason));
         }
-        let too_long = || {
-            let reason = "it is longer than the address space";
-            self.sealed().refused(ErrorKind::OutOfMemory, reason)
-        };
-        let data_bytes = self.sealed().description().data_bytes;
-        let end = usize::try_from(data_bytes.saturating_add(DATA_START));
-        let end = end.map_err(|_long| too_long())?;
-        let data_bytes = usize::try_from(data_bytes).map_err(|_long| too_long())?;
-        let view = View::new(local.file(), end);
+        // SAFETY: the caller vouches for the file.
+        let data = unsafe { self.sealed().map()? };
         Ok(SealedMap {
-            view: view.map_err(|refused| refused.of_file("map", local.path()))?,
-            data_bytes,
+            data,
             len: self.len(),
             elements: PhantomData,
         })
@@ -104,12 +86,11 @@ impl<T: Pod> SealedMap<T> {
             // SAFETY: elements without bytes need none, and every `Pod` type has a value.
             return unsafe { slice::from_raw_parts(NonNull::dangling().as_ptr(), self.len) };
         }
-        // SAFETY: the bytes are in the file, and stay as they are (invariants 1 and 2).
-        let bytes = unsafe { self.view.bytes(DATA_START, self.data_bytes) };
         // The data begin at a multiple of 4096, which `map` compared with the alignment, and are
         // whole elements, which the description of the file was checked for.
-        let elements = bytes.and_then(|bytes| bytemuck::try_cast_slice(bytes).ok());
-        elements.unwrap_or_else(|| bug!("{} bytes of {} elements", self.data_bytes, self.len))
+        let bytes = self.data.bytes();
+        let elements = bytemuck::try_cast_slice(bytes).ok();
+        elements.unwrap_or_else(|| bug!("{} bytes of {} elements", bytes.len(), self.len))
     }
 }
 
@@ -124,7 +105,7 @@ impl<T: Pod> Deref for SealedMap<T> {
 impl<T> fmt::Debug for SealedMap<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SealedMap")
-            .field("bytes", &self.data_bytes)
+            .field("bytes", &self.data.bytes().len())
             .finish_non_exhaustive()
     }
 }

@@ -5,13 +5,21 @@
 //! of formats.
 
 mod file;
+#[cfg(feature = "bytemuck")]
 mod map;
+#[cfg(feature = "bytemuck")]
 mod scan;
+#[cfg(feature = "bytemuck")]
 mod seal;
+#[cfg(feature = "bytemuck")]
 mod types;
+#[cfg(feature = "bytemuck")]
 mod vec;
 
 pub use self::file::{Kind, SealedFile};
+#[cfg(feature = "bytemuck")]
 pub use self::map::SealedMap;
+#[cfg(feature = "bytemuck")]
 pub use self::scan::Scan;
+#[cfg(feature = "bytemuck")]
 pub use self::vec::SealedVec;

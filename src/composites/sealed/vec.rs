@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::marker::PhantomData;
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::{Range, RangeBounds};
 use std::path::Path;
 
 use bytemuck::Pod;
@@ -11,6 +11,7 @@ use bytemuck::Pod;
 use crate::composites::sealed::types::{is_bytes, name_of};
 use crate::containers::vec::DiskVec;
 use crate::error::{ErrorKind, Result};
+use crate::format::copy::copy;
 use crate::format::description::{Description, KIND_VECTOR, short_name};
 use crate::format::ranges::ReadRanges;
 use crate::format::read::Sealed;
@@ -125,7 +126,7 @@ impl<T: Pod> SealedVec<T> {
     pub fn get(&self, index: usize) -> Result<T> {
         let end = index.checked_add(1).filter(|end| *end <= self.len);
         let Some(end) = end else {
-            return Err(self.out_of_bounds(index));
+            return Err(self.sealed.out_of_bounds(index, self.len));
         };
         let mut element = T::zeroed();
         self.read_over(index..end, bytemuck::bytes_of_mut(&mut element))?;
@@ -143,8 +144,8 @@ impl<T: Pod> SealedVec<T> {
     ///
     /// Reads of up to 1 MiB, many in flight.
     pub fn read(&self, range: impl RangeBounds<usize>) -> Result<Vec<T>> {
-        let range = self.range(range)?;
-        let mut copies = self.zeroed(range.len())?;
+        let range = self.sealed.range_within(range, self.len)?;
+        let mut copies = self.sealed.list_of(T::zeroed(), range.len())?;
         self.read_over(range, bytemuck::cast_slice_mut(&mut copies))?;
         Ok(copies)
     }
@@ -161,9 +162,9 @@ impl<T: Pod> SealedVec<T> {
     /// One read for elements that are close together. Memory in proportion to the number of indices.
     pub fn gather(&self, indices: &[usize]) -> Result<Vec<T>> {
         if let Some(index) = indices.iter().find(|index| **index >= self.len) {
-            return Err(self.out_of_bounds(*index));
+            return Err(self.sealed.out_of_bounds(*index, self.len));
         }
-        let mut copies = self.zeroed(indices.len())?;
+        let mut copies = self.sealed.list_of(T::zeroed(), indices.len())?;
         if size_of::<T>() == 0 {
             return Ok(copies);
         }
@@ -239,59 +240,7 @@ impl<T: Pod> SealedVec<T> {
 
     /// Reads elements into memory that has room for exactly them.
     fn read_over(&self, range: Range<usize>, target: &mut [u8]) -> Result<()> {
-        let all = bytes_of::<T>(range);
-        if target.is_empty() {
-            return Ok(());
-        }
-        if target.len() <= AT_ONCE_BYTES && self.sealed.read_verified(&all, target)? {
-            return Ok(());
-        }
-        let mut pieces = Vec::new();
-        let mut at = all.start;
-        while at < all.end {
-            let end = at.saturating_add(PIECE_BYTES) & !PIECE_BYTES.saturating_sub(1);
-            pieces.push(at..end.min(all.end));
-            at = end;
-        }
-        let place = |byte: u64| usize::try_from(byte.saturating_sub(all.start));
-        self.sealed.read(&pieces, &mut |number, bytes| {
-            let Some(piece) = pieces.get(number) else {
-                return;
-            };
-            if let (Ok(start), Ok(end)) = (place(piece.start), place(piece.end)) {
-                copy(bytes, target.get_mut(start..end).unwrap_or_default());
-            }
-        })
-    }
-
-    fn zeroed(&self, count: usize) -> Result<Vec<T>> {
-        let mut elements = Vec::new();
-        if elements.try_reserve_exact(count).is_err() {
-            let reason = "there is no memory for that many elements";
-            return Err(self.sealed.refused(ErrorKind::OutOfMemory, reason));
-        }
-        elements.resize(count, T::zeroed());
-        Ok(elements)
-    }
-
-    fn range(&self, range: impl RangeBounds<usize>) -> Result<Range<usize>> {
-        let start = match range.start_bound() {
-            Bound::Included(start) => Some(*start),
-            Bound::Excluded(before) => before.checked_add(1),
-            Bound::Unbounded => Some(0),
-        };
-        let end = match range.end_bound() {
-            Bound::Included(last) => last.checked_add(1),
-            Bound::Excluded(end) => Some(*end),
-            Bound::Unbounded => Some(self.len),
-        };
-        match (start, end) {
-            (Some(start), Some(end)) if start <= end && end <= self.len => Ok(start..end),
-            _ => {
-                let reason = format!("the range is not within the {} elements", self.len);
-                Err(self.sealed.refused(ErrorKind::OutOfBounds, reason))
-            }
-        }
+        self.sealed.read_over(bytes_of::<T>(range), target)
     }
 }
 
@@ -324,34 +273,15 @@ impl<T> SealedVec<T> {
     pub(super) fn sealed(&self) -> &Sealed {
         &self.sealed
     }
-
-    #[cold]
-    fn out_of_bounds(&self, index: usize) -> crate::error::Error {
-        let reason = format!("the len is {} but the index is {index}", self.len);
-        self.sealed.refused(ErrorKind::OutOfBounds, reason)
-    }
 }
 
 /// The elements that one call of the source gathers.
 const GATHERED_MAX: usize = 4096;
 
-/// The most bytes for which it does not pay to have several reads in flight.
-const AT_ONCE_BYTES: usize = 64 << 10;
-
-/// The bytes of one read.
-const PIECE_BYTES: u64 = 1 << 20;
-
 /// Returns the bytes of a range of elements of which there are that many.
 fn bytes_of<T>(range: Range<usize>) -> Range<u64> {
     let byte = |index: usize| (index as u64).saturating_mul(size_of::<T>() as u64);
     byte(range.start)..byte(range.end)
-}
-
-/// Copies bytes of the same number.
-fn copy(source: &[u8], target: &mut [u8]) {
-    if source.len() == target.len() {
-        target.copy_from_slice(source);
-    }
 }
 
 /// Returns why a file is no vector of `T`.

@@ -10,16 +10,16 @@
 mod basics;
 
 mod map;
-#[cfg(feature = "bytemuck")]
+#[cfg(feature = "sealed")]
 mod seal;
 
-#[cfg(feature = "bytemuck")]
+#[cfg(feature = "sealed")]
 mod archive;
 #[cfg(test)]
 mod faults;
 mod location;
 mod many;
-#[cfg(not(feature = "bytemuck"))]
+#[cfg(not(feature = "sealed"))]
 mod no_archive;
 mod shard;
 mod stream;
@@ -33,9 +33,9 @@ pub use self::map::ArenaMap;
 pub use self::stream::ArenaStream;
 pub use self::writer::{ArenaWriter, FinishError};
 
-#[cfg(feature = "bytemuck")]
+#[cfg(feature = "sealed")]
 use self::archive::Archive;
-#[cfg(not(feature = "bytemuck"))]
+#[cfg(not(feature = "sealed"))]
 use self::no_archive::Archive;
 
 use std::fmt;
@@ -127,7 +127,7 @@ enum Home {
     Scratch(ScratchDir),
     /// In a file that never changes; there are no shards.
     #[cfg_attr(
-        not(feature = "bytemuck"),
+        not(feature = "sealed"),
         expect(dead_code, reason = "there are no such files without the feature")
     )]
     Sealed(Box<Archive>),

@@ -1,7 +1,7 @@
 //! One file of an arena, and the parts of it that writers own.
 
 use std::ops::Deref;
-#[cfg(feature = "bytemuck")]
+#[cfg(feature = "sealed")]
 use std::ops::Range;
 use std::sync::atomic::{
     AtomicU64, AtomicUsize,
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::containers::arena::watermarks::{BLOCK, Watermarks};
 use crate::error::Result;
-#[cfg(feature = "bytemuck")]
+#[cfg(feature = "sealed")]
 use crate::exact::product;
 use crate::exact::{difference, sum};
 use crate::io::dir::ScratchDir;
@@ -133,7 +133,7 @@ impl Shard {
 
     /// Returns the ranges of bytes that are flushed now, and so will never change: ascending, none
     /// empty, and with a gap between two.
-    #[cfg(feature = "bytemuck")]
+    #[cfg(feature = "sealed")]
     pub(crate) fn final_bytes(&self) -> impl Iterator<Item = Range<u64>> {
         let mut found: Vec<Range<u64>> = Vec::new();
         for block in 0..self.len_bytes() / BLOCK {

@@ -75,7 +75,7 @@ impl Tag {
     }
 
     /// Keeps a tag of a file from arenas that are made later.
-    #[cfg(feature = "bytemuck")]
+    #[cfg(feature = "sealed")]
     pub(crate) fn kept(number: u16) -> Self {
         let mut register = REGISTER.lock().unwrap_or_else(PoisonError::into_inner);
         let users = register.kept.entry(number).or_default();
@@ -137,7 +137,7 @@ mod tests {
         assert!(seen[0] > 0, "0 belongs to the default location");
     }
 
-    #[cfg(feature = "bytemuck")]
+    #[cfg(feature = "sealed")]
     #[test]
     fn the_tag_of_an_open_file_is_no_new_arenas() {
         let tag = Tag::take().unwrap();

@@ -12,6 +12,8 @@ pub(crate) mod traces;
 pub(crate) mod libc;
 #[cfg(not(any(miri, memory_backend)))]
 pub(crate) mod process;
+#[cfg(all(not(any(miri, memory_backend)), feature = "bytemuck"))]
+pub(crate) mod python;
 #[cfg(not(any(miri, memory_backend)))]
 mod system;
 #[cfg(not(any(miri, memory_backend)))]

@@ -26,6 +26,8 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let kind = match file.kind() {
         Kind::Vector => "vector".to_owned(),
         Kind::Arena => "arena".to_owned(),
+        Kind::Bytes => "byte strings".to_owned(),
+        Kind::Strings => "strings".to_owned(),
         Kind::Other(number) => format!("unknown ({number})"),
         other => format!("{other:?}"),
     };
@@ -34,20 +36,26 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
         write!(id, "{byte:02x}").ok();
         id
     });
+    let length = match file.kind() {
+        Kind::Bytes | Kind::Strings => "any length".to_owned(),
+        _ => format!(
+            "{} bytes, aligned to {}",
+            file.element_bytes(),
+            file.element_align()
+        ),
+    };
     let text = format!(
         "kind:      {kind}\n\
          version:   {}\n\
          id:        {id}\n\
          elements:  {}\n\
-         type:      {} ({} bytes, aligned to {})\n\
+         type:      {} ({length})\n\
          data:      {} bytes\n\
          file:      {} bytes\n\
          block:     {} bytes\n",
         file.version(),
         file.elements(),
         file.type_name(),
-        file.element_bytes(),
-        file.element_align(),
         file.data_bytes(),
         file.file_bytes(),
         file.block_bytes(),
