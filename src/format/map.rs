@@ -4,6 +4,7 @@
     reason = "borrows a file that others can change; see docs/safety.md"
 )]
 
+use crate::bug::bug;
 use crate::error::{ErrorKind, Result};
 use crate::format::DATA_START;
 use crate::format::read::Sealed;
@@ -53,6 +54,6 @@ impl MappedData {
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: the bytes are in the file, and stay as they are (invariants 1 and 2).
         let bytes = unsafe { self.view.bytes(DATA_START, self.data_bytes) };
-        bytes.unwrap_or_default()
+        bytes.unwrap_or_else(|| bug!("{} bytes of a map are not in it", self.data_bytes))
     }
 }
