@@ -213,10 +213,15 @@ mod tests {
     fn check(path: &Path, items: &[(Location, Vec<u8>)]) -> Result<()> {
         let found = Arena::open(path)?;
         for (location, bytes) in items {
-            assert!(found.get(*location)? == *bytes, "{location:?}");
+            compare(bytes, &found.get(*location)?);
         }
         let locations: Vec<_> = items.iter().map(|(location, _bytes)| *location).collect();
-        found.get_many(&locations, |index, bytes| assert!(items[index].1 == bytes))
+        found.get_many(&locations, |index, bytes| compare(&items[index].1, bytes))
+    }
+
+    fn compare(expected: &[u8], found: &[u8]) {
+        let lens = (expected.len(), found.len());
+        assert!(expected == found, "an item differs; lengths {lens:?}");
     }
 
     #[test]

@@ -417,7 +417,7 @@ mod tests {
         let budget = MemoryBudget::new(BUDGET);
         let mut others = Vec::new();
         let found = sums(&budget, &mut || {
-            others.extend(budget.take_between(1, usize::MAX))
+            others.extend(budget.take_between(1, usize::MAX));
         });
         assert_eq!(found.unwrap(), expected());
         assert!(!others.is_empty());

@@ -66,8 +66,11 @@ impl Content {
     /// Returns one line that says all of it.
     pub(crate) fn line(&self) -> String {
         let first = self.first.unwrap_or_default().to_bytes();
-        let first: String = first.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{} {} {first}", self.kind, self.seed)
+        let mut line = format!("{} {} ", self.kind, self.seed);
+        line.extend(first.iter().flat_map(|byte| {
+            [byte >> 4, byte & 15].map(|half| char::from(b"0123456789abcdef"[usize::from(half)]))
+        }));
+        line
     }
 
     /// Reads such a line.

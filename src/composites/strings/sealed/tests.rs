@@ -81,11 +81,17 @@ fn read_bytes(bytes: &[u8]) -> Result<()> {
     items.verify()
 }
 
+fn compare_all(found: &Strings) {
+    assert!(*found == STRINGS[..], "one chunk has all");
+}
+
 fn read_text(bytes: &[u8]) -> Result<()> {
     let strings = open(bytes)?;
     compare(strings.as_bytes());
-    let right = |found: Strings| assert!(found == STRINGS[..], "one chunk has all");
-    strings.scan().map_while(Result::ok).for_each(right);
+    strings
+        .scan()
+        .map_while(Result::ok)
+        .for_each(|found| compare_all(&found));
     strings.verify()
 }
 

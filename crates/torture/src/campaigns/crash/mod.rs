@@ -177,8 +177,7 @@ impl Images {
                 }
             }
             // A file without a name is lost, as it should be.
-            let named = |file: usize| names.values().any(|found| *found == Found::New(file));
-            if !named(0) {
+            if !names.values().any(|found| *found == Found::New(0)) {
                 tally.add("lost-pieces", crash.bytes(0, random).1);
             }
             tally.add("images", 1);

@@ -46,14 +46,11 @@ pub(crate) fn events(trace: &str) -> Result<Vec<Event>, String> {
         if marks != 1 {
             continue;
         }
-        let understood = parts(call).and_then(|call| reader.event(&call));
-        match understood {
-            Some(found) => events.extend(found),
-            None => {
-                let start: String = call.chars().take(100).collect();
-                return Err(format!("a call that is not expected here: {start}"));
-            }
-        }
+        let Some(found) = parts(call).and_then(|call| reader.event(&call)) else {
+            let start: String = call.chars().take(100).collect();
+            return Err(format!("a call that is not expected here: {start}"));
+        };
+        events.extend(found);
     }
     if marks < 2 {
         return Err("strace shows no marks".to_owned());
