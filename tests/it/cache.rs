@@ -7,7 +7,7 @@ use std::process;
 
 use outcore::{Arena, AtomicFile, CachePolicy, DiskVec, Location, RangeFile, ScratchDir, stats};
 
-use crate::support::libc::{cached_bytes, forbid_system_call};
+use crate::support::libc::{cached_bytes, cached_pages, forbid_system_call, in_forked_child};
 use crate::support::process::child;
 use crate::support::tmpfs::{on_ext4, on_tmpfs, on_xfs, ram, with_private_mounts};
 use crate::support::{new_dir, skipped, test_name};
@@ -25,16 +25,20 @@ fn open(path: &Path) -> Option<File> {
     OpenOptions::new().read(true).open(path).ok()
 }
 
-/// Returns the cached bytes of all files without a name that this process has open.
-fn cached_of_unnamed() -> u64 {
+/// Returns all files without a name that this process has open.
+fn unnamed() -> impl Iterator<Item = File> {
     let descriptors = fs::read_dir("/proc/self/fd").unwrap();
     let paths = descriptors.map(|entry| entry.unwrap().path());
     let unnamed = paths.filter(|path| {
         let leads_to = fs::read_link(path);
         leads_to.is_ok_and(|file| file.to_string_lossy().ends_with(" (deleted)"))
     });
-    let files = unnamed.filter_map(|path| open(&path));
-    files.map(|file| cached_bytes(&file)).sum()
+    unnamed.filter_map(|path| open(&path))
+}
+
+/// Returns the cached bytes of all files without a name that this process has open.
+fn cached_of_unnamed() -> u64 {
+    unnamed().map(|file| cached_bytes(&file)).sum()
 }
 
 /// Waits for the device: what was written past the cache leaves it then.
@@ -130,20 +134,34 @@ fn on_a_tmpfs_all_stays_and_no_policy_is_an_error() {
     on_tmpfs(test_name!(), 192 * MIB, |path| each_policy(path, false));
 }
 
+/// The call that writes past the cache.
+const PWRITEV2: u32 = if cfg!(target_arch = "x86_64") {
+    328
+} else {
+    287
+};
+
 /// Kernels before 6.14 have no writes past the cache, and some filters of containers forbid the call.
+fn each_policy_without_uncached_writes(test: &str, path: &Path, errno: u32) {
+    match forbid_system_call(PWRITEV2, errno) {
+        Ok(()) => each_policy(path, true),
+        Err(refused) => skipped(test, format_args!("no filters: {refused}")),
+    }
+}
+
 #[test]
-fn each_policy_does_without_calls_that_are_forbidden() {
-    const PWRITEV2: u32 = if cfg!(target_arch = "x86_64") {
-        328
-    } else {
-        287
-    };
+fn each_policy_does_without_uncached_writes_on_ext4() {
     const EOPNOTSUPP: u32 = 95;
     on_ext4(test_name!(), 192 * MIB, |path| {
-        if let Err(refused) = forbid_system_call(PWRITEV2, EOPNOTSUPP) {
-            return skipped(test_name!(), format_args!("no filters: {refused}"));
-        }
-        each_policy(path, true);
+        each_policy_without_uncached_writes(test_name!(), path, EOPNOTSUPP);
+    });
+}
+
+#[test]
+fn each_policy_does_without_uncached_writes_on_xfs() {
+    const EINVAL: u32 = 22;
+    on_xfs(test_name!(), |path| {
+        each_policy_without_uncached_writes(test_name!(), path, EINVAL);
     });
 }
 
@@ -154,11 +172,6 @@ fn what_is_written_is_right_where_early_write_back_is_forbidden() {
         277
     } else {
         84
-    };
-    const PWRITEV2: u32 = if cfg!(target_arch = "x86_64") {
-        328
-    } else {
-        287
     };
     const EPERM: u32 = 1;
     with_private_mounts(test_name!(), || {
@@ -192,12 +205,132 @@ impl Group {
         fs::write(group.0.join("memory.limit_in_bytes"), bytes.to_string()).ok()?;
         Some(group)
     }
+
+    /// Runs `work` with this process in the group.
+    fn within(self, work: impl FnOnce()) {
+        let enter = |path: &Path| fs::write(path.join("cgroup.procs"), process::id().to_string());
+        enter(&self.0).unwrap();
+        work();
+        enter(self.0.parent().unwrap()).unwrap();
+    }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
         let _left = fs::remove_dir(&self.0);
     }
+}
+
+/// Writes files that are longer than the share of a memory group, but fit into the group: the kernel
+/// drops nothing. A file that is kept shows that.
+fn beyond_the_share(path: &Path, pages_leave: bool) {
+    let judge = |what: &str, policy: CachePolicy, pages: &[bool]| {
+        let part = |mib: std::ops::Range<u64>| {
+            let page = |mib: u64| usize::try_from(mib * MIB / 4096).unwrap();
+            &pages[page(mib.start)..page(mib.end).min(pages.len())]
+        };
+        let count = |pages: &[bool]| pages.iter().filter(|is_cached| **is_cached).count();
+        let bytes = count(pages) as u64 * 4096;
+        if policy == CachePolicy::Keep || !pages_leave {
+            assert!(bytes >= LEN - MIB, "{what}: {bytes} bytes are cached");
+            return;
+        }
+        let stats = stats();
+        assert!(stats.cache_share_bytes <= 32 * MIB, "{stats:?}");
+        let most = stats.cache_share_bytes + 4 * MIB;
+        assert!(bytes <= most, "{what}: {bytes} bytes are cached, {stats:?}");
+        assert_eq!(count(part(0..8)), 0, "{what}: what came first");
+        let last = part(LEN / MIB - 10..LEN / MIB - 2);
+        assert_eq!(count(last), last.len(), "{what}: what came last");
+    };
+    for policy in [CachePolicy::Keep, CachePolicy::Auto] {
+        let dir = ram(path).with_cache_policy(policy);
+        let mut vec = DiskVec::new_in(&dir);
+        let half = numbers().count() / 2;
+        vec.try_extend(numbers().take(half)).unwrap();
+        // Stores to pages of chunks that are dropped later.
+        for index in (0..half).step_by(300) {
+            vec[index] += 1;
+        }
+        vec.try_extend(numbers().skip(half)).unwrap();
+        let expected = |(index, number): (usize, u64)| {
+            let is_changed = index < half && index % 300 == 0;
+            number + u64::from(is_changed)
+        };
+        assert!((vec.scan().flatten().copied()).eq(numbers().enumerate().map(expected)));
+        drop(vec);
+
+        let mut vec = DiskVec::new_in(&dir);
+        vec.try_extend(numbers()).unwrap();
+        let file = unnamed().next().unwrap();
+        judge("a vector", policy, &cached_pages(&file));
+        drop((vec, file));
+
+        let name = path.join("published");
+        let file = AtomicFile::create(&name).unwrap();
+        file.set_cache_policy(policy);
+        let mut at = 0;
+        for piece in (0..LEN / MIB).map(|mib| vec![mib.to_le_bytes()[0]; 1 << 20]) {
+            file.write_all_at(&piece, at).unwrap();
+            at += MIB;
+        }
+        file.publish().unwrap();
+        let pages = cached_pages(&open(&name).unwrap());
+        judge("an atomic file", policy, &pages);
+        fs::remove_file(&name).unwrap();
+    }
+}
+
+fn in_a_group_beyond_the_share(test: &str, path: &Path, pages_leave: bool) {
+    match Group::new(256 * MIB) {
+        Some(group) => group.within(|| beyond_the_share(path, pages_leave)),
+        None => skipped(test, "this user may make no memory group of version 1"),
+    }
+}
+
+#[test]
+fn beyond_the_share_what_was_written_first_leaves_the_cache_of_ext4() {
+    on_ext4(test_name!(), 192 * MIB, |path| {
+        in_a_group_beyond_the_share(test_name!(), path, true);
+    });
+}
+
+#[test]
+fn beyond_the_share_what_was_written_first_leaves_the_cache_of_xfs() {
+    on_xfs(test_name!(), |path| {
+        in_a_group_beyond_the_share(test_name!(), path, true);
+    });
+}
+
+#[test]
+fn beyond_the_share_all_stays_in_a_tmpfs() {
+    on_tmpfs(test_name!(), 192 * MIB, |path| {
+        in_a_group_beyond_the_share(test_name!(), path, false);
+    });
+}
+
+/// A child took over what its parent counted, which no child can drop: with a parent that had used its
+/// share up, nothing of the child's files stayed in the cache.
+#[test]
+fn a_forked_child_counts_its_own_files() {
+    let Some(child) = child(test_name!()) else {
+        let mut parents = DiskVec::new();
+        parents.try_extend(numbers()).unwrap();
+        assert!(stats().cached_bytes >= LEN - 2 * MIB);
+        let ended = in_forked_child(|| {
+            let mut own = DiskVec::new();
+            own.try_extend(numbers().take(1 << 20)).unwrap();
+            let counted = stats().cached_bytes;
+            assert!((6 * MIB..=8 * MIB).contains(&counted), "{counted}");
+            drop(own);
+            assert_eq!(stats().cached_bytes, 0);
+            drop(parents);
+            assert_eq!(stats().cached_bytes, 0);
+        });
+        assert!(ended.success(), "{ended}");
+        return;
+    };
+    child.run();
 }
 
 /// Version 1 of control groups does not slow down writers that have many dirty pages: a group could

@@ -352,6 +352,7 @@ fn code_of<'text>(path: &str, text: &'text str) -> &'text str {
         "/faults.rs",
         "/tests.rs",
         "/shuttle.rs",
+        "/cache/account_tests.rs",
         "/sys/plan.rs",
         "/sync/torn.rs",
     ];

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError, Weak};
 
 use crate::budget;
 use crate::io::cache::trail::{CHUNK_BYTES, Trail};
+use crate::sys;
 
 /// What may be in the cache of what was written, as a part of the memory that is available. A larger part
 /// costs more than it saves where free memory has to come from the host first: there, 20 GiB were
@@ -24,8 +25,12 @@ const SHARE_BYTES_MIN: u64 = 4 * CHUNK_BYTES;
 /// The most chunks that one write has written back or dropped.
 const STEPS_MAX: usize = 8;
 
-/// Of the share, so much is written before the share is asked for again.
+/// Of the share, so much is written or read before the share is asked for again.
 const REFRESH: u64 = 16;
+
+/// How many times a thread tries to get the queue for a new chunk. A thread that has it does a few
+/// steps in memory; in a forked child it may be held for ever.
+const ENTER_TRIES: usize = 1000;
 
 /// What files have in the page cache.
 #[derive(Debug)]
@@ -38,11 +43,37 @@ pub(crate) struct Account {
     share: AtomicU64,
     /// Bytes that were read in order and stay.
     read: AtomicU64,
-    /// Bytes that can be written until the share is found out again; `None` if it is fixed.
-    fresh: Option<AtomicU64>,
+    /// How the share is found out; `None` if it is fixed.
+    adaptive: Option<Adaptive>,
     /// Bytes that were dropped since the start.
     dropped: AtomicU64,
     queue: Mutex<Queue>,
+    /// The process whose files these are.
+    owner: AtomicU64,
+}
+
+/// How a share follows the memory that is available.
+#[derive(Debug)]
+struct Adaptive {
+    /// Bytes that can be written or read until it is found out again.
+    fresh: AtomicU64,
+    /// Returns the memory that is available, if the system says so.
+    available: fn() -> Option<u64>,
+}
+
+impl Adaptive {
+    fn spend(&self, bytes: u64) {
+        // Not by a load and a store: a store behind that of `Account::refresh` would put off the next
+        // look for ever.
+        lessen(&self.fresh, bytes);
+    }
+}
+
+/// Subtracts from a number that does not pass zero: in a forked child, threads may count while one of
+/// them begins anew.
+fn lessen(number: &AtomicU64, bytes: u64) {
+    let less = |number: u64| Some(number.saturating_sub(bytes));
+    let _before = number.fetch_update(Relaxed, Relaxed, less);
 }
 
 /// The chunks that count, in the order in which they came, and some that do no more.
@@ -69,16 +100,18 @@ impl Account {
             dirty: AtomicU64::new(0),
             share: AtomicU64::new(bytes),
             read: AtomicU64::new(0),
-            fresh: None,
+            adaptive: None,
             dropped: AtomicU64::new(0),
             queue: Mutex::default(),
+            owner: AtomicU64::new(sys::process()),
         }
     }
 
     /// Makes an account whose share depends on the memory that is available.
-    fn adaptive() -> Self {
+    pub(super) fn adaptive(available: fn() -> Option<u64>) -> Self {
+        let fresh = AtomicU64::new(0);
         Self {
-            fresh: Some(AtomicU64::new(0)),
+            adaptive: Some(Adaptive { fresh, available }),
             ..Self::with_share(u64::MAX)
         }
     }
@@ -90,7 +123,8 @@ impl Account {
         if let Some(account) = tests::ACCOUNT.with_borrow(Clone::clone) {
             return account;
         }
-        Arc::clone(ACCOUNT.get_or_init(|| Arc::new(Self::adaptive())))
+        let new = || Arc::new(Self::adaptive(budget::available_bytes));
+        Arc::clone(ACCOUNT.get_or_init(new))
     }
 
     /// Returns how many bytes count as cached.
@@ -113,6 +147,14 @@ impl Account {
         self.dropped.load(Relaxed)
     }
 
+    /// Returns how many bytes can come until the share is found out again.
+    #[cfg(test)]
+    #[cfg(not(any(loom, shuttle)))]
+    pub(super) fn fresh_bytes(&self) -> u64 {
+        let fresh = |adaptive: &Adaptive| adaptive.fresh.load(Relaxed);
+        self.adaptive.as_ref().map_or(u64::MAX, fresh)
+    }
+
     /// Returns how long the queue is.
     #[cfg(test)]
     #[cfg(not(any(loom, shuttle)))]
@@ -122,17 +164,17 @@ impl Account {
 
     /// Counts bytes of a chunk.
     pub(super) fn added(&self, bytes: u64, dirty: u64) {
+        self.check_process();
         self.cached.fetch_add(bytes, Relaxed);
         self.dirty.fetch_add(dirty, Relaxed);
-        if let Some(fresh) = &self.fresh {
-            let left = fresh.load(Relaxed);
-            // Threads that do this at the same time find out a little later.
-            fresh.store(left.saturating_sub(bytes), Relaxed);
+        if let Some(adaptive) = &self.adaptive {
+            adaptive.spend(bytes);
         }
     }
 
     /// Counts bytes that were read, if there is room for them.
     pub(super) fn add_read(&self, bytes: u64) -> bool {
+        self.check_process();
         self.refresh();
         let most = self.share_bytes().saturating_mul(READ_SHARES);
         let sum = self.cached_bytes().saturating_add(self.read.load(Relaxed));
@@ -140,23 +182,32 @@ impl Account {
         if has_room {
             self.read.fetch_add(bytes, Relaxed);
         }
+        if let Some(adaptive) = &self.adaptive {
+            adaptive.spend(bytes);
+        }
         has_room
     }
 
     /// Lets bytes that were read count no more.
     pub(super) fn remove_read(&self, bytes: u64) {
-        self.read.fetch_sub(bytes, Relaxed);
+        lessen(&self.read, bytes);
     }
 
     /// Lets bytes of a chunk count no more.
     pub(super) fn removed(&self, bytes: u64, dirty: u64) {
-        self.cached.fetch_sub(bytes, Relaxed);
-        self.dirty.fetch_sub(dirty, Relaxed);
+        lessen(&self.cached, bytes);
+        lessen(&self.dirty, dirty);
     }
 
     /// Puts a new chunk at the end of the queue, and says whether it could.
     pub(super) fn enter(&self, trail: &Arc<Trail>, number: u64) -> bool {
-        let Some(mut queue) = self.try_lock() else {
+        let mut tries = (0..ENTER_TRIES).map(|_| self.try_lock());
+        let Some(mut queue) = tries.find_map(|queue| {
+            if queue.is_none() {
+                std::thread::yield_now();
+            }
+            queue
+        }) else {
             return false;
         };
         if queue.entries.len() >= queue.purge_at {
@@ -176,6 +227,7 @@ impl Account {
     /// device gets the rest early enough that nothing has to wait when its turn comes. Does a few steps
     /// only: a share that has become much smaller is no reason to keep one write waiting for all.
     pub(super) fn settle(&self) {
+        self.check_process();
         self.refresh();
         let share = self.share_bytes();
         for _ in 0..STEPS_MAX {
@@ -210,9 +262,20 @@ impl Account {
         }
     }
 
+    /// Begins anew in a forked child, whose parent counts its own files.
+    fn check_process(&self) {
+        let process = sys::process();
+        let is_new = self.owner.load(Relaxed) != process;
+        if is_new && self.owner.swap(process, Relaxed) != process {
+            for number in [&self.cached, &self.dirty, &self.read, &self.dropped] {
+                number.store(0, Relaxed);
+            }
+        }
+    }
+
     /// Finds out what may be cached, unless that is known well enough.
     fn refresh(&self) {
-        let Some(fresh) = &self.fresh else {
+        let Some(Adaptive { fresh, available }) = &self.adaptive else {
             return;
         };
         if fresh.load(Relaxed) > 0 {
@@ -220,7 +283,7 @@ impl Account {
         }
         // Threads that come meanwhile go on with what is known.
         fresh.store(u64::MAX, Relaxed);
-        let share = match budget::available_bytes() {
+        let share = match available() {
             Some(bytes) => (bytes / SHARE).max(SHARE_BYTES_MIN),
             None => u64::MAX,
         };

@@ -8,6 +8,9 @@
 //! the same for what is read in order.
 
 pub(crate) mod account;
+#[cfg(test)]
+#[cfg(not(any(loom, shuttle)))]
+mod account_tests;
 pub(crate) mod pass;
 #[cfg(test)]
 #[cfg(not(any(loom, shuttle)))]
@@ -188,6 +191,14 @@ impl FileCache {
             Some(Arc::new(Trail::new(file, shared, own)))
         });
         trail.as_ref()
+    }
+}
+
+impl Drop for FileCache {
+    fn drop(&mut self) {
+        if let Some(Some(trail)) = self.trail.get() {
+            trail.close();
+        }
     }
 }
 

@@ -30,27 +30,39 @@ const ENOSYS: i32 = 38;
 const EOPNOTSUPP: i32 = 95;
 
 /// How long the files are.
-const LEN: u64 = 16 * CHUNK_BYTES;
+pub(super) const LEN: u64 = 16 * CHUNK_BYTES;
 
 /// Files whose account is their own, and its share.
-struct World {
+pub(super) struct World {
     dir: ScratchDir,
-    account: Arc<Account>,
+    pub(super) account: Arc<Account>,
 }
 
 impl World {
-    fn new(policy: CachePolicy, share_bytes: u64) -> Self {
-        let account = Arc::new(Account::with_share(share_bytes));
+    pub(super) fn new(policy: CachePolicy, share_bytes: u64) -> Self {
+        Self::with(policy, Account::with_share(share_bytes))
+    }
+
+    pub(super) fn with(policy: CachePolicy, account: Account) -> Self {
+        Self::sharing(policy, &Arc::new(account))
+    }
+
+    pub(super) fn sharing(policy: CachePolicy, account: &Arc<Account>) -> Self {
+        let account = Arc::clone(account);
         ACCOUNT.set(Some(Arc::clone(&account)));
         let dir = ScratchDir::builder(env!("CARGO_MANIFEST_DIR"));
         let dir = dir.cache_policy(policy).build().unwrap();
         Self { dir, account }
     }
 
-    fn file(&self) -> ScratchFile {
-        let file = ScratchFile::create(&self.dir).unwrap();
+    pub(super) fn file(&self) -> ScratchFile {
+        let file = self.empty_file();
         file.grow(0, [LEN]).unwrap();
         file
+    }
+
+    pub(super) fn empty_file(&self) -> ScratchFile {
+        ScratchFile::create(&self.dir).unwrap()
     }
 }
 
@@ -60,17 +72,17 @@ impl Drop for World {
     }
 }
 
-fn to_usize(len: u64) -> usize {
+pub(super) fn to_usize(len: u64) -> usize {
     usize::try_from(len).unwrap()
 }
 
-fn bytes(from: u64, len: usize) -> Vec<u8> {
+pub(super) fn bytes(from: u64, len: usize) -> Vec<u8> {
     let number = |at: u64| (at / 7 + at / 4096).to_le_bytes()[0];
     (from..).take(len).map(number).collect()
 }
 
 /// Fills a file in writes of so many bytes.
-fn fill(file: &ScratchFile, piece: usize) {
+pub(super) fn fill(file: &ScratchFile, piece: usize) {
     let mut at = 0;
     while at < LEN {
         let len = piece.min(to_usize(LEN - at));
@@ -79,21 +91,21 @@ fn fill(file: &ScratchFile, piece: usize) {
     }
 }
 
-fn check(file: &ScratchFile) {
+pub(super) fn check(file: &ScratchFile) {
     let mut found = Vec::new();
     file.read_to_end_of(&mut found, to_usize(LEN), 0).unwrap();
     assert!(found == bytes(0, to_usize(LEN)), "other bytes were read");
 }
 
 /// Returns which chunks are in the cache, as far as they are: the bytes of each.
-fn cached(file: &ScratchFile) -> Vec<u64> {
+pub(super) fn cached(file: &ScratchFile) -> Vec<u64> {
     assert!(CHUNK_BYTES <= 4096 * PAGES_ASKED_MAX as u64);
     let chunks = (0..LEN / CHUNK_BYTES).map(|number| number * CHUNK_BYTES);
     let asked = chunks.map(|at| file.sys().cached_bytes(at, CHUNK_BYTES).unwrap());
     asked.collect()
 }
 
-fn sum(file: &ScratchFile) -> u64 {
+pub(super) fn sum(file: &ScratchFile) -> u64 {
     cached(file).iter().sum()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use crate::io::cache::account::Account;
 use crate::io::cache::is_unknown;
@@ -18,8 +18,9 @@ pub(super) const CHUNK_BYTES: u64 = if cfg!(test) { 256 << 10 } else { 2 << 20 }
 /// The chunks of a file that count as cached.
 #[derive(Debug)]
 pub(super) struct Trail {
-    /// The file once more; writes go through that of its owner.
-    file: sys::File,
+    /// The file once more; writes go through that of its owner. `None` when that is closed. A thread
+    /// that works on the file holds the lock, so the owner closes it for good.
+    file: RwLock<Option<sys::File>>,
     /// In which the chunks are entered that may stay while the process has its share.
     shared: Arc<Account>,
     /// In which the others are entered.
@@ -58,13 +59,33 @@ enum Counts {
 impl Trail {
     pub(super) fn new(file: sys::File, shared: Arc<Account>, own: Account) -> Self {
         Self {
-            file,
+            file: RwLock::new(Some(file)),
             shared,
             own: Arc::new(own),
             owner: sys::process(),
             syncs: Syncs::default(),
             chunks: Mutex::default(),
         }
+    }
+
+    /// Closes the file, after what another thread may be doing with it: one chunk is written back at
+    /// most. In a forked child that thread is not there, and its lock may be held for ever.
+    pub(super) fn close(&self) {
+        if self.is_owner() {
+            let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+            *file = None;
+        }
+    }
+
+    /// Makes a call for a chunk of the file, in the process that owns it; `None` if it is closed.
+    fn call(
+        &self,
+        number: u64,
+        mut call: impl FnMut(&sys::File, u64) -> io::Result<()>,
+    ) -> Option<io::Result<()>> {
+        let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
+        let file = file.as_ref()?;
+        Some(sys::retry(|| call(file, start_of(number))))
     }
 
     /// Notes that `len` bytes from `offset` are in the cache, and has what is too much dropped.
@@ -140,9 +161,9 @@ impl Trail {
         Some(is_new)
     }
 
-    /// Lets a chunk count no more, and says how many bytes did.
+    /// Lets a chunk count no more, and says how many bytes did. For the process that owns the file.
     fn take(&self, number: u64) -> Option<u64> {
-        let mut chunks = self.try_lock()?;
+        let mut chunks = self.lock();
         let place = chunks.binary_search_by_key(&number, |chunk| chunk.number);
         let chunk = chunks.remove(place.ok()?)?;
         self.uncount(&chunk);
@@ -150,6 +171,10 @@ impl Trail {
     }
 
     fn uncount(&self, chunk: &Chunk) {
+        // A forked child does not count what its parent has.
+        if !self.is_owner() {
+            return;
+        }
         match chunk.counts {
             Counts::Read => self.shared.remove_read(chunk.bytes),
             counts => self.account(counts).removed(chunk.bytes, chunk.dirty),
@@ -169,9 +194,11 @@ impl Trail {
     pub(super) fn forget(&self, range: Range<u64>) {
         let first = range.start.div_ceil(CHUNK_BYTES);
         let end = range.end / CHUNK_BYTES;
-        let Some(mut chunks) = self.try_lock() else {
+        // A forked child forgets nothing of what its parent has.
+        if !self.is_owner() {
             return;
-        };
+        }
+        let mut chunks = self.lock();
         chunks.retain(|chunk| {
             let stays = chunk.number < first || chunk.number >= end;
             if !stays {
@@ -186,16 +213,16 @@ impl Trail {
         if !self.is_owner() {
             return;
         }
-        if let Some(mut chunks) = self.try_lock() {
-            let place = chunks.binary_search_by_key(&number, |chunk| chunk.number);
-            let Some(chunk) = place.ok().and_then(|place| chunks.get_mut(place)) else {
-                return;
-            };
-            let dirty = std::mem::take(&mut chunk.dirty);
-            self.account(chunk.counts).removed(0, dirty);
-        }
+        let mut chunks = self.lock();
+        let place = chunks.binary_search_by_key(&number, |chunk| chunk.number);
+        let Some(chunk) = place.ok().and_then(|place| chunks.get_mut(place)) else {
+            return;
+        };
+        let dirty = std::mem::take(&mut chunk.dirty);
+        self.account(chunk.counts).removed(0, dirty);
+        drop(chunks);
         // A refusal costs speed; a lost page is reported to the thread that waits for it.
-        let _started = sys::retry(|| self.file.write_back(start_of(number), CHUNK_BYTES, false));
+        let _started = self.call(number, |file, at| file.write_back(at, CHUNK_BYTES, false));
     }
 
     /// Writes a chunk to the device and takes it out of the cache, unless it counts no more. Returns
@@ -204,18 +231,19 @@ impl Trail {
         let Some(bytes) = self.is_owner().then(|| self.take(number)).flatten() else {
             return 0;
         };
-        let offset = start_of(number);
         let written = self.syncs.run(|| {
-            match sys::retry(|| self.file.write_back(offset, CHUNK_BYTES, true)) {
+            match self.call(number, |file, at| file.write_back(at, CHUNK_BYTES, true)) {
                 // Then the kernel writes what it drops.
-                Err(answer) if is_unknown(&answer) => Ok(()),
-                answer => answer,
+                Some(Err(answer)) if is_unknown(&answer) => Ok(()),
+                // A file that is closed needs nothing more.
+                answer => answer.unwrap_or(Ok(())),
             }
         });
         // What could not be written may be the only copy.
-        let is_written: Option<io::Result<()>> = written;
-        if matches!(is_written, Some(Ok(()))) {
-            let _hint = sys::retry(|| self.file.advise(offset, CHUNK_BYTES, Hint::DontNeed));
+        if matches!(written, Some(Ok(()))) {
+            let _hint = self.call(number, |file, at| {
+                file.advise(at, CHUNK_BYTES, Hint::DontNeed)
+            });
         }
         bytes
     }
@@ -237,7 +265,7 @@ impl Trail {
         self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For any process: in a forked child the lock may be held for ever.
+    /// For any thread in any process: in a forked child the lock may be held for ever.
     fn try_lock(&self) -> Option<MutexGuard<'_, Chunks>> {
         match self.chunks.try_lock() {
             Ok(chunks) => Some(chunks),

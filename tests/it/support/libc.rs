@@ -296,11 +296,18 @@ pub(crate) fn use_up_mappings() {
 
 /// Returns how many bytes of a file that this user may write to are in the page cache.
 pub(crate) fn cached_bytes(file: &File) -> u64 {
+    let pages = cached_pages(file);
+    let cached = pages.iter().filter(|is_cached| **is_cached).count();
+    u64::try_from(cached).unwrap() * 4096
+}
+
+/// Returns which pages of a file that this user may write to are in the page cache.
+pub(crate) fn cached_pages(file: &File) -> Vec<bool> {
     const PAGE: usize = 4096;
     const SHARED: c_int = 1;
     let len = usize::try_from(file.metadata().unwrap().len()).unwrap();
     if len == 0 {
-        return 0;
+        return Vec::new();
     }
     let mut pages = vec![0; len.div_ceil(PAGE)];
     // SAFETY: a new mapping, which changes no other.
@@ -310,6 +317,5 @@ pub(crate) fn cached_bytes(file: &File) -> u64 {
     checked(unsafe { mincore(at, len, pages.as_mut_ptr()) }).unwrap();
     // SAFETY: the mapping is that of above, which nothing else uses.
     checked(unsafe { munmap(at, len) }).unwrap();
-    let cached = pages.iter().filter(|page| **page & 1 != 0).count();
-    u64::try_from(cached * PAGE).unwrap()
+    pages.iter().map(|page| page & 1 != 0).collect()
 }

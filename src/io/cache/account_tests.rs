@@ -1,0 +1,178 @@
+//! The account of what is cached: under threads, as memory gets short and free, and what it leaves to
+//! the kernel.
+#![cfg_attr(
+    memory_backend,
+    expect(unused_imports, reason = "there is no page cache to look at")
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::io::cache::CachePolicy;
+use crate::io::cache::account::{Account, tests::ACCOUNT};
+use crate::io::cache::tests::{LEN, World, bytes, fill, to_usize};
+#[cfg(not(memory_backend))]
+use crate::io::cache::tests::{check, sum};
+use crate::io::cache::trail::CHUNK_BYTES;
+
+/// Memory that becomes short is noticed after a part of a share, and so is memory that becomes free.
+#[test]
+fn the_share_follows_the_memory_that_is_available() {
+    static AVAILABLE: AtomicU64 = AtomicU64::new(0);
+    let world = World::with(
+        CachePolicy::Auto,
+        Account::adaptive(|| Some(AVAILABLE.load(Relaxed))),
+    );
+    let account = &world.account;
+    // An eighth of it is room for all.
+    AVAILABLE.store(8 * 2 * LEN, Relaxed);
+    let first = world.file();
+    fill(&first, 1 << 20);
+    assert_eq!(account.cached_bytes(), LEN);
+    assert_eq!(account.known_share_bytes(), Some(2 * LEN));
+    assert_eq!(account.dropped_bytes(), 0);
+    // Short: an eighth is half of a file.
+    AVAILABLE.store(8 * LEN / 2, Relaxed);
+    let second = world.file();
+    fill(&second, 1 << 20);
+    assert_eq!(account.known_share_bytes(), Some(LEN / 2));
+    assert!(account.cached_bytes() <= LEN / 2);
+    #[cfg(not(memory_backend))]
+    {
+        assert_eq!(sum(&first), 0, "what came first is dropped first");
+        assert_eq!(sum(&second), LEN / 2);
+    }
+    // None at all: what lets the device work stays.
+    AVAILABLE.store(0, Relaxed);
+    fill(&second, 1 << 20);
+    assert_eq!(account.known_share_bytes(), Some(4 * CHUNK_BYTES));
+    assert!(account.cached_bytes() <= 4 * CHUNK_BYTES);
+    // Free again.
+    AVAILABLE.store(8 * 2 * LEN, Relaxed);
+    let third = world.file();
+    fill(&third, 1 << 20);
+    let share = account.known_share_bytes();
+    assert_eq!(share, Some(2 * LEN));
+    let dropped = account.dropped_bytes();
+    fill(&third, 1 << 20);
+    assert_eq!(account.dropped_bytes(), dropped);
+    assert!(account.cached_bytes() >= LEN);
+    #[cfg(not(memory_backend))]
+    check(&third);
+}
+
+/// Where a process only reads, the share was never asked for again: memory could get short unnoticed.
+#[test]
+fn what_is_read_lets_the_share_be_asked_for_again() {
+    static AVAILABLE: AtomicU64 = AtomicU64::new(64 * LEN);
+    let account = Account::adaptive(|| Some(AVAILABLE.load(Relaxed)));
+    assert!(account.add_read(CHUNK_BYTES));
+    assert_eq!(account.known_share_bytes(), Some(8 * LEN));
+    AVAILABLE.store(0, Relaxed);
+    let reads = (0..8 * LEN / CHUNK_BYTES).filter(|_| account.add_read(CHUNK_BYTES));
+    let count = reads.count() as u64;
+    assert_eq!(account.known_share_bytes(), Some(4 * CHUNK_BYTES));
+    assert!(count < LEN / CHUNK_BYTES, "{count} chunks were kept");
+}
+
+/// A thread that counted bytes between two steps of another, which had asked for the share, put off the
+/// next question for ever: memory could get short, and the share stayed.
+#[test]
+#[cfg(not(miri))]
+fn threads_that_count_at_the_same_time_never_put_off_the_next_question() {
+    let account = Account::adaptive(|| Some(8 * LEN));
+    let look = |account: &Account| {
+        let left = account.fresh_bytes();
+        assert!(left <= LEN, "{left} bytes until the next question");
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..100_000 {
+                    account.added(CHUNK_BYTES, 0);
+                    account.removed(CHUNK_BYTES, 0);
+                    account.settle();
+                }
+            });
+        }
+    });
+    look(&account);
+}
+
+/// A chunk was lost from the account when its file or the queue was in use by another thread at that
+/// moment: it counted for ever although nothing dropped it, or stayed cached and did not count. So the
+/// share of a process with several writers got smaller and smaller, or did not hold.
+#[test]
+#[cfg(not(any(miri, memory_backend)))]
+fn threads_that_write_at_the_same_time_lose_no_chunk() {
+    let account = Arc::new(Account::with_share(4 * CHUNK_BYTES));
+    let world = World::sharing(CachePolicy::Auto, &account);
+    let files: Vec<_> = (0..4).map(|_| world.file()).collect();
+    std::thread::scope(|scope| {
+        for file in &files {
+            let account = Arc::clone(&account);
+            scope.spawn(move || {
+                ACCOUNT.set(Some(account));
+                let piece = bytes(0, 512);
+                for _ in 0..8 {
+                    for at in (0..LEN).step_by(512) {
+                        file.write_all_at(&piece, at).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    // As many steps as it takes without anybody else.
+    for _ in 0..100 {
+        account.settle();
+    }
+    let counted = account.cached_bytes();
+    assert!(counted <= 4 * CHUNK_BYTES, "{counted} bytes count");
+    let found: u64 = files.iter().map(sum).sum();
+    assert!(
+        found <= counted,
+        "{found} bytes are cached, {counted} count"
+    );
+}
+
+/// A file that was dropped stayed open for as long as another thread wrote back a chunk of it: its lock
+/// was still taken, and the space of an unnamed file was not free yet.
+#[test]
+#[cfg(not(any(miri, memory_backend)))]
+fn a_file_is_closed_when_its_owner_has_dropped_it() {
+    use std::sync::atomic::AtomicBool;
+
+    use crate::io::place::Place;
+
+    let account = Arc::new(Account::with_share(2 * CHUNK_BYTES));
+    let world = World::sharing(CachePolicy::Auto, &account);
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let other = world.file();
+        let account = Arc::clone(&account);
+        let is_done = &is_done;
+        scope.spawn(move || {
+            ACCOUNT.set(Some(account));
+            while !is_done.load(Relaxed) {
+                fill(&other, 16 << 10);
+            }
+        });
+        let name = format!("target/outcore-closed-{}", std::process::id());
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        let place = Place::new("create", &path).unwrap();
+        drop(place.create_named().unwrap());
+        let mut refused = None;
+        for _ in 0..200 {
+            match place.open() {
+                Ok((file, _len)) => {
+                    let all = bytes(0, to_usize(2 * CHUNK_BYTES));
+                    file.write_all_at(&all, 0).unwrap();
+                }
+                Err(error) => refused = Some(error),
+            }
+        }
+        is_done.store(true, Relaxed);
+        std::fs::remove_file(path).unwrap();
+        assert!(refused.is_none(), "{}", refused.unwrap());
+    });
+}
