@@ -72,10 +72,26 @@ impl OwnedFile {
     /// Preallocates the space of `from..to`, by writing zeros where the file system cannot reserve it.
     /// When it fails, part of the space may be allocated. Does not check which process owns the file.
     pub(crate) fn claim(&self, from: u64, to: u64) -> Result<(), Refusal> {
+        self.claim_by(from, to, |zeros, at| {
+            self.cache.write(&self.file, zeros, at)
+        })
+    }
+
+    /// The same, and allocates no memory: such zeros do not count as cached.
+    pub(crate) fn claim_uncounted(&self, from: u64, to: u64) -> Result<(), Refusal> {
+        self.claim_by(from, to, |zeros, at| self.file.write_at(zeros, at))
+    }
+
+    fn claim_by(
+        &self,
+        from: u64,
+        to: u64,
+        write: impl FnMut(&[u8], u64) -> io::Result<usize>,
+    ) -> Result<(), Refusal> {
         let len = difference(to, from);
         let claimed = match sys::retry(|| self.file.allocate(from, len)) {
             Err(answer) if answer.kind() == io::ErrorKind::Unsupported => {
-                self.write_zeros(from, len)
+                write_zeros_by(from, len, write)
             }
             claimed => claimed,
         };
@@ -113,20 +129,9 @@ impl OwnedFile {
         if wrote { self.sync_data() } else { Ok(()) }
     }
 
-    /// Writes zeros, with the same reservations.
+    /// Writes zeros, with the same reservations as [`claim_uncounted`](Self::claim_uncounted).
     pub(crate) fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()> {
-        let end = sum(offset, len);
-        let mut at = offset;
-        while at < end {
-            let len = difference(end, at).min(ZEROS.len() as u64);
-            let zeros = first(ZEROS, narrow(len));
-            let taken = sys::retry(|| self.file.write_at(zeros, at))?;
-            if taken == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            at = sum(at, taken as u64);
-        }
-        Ok(())
+        write_zeros_by(offset, len, |zeros, at| self.file.write_at(zeros, at))
     }
 
     /// Writes all of `bytes` at `offset`, where space has been claimed.
@@ -303,6 +308,26 @@ impl OwnedFile {
             Err(Refusal::forked(op))
         }
     }
+}
+
+/// Writes zeros by a call that takes some of them.
+fn write_zeros_by(
+    offset: u64,
+    len: u64,
+    mut write: impl FnMut(&[u8], u64) -> io::Result<usize>,
+) -> io::Result<()> {
+    let end = sum(offset, len);
+    let mut at = offset;
+    while at < end {
+        let len = difference(end, at).min(ZEROS.len() as u64);
+        let zeros = first(ZEROS, narrow(len));
+        let taken = sys::retry(|| write(zeros, at))?;
+        if taken == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        at = sum(at, taken as u64);
+    }
+    Ok(())
 }
 
 /// Refuses a length that the process may not give to a file: to try would be `SIGXFSZ`.

@@ -174,13 +174,13 @@ impl Preallocated {
     }
 
     /// Preallocates `len` bytes from `offset`, all inside of the file and none preallocated yet. When
-    /// it fails, none of them is.
+    /// it fails, none of them is. Allocates no memory: allocators use it.
     pub(crate) fn claim_part(&self, offset: u64, len: u64) -> Result<(), Refusal> {
         self.file.check_owner(Op::Grow)?;
         let end = offset.checked_add(len);
         let end = end.unwrap_or_else(|| bug!("{len} bytes at {offset}"));
         let entry = self.account.charge(len)?;
-        if let Err(refused) = self.file.claim(offset, end) {
+        if let Err(refused) = self.file.claim_uncounted(offset, end) {
             // Part of the space may have been preallocated.
             let _undone = self.file.punch(offset, len);
             return Err(refused);

@@ -12,8 +12,11 @@ use crate::io::cache::CachePolicy;
 use crate::io::cache::account::{Account, tests::ACCOUNT};
 use crate::io::cache::tests::{LEN, World, bytes, fill, to_usize};
 #[cfg(not(memory_backend))]
-use crate::io::cache::tests::{check, sum};
+use crate::io::cache::tests::{cached, check, sum};
 use crate::io::cache::trail::CHUNK_BYTES;
+use crate::sys::fault::{Fault, Outcome, arm, disarm};
+
+const EOPNOTSUPP: i32 = 95;
 
 /// Memory that becomes short is noticed after a part of a share, and so is memory that becomes free.
 #[test]
@@ -175,4 +178,26 @@ fn a_file_is_closed_when_its_owner_has_dropped_it() {
         std::fs::remove_file(path).unwrap();
         assert!(refused.is_none(), "{}", refused.unwrap());
     });
+}
+
+/// Where a file system cannot reserve space, zeros are written. They filled the page cache, since only
+/// what callers wrote did count.
+#[test]
+fn zeros_that_stand_for_space_count() {
+    let world = World::new(CachePolicy::Auto, 2 * CHUNK_BYTES);
+    let file = world.empty_file();
+    arm(Fault {
+        after: 0,
+        sticky: false,
+        outcome: Outcome::Errno(EOPNOTSUPP),
+    });
+    file.grow(0, [LEN]).unwrap();
+    assert_eq!(disarm().1, 1);
+    assert!(world.account.cached_bytes() > 0);
+    assert!(world.account.cached_bytes() <= 2 * CHUNK_BYTES);
+    #[cfg(not(memory_backend))]
+    assert!(sum(&file) <= 2 * CHUNK_BYTES, "{:?}", cached(&file));
+    let mut found = Vec::new();
+    file.read_to_end_of(&mut found, to_usize(LEN), 0).unwrap();
+    assert!(found.iter().all(|byte| *byte == 0));
 }

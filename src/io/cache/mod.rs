@@ -6,6 +6,11 @@
 //! [`account`] knows what all files have in the cache together, in the order in which it came, and
 //! [`trail`] what one file has. What came first is dropped first, whichever file it is of. [`pass`] does
 //! the same for what is read in order.
+//!
+//! Counted is what the process writes by system calls: the data of callers, and the zeros that stand for
+//! space where a file system cannot reserve it. What is stored through mappings is not: no call is made,
+//! and pages that are mapped cannot be dropped (linux-facts S3). The kernel limits how many of them are
+//! dirty (linux-facts S4).
 
 pub(crate) mod account;
 #[cfg(test)]
@@ -34,6 +39,15 @@ use crate::sys::{Hint, PAGES_ASKED_MAX};
 /// [`RangeFile::set_cache_policy`](crate::RangeFile::set_cache_policy) and
 /// [`AtomicFile::set_cache_policy`](crate::AtomicFile::set_cache_policy). It changes speed only: what
 /// is written is read back whatever the policy, and no policy makes it survive a power cut.
+///
+/// # What is not counted
+///
+/// What is stored through a mapping, by changes of a [`DiskVec`](crate::DiskVec) in place, through
+/// ranges of a [`RangeFile`](crate::RangeFile), and in blocks of a [`DiskAlloc`](crate::DiskAlloc) or
+/// [`SpillAlloc`](crate::SpillAlloc): only the kernel learns of it. It lets a store into a clean page
+/// wait where too many pages are dirty, writes them back after a while, and keeps pages that are mapped
+/// for as long as it has memory. [`DiskVec::evict`](crate::DiskVec::evict) has them leave the cache
+/// early. Nor is a page that outcore drops while it is mapped: it stays until the kernel takes it.
 ///
 /// # Examples
 ///
