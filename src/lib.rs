@@ -93,6 +93,9 @@
 //!   files of the process together. What was written first is written back and dropped beyond that:
 //!   a full page cache would make writing several times slower than the device. [`CachePolicy`] says
 //!   when to choose otherwise, and [`stats`] how much is there.
+//! * What is read in order leaves the page cache behind the reader, unless it was there before or the
+//!   process has left less than half of the available memory: by [`DiskVec::scan`], [`Arena::stream`],
+//!   and, for files of others, by [`InputFile`].
 //!
 //! Addresses are reserved by the TiB and use no memory. Tools show them as virtual size.
 //!
@@ -202,6 +205,7 @@ pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::io::atomic_file::AtomicFile;
 pub use crate::io::cache::CachePolicy;
 pub use crate::io::dir::{ScratchDir, ScratchDirBuilder, ScratchReport};
+pub use crate::io::input_file::InputFile;
 pub use crate::io::stats::{Stats, stats};
 pub use crate::mapping::advice::Advice;
 pub use crate::read::ReadOptions;
@@ -260,6 +264,11 @@ pub mod sealed {
 /// A file that is written in full and then takes a name at once: [`AtomicFile`].
 pub mod atomic_file {
     pub use crate::io::atomic_file::AtomicFile;
+}
+
+/// A file that is read in order and leaves the page cache as it was: [`InputFile`].
+pub mod input_file {
+    pub use crate::io::input_file::InputFile;
 }
 
 /// Allocators whose memory is a file: [`DiskAlloc`] for collections, [`SpillAlloc`] for programs.

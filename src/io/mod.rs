@@ -9,6 +9,7 @@ pub(crate) mod checksum;
 pub(crate) mod dir;
 pub(crate) mod extents;
 pub(crate) mod file;
+pub(crate) mod input_file;
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 pub(crate) mod lent;
 pub(crate) mod place;

@@ -218,7 +218,6 @@ contract! {
         fn share(&self) -> io::Result<Self>;
 
         /// Takes over a file that a program has opened.
-        #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
         fn from_std(file: std::fs::File) -> Self;
 
         /// Returns the device and the number of the file, which no other file has at the same time.

@@ -169,7 +169,6 @@ impl FileCalls for File {
         Ok(Self { inner })
     }
 
-    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     fn from_std(file: std::fs::File) -> Self {
         Self::of(backend::File::from_std(file))
     }

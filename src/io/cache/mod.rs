@@ -20,7 +20,7 @@ pub(crate) mod pass;
 #[cfg(test)]
 #[cfg(not(any(loom, shuttle)))]
 mod tests;
-mod trail;
+pub(in crate::io) mod trail;
 
 use std::io;
 use std::ops::Range;
@@ -70,9 +70,9 @@ pub enum CachePolicy {
     /// an eighth of the memory that is available, or of what the memory control group of the process has
     /// left, for all of them together. Beyond that, what was written first is written to the device and
     /// dropped, in pieces of 2 MiB, so what was written last stays longest. What is read in order
-    /// ([`DiskVec::scan`](crate::DiskVec::scan), [`Arena::stream`](crate::Arena::stream)) may make it
-    /// half of the memory that is available; what is read at random is left to the kernel. For nearly
-    /// all programs.
+    /// ([`DiskVec::scan`](crate::DiskVec::scan), [`Arena::stream`](crate::Arena::stream),
+    /// [`InputFile`](crate::InputFile)) may make it half of the memory that is available; what is read
+    /// at random is left to the kernel. For nearly all programs.
     #[default]
     Auto,
     /// All of it, for as long as the kernel likes: outcore drops nothing. For data that is read again
@@ -186,6 +186,14 @@ impl FileCache {
     pub(crate) fn forget(&self, range: Range<u64>) {
         if let Some(Some(trail)) = self.trail.get() {
             trail.forget(range);
+        }
+    }
+
+    /// Lets what was read of a file count for as long as the process lives: its pages stay when it is
+    /// closed.
+    pub(crate) fn leave(&self) {
+        if let Some(Some(trail)) = self.trail.get() {
+            trail.leave();
         }
     }
 

@@ -36,6 +36,12 @@ impl Pass {
         self.look(file, len);
     }
 
+    /// Returns whether a byte is among those that come next, of which it is known what was cached.
+    pub(crate) fn expects(&self, offset: u64) -> bool {
+        let ahead = (offset / CHUNK_BYTES).checked_sub(self.chunk);
+        ahead.is_some_and(|ahead| ahead < self.was_cached.len() as u64)
+    }
+
     /// Notes that the reader is done with the bytes before `offset`.
     pub(crate) fn reach(&mut self, file: &OwnedFile, offset: u64, len: u64) {
         let chunk = offset / CHUNK_BYTES;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use crate::io::cache::account::Account;
@@ -13,7 +14,7 @@ use crate::sys::Hint;
 
 /// Bytes that are written back and dropped together: as long as the longest piece in which the page
 /// cache keeps pages, and long enough that the calls cost little beside the transfer.
-pub(super) const CHUNK_BYTES: u64 = if cfg!(test) { 256 << 10 } else { 2 << 20 };
+pub(in crate::io) const CHUNK_BYTES: u64 = if cfg!(test) { 256 << 10 } else { 2 << 20 };
 
 /// The chunks of a file that count as cached.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(super) struct Trail {
     /// Waiting for write-back takes the report of lost pages away from later syncs, so it is one.
     pub(super) syncs: Syncs,
     chunks: Mutex<Chunks>,
+    /// Whether the pages that were read stay when the file is closed.
+    stays: AtomicBool,
 }
 
 /// Chunks that count, by ascending number.
@@ -65,6 +68,7 @@ impl Trail {
             owner: sys::process(),
             syncs: Syncs::default(),
             chunks: Mutex::default(),
+            stays: AtomicBool::new(false),
         }
     }
 
@@ -75,6 +79,11 @@ impl Trail {
             let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
             *file = None;
         }
+    }
+
+    /// Lets what was read count for as long as the process lives.
+    pub(super) fn leave(&self) {
+        self.stays.store(true, Relaxed);
     }
 
     /// Makes a call for a chunk of the file, in the process that owns it; `None` if it is closed.
@@ -176,6 +185,7 @@ impl Trail {
             return;
         }
         match chunk.counts {
+            Counts::Read if self.stays.load(Relaxed) => {}
             Counts::Read => self.shared.remove_read(chunk.bytes),
             counts => self.account(counts).removed(chunk.bytes, chunk.dirty),
         }

@@ -4,7 +4,7 @@
     reason = "copies between a file's bytes and the windows on it"
 )]
 
-use std::io;
+use std::io::{self, Read, Seek};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
@@ -171,10 +171,15 @@ impl FileCalls for File {
         })
     }
 
-    /// Stands in for an empty file. Nothing is locked.
-    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
-    fn from_std(_file: std::fs::File) -> Self {
-        Self::of(Arc::default())
+    /// Stands in for the file, by a copy of its bytes if they can be read. Nothing is locked.
+    fn from_std(mut file: std::fs::File) -> Self {
+        let mut bytes = Vec::new();
+        let _read = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
+        let content = Content {
+            bytes,
+            ..Content::default()
+        };
+        Self::of(Arc::new(Mutex::new(content)))
     }
 
     fn identity(&self) -> io::Result<(u64, u64)> {
