@@ -4,8 +4,10 @@
 use std::cell::OnceCell;
 use std::fs;
 
-use outcore::sealed::{MemoryRanges, SealedFile};
-use outcore::{Arena, DiskVec, ErrorKind, Location, Result, ScratchDir, SealedVec};
+use outcore::sealed::{MemoryRanges, SealedFile, Strings};
+use outcore::{
+    Arena, DiskVec, ErrorKind, Location, Result, ScratchDir, SealedStrVec, SealedVec, StrVec,
+};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::bytes::{Bytes, item};
@@ -38,9 +40,13 @@ const ELEMENTS: u64 = 5000;
 /// The lengths of the items of the arena.
 const LENS: [usize; 8] = [3, 0, 4096, 1, 9000, 7, 20_000, 2];
 
-/// Two files, and what is in them.
+/// The strings: they and their places fill two blocks and a part of a third.
+const STRINGS: usize = 2500;
+
+/// Three files, and what is in them.
 struct Known {
     vector: Vec<u8>,
+    strings: Vec<u8>,
     arena: Vec<u8>,
     /// The arena as it was sealed.
     whole: Arena,
@@ -55,10 +61,10 @@ pub(crate) fn run(data: &[u8], planted: bool) {
     KNOWN.with(|known| {
         let known = known.get_or_init(Known::new);
         let mut bytes = Bytes::new(data);
-        if bytes.flag() {
-            known.vector(&mut bytes, planted);
-        } else {
-            known.arena(&mut bytes, planted);
+        match bytes.byte() % 3 {
+            0 => known.vector(&mut bytes, planted),
+            1 => known.strings(&mut bytes, planted),
+            _ => known.arena(&mut bytes, planted),
         }
     });
 }
@@ -87,7 +93,7 @@ fn change(file: &mut Vec<u8>, bytes: &mut Bytes<'_>, planted: bool) -> (bool, bo
                     field.copy_from_slice(&number.to_le_bytes()[..len]);
                 }
             }
-            // The last bytes before the table: the runs of an arena.
+            // The last bytes before the table: the runs of an arena, the places of strings.
             4 | 5 => {
                 let at = covered_end.saturating_sub(24 + bytes.below(400));
                 let word = u64::from_le_bytes(bytes.array()) >> bytes.below(64);
@@ -163,12 +169,22 @@ fn sum(id: &[u8; 16], part: u64, number: usize, bytes: &[u8]) -> u64 {
     xxh3_64_with_seed(bytes, xxh3_64(&place))
 }
 
+/// Returns a string with letters of one to four bytes.
+fn string(n: usize) -> String {
+    format!("{n}{}", ["", "\u{e9}", "\u{20ac}", "\u{1f980}"][n % 4])
+}
+
+/// Returns copies of strings one by one.
+fn owned(strings: Result<Strings>) -> Result<Vec<String>> {
+    Ok(strings?.iter().map(str::to_owned).collect())
+}
+
 /// Checks the kind of an error of a file that is no longer what it was.
 fn expect(refused: &outcore::Error, is_forged: bool) {
     let kind = refused.kind();
     let is_right = match kind {
         ErrorKind::Corrupt | ErrorKind::UnknownVersion => true,
-        ErrorKind::WrongType => is_forged,
+        ErrorKind::WrongType | ErrorKind::InvalidUtf8 => is_forged,
         _ => false,
     };
     assert!(is_right, "{kind:?}: {refused}");
@@ -202,6 +218,10 @@ impl Known {
         numbers.try_extend((0..ELEMENTS).map(|n| n * 3)).unwrap();
         numbers.seal_replacing(&path).unwrap();
         let vector = fs::read(&path).unwrap();
+        let mut strings = StrVec::new_in(&scratch);
+        strings.try_extend((0..STRINGS).map(string)).unwrap();
+        strings.seal_replacing(&path).unwrap();
+        let strings = fs::read(&path).unwrap();
         let arena = Arena::new_in(&scratch).unwrap();
         let mut genuine = Vec::new();
         // Two writers at a time, so that there are several runs.
@@ -218,6 +238,7 @@ impl Known {
         drop(fs::remove_dir(&dir));
         Self {
             vector,
+            strings,
             whole: Arena::open_from(MemoryRanges::new(arena.clone())).unwrap(),
             arena,
             genuine,
@@ -262,6 +283,48 @@ impl Known {
                 Err(refused) if end == len => assert_eq!(refused.kind(), ErrorKind::OutOfBounds),
                 Err(refused) => expect(&refused, is_forged),
             }
+        }
+    }
+
+    fn strings(&self, bytes: &mut Bytes<'_>, planted: bool) {
+        let mut file = self.strings.clone();
+        let (is_other, is_forged) = change(&mut file, bytes, planted);
+        let source = MemoryRanges::new(file);
+        verify(&source, is_other, is_forged);
+        let found = match SealedStrVec::open_from(source) {
+            Ok(found) => found,
+            Err(refused) => return expect(&refused, is_forged),
+        };
+        let len = found.len();
+        assert!(is_forged || len == STRINGS);
+        while !bytes.is_empty() {
+            let start = bytes.below(len + 2);
+            let end = start + bytes.below(300);
+            let answers = [
+                found.get(start).map(|string| vec![string]),
+                owned(found.read(start..end)),
+                owned(found.gather(&[end, start])),
+            ];
+            let wanted = [vec![start], (start..end).collect(), vec![end, start]];
+            for (answer, wanted) in answers.into_iter().zip(wanted) {
+                let is_within = start <= len && wanted.iter().all(|index| *index < len);
+                match answer {
+                    Ok(_) if !is_within => panic!("{wanted:?} of {len} strings"),
+                    Ok(strings) if is_forged => assert_eq!(strings.len(), wanted.len()),
+                    Ok(strings) => {
+                        let right = strings.into_iter().eq(wanted.into_iter().map(string));
+                        assert!(right, "wrong strings");
+                    }
+                    Err(refused) if !is_within => {
+                        assert_eq!(refused.kind(), ErrorKind::OutOfBounds);
+                    }
+                    Err(refused) => expect(&refused, is_forged),
+                }
+            }
+        }
+        match found.scan().collect::<Result<Vec<_>>>() {
+            Ok(chunks) => assert_eq!(chunks.iter().map(Strings::len).sum::<usize>(), len),
+            Err(refused) => expect(&refused, is_forged),
         }
     }
 
