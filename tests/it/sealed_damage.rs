@@ -1,13 +1,17 @@
 //! Sealed files in which bytes changed, were cut off, or came from another file: it is noticed, and
 //! whatever can still be read is right.
 //!
-//! The same for the vector, byte by byte, is in `src/format/tests.rs`.
+//! The same for the vector, byte by byte, is in `src/format/tests.rs`. Files of strings whose checksums
+//! are right, and what they say is not, are in `src/composites/strings/sealed/tests.rs`.
 
 use std::fs;
 use std::path::Path;
 
 use outcore::sealed::{MemoryRanges, SealedFile};
-use outcore::{Arena, DiskVec, ErrorKind, Location, Result, SealedVec};
+use outcore::{
+    Arena, BytesVec, DiskVec, ErrorKind, Location, Result, SealedBytesVec, SealedStrVec, SealedVec,
+    StrVec,
+};
 
 use crate::support::{arena, disk, new_dir};
 
@@ -123,8 +127,54 @@ fn items() -> Sample {
     })
 }
 
-fn samples() -> [Sample; 2] {
-    [numbers(), items()]
+/// Two blocks of strings and of their places.
+fn strings() -> Sample {
+    let mut strings = StrVec::new_in(&disk());
+    let right: Vec<_> = (0..1500).map(|n| format!("{}\u{e9}{n}", n % 7)).collect();
+    strings.try_extend(&right).unwrap();
+    let seal = move |path: &Path| strings.seal(path);
+    Sample::of("strings", seal, move |source| {
+        let found = SealedStrVec::open_from(source)?;
+        let mut refused = None;
+        for start in (0..1500).step_by(250) {
+            match found.read(start..start + 250) {
+                Ok(part) => assert!(part == right[start..start + 250]),
+                Err(why) => refused = Some(why),
+            }
+            match found.gather(&[1499, start, start]) {
+                Ok(part) => assert!(part == [&right[1499], &right[start], &right[start]]),
+                Err(why) => refused = Some(why),
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    })
+}
+
+/// The same of byte strings, read in order.
+fn byte_strings() -> Sample {
+    let mut blobs = BytesVec::new_in(&disk());
+    let right: Vec<_> = (0..600_usize).map(|n| vec![0xFF; n % 60]).collect();
+    blobs.try_extend(&right).unwrap();
+    let seal = move |path: &Path| blobs.seal(path);
+    Sample::of("byte strings", seal, move |source| {
+        let found = SealedBytesVec::open_from(source)?;
+        let mut refused = None;
+        for chunk in found.scan() {
+            match chunk {
+                Ok(all) => assert!(all == right[..]),
+                Err(why) => refused = Some(why),
+            }
+        }
+        match found.get(599) {
+            Ok(last) => assert!(last == right[599]),
+            Err(why) => refused = Some(why),
+        }
+        refused.map_or(Ok(()), Err)
+    })
+}
+
+fn samples() -> [Sample; 4] {
+    [numbers(), items(), strings(), byte_strings()]
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Tests of sealed strings: bytes that never change, damage, failing calls, and files that mean harm.
+//! Tests of sealed strings: bytes that never change, failing calls, and files that mean harm. Damage is
+//! in `tests/it/sealed_damage.rs`, for files of any kind.
 #![expect(unsafe_code, reason = "maps files that only these tests have")]
 
 use std::fs;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::LazyLock;
 
 use crate::composites::strings::bytes_vec::BytesVec;
 use crate::composites::strings::sealed::bytes::SealedBytesVec;
@@ -20,9 +20,7 @@ use crate::testing::damage::{self, new_path};
 
 const ID: [u8; 16] = *b"a golden id: 16 ";
 
-const OTHER_ID: [u8; 16] = *b"another id: 16  ";
-
-/// The strings whose bytes and places fill two blocks and a part of a third.
+/// The strings whose bytes and places fill more than two blocks.
 const COUNT: usize = 2500;
 
 /// Returns a string of up to 20 bytes, with letters of one to four.
@@ -31,68 +29,24 @@ fn string(n: usize) -> String {
     (0..n % 6).map(|k| letters[(n + k) % 4]).collect::<String>() + &(n % 7).to_string()
 }
 
-/// The strings that are written: damaged files are compared with them a hundred thousand times.
-static STRINGS: LazyLock<Vec<String>> = LazyLock::new(|| (0..COUNT).map(string).collect());
-
 fn strings(count: usize) -> StrVec {
     let mut strings = StrVec::new();
     strings.try_extend((0..count).map(string)).unwrap();
     strings
 }
 
-/// Seals items, as text or as bytes, with a certain id.
-fn write(path: &Path, items: &BytesVec, is_text: bool, id: [u8; 16]) -> Result<()> {
-    items.write(Writer::with_id(path, false, id)?, is_text)
+/// Seals items, as text or as bytes.
+fn write(path: &Path, items: &BytesVec, is_text: bool) -> Result<()> {
+    items.write(Writer::with_id(path, false, ID)?, is_text)
 }
 
 /// Returns the bytes of a sealed file.
-fn sealed_bytes(count: usize, is_text: bool, id: [u8; 16]) -> Vec<u8> {
+fn sealed_bytes(count: usize, is_text: bool) -> Vec<u8> {
     let path = new_path();
-    write(&path, strings(count).as_bytes_vec(), is_text, id).unwrap();
+    write(&path, strings(count).as_bytes_vec(), is_text).unwrap();
     let bytes = fs::read(&path).unwrap();
     fs::remove_file(path).unwrap();
     bytes
-}
-
-fn open(bytes: &[u8]) -> Result<SealedStrVec> {
-    SealedStrVec::open_from(MemoryRanges::new(bytes.to_vec()))
-}
-
-/// Reads all that can be read of a file of `COUNT` strings, and compares it.
-fn compare(items: &SealedBytesVec) {
-    for start in (0..COUNT).step_by(250) {
-        let range = start..start + 250;
-        if let Ok(found) = items.read(range.clone()) {
-            assert!(found == STRINGS[range]);
-        }
-        if let Ok(found) = items.get(start) {
-            assert_eq!(found, STRINGS[start].as_bytes());
-        }
-    }
-    let wanted = [COUNT - 1, 7, 7, 0];
-    if let Ok(found) = items.gather(&wanted) {
-        assert_eq!(found, wanted.map(string));
-    }
-}
-
-fn read_bytes(bytes: &[u8]) -> Result<()> {
-    let items = SealedBytesVec::open_from(MemoryRanges::new(bytes.to_vec()))?;
-    compare(&items);
-    items.verify()
-}
-
-fn compare_all(found: &Strings) {
-    assert!(*found == STRINGS[..], "one chunk has all");
-}
-
-fn read_text(bytes: &[u8]) -> Result<()> {
-    let strings = open(bytes)?;
-    compare(strings.as_bytes());
-    strings
-        .scan()
-        .map_while(Result::ok)
-        .for_each(|found| compare_all(&found));
-    strings.verify()
 }
 
 /// A file of version 1 has to be readable for ever, and is what docs/format.md says.
@@ -105,7 +59,7 @@ fn the_bytes_of_files_of_strings_never_change() {
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"));
         let path = path.join("tests/golden").join(name);
-        let bytes = sealed_bytes(count, is_text, ID);
+        let bytes = sealed_bytes(count, is_text);
         if std::env::var_os("OUTCORE_GOLDEN").is_some_and(|what| what == "write") {
             fs::write(&path, &bytes).unwrap();
         }
@@ -125,52 +79,10 @@ fn the_bytes_of_files_of_strings_never_change() {
 }
 
 #[test]
-fn every_byte_that_changes_is_noticed_and_no_wrong_string_is_read() {
-    damage::each_byte(&read_text, &sealed_bytes(COUNT, true, ID));
-}
-
-#[test]
-fn every_byte_that_changes_is_noticed_and_no_wrong_byte_string_is_read() {
-    damage::each_byte(&read_bytes, &sealed_bytes(COUNT, false, ID));
-}
-
-#[test]
-fn a_file_of_strings_of_any_other_length_is_refused() {
-    damage::each_length(&read_text, &sealed_bytes(COUNT, true, ID));
-    damage::each_length(&read_bytes, &sealed_bytes(COUNT, false, ID));
-}
-
-#[test]
-fn blocks_of_other_strings_are_noticed() {
-    for (is_text, read) in [
-        (true, &read_text as damage::Reader<'_>),
-        (false, &read_bytes),
-    ] {
-        let other = sealed_bytes(COUNT, is_text, OTHER_ID);
-        damage::foreign_blocks(read, &sealed_bytes(COUNT, is_text, ID), &other);
-    }
-}
-
-/// A canary: a file of other strings, all of whose checksums are right, is told from the expected one.
-#[test]
-fn other_strings_are_told_apart() {
-    let mut others: Vec<_> = (0..COUNT).map(string).collect();
-    others[1000].replace_range(.., "planted");
-    let mut vec = BytesVec::new();
-    vec.try_extend(others).unwrap();
-    let path = new_path();
-    write(&path, &vec, true, ID).unwrap();
-    let bytes = fs::read(&path).unwrap();
-    fs::remove_file(path).unwrap();
-    open(&bytes).unwrap().verify().unwrap();
-    assert!(catch_unwind(|| read_text(&bytes)).is_err());
-}
-
-#[test]
 fn whatever_call_fails_a_file_of_strings_is_whole_or_not_there() {
     let strings = strings(COUNT);
     damage::each_failing_call(&|path| {
-        write(path, strings.as_bytes_vec(), true, ID)?;
+        write(path, strings.as_bytes_vec(), true)?;
         let sealed = SealedStrVec::open(path)?;
         let wanted: Vec<_> = (0..COUNT).rev().step_by(3).collect();
         assert!(
@@ -195,7 +107,7 @@ fn whatever_call_fails_a_file_of_strings_is_whole_or_not_there() {
 /// Few requests to an object store: one to open, and for a string its place and its bytes.
 #[test]
 fn a_string_takes_few_requests() {
-    let source = MemoryRanges::new(sealed_bytes(COUNT, true, ID));
+    let source = MemoryRanges::new(sealed_bytes(COUNT, true));
     let strings = SealedStrVec::open_from(source.clone()).unwrap();
     assert_eq!(source.requests(), 1);
     assert_eq!(strings.get(17).unwrap(), string(17));
