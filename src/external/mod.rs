@@ -45,5 +45,5 @@ pub use self::groups::{
 pub use self::key::{Back, SortKey};
 pub use self::merging::{Merge, merge, merge_by};
 pub use self::options::{Options, Progress};
-pub use self::records::{Sorted, Sorter, SorterBuilder, SorterWriter};
+pub use self::records::{Sorted, SortedPart, SortedParts, Sorter, SorterBuilder, SorterWriter};
 pub use self::shuffle::{ShuffleWriter, Shuffled, ShuffledPart, Shuffler};

@@ -162,6 +162,12 @@ impl Progress {
         let done = self.inner.done.fetch_add(bytes as u64, Relaxed);
         let done = done.saturating_add(bytes as u64);
         self.inner.total.fetch_max(done, Relaxed);
+        self.check()
+    }
+
+    /// Returns an error if the caller has asked to stop.
+    #[inline]
+    pub(super) fn check(&self) -> Result<()> {
         if self.inner.is_cancelled.load(Relaxed) {
             let reason = "the caller asked to stop";
             return Err(Error::refused(ErrorKind::Cancelled, "go on", reason));

@@ -28,6 +28,7 @@ mod external_groups;
 mod external_joins;
 #[cfg(not(any(miri, memory_backend)))]
 mod external_memory;
+mod external_parts;
 mod external_records;
 mod external_shuffle;
 mod external_shuffler;

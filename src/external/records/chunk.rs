@@ -4,7 +4,9 @@ use std::cmp::Ordering;
 
 use crate::budget::{Array, MemoryBudget};
 use crate::error::Result;
-use crate::external::key::prefix_of_bytes;
+use crate::external::records::code;
+use crate::external::records::code::{Code, UNKNOWN};
+use crate::external::records::words;
 
 /// Bytes before the key of a record: two lengths.
 pub(super) const HEAD_BYTES: usize = 8;
@@ -74,15 +76,9 @@ pub(super) struct KeyOrder {
 }
 
 impl KeyOrder {
-    /// Returns a number that is not greater for a lesser key.
-    pub(super) fn prefix(&self, key: &[u8]) -> u64 {
-        if self.compare.is_some() {
-            return 0;
-        }
-        match key.first_chunk::<8>() {
-            Some(first) => u64::from_be_bytes(*first),
-            None => u64::try_from(prefix_of_bytes(key) >> 64).unwrap_or(u64::MAX),
-        }
+    /// Returns whether codes tell how keys compare.
+    pub(super) fn has_codes(&self) -> bool {
+        self.compare.is_none()
     }
 
     pub(super) fn compare(&self, key: &[u8], other: &[u8]) -> Ordering {
@@ -98,11 +94,19 @@ impl KeyOrder {
 pub(super) struct Chunk {
     bytes: Array<u8>,
     used: usize,
-    /// For each record, the prefix of its key and its start.
-    index: Array<(u64, u32)>,
+    /// For each record its start. Once they are sorted by bytes, also the code of its key relative to
+    /// that of the record before.
+    index: Array<Entry>,
     count: usize,
     is_sorted: bool,
+    has_codes: bool,
 }
+
+/// A word and another one of a code, or of what is sorted by; and between them the start of a record.
+pub(super) type Entry = (u64, (u32, u32));
+
+/// What a record has in the index.
+pub(super) const ENTRY_BYTES: usize = size_of::<Entry>();
 
 /// The division of a chunk's memory.
 #[derive(Clone, Copy, Debug)]
@@ -114,11 +118,9 @@ pub(super) struct Layout {
 impl Layout {
     /// Divides `total` bytes for records of `record` bytes.
     pub(super) fn new(total: usize, record: usize) -> Self {
-        let each = record
-            .max(HEAD_BYTES)
-            .saturating_add(size_of::<(u64, u32)>());
+        let each = record.max(HEAD_BYTES).saturating_add(ENTRY_BYTES);
         let records = total.checked_div(each).unwrap_or(0).max(1);
-        let index = records.saturating_mul(size_of::<(u64, u32)>());
+        let index = records.saturating_mul(ENTRY_BYTES);
         Self {
             bytes: total
                 .saturating_sub(index)
@@ -129,7 +131,7 @@ impl Layout {
     }
 
     pub(super) fn total(self) -> usize {
-        let index = self.records.saturating_mul(size_of::<(u64, u32)>());
+        let index = self.records.saturating_mul(ENTRY_BYTES);
         self.bytes.saturating_add(index)
     }
 }
@@ -143,15 +145,16 @@ impl Chunk {
             index: Array::new(budget, layout.records, ACTION)?,
             count: 0,
             is_sorted: true,
+            has_codes: false,
         })
     }
 
     /// Adds a record, if there is room.
-    pub(super) fn push(&mut self, order: &KeyOrder, record: Record<'_>) -> Option<()> {
+    pub(super) fn push(&mut self, record: Record<'_>) -> Option<()> {
         let entry = self.index.get_mut(self.count)?;
         let at = u32::try_from(self.used).ok()?;
         record.store(self.bytes.get_mut(self.used..)?)?;
-        *entry = (order.prefix(record.key), at);
+        *entry = (0, (at, 0));
         self.used = self.used.saturating_add(record.len());
         self.count = self.count.saturating_add(1);
         self.is_sorted = false;
@@ -164,23 +167,84 @@ impl Chunk {
             return;
         }
         let bytes = &self.bytes;
-        let key = |at: u32| record_at(bytes, at).map_or(&[][..], |(record, _)| record.key);
+        let key = |at: u32| key_at(bytes, at);
         let index = self.index.get_mut(..self.count).unwrap_or_default();
-        index.sort_unstable_by(|(prefix, at), (other_prefix, other)| {
-            let by_prefix = prefix.cmp(other_prefix);
-            let compared = by_prefix.then_with(|| order.compare(key(*at), key(*other)));
-            compared.then(at.cmp(other))
-        });
+        if order.has_codes() {
+            words::sort(index, &key);
+            let mut last: Option<&[u8]> = None;
+            for (word, (at, depth)) in index.iter_mut() {
+                let key = key(*at);
+                let code = match last {
+                    None => code::first_code(key),
+                    Some(last) => code::compare(last, key).1,
+                };
+                (*word, *depth) = code::to_parts(code);
+                last = Some(key);
+            }
+        } else {
+            index.sort_unstable_by(|(_, (at, _)), (_, (other, _))| {
+                let compared = order.compare(key(*at), key(*other));
+                compared.then(at.cmp(other))
+            });
+        }
         self.is_sorted = true;
+        self.has_codes = order.has_codes();
     }
 
-    /// Returns the record at a position in the order, its prefix, and its bytes as stored.
-    pub(super) fn get(&self, number: usize) -> Option<(Record<'_>, u64, &[u8])> {
-        let (prefix, at) = self.index.get(..self.count)?.get(number)?;
-        let (record, len) = record_at(&self.bytes, *at)?;
-        let start = usize::try_from(*at).ok()?;
-        let stored = self.bytes.get(start..start.checked_add(len)?)?;
-        Some((record, *prefix, stored))
+    /// Moves the records into the order of the index, through another buffer, which the chunk keeps
+    /// instead of its own: a merge then reads from each chunk one record after the other. Does nothing
+    /// if the buffer is too short.
+    pub(super) fn rearrange(&mut self, other: &mut Array<u8>) {
+        if !self.is_sorted || other.len() < self.bytes.len() {
+            return;
+        }
+        let index = self.index.get_mut(..self.count).unwrap_or_default();
+        let mut end = 0_usize;
+        for (_, (at, _)) in index {
+            let stored = usize::try_from(*at)
+                .ok()
+                .and_then(|at| self.bytes.get(at..));
+            let len = stored.and_then(Record::parse).map_or(0, |(_, len)| len);
+            let source = stored.and_then(|stored| stored.get(..len));
+            let target = other.get_mut(end..end.saturating_add(len));
+            if let (Some(source), Some(target), Ok(start)) = (source, target, u32::try_from(end)) {
+                target.copy_from_slice(source);
+                *at = start;
+            }
+            end = end.saturating_add(len);
+        }
+        std::mem::swap(&mut self.bytes, other);
+    }
+
+    /// Returns the record at a position in the order, and its bytes as stored.
+    pub(super) fn get(&self, number: usize) -> Option<(Record<'_>, &[u8])> {
+        let (_, (at, _)) = self.index.get(..self.count)?.get(number)?;
+        let stored = self.bytes.get(usize::try_from(*at).ok()?..)?;
+        let (record, len) = Record::parse(stored)?;
+        Some((record, stored.get(..len)?))
+    }
+
+    /// Returns the code of the record at a position relative to the one before.
+    #[inline]
+    pub(super) fn code(&self, number: usize) -> Option<Code> {
+        let (word, (_, depth)) = *self.index.get(..self.count)?.get(number)?;
+        Some(if self.has_codes {
+            code::from_parts((word, depth))
+        } else {
+            UNKNOWN
+        })
+    }
+
+    /// Returns how many records there are.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Returns how many records come before the first one whose key does not fulfil a condition, which
+    /// those of all before it fulfil.
+    pub(super) fn partition_point(&self, is_before: impl Fn(&[u8]) -> bool) -> usize {
+        let index = self.index.get(..self.count).unwrap_or_default();
+        index.partition_point(|(_, (at, _))| is_before(key_at(&self.bytes, *at)))
     }
 
     /// Returns the bytes of the records.
@@ -195,7 +259,7 @@ impl Chunk {
 
     /// Returns the memory of the chunk in bytes.
     pub(super) fn total(&self) -> usize {
-        let index = self.index.len().saturating_mul(size_of::<(u64, u32)>());
+        let index = self.index.len().saturating_mul(ENTRY_BYTES);
         self.bytes.len().saturating_add(index)
     }
 
@@ -204,8 +268,16 @@ impl Chunk {
     }
 }
 
-fn record_at(bytes: &[u8], at: u32) -> Option<(Record<'_>, usize)> {
-    Record::parse(bytes.get(usize::try_from(at).ok()?..)?)
+/// Returns the key of the record that starts at a position.
+#[inline]
+fn key_at(bytes: &[u8], at: u32) -> &[u8] {
+    let parsed = || {
+        let stored = bytes.get(usize::try_from(at).ok()?..)?;
+        let (key_len, rest) = stored.split_first_chunk::<4>()?;
+        let key_len = usize::try_from(u32::from_le_bytes(*key_len)).ok()?;
+        rest.get(4..)?.get(..key_len)
+    };
+    parsed().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -217,8 +289,9 @@ mod tests {
         let budget = MemoryBudget::new(1 << 20);
         let order = KeyOrder::default();
         let layout = Layout::new(4000, 20);
+        let mut other = Array::new(&budget, layout.bytes, "test").unwrap();
         let mut chunk = Chunk::new(&budget, layout).unwrap();
-        assert!(budget.used_bytes() <= 4000 && chunk.total() == layout.total());
+        assert!(budget.used_bytes() <= 8000 && chunk.total() == layout.total());
         let mut model: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         for n in 0..1000_u32 {
             let key = (n * 7 % 13)
@@ -230,7 +303,7 @@ mod tests {
                 value: value.as_bytes(),
                 is_long: false,
             };
-            if chunk.push(&order, record).is_none() {
+            if chunk.push(record).is_none() {
                 break;
             }
             model.push((key.into_bytes(), value.into_bytes()));
@@ -238,12 +311,19 @@ mod tests {
         assert!(model.len() > 80, "{}", model.len());
         chunk.sort(&order);
         model.sort_by(|a, b| a.0.cmp(&b.0));
-        for (number, (key, value)) in model.iter().enumerate() {
-            let (record, prefix, stored) = chunk.get(number).unwrap();
-            assert_eq!((record.key, record.value), (&key[..], &value[..]));
-            assert_eq!((order.prefix(key), record.len()), (prefix, stored.len()));
+        for is_rearranged in [false, true] {
+            let mut end = 0;
+            for (number, (key, value)) in model.iter().enumerate() {
+                let (record, stored) = chunk.get(number).unwrap();
+                assert_eq!((record.key, record.value), (&key[..], &value[..]));
+                assert_eq!(record.len(), stored.len());
+                let place = chunk.bytes.get(end..).unwrap().as_ptr();
+                assert!(!is_rearranged || stored.as_ptr() == place);
+                end += stored.len();
+            }
+            assert!(chunk.get(model.len()).is_none());
+            chunk.rearrange(&mut other);
         }
-        assert!(chunk.get(model.len()).is_none());
     }
 
     #[test]

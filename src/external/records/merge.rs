@@ -1,11 +1,14 @@
 //! Merging sorted inputs of records, in memory and on disk.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::budget::{Lease, MemoryBudget};
 use crate::error::{Error, ErrorKind, Result};
 use crate::external::records::chunk::{Chunk, KeyOrder, Record};
+use crate::external::records::code;
+use crate::external::records::code::{Code, ENDED, EQUAL, UNKNOWN};
 use crate::external::records::reserve::{Loan, Reserve};
 use crate::external::records::run::RunReader;
 use crate::external::tree::Tree;
@@ -26,23 +29,49 @@ pub(super) struct Rules {
 /// Records in order.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// A sorted chunk, and the number of its current record.
-    Chunk(Arc<Chunk>, usize),
+    /// A sorted chunk, and the numbers of its records that are left.
+    Chunk(Arc<Chunk>, Range<usize>),
     Run(RunReader),
 }
 
 impl Input {
-    fn get(&self) -> Option<(Record<'_>, u64, &[u8])> {
+    /// All records of a chunk.
+    pub(super) fn all(chunk: Arc<Chunk>) -> Self {
+        let all = 0..chunk.count();
+        Self::Chunk(chunk, all)
+    }
+
+    fn get(&self) -> Option<(Record<'_>, &[u8])> {
         match self {
-            Self::Chunk(chunk, at) => chunk.get(*at),
+            Self::Chunk(chunk, left) => chunk.get(left.clone().next()?),
             Self::Run(run) => run.get(),
+        }
+    }
+
+    /// Returns the code of the current record relative to the one before.
+    fn code(&self) -> Code {
+        match self {
+            Self::Chunk(chunk, left) => {
+                let code = left.clone().next().and_then(|at| chunk.code(at));
+                code.unwrap_or(ENDED)
+            }
+            Self::Run(run) => run.code(),
+        }
+    }
+
+    /// Returns the code of the current record relative to none, since none was removed.
+    fn first_code(&self, order: &KeyOrder) -> Code {
+        match self.get() {
+            None => ENDED,
+            Some((record, _stored)) if order.has_codes() => code::first_code(record.key),
+            Some(_) => UNKNOWN,
         }
     }
 
     fn advance(&mut self, order: &KeyOrder) -> Result<()> {
         match self {
-            Self::Chunk(_chunk, at) => {
-                *at = at.saturating_add(1);
+            Self::Chunk(_chunk, left) => {
+                left.next();
                 Ok(())
             }
             Self::Run(run) => run.advance(order),
@@ -69,8 +98,9 @@ struct Joined {
 /// comes first.
 pub(super) struct Merger {
     inputs: Vec<Input>,
-    /// For each input the prefix of the current key; a bit above it marks the end.
-    heads: Vec<u128>,
+    /// For each input the code of the current key, relative to the key that it lost to last, or to
+    /// the one that was removed last.
+    heads: Vec<Code>,
     rules: Rules,
     tree: Option<Tree>,
     joined: Joined,
@@ -87,30 +117,35 @@ impl fmt::Debug for Merger {
     }
 }
 
-/// The head of an input that has ended.
-const ENDED: u128 = 1 << 64;
-
-fn head_of(input: &Input) -> u128 {
-    input
-        .get()
-        .map_or(ENDED, |(_record, prefix, _stored)| u128::from(prefix))
-}
-
-/// Returns whether the current record of an input precedes that of another.
+/// Returns whether the current record of an input precedes that of another. The one that loses gets
+/// the code relative to the other.
 #[inline]
-fn less(inputs: &[Input], heads: &[u128], order: &KeyOrder, a: usize, b: usize) -> bool {
-    let (first, second) = (heads.get(a), heads.get(b));
-    if first != second {
-        return first < second;
+fn less(inputs: &[Input], heads: &mut [Code], order: &KeyOrder, a: usize, b: usize) -> bool {
+    let code = |heads: &[Code], input: usize| heads.get(input).copied().unwrap_or(ENDED);
+    let (first, second) = (code(heads, a), code(heads, b));
+    let is_known = first != UNKNOWN && second != UNKNOWN;
+    if first == ENDED || second == ENDED || (first != second && is_known) {
+        return (first, a) < (second, b);
     }
-    let record = |input: usize| inputs.get(input).and_then(Input::get);
-    match (record(a), record(b)) {
-        (Some((first, ..)), Some((second, ..))) => {
-            let compared = order.compare(first.key, second.key);
-            compared.is_lt() || (compared.is_eq() && a < b)
-        }
-        _ => a < b,
+    if first == EQUAL && second == EQUAL {
+        return a < b;
     }
+    let key = |input: usize| {
+        let record = inputs.get(input).and_then(Input::get);
+        record.map_or(&[][..], |(record, _stored)| record.key)
+    };
+    let (compared, code) = if !order.has_codes() {
+        (order.compare(key(a), key(b)), UNKNOWN)
+    } else if is_known {
+        code::compare_behind(first, key(a), key(b))
+    } else {
+        code::compare(key(a), key(b))
+    };
+    let is_less = compared.is_lt() || (compared.is_eq() && a < b);
+    if let Some(head) = heads.get_mut(if is_less { b } else { a }) {
+        *head = code;
+    }
+    is_less
 }
 
 impl Merger {
@@ -123,8 +158,8 @@ impl Merger {
     ) -> Result<Self> {
         let lease = budget.take(0).ok_or_else(too_little)?;
         let order = &rules.order;
-        let heads: Vec<_> = inputs.iter().map(head_of).collect();
-        let play = |a, b| less(&inputs, &heads, order, a, b);
+        let mut heads: Vec<_> = inputs.iter().map(|input| input.first_code(order)).collect();
+        let play = |a, b| less(&inputs, &mut heads, order, a, b);
         let tree = (!inputs.is_empty()).then(|| Tree::new(inputs.len(), play));
         Ok(Self {
             inputs,
@@ -161,12 +196,11 @@ impl Merger {
             let (record, _len) = Record::parse(&self.joined.stored)?;
             return Some((record, &self.joined.stored));
         }
-        let (record, _prefix, stored) = self.head()?;
-        Some((record, stored))
+        self.head()
     }
 
     /// Returns the least record of all inputs.
-    fn head(&self) -> Option<(Record<'_>, u64, &[u8])> {
+    fn head(&self) -> Option<(Record<'_>, &[u8])> {
         let winner = self.tree.as_ref()?.winner();
         self.inputs.get(winner)?.get()
     }
@@ -180,9 +214,9 @@ impl Merger {
         if let (Some(input), Some(head)) = (self.inputs.get_mut(winner), self.heads.get_mut(winner))
         {
             input.advance(&self.rules.order)?;
-            *head = head_of(input);
+            *head = input.code();
         }
-        let (inputs, heads, order) = (&self.inputs, &self.heads, &self.rules.order);
+        let (inputs, heads, order) = (&self.inputs, &mut self.heads, &self.rules.order);
         tree.replay(|a, b| less(inputs, heads, order, a, b));
         Ok(())
     }
@@ -198,7 +232,7 @@ impl Merger {
     /// Removes all records of the next key, and joins them into one.
     fn next_joined(&mut self) -> Result<()> {
         self.joined.is_present = false;
-        let Some((record, _prefix, stored)) = self.head() else {
+        let Some((record, stored)) = self.head() else {
             return Ok(());
         };
         let (key_len, value_len, len) = (record.key.len(), record.value.len(), stored.len());
@@ -210,7 +244,7 @@ impl Merger {
             ..
         } = self;
         let winner = tree.as_ref().map_or(0, Tree::winner);
-        if let Some((record, _prefix, _stored)) = inputs.get(winner).and_then(Input::get) {
+        if let Some((record, _stored)) = inputs.get(winner).and_then(Input::get) {
             joined.key.clear();
             joined.key.extend_from_slice(record.key);
             joined.value.clear();
@@ -222,16 +256,22 @@ impl Merger {
             let Self {
                 tree,
                 inputs,
+                heads,
                 joined,
                 rules,
                 ..
             } = self;
             let winner = tree.as_ref().map_or(0, Tree::winner);
+            // It is relative to the record that was removed last.
+            let code = heads.get(winner).copied().unwrap_or(ENDED);
+            if code != EQUAL && code != UNKNOWN {
+                break;
+            }
             let head = inputs.get(winner).and_then(Input::get);
-            let Some((record, _prefix, _stored)) = head else {
+            let Some((record, _stored)) = head else {
                 break;
             };
-            if rules.order.compare(record.key, &joined.key).is_ne() {
+            if code == UNKNOWN && rules.order.compare(record.key, &joined.key).is_ne() {
                 break;
             }
             if let Some(combine) = &rules.combine {
@@ -361,7 +401,7 @@ mod tests {
                 value,
                 is_long: false,
             };
-            chunk.push(&order, record).unwrap();
+            chunk.push(record).unwrap();
         };
         push(&vec![b'a'; longest - 10], b"");
         for _ in 0..70 {
@@ -374,7 +414,7 @@ mod tests {
             ..Rules::default()
         };
         let budget = MemoryBudget::new(3 * longest as u64);
-        let inputs = vec![Input::Chunk(Arc::new(chunk), 0)];
+        let inputs = vec![Input::all(Arc::new(chunk))];
         let mut merger = Merger::new(inputs, &rules, &budget, longest, None).unwrap();
         for len in [0, 70 * 102, longest - 10] {
             let (record, _stored) = merger.next().unwrap().unwrap();

@@ -3,20 +3,26 @@
 //! A writer collects records in `chunk`s, and sorts each when it is full. When its memory is used
 //! up, it merges its chunks into a sorted `run` on disk and continues. At the end `merge` merges
 //! runs and chunks, once or, if there are more than memory has buffers for, several times. Values
-//! that take too much memory for that are written at once, by `long`.
+//! that take too much memory for that are written at once, by `long`. A `code` says how a key compares
+//! with the one before it, so that merges compare numbers; `parts` divides what is merged among
+//! threads.
 
 mod chunk;
+mod code;
 #[cfg(test)]
 mod faults;
 mod long;
 mod merge;
 mod pack;
+mod parts;
 mod reserve;
 mod run;
 mod sorted;
+mod words;
 mod writer;
 
 pub(super) use self::chunk::Record;
+pub use self::parts::{SortedPart, SortedParts};
 pub(super) use self::run::Run;
 pub use self::sorted::Sorted;
 pub use self::writer::SorterWriter;
@@ -227,6 +233,47 @@ impl Sorter {
     /// some are merged to longer ones first.
     pub fn sorted(self) -> Result<Sorted> {
         Sorted::new(&self.shared)
+    }
+
+    /// Returns the records in order as [`sorted`](Self::sorted) does, but in parts of about
+    /// `part_bytes` bytes, which threads can take at the same time. There is one part only where
+    /// records are on disk.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outcore::MemoryBudget;
+    /// use outcore::external::Sorter;
+    ///
+    /// let sorter = Sorter::new(&MemoryBudget::new(64 << 20))?;
+    /// let mut writer = sorter.writer()?;
+    /// for n in 0..100_000_u32 {
+    ///     writer.push(n.reverse_bits().to_be_bytes(), [])?;
+    /// }
+    /// writer.finish()?;
+    ///
+    /// let parts = sorter.sorted_parts(256 << 10)?;
+    /// let mut least = Vec::new();
+    /// while let Some(mut part) = parts.next_part()? {
+    ///     // Other threads might have taken the parts before this one.
+    ///     if let Some((key, _value)) = part.next()? {
+    ///         least.push(key.to_vec());
+    ///     }
+    /// }
+    /// assert!(least.len() > 3 && least.is_sorted());
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`sorted`](Self::sorted).
+    ///
+    /// # Cost
+    ///
+    /// As [`sorted`](Self::sorted). Besides, a search in each chunk in memory for each part, and 4
+    /// bytes of the budget.
+    pub fn sorted_parts(self, part_bytes: usize) -> Result<SortedParts> {
+        SortedParts::new(&self.shared, part_bytes)
     }
 
     /// Returns how long a record can be, key and value together, with 8 bytes for their lengths:

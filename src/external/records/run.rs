@@ -9,6 +9,8 @@ use crate::budget::{Array, MemoryBudget};
 use crate::bug::bug;
 use crate::error::{Error, ErrorKind, Result};
 use crate::external::records::chunk::{KeyOrder, Record};
+use crate::external::records::code;
+use crate::external::records::code::{Code, ENDED, UNKNOWN};
 use crate::external::records::pack::{block_len, pack, unpack};
 use crate::io::checksum::checksum;
 use crate::io::extents::{Extent, ExtentFile};
@@ -302,9 +304,9 @@ pub(super) struct RunReader {
     end: usize,
     records: u32,
     blocks: u64,
-    /// The current record in the buffer, and the prefix of its key.
+    /// The current record in the buffer, and the code of its key relative to the one before.
     record: Range<usize>,
-    prefix: u64,
+    code: Code,
 }
 
 impl RunReader {
@@ -323,28 +325,33 @@ impl RunReader {
             records: 0,
             blocks: 0,
             record: 0..0,
-            prefix: 0,
+            code: ENDED,
         };
         reader.will_need();
         reader.advance(order)?;
         Ok(reader)
     }
 
-    /// Returns the current record, its prefix, and its bytes as stored; `None` at the end.
-    pub(super) fn get(&self) -> Option<(Record<'_>, u64, &[u8])> {
+    /// Returns the current record, and its bytes as stored; `None` at the end.
+    pub(super) fn get(&self) -> Option<(Record<'_>, &[u8])> {
         let stored = self
             .buffer
             .get(self.record.clone())
             .filter(|stored| !stored.is_empty())?;
         let (record, _len) = Record::parse(stored)?;
-        Some((record, self.prefix, stored))
+        Some((record, stored))
+    }
+
+    /// Returns the code of the current record relative to the one before.
+    pub(super) fn code(&self) -> Code {
+        self.code
     }
 
     /// Advances to the next record.
     pub(super) fn advance(&mut self, order: &KeyOrder) -> Result<()> {
         if self.records == 0 {
             if self.blocks == self.run.blocks {
-                self.record = 0..0;
+                (self.record, self.code) = (0..0, ENDED);
                 return Ok(());
             }
             self.read_block()?;
@@ -354,7 +361,11 @@ impl RunReader {
         let Some((record, len)) = parsed else {
             return Err(self.run.spool.damaged("a record"));
         };
-        self.prefix = order.prefix(record.key);
+        // The last record of the block before is not there any more.
+        self.code = match self.get() {
+            Some((before, _)) if order.has_codes() => code::compare(before.key, record.key).1,
+            _ => UNKNOWN,
+        };
         self.record = start..start.saturating_add(len);
         self.records = self.records.saturating_sub(1);
         Ok(())

@@ -23,11 +23,17 @@ pub struct Sorted {
     shared: Arc<Shared>,
     /// Room for the longest value that was put aside.
     long: Array<u8>,
+    /// Bytes that were returned and not reported yet.
+    unreported: usize,
 }
+
+/// Bytes after which progress is reported: threads that did so for each record would wait for each
+/// other.
+pub(super) const REPORT_BYTES: usize = 64 << 10;
 
 /// The inputs of the merge, in order: for each writer the runs, and then the chunks.
 #[derive(Debug)]
-enum Pending {
+pub(super) enum Pending {
     Chunk(Arc<Chunk>),
     Run(Run),
 }
@@ -41,7 +47,7 @@ impl Pending {
         }
     }
 
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Chunk(chunk) => chunk.used() as u64,
             Self::Run(run) => run.bytes(),
@@ -50,7 +56,7 @@ impl Pending {
 
     fn open(self, shared: &Shared) -> Result<Input> {
         Ok(match self {
-            Self::Chunk(chunk) => Input::Chunk(chunk, 0),
+            Self::Chunk(chunk) => Input::all(chunk),
             Self::Run(run) => {
                 Input::Run(RunReader::new(run, shared.budget(), &shared.rules.order)?)
             }
@@ -60,21 +66,37 @@ impl Pending {
 
 impl Sorted {
     pub(super) fn new(shared: &Arc<Shared>) -> Result<Self> {
+        let pending = Self::pending(shared)?;
+        Self::of(shared, pending)
+    }
+
+    /// Takes what writers have left, merged until it can be read at the same time.
+    pub(super) fn pending(shared: &Arc<Shared>) -> Result<Vec<Pending>> {
         let mut state = shared.lock();
         state.is_sorted = true;
         let parts = std::mem::take(&mut state.finished);
         drop(state);
         shared.reserve.free();
-        let pending = merge_until_it_fits(shared, parts)?;
+        merge_until_it_fits(shared, parts)
+    }
+
+    pub(super) fn of(shared: &Arc<Shared>, pending: Vec<Pending>) -> Result<Self> {
         let inputs: Result<Vec<_>> = pending
             .into_iter()
             .map(|input| input.open(shared))
             .collect();
         let (budget, max) = (shared.budget(), shared.short_bytes_max);
+        let merger = Merger::new(inputs?, &shared.rules, budget, max, None)?;
+        Self::of_merger(shared, merger, shared.long_bytes.load(Relaxed))
+    }
+
+    /// Returns what is merged, with room for a value of `long` bytes that was put aside.
+    pub(super) fn of_merger(shared: &Arc<Shared>, merger: Merger, long: usize) -> Result<Self> {
         Ok(Self {
-            merger: Merger::new(inputs?, &shared.rules, budget, max, None)?,
+            merger,
             shared: Arc::clone(shared),
-            long: Array::new(budget, shared.long_bytes.load(Relaxed), "merge records")?,
+            long: Array::new(shared.budget(), long, "merge records")?,
+            unreported: 0,
         })
     }
 
@@ -100,9 +122,16 @@ impl Sorted {
     )]
     pub fn next(&mut self) -> Result<Option<(&[u8], &[u8])>> {
         let Some((record, stored)) = self.merger.next()? else {
+            let left = std::mem::take(&mut self.unreported);
+            self.shared.options.progress_handle().add(left)?;
             return Ok(None);
         };
-        self.shared.options.progress_handle().add(stored.len())?;
+        let progress = self.shared.options.progress_handle();
+        progress.check()?;
+        self.unreported = self.unreported.saturating_add(stored.len());
+        if self.unreported >= REPORT_BYTES {
+            progress.add(std::mem::take(&mut self.unreported))?;
+        }
         if !record.is_long {
             return Ok(Some((record.key, record.value)));
         }

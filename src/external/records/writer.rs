@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::budget::Array;
 use crate::bug::bug;
 use crate::error::{Error, ErrorKind, Result};
-use crate::external::records::chunk::{Chunk, HEAD_BYTES, Layout, Record};
+use crate::external::records::chunk::{Chunk, ENTRY_BYTES, HEAD_BYTES, Layout, Record};
 use crate::external::records::long::Long;
 use crate::external::records::merge::{Input, Merger, too_long};
 use crate::external::records::reserve::Reserve;
 use crate::external::records::run::{Run, RunWriter};
-use crate::external::records::{Part, Shared};
+use crate::external::records::sorted::REPORT_BYTES;
+use crate::external::records::{CHUNK_BYTES_MAX, Part, Shared};
 
 /// The assumed length of records before there is one.
 const RECORD_BYTES: usize = 64;
@@ -22,11 +23,15 @@ const RECORD_BYTES: usize = 64;
 #[derive(Debug)]
 pub struct SorterWriter {
     shared: Arc<Shared>,
-    /// Sorted, except for the last.
+    /// Sorted.
     chunks: Vec<Arc<Chunk>>,
+    /// The one that records are added to, behind the others.
+    open: Option<Chunk>,
     /// Empty ones, for reuse.
-    spare: Vec<Arc<Chunk>>,
+    spare: Vec<Chunk>,
     runs: Vec<Run>,
+    /// What records of a chunk are put in order in, if there is memory for that.
+    other: Option<Array<u8>>,
     /// A block of a run.
     buffer: Array<u8>,
     records: u64,
@@ -46,8 +51,10 @@ impl SorterWriter {
         Ok(Self {
             shared,
             chunks: Vec::new(),
-            spare: vec![Arc::new(first)],
+            open: None,
+            spare: vec![first],
             runs: Vec::new(),
+            other: None,
             buffer,
             records: 0,
             bytes: 0,
@@ -130,8 +137,8 @@ impl SorterWriter {
 
     fn push_record(&mut self, record: Record<'_>) -> Result<()> {
         let len = record.len();
-        if let Some(chunk) = self.chunks.last_mut().and_then(Arc::get_mut) {
-            if chunk.push(&self.shared.rules.order, record).is_some() {
+        if let Some(chunk) = &mut self.open {
+            if chunk.push(record).is_some() {
                 self.records = self.records.saturating_add(1);
                 self.bytes = self.bytes.saturating_add(len as u64);
                 return Ok(());
@@ -141,8 +148,8 @@ impl SorterWriter {
         if !self.open_chunk(len)? {
             return self.write_record(record);
         }
-        let chunk = self.chunks.last_mut().and_then(Arc::get_mut);
-        let pushed = chunk.and_then(|chunk| chunk.push(&self.shared.rules.order, record));
+        let chunk = self.open.as_mut();
+        let pushed = chunk.and_then(|chunk| chunk.push(record));
         if pushed.is_none() {
             bug!("a new chunk has no room for {len} bytes");
         }
@@ -151,15 +158,36 @@ impl SorterWriter {
         Ok(())
     }
 
-    /// Sorts the last chunk, and opens another with room for a record of `len` bytes. Returns
-    /// whether there is memory for it; if not, all chunks are on disk.
-    fn open_chunk(&mut self, len: usize) -> Result<bool> {
-        if let Some(chunk) = self.chunks.last_mut().and_then(Arc::get_mut) {
+    /// Sorts the open chunk, and puts it among the others. If a comparison panics, it stays open.
+    fn close_chunk(&mut self) {
+        if let Some(chunk) = &mut self.open {
             chunk.sort(&self.shared.rules.order);
         }
-        let fits = |chunk: &Arc<Chunk>| chunk.room() >= len;
+        let Some(mut chunk) = self.open.take() else {
+            return;
+        };
+        // Of small chunks all that a merge reads is in the caches of the processor.
+        if chunk.total() >= CHUNK_BYTES_MAX {
+            let has_room = |other: &Array<u8>| other.len() >= chunk.room();
+            if !self.other.as_ref().is_some_and(has_room) {
+                self.other = None;
+                let other = Array::new(self.shared.budget(), chunk.room(), "sort records");
+                self.other = other.ok();
+            }
+            if let Some(other) = &mut self.other {
+                chunk.rearrange(other);
+            }
+        }
+        self.chunks.push(Arc::new(chunk));
+    }
+
+    /// Closes the open chunk, and opens another with room for a record of `len` bytes. Returns
+    /// whether there is memory for it; if not, all chunks are on disk.
+    fn open_chunk(&mut self, len: usize) -> Result<bool> {
+        self.close_chunk();
+        let fits = |chunk: &Chunk| chunk.room() >= len;
         if let Some(at) = self.spare.iter().rposition(fits) {
-            self.chunks.push(self.spare.swap_remove(at));
+            self.open = Some(self.spare.swap_remove(at));
             return Ok(true);
         }
         let layout = self.layout(len);
@@ -167,13 +195,13 @@ impl SorterWriter {
         let left = self.shared.budget().free().saturating_sub(layout.total());
         if taken <= self.shared.share() && left >= self.shared.joining_bytes() {
             if let Ok(chunk) = Chunk::new(self.shared.budget(), layout) {
-                self.chunks.push(Arc::new(chunk));
+                self.open = Some(chunk);
                 return Ok(true);
             }
         }
         self.write_run()?;
         if let Some(at) = self.spare.iter().rposition(fits) {
-            self.chunks.push(self.spare.swap_remove(at));
+            self.open = Some(self.spare.swap_remove(at));
             return Ok(true);
         }
         // Too long for any chunk: gets the memory of several. The last is for later records.
@@ -185,7 +213,7 @@ impl SorterWriter {
         let Ok(chunk) = chunk else {
             return Ok(false);
         };
-        self.chunks.push(Arc::new(chunk));
+        self.open = Some(chunk);
         Ok(true)
     }
 
@@ -220,7 +248,7 @@ impl SorterWriter {
             .and_then(|bytes| usize::try_from(bytes).ok())
             .unwrap_or(RECORD_BYTES);
         let total = self.shared.chunk_bytes;
-        if len.saturating_add(size_of::<(u64, u32)>()) > total {
+        if len.saturating_add(ENTRY_BYTES) > total {
             return Layout {
                 bytes: len,
                 records: 1,
@@ -236,9 +264,13 @@ impl SorterWriter {
 
     /// Returns the memory that the writer has.
     fn memory(&self) -> usize {
-        let chunks = self.chunks.iter().chain(&self.spare);
+        let chunks = self.chunks.iter().map(AsRef::as_ref);
+        let chunks = chunks.chain(&self.open).chain(&self.spare);
         let chunks = chunks.fold(0_usize, |sum, chunk| sum.saturating_add(chunk.total()));
-        chunks.saturating_add(self.buffer.len())
+        let other = self.other.as_deref().map_or(0, <[u8]>::len);
+        chunks
+            .saturating_add(self.buffer.len())
+            .saturating_add(other)
     }
 
     /// Merges all chunks to a run on disk. After an error they are as they were.
@@ -250,11 +282,11 @@ impl SorterWriter {
         let reserve = Some(&shared.reserve);
         let run = write_chunks(shared, &self.chunks, buffer, reserve)?;
         self.runs.push(run);
-        for mut chunk in self.chunks.drain(..) {
-            if let Some(chunk) = Arc::get_mut(&mut chunk) {
+        for chunk in self.chunks.drain(..) {
+            if let Some(mut chunk) = Arc::into_inner(chunk) {
                 chunk.clear();
+                self.spare.push(chunk);
             }
-            self.spare.push(chunk);
         }
         Ok(())
     }
@@ -270,9 +302,7 @@ impl SorterWriter {
     ///
     /// Sorts what is in the last chunk of memory. Nothing is written.
     pub fn finish(mut self) -> Result<()> {
-        if let Some(chunk) = self.chunks.last_mut().and_then(Arc::get_mut) {
-            chunk.sort(&self.shared.rules.order);
-        }
+        self.close_chunk();
         let mut state = self.shared.lock();
         if state.is_sorted {
             let reason = "the sorter has sorted its records already";
@@ -305,9 +335,7 @@ pub(super) fn write_chunks(
     reserve: Option<&Arc<Reserve>>,
 ) -> Result<Run> {
     let bytes = chunks.iter().map(|chunk| chunk.used() as u64).sum();
-    let inputs = chunks
-        .iter()
-        .map(|chunk| Input::Chunk(Arc::clone(chunk), 0));
+    let inputs = chunks.iter().map(|chunk| Input::all(Arc::clone(chunk)));
     write_inputs(shared, inputs.collect(), bytes, buffer, reserve)
 }
 
@@ -325,9 +353,14 @@ pub(super) fn write_inputs(
     let (number, packs) = (shared.new_run(), shared.rules.packs);
     let mut run = RunWriter::new(&shared.spool, number, plan, buffer, packs)?;
     let progress = shared.options.progress_handle();
+    let mut unreported = 0_usize;
     while let Some((_record, stored)) = merger.next()? {
         run.push(stored)?;
-        progress.add(stored.len())?;
+        unreported = unreported.saturating_add(stored.len());
+        if unreported >= REPORT_BYTES {
+            progress.add(std::mem::take(&mut unreported))?;
+        }
     }
+    progress.add(unreported)?;
     run.finish()
 }
