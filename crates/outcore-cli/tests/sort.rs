@@ -116,6 +116,7 @@ fn csv_keeps_its_header_and_its_quoted_newlines() {
     for small in [
         &[][..],
         &["--test-chunk", "3", "-j", "2"],
+        &["--test-part", "10", "-j", "2"],
         &["--test-record", "1"],
     ] {
         let run = |options: &[&str]| run(&[&["--csv"], options, small].concat(), text);

@@ -260,6 +260,10 @@ fn small(random: &mut Random) -> Vec<String> {
         let threads = random.pick(&["1", "2", "3"]);
         more.extend(owned(&["--test-chunk", chunk, "-j", threads]));
     }
+    if random.one_in(2) {
+        let part = random.pick(&["1", "30", "200"]);
+        more.extend(owned(&["--test-part", part, "-j", "3"]));
+    }
     if random.one_in(3) {
         more.extend(owned(&["--test-record", random.pick(&["1", "20", "100"])]));
     }

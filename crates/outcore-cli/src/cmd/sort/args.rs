@@ -189,6 +189,10 @@ pub(crate) struct SortArgs {
     #[arg(long, hide = true, value_parser = parse_bytes)]
     pub(crate) test_sorter: Option<u64>,
 
+    /// For tests: bytes of a part of what is in memory.
+    #[arg(long, hide = true, value_parser = parse_bytes)]
+    pub(crate) test_part: Option<u64>,
+
     /// For tests: the longest record that is sorted in memory.
     #[arg(long, hide = true, value_parser = parse_bytes)]
     pub(crate) test_record: Option<u64>,

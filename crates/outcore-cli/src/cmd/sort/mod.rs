@@ -4,14 +4,15 @@
 //! inputs -> source -> chunk -> recipe (key, value) -> writer of the sorter    in each thread
 //!                        | too long                        |
 //!                        v                                 v
-//!                     longs ------------------------->  merge -> filling -> output
+//!                     longs ----------------------------> emit -> output
 //! ```
 //!
-//! `plan` understands the arguments, `shape` divides the memory, `feed` reads, `long` has the records
-//! that are too long for the sorter. `check` and `merge` are what -c and -m ask for.
+//! `plan` understands the arguments, `shape` divides the memory, `feed` reads and `emit` writes, `long`
+//! has the records that are too long for the sorter. `check` and `merge` are what -c and -m ask for.
 
 pub(crate) mod args;
 mod check;
+mod emit;
 mod feed;
 mod long;
 mod merge;
@@ -21,11 +22,11 @@ mod shape;
 
 use std::time::Instant;
 
-use indicatif::ProgressBar;
 use outcore::MemoryBudget;
 use outcore::external::{Options, Sorter};
 
 use crate::cmd::sort::args::SortArgs;
+use crate::cmd::sort::emit::Emit;
 use crate::cmd::sort::feed::Feed;
 use crate::cmd::sort::long::Longs;
 use crate::cmd::sort::plan::{Form, Plan};
@@ -39,8 +40,6 @@ use crate::input::list::Inputs;
 use crate::memory;
 use crate::memory::budget::Budget;
 use crate::output::sequence::Sequence;
-use crate::output::writing;
-use crate::output::writing::Filling;
 use crate::progress;
 use crate::record::csv_source::CsvSource;
 use crate::scratch::Scratch;
@@ -118,47 +117,16 @@ fn sort(args: &SortArgs, plan: &Plan, session: Session) -> Result<()> {
     inputs.check_unchanged()?;
     bar.inc_length(done.read_bytes);
     bar.set_message("sorting");
-    let header = csv.as_ref().map(CsvSource::header);
-    writing::fill(&output, shape.out_len, |filling| {
-        if let Some(header) = header.filter(|header| !header.is_empty()) {
-            filling.push(header)?;
-            filling.push(b"\n")?;
-        }
-        write(sorter, longs, &recipe, plan.ending(), &bar, filling)
-    })?;
+    let emit = Emit {
+        shape: &shape,
+        recipe: &recipe,
+        output: &output,
+        bar: &bar,
+        end: plan.ending(),
+    };
+    emit.all(csv.as_ref().map(CsvSource::header), sorter, longs)?;
     bar.finish_and_clear();
     finish(args, output, done, begin)
-}
-
-/// Writes all records in order.
-fn write(
-    sorter: Sorter,
-    longs: Longs<'_>,
-    recipe: &Recipe,
-    end: u8,
-    bar: &ProgressBar,
-    filling: &mut Filling<'_>,
-) -> Result<()> {
-    /// Bytes after which the bar moves.
-    const STEP: usize = 1 << 20;
-    let mut longs = longs.sorted()?;
-    let mut merged = sorter.sorted()?;
-    bar.set_message("writing");
-    let mut spare = Vec::new();
-    let mut bytes = 0;
-    while let Some((key, value)) = merged.next()? {
-        if !longs.is_empty() && longs.write_before((key, value), end, filling)? {
-            continue;
-        }
-        let record = recipe.record(key, value, &mut spare);
-        filling.push_record(record, end)?;
-        bytes += record.len() + 1;
-        if bytes >= STEP {
-            bar.inc(bytes as u64);
-            bytes = 0;
-        }
-    }
-    longs.write_rest(end, filling)
 }
 
 /// Puts the output in its place and tells what was done.

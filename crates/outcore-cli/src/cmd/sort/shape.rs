@@ -29,6 +29,14 @@ const CELL_FACTOR: u64 = 8;
 const OUT_LEN_MAX: u64 = 512 << 10;
 const OUT_LEN_MIN: u64 = 32 << 10;
 
+/// Bytes of a part of what is in memory, which one thread merges, and its share of the memory.
+const PART_LEN_MAX: u64 = 8 << 20;
+const PART_LEN_MIN: u64 = 64 << 10;
+const PART_DIVISOR: u64 = 256;
+
+/// Room for a part that is longer than others.
+const PART_FACTOR: usize = 2;
+
 /// Of the memory, records that have to be in memory as a whole may take one part of this many.
 const WHOLE_DIVISOR: u64 = 8;
 
@@ -41,6 +49,8 @@ pub(crate) struct Shape {
     pub(crate) threads: usize,
     pub(crate) cell_len: usize,
     pub(crate) out_len: usize,
+    /// How long a part of what is in memory is, about.
+    pub(crate) part_len: usize,
     /// The longest record that may be in memory as a whole.
     pub(crate) whole_max: usize,
     /// What the sorter may take.
@@ -65,13 +75,15 @@ impl Shape {
         let cell_len = cell_len.clamp(CELL_LEN_MIN, CELL_LEN_MAX) & !0xfff;
         let cell_len = args.test_chunk.unwrap_or(cell_len).clamp(2, CELL_LEN_MAX);
         let out_len = (available / 64).clamp(OUT_LEN_MIN, OUT_LEN_MAX);
+        let part_len = (available / PART_DIVISOR / threads).clamp(PART_LEN_MIN, PART_LEN_MAX);
+        let part_len = args.test_part.unwrap_or(part_len).clamp(1, part_len);
         let whole = if needs_whole {
             available / WHOLE_DIVISOR
         } else {
             0
         };
         let buffers = threads * cell_len * CELL_FACTOR
-            + out_len * writing::BUFFERS as u64
+            + (out_len * writing::BUFFERS as u64).max(threads * part_len * PART_FACTOR as u64)
             + long::NEEDED_BYTES
             + 10 * cell_len
             + whole;
@@ -88,8 +100,14 @@ impl Shape {
             threads: number(threads),
             cell_len: number(cell_len),
             out_len: number(out_len),
+            part_len: number(part_len),
             whole_max: number(whole / WHOLE_FACTOR),
             sorter_bytes,
         })
+    }
+
+    /// Returns the length of a buffer for a part.
+    pub(crate) fn part_out_len(&self) -> usize {
+        self.part_len * PART_FACTOR
     }
 }
