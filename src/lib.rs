@@ -142,7 +142,7 @@
 //! | feature | default | what it brings |
 //! |---|---|---|
 //! | `allocator-api2` | yes | [`DiskAlloc`] with the trait of `allocator-api2` 0.2 |
-//! | `io-uring` | yes | batches of reads by `io_uring` where the system allows it; threads otherwise |
+//! | `io-uring` | yes | batches of reads by `io_uring` where the system allows it, on processors with 64 bits; threads otherwise |
 //! | `nightly` | no | [`DiskAlloc`] with std's unstable trait; needs a nightly compiler |
 //! | `serde` | no | [`Spool`], and `Serialize` and `Deserialize` for [`DiskVec`], [`StrVec`], [`BytesVec`], [`Location`], [`Written`] |
 //! | `lz4` | no | with `serde`: blocks of a [`Spool`] compressed by LZ4 |
@@ -152,7 +152,28 @@
 //!
 //! # Platforms
 //!
-//! Linux; on other systems the crate does not compile. Rust 1.85 or newer.
+//! Rust 1.85 or newer, and one of these systems; on others the crate does not compile.
+//!
+//! | tier | system | how it is tested |
+//! |---|---|---|
+//! | 1 | Linux on x86-64 | all tests, campaigns against the real kernel, all figures |
+//! | 2 | Linux on ARM (64 bits) and on x86 with 32 bits; sealed files on big-endian machines | tests of the library, under emulation or on an x86-64 kernel. No figures |
+//! | 3 | macOS on ARM, FreeBSD 14 | type-checked. Written against the manuals, and never run by us |
+//! | none | Windows | it does not compile |
+//!
+//! On macOS and FreeBSD:
+//!
+//! * [`RangeFile::create`] is refused, since there are no files that get a name later:
+//!   [`RangeFile::create_in_place`] works. [`AtomicFile`] has a temporary name until it is published, and
+//!   [`AtomicFile::publish_new`] is refused.
+//! * A scratch file has a random name between the call that creates it and the next one.
+//! * The page cache keeps what the kernel likes: [`CachePolicy`] has no effect, batches of reads are done
+//!   by threads, and [`DiskVec::resident_bytes`] counts what is in memory, mapped or not.
+//! * macOS preallocates at the end of a file only. Space that was given back in the middle, and parts of
+//!   a sparse file, are claimed by writing zeros. FreeBSD does so on ZFS, where that claims nothing.
+//! * [`SpillAlloc`] does not read its environment variables.
+//! * If the kernel refuses to put a mapping in a place after it has made the same one elsewhere, the
+//!   process ends.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(feature = "nightly", feature(allocator_api))]

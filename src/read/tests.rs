@@ -289,7 +289,11 @@ fn the_end_of_the_file_is_an_error_between_others() {
 
 /// Only batches returned their engines, so a program that streams created a ring for each stream.
 #[test]
-#[cfg(all(feature = "io-uring", not(any(miri, memory_backend))))]
+#[cfg(all(
+    feature = "io-uring",
+    target_arch = "x86_64",
+    not(any(miri, memory_backend))
+))]
 fn batches_and_streams_leave_their_ring_to_each_other() {
     if let Err(refused) = crate::sys::Ring::new(1) {
         eprintln!("skipped: there are no rings: {refused}");

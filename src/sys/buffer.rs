@@ -83,7 +83,18 @@ impl Buffer {
     }
 
     /// Returns the address, for the kernel to write to while nothing uses the buffer.
-    #[cfg(all(feature = "io-uring", not(any(miri, memory_backend))))]
+    #[cfg(all(
+        feature = "io-uring",
+        target_os = "linux",
+        any(
+            target_arch = "x86_64",
+            target_arch = "aarch64",
+            target_arch = "riscv64",
+            target_arch = "loongarch64",
+            target_arch = "powerpc64"
+        ),
+        not(any(miri, memory_backend))
+    ))]
     pub(crate) fn address(&mut self) -> NonNull<u8> {
         self.at
     }

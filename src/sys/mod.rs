@@ -1,9 +1,9 @@
 //! Every system call of the crate, one call for each function.
 //!
-//! One small contract, three implementations. `linux` calls the kernel. `memory` keeps files and
-//! mappings in heap blocks, where `AddressSanitizer`, valgrind and Miri see every access; `--cfg
-//! memory_backend` selects it. `fault` wraps either of them in the unit tests and makes the n-th
-//! call fail, be short, or be interrupted.
+//! One small contract, and its implementations. `linux` calls the kernel, and so does `bsd` on macOS
+//! and FreeBSD. `memory` keeps files and mappings in heap blocks, where `AddressSanitizer`, valgrind
+//! and Miri see every access; `--cfg memory_backend` selects it. `fault` wraps one of them in the unit
+//! tests and makes the n-th call fail, be short, or be interrupted.
 //!
 //! The contract is in [`contract`], as traits: what a backend has to provide and what the fault
 //! layer has to pass on. `posix` has what POSIX systems have in common, for the backends of such
@@ -13,29 +13,79 @@ use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 
-#[cfg(not(any(target_os = "linux", miri, memory_backend)))]
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "macos",
+    target_os = "freebsd",
+    miri,
+    memory_backend
+)))]
 compile_error!(
-    "outcore needs Linux: it claims space with fallocate, keeps files without names, and moves \
-     mapped pages, for which other systems have no equal"
+    "outcore has no backend for this system: the documentation's table of platforms says where it \
+     runs, and docs/architecture.md what a new backend takes"
 );
 
-#[cfg(not(any(miri, memory_backend)))]
+#[cfg(all(
+    any(target_os = "macos", target_os = "freebsd"),
+    not(any(miri, memory_backend))
+))]
+mod bsd;
+#[cfg(all(target_os = "linux", not(any(miri, memory_backend))))]
 mod linux;
 #[cfg(any(miri, memory_backend))]
 mod memory;
 #[cfg(not(any(miri, memory_backend)))]
 mod posix;
 
-#[cfg(not(any(miri, memory_backend)))]
+#[cfg(all(
+    any(target_os = "macos", target_os = "freebsd"),
+    not(any(miri, memory_backend))
+))]
+use self::bsd as backend;
+#[cfg(all(target_os = "linux", not(any(miri, memory_backend))))]
 use self::linux as backend;
 #[cfg(any(miri, memory_backend))]
 use self::memory as backend;
 
-#[cfg(not(all(feature = "io-uring", not(any(miri, memory_backend)))))]
+// The processors for which the crate `io-uring` knows the kernel's structures.
+#[cfg(not(all(
+    feature = "io-uring",
+    target_os = "linux",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64"
+    ),
+    not(any(miri, memory_backend))
+)))]
 mod no_ring;
-#[cfg(all(feature = "io-uring", not(any(miri, memory_backend))))]
+#[cfg(all(
+    feature = "io-uring",
+    target_os = "linux",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64"
+    ),
+    not(any(miri, memory_backend))
+))]
 use self::linux::ring;
-#[cfg(not(all(feature = "io-uring", not(any(miri, memory_backend)))))]
+#[cfg(not(all(
+    feature = "io-uring",
+    target_os = "linux",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64"
+    ),
+    not(any(miri, memory_backend))
+)))]
 use self::no_ring as ring;
 
 pub(crate) mod buffer;

@@ -1,5 +1,5 @@
-//! The stand-in for a ring where there is none: without the feature `io-uring`, and with the heap
-//! backend.
+//! The stand-in for a ring where there is none: without the feature `io-uring`, on systems other than
+//! Linux, on processors that the crate `io-uring` does not know, and with the heap backend.
 
 use std::io;
 

@@ -12,13 +12,17 @@ use std::ptr;
 use rustix::io::ReadWriteFlags;
 use rustix::mm::{self, MapFlags, ProtFlags};
 
+use crate::sys::PAGES_ASKED_MAX;
 use crate::sys::linux::File;
 use crate::sys::linux::signal::without_file_size_signal;
 use crate::sys::page_cache::PageCacheCalls;
-use crate::sys::{PAGES_ASKED_MAX, page_size};
+use crate::sys::posix::kernel_page_size;
 
 /// `RWF_DONTCACHE` of Linux 6.14. Older kernels refuse flags that they do not know.
 const DONT_CACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
+
+/// The most pages of one question. Unit tests may take up to 16 of the kernel's pages for one.
+const PAGES_MAX: usize = PAGES_ASKED_MAX * if cfg!(test) { 16 } else { 1 };
 
 /// What [`sync_file_range`] does: the same numbers on every architecture.
 const WAIT_BEFORE: c_uint = 1;
@@ -65,13 +69,13 @@ impl PageCacheCalls for File {
     }
 
     fn cached_bytes(&self, offset: u64, len: u64) -> io::Result<u64> {
-        let page = page_size();
+        let page = kernel_page_size();
         let len = usize::try_from(len).map_err(|_long| io::ErrorKind::InvalidInput)?;
         let count = len.div_ceil(page);
         if count == 0 {
             return Ok(0);
         }
-        let mut pages = [0; PAGES_ASKED_MAX];
+        let mut pages = [0; PAGES_MAX];
         if count > pages.len() {
             return Err(io::ErrorKind::InvalidInput.into());
         }

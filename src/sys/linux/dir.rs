@@ -3,16 +3,14 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, OsStr, OsString};
 use std::io;
-use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use rustix::fs::{self, AtFlags, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::sys::contract::DirCalls;
-use crate::sys::linux::file::File;
-use crate::sys::posix::dir::{Directory, NEW, PRIVATE};
-use crate::sys::posix::file::is_same;
+use crate::sys::linux::file::{File, is_same};
+use crate::sys::posix::dir::{Directory, NEW, PRIVATE, temporary_name};
 use crate::sys::{Access, Facts, FileSystem};
 
 /// An open directory.
@@ -122,7 +120,7 @@ impl DirCalls for Dir {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync()
+        Ok(fs::fsync(&self.0)?)
     }
 
     fn try_lock(&self) -> io::Result<()> {
@@ -135,15 +133,10 @@ impl DirCalls for Dir {
 }
 
 impl Dir {
-    /// The way without `O_TMPFILE`: creates a file under a name that cannot be guessed, and removes
-    /// the name.
+    /// The way without `O_TMPFILE`.
     fn create_and_unlink(&self) -> io::Result<File> {
-        let name = random_name()?;
-        let name =
-            CStr::from_bytes_until_nul(&name).map_err(|_no_end| io::ErrorKind::InvalidData)?;
-        let fd = self.0.create(name, PRIVATE)?;
-        crate::sys::retry(|| self.0.unlink(name))?;
-        Ok(File::from_fd(fd))
+        let made = self.0.create_and_unlink(random_bits()?);
+        made.map(File::from_fd)
     }
 
     /// Gives a file a name by a path that should lead to it. Compares the file of the path before,
@@ -161,16 +154,10 @@ impl Dir {
 
 /// Returns a name for a file that no other process can guess.
 pub(super) fn unguessable_name() -> io::Result<OsString> {
-    let mut name = random_name()?.to_vec();
-    name.retain(|byte| *byte != 0);
-    Ok(OsString::from_vec(name))
+    Ok(temporary_name(random_bits()?))
 }
 
-/// The start of temporary names.
-const PREFIX: &[u8] = b".outcore-";
-
-/// Returns `.outcore-`, 128 random bits, and a zero.
-fn random_name() -> io::Result<[u8; 42]> {
+fn random_bits() -> io::Result<[u8; 16]> {
     let mut bits = [0; 16];
     let filled = retry_on_intr(|| {
         rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty())
@@ -178,19 +165,7 @@ fn random_name() -> io::Result<[u8; 42]> {
     if filled < bits.len() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let digit = |nibble: u8| {
-        *b"0123456789abcdef"
-            .get(usize::from(nibble))
-            .unwrap_or(&b'0')
-    };
-    let digits = bits
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
-    let mut name = [0; 42];
-    for (place, byte) in name.iter_mut().zip(PREFIX.iter().copied().chain(digits)) {
-        *place = byte;
-    }
-    Ok(name)
+    Ok(bits)
 }
 
 /// Returns the name of a file system type, whether it lives in memory, and whether it is remote.
@@ -274,11 +249,8 @@ mod tests {
 
     #[test]
     fn random_names_differ() {
-        let name = random_name().unwrap();
-        assert_ne!(name, random_name().unwrap());
-        assert_eq!(
-            (name.iter().position(|byte| *byte == 0), name.len()),
-            (Some(41), 42)
-        );
+        let name = unguessable_name().unwrap();
+        assert_ne!(name, unguessable_name().unwrap());
+        assert_eq!(name.len(), 41);
     }
 }

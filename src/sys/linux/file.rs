@@ -3,7 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{self, Advice, AtFlags, FallocateFlags, Mode, OFlags, StatxFlags};
 use rustix::io::ReadWriteFlags;
@@ -41,18 +41,23 @@ impl File {
     /// `/proc/self` would be wrong: it shows the descriptors of the first thread of the process,
     /// and a thread can have others, or outlive that one (linux-facts O4).
     pub(super) fn own_path(&self) -> String {
-        format!("/proc/thread-self/fd/{}", self.fd.number())
+        format!("/proc/thread-self/fd/{}", self.as_fd().as_raw_fd())
     }
 
     /// Opens a path that should lead to this very file, and refuses any other: another file system
     /// may be mounted at `/proc`.
     fn opened_again(&self, path: &str, flags: OFlags) -> io::Result<Self> {
         let again = Self::from_fd(fs::open(path, flags, Mode::empty())?);
-        if self.fd.is_same_file(&again.fd)? {
+        if is_same(&fs::fstat(&self.fd)?, &fs::fstat(&again.fd)?) {
             return Ok(again);
         }
         Err(io::ErrorKind::Unsupported.into())
     }
+}
+
+/// Returns whether two results of `fstat` are about one file.
+pub(super) fn is_same(one: &fs::Stat, other: &fs::Stat) -> bool {
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }
 
 impl FileCalls for File {
@@ -164,7 +169,7 @@ impl FileCalls for File {
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.fd.sync_all()
+        Ok(fs::fsync(&self.fd)?)
     }
 
     fn advise(&self, offset: u64, len: u64, hint: Hint) -> io::Result<()> {

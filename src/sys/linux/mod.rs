@@ -4,9 +4,16 @@ mod cache;
 mod dir;
 mod extents;
 mod file;
-mod fork;
-mod process;
-#[cfg(feature = "io-uring")]
+#[cfg(all(
+    feature = "io-uring",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64"
+    )
+))]
 pub(super) mod ring;
 mod signal;
 mod space;
@@ -53,7 +60,7 @@ impl SystemCalls for System {
     }
 
     fn process() -> u64 {
-        process::process()
+        posix::process::process()
     }
 
     fn unguessable_name() -> io::Result<OsString> {

@@ -16,7 +16,7 @@ use io_uring::{EnterFlags, IoUring, Probe, opcode, types};
 
 use crate::sys::contract::{FileCalls, RingCalls};
 use crate::sys::linux::file::File;
-use crate::sys::linux::process::process;
+use crate::sys::posix::process::process;
 use crate::sys::{Finished, Read};
 
 /// The time to wait before looking again if the kernel does not permit waiting.

@@ -14,9 +14,8 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::sys::contract::SpaceCalls;
 use crate::sys::linux::file::File;
-use crate::sys::linux::fork;
-use crate::sys::linux::process::process;
-use crate::sys::posix::{memory, page_size};
+use crate::sys::posix::process::process;
+use crate::sys::posix::{fork, kernel_page_size, memory, page_size};
 use crate::sys::{Access, Hint};
 
 /// Addresses of this value. Dropping it unmaps all of them.
@@ -112,7 +111,7 @@ impl SpaceCalls for Space {
         unsafe { memory::unmap(probe, page) }?;
         // SAFETY: the range belongs to this value alone (invariant 1), and nothing uses it; the
         // caller vouches for the file.
-        let shown = unsafe { memory::map_window_at(at, len, fd) };
+        let shown = unsafe { memory::map_window_at(at, len, fd, 0) };
         if let Err(refused) = shown {
             // There may be a hole nevertheless, and a mapping of another thread may be in it by
             // now: unmapping or replacing it would destroy that mapping.
@@ -242,7 +241,7 @@ impl SpaceCalls for Space {
     /// thread, which has no such file after it has ended.
     fn resident_bytes(&self, range: Range<usize>) -> io::Result<u64> {
         const PRESENT: u64 = 1 << 63;
-        let page = page_size();
+        let page = kernel_page_size();
         let (at, len) = self.part(&range);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let pagemap =
@@ -280,13 +279,7 @@ impl SpaceCalls for Space {
 impl Space {
     /// Returns address and length of a range that lies inside of the space.
     fn part(&self, range: &Range<usize>) -> (*mut c_void, usize) {
-        debug_assert!(range.start < range.end && range.end <= self.len);
-        let page = page_size();
-        debug_assert!(range.start & page.wrapping_sub(1) == 0);
-        debug_assert!(range.end & page.wrapping_sub(1) == 0);
-        assert!(range.start <= range.end && range.end <= self.len);
-        let at = self.base.as_ptr().wrapping_add(range.start);
-        (at.cast::<c_void>(), range.end.saturating_sub(range.start))
+        memory::part(self.base, self.len, range)
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 use rustix::fs::OFlags;
-use rustix::fs::{self, FileType, FlockOperation, Gid, Mode, Uid};
+use rustix::fs::{self, FileType, FlockOperation, Gid, Mode, RawMode, Uid};
 
 use crate::sys::Facts;
 
@@ -46,16 +46,13 @@ impl Descriptor {
         }))
     }
 
-    /// Returns the number of the descriptor.
-    pub(crate) fn number(&self) -> i32 {
-        self.as_fd().as_raw_fd()
-    }
-
     pub(crate) fn facts(&self) -> io::Result<Facts> {
         Ok(facts_of(&fs::fstat(self)?))
     }
 
     pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        // The type has 16 bits on other systems.
+        let mode = RawMode::try_from(mode).map_err(|_long| io::ErrorKind::InvalidInput)?;
         Ok(fs::fchmod(self, Mode::from_raw_mode(mode))?)
     }
 
@@ -87,10 +84,6 @@ impl Descriptor {
         Ok(fs::ftruncate(self, len)?)
     }
 
-    pub(crate) fn sync_all(&self) -> io::Result<()> {
-        Ok(fs::fsync(self)?)
-    }
-
     /// Takes the lock of `flock`, which all supported POSIX systems have.
     pub(crate) fn try_lock(&self) -> io::Result<()> {
         let operation = FlockOperation::NonBlockingLockExclusive;
@@ -99,11 +92,6 @@ impl Descriptor {
 
     pub(crate) fn unlock(&self) -> io::Result<()> {
         Ok(fs::flock(self, FlockOperation::Unlock)?)
-    }
-
-    /// Returns whether both are the same file.
-    pub(crate) fn is_same_file(&self, other: &Self) -> io::Result<bool> {
-        Ok(is_same(&fs::fstat(self)?, &fs::fstat(other)?))
     }
 
     /// Returns the length of a file in bytes; `None` for a directory, a device or a pipe.
@@ -125,17 +113,47 @@ impl Descriptor {
     }
 }
 
-/// Returns whether two results of `fstat` are about one file.
-pub(crate) fn is_same(one: &fs::Stat, other: &fs::Stat) -> bool {
-    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+/// Returns how many bytes to preallocate behind those that a file of `len` bytes has on disk, so that it
+/// can have `end` bytes, which are more; `None` if it has holes, since it is unknown what is behind them.
+/// macOS counts from the end on disk, and not from the end of the file.
+#[cfg(any(test, target_os = "macos"))]
+pub(crate) fn missing_bytes(len: u64, on_disk: u64, end: u64) -> Option<u64> {
+    (on_disk >= len).then(|| end.saturating_sub(on_disk))
 }
 
 /// Returns the metadata in a result of `fstat`, independent of the system.
 pub(crate) fn facts_of(facts: &fs::Stat) -> Facts {
+    #[cfg_attr(
+        target_os = "linux",
+        expect(
+            clippy::useless_conversion,
+            reason = "the type has 16 bits on other systems"
+        )
+    )]
+    let mode = u32::from(Mode::from_raw_mode(facts.st_mode).as_raw_mode());
     Facts {
         is_regular: FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile,
-        mode: Mode::from_raw_mode(facts.st_mode).as_raw_mode(),
+        mode,
         user: facts.st_uid,
         group: facts.st_gid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a growth asked for was the whole new length, so that a file that grew often took several
+    /// times its bytes on disk (rustix does so up to 1.1.6).
+    #[test]
+    fn a_file_grows_by_what_is_missing_on_disk() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(missing_bytes(0, 0, MIB), Some(MIB));
+        assert_eq!(missing_bytes(MIB, MIB, 3 * MIB), Some(2 * MIB));
+        assert_eq!(missing_bytes(100, 4096, 4097), Some(1));
+        // The rest of a block, or of an earlier preallocation.
+        assert_eq!(missing_bytes(100, 4096, 4096), Some(0));
+        assert_eq!(missing_bytes(100, 3 * MIB, MIB), Some(0));
+        assert_eq!(missing_bytes(2 * MIB, MIB, 3 * MIB), None);
     }
 }

@@ -3,19 +3,26 @@
 
 use std::ffi::c_void;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::ptr::{self, NonNull};
 
 use rustix::mm::{self, MapFlags, MprotectFlags, MsyncFlags, ProtFlags};
 
 use crate::sys::Access;
-use crate::sys::posix::page_size;
+use crate::sys::posix::{kernel_page_size, page_size};
 
-/// Flags of memory that the system need not set aside before it is used.
-const MEMORY: MapFlags = MapFlags::PRIVATE.union(MapFlags::NORESERVE);
+/// FreeBSD sets nothing aside before it is used, and has no flag for that.
+#[cfg(target_os = "freebsd")]
+const NO_RESERVE: MapFlags = MapFlags::empty();
+#[cfg(not(target_os = "freebsd"))]
+const NO_RESERVE: MapFlags = MapFlags::NORESERVE;
+
+/// Flags of memory that the system need not set aside before it is used, and of reserved addresses.
+pub(crate) const RESERVED: MapFlags = MapFlags::PRIVATE.union(NO_RESERVE);
 
 /// Flags of windows on a file.
-const WINDOW: MapFlags = MapFlags::SHARED.union(MapFlags::NORESERVE);
+const WINDOW: MapFlags = MapFlags::SHARED.union(NO_RESERVE);
 
 /// Reserves `len` bytes of addresses, rounded up to whole pages, that start at a multiple of
 /// `align`, a power of two. Returns the address and the length, which is at most `isize::MAX`. No
@@ -24,13 +31,14 @@ pub(crate) fn reserve(len: usize, align: usize) -> io::Result<(NonNull<u8>, usiz
     debug_assert!(align.is_power_of_two());
     let page = page_size();
     let len = round_up(len.max(1), page)?;
-    let slack = align.saturating_sub(page);
+    let slack = align.max(page).saturating_sub(kernel_page_size());
     let asked = len.checked_add(slack).ok_or(io::ErrorKind::OutOfMemory)?;
     if isize::try_from(asked).is_err() {
         return Err(io::ErrorKind::OutOfMemory.into());
     }
     // SAFETY: the kernel picks a free range, so no existing mapping changes.
-    let start = unsafe { mm::mmap_anonymous(ptr::null_mut(), asked, ProtFlags::empty(), MEMORY) }?;
+    let start =
+        unsafe { mm::mmap_anonymous(ptr::null_mut(), asked, ProtFlags::empty(), RESERVED) }?;
     // SAFETY: it was mapped above.
     unsafe { unlock(start, asked) };
     let start = start.cast::<u8>();
@@ -55,7 +63,7 @@ pub(crate) fn reserve(len: usize, align: usize) -> io::Result<(NonNull<u8>, usiz
 pub(crate) fn map_memory(len: usize) -> io::Result<*mut c_void> {
     let access = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: the kernel picks a free range, so no existing mapping changes.
-    let made = unsafe { mm::mmap_anonymous(ptr::null_mut(), len, access, MEMORY) }?;
+    let made = unsafe { mm::mmap_anonymous(ptr::null_mut(), len, access, RESERVED) }?;
     // SAFETY: it was mapped above.
     unsafe { unlock(made, len) };
     Ok(made)
@@ -82,18 +90,23 @@ pub(crate) unsafe fn map_window(
     Ok(unsafe { mm::mmap(ptr::null_mut(), len, access, WINDOW, file, offset) }?)
 }
 
-/// Maps a file from its start in place of what is at `at`, without access until
+/// Maps a file from `offset` in place of what is at `at`, without access until
 /// [`unlock_and_allow`]. On failure, there may be a hole.
 ///
 /// # Safety
 ///
 /// The range belongs to the caller, and nothing uses it. The file's bytes are changed or cut off only
 /// in agreement with those that use the mapping.
-pub(crate) unsafe fn map_window_at(at: *mut c_void, len: usize, file: impl AsFd) -> io::Result<()> {
+pub(crate) unsafe fn map_window_at(
+    at: *mut c_void,
+    len: usize,
+    file: impl AsFd,
+    offset: u64,
+) -> io::Result<()> {
     let (access, flags) = (ProtFlags::empty(), WINDOW | MapFlags::FIXED);
     // SAFETY: the caller gives up what is there. MAP_FIXED replaces it in one step, so it is never
     // unmapped.
-    unsafe { mm::mmap(at, len, access, flags, file, 0) }?;
+    unsafe { mm::mmap(at, len, access, flags, file, offset) }?;
     Ok(())
 }
 
@@ -103,7 +116,7 @@ pub(crate) unsafe fn map_window_at(at: *mut c_void, len: usize, file: impl AsFd)
 ///
 /// The range belongs to the caller, and nothing uses it.
 pub(crate) unsafe fn release(at: *mut c_void, len: usize) -> io::Result<()> {
-    let flags = MEMORY | MapFlags::FIXED;
+    let flags = RESERVED | MapFlags::FIXED;
     // SAFETY: the caller gives up what is there.
     unsafe { mm::mmap_anonymous(at, len, ProtFlags::empty(), flags) }?;
     // SAFETY: it was mapped above.
@@ -191,6 +204,17 @@ pub(crate) unsafe fn unmap(at: *mut c_void, len: usize) -> io::Result<()> {
     // SAFETY: the caller gives the range up.
     unsafe { mm::munmap(at, len) }?;
     Ok(())
+}
+
+/// Returns address and length of a range that lies inside of the `len` bytes at `base`.
+pub(crate) fn part(base: NonNull<u8>, len: usize, range: &Range<usize>) -> (*mut c_void, usize) {
+    debug_assert!(range.start < range.end && range.end <= len);
+    let page = page_size();
+    debug_assert!(range.start & page.wrapping_sub(1) == 0);
+    debug_assert!(range.end & page.wrapping_sub(1) == 0);
+    assert!(range.start <= range.end && range.end <= len);
+    let at = base.as_ptr().wrapping_add(range.start);
+    (at.cast::<c_void>(), range.end.saturating_sub(range.start))
 }
 
 fn protection(access: Access) -> ProtFlags {

@@ -2,11 +2,14 @@
 //! function.
 //!
 //! A backend adds the rest: how to preallocate space, create files without names, move pages, and
-//! keep mappings from forked children.
+//! keep mappings from forked children. Where the systems differ in a name or a number only, the
+//! difference is here.
 
 pub(super) mod dir;
 pub(super) mod file;
+pub(super) mod fork;
 pub(super) mod memory;
+pub(super) mod process;
 
 use std::io;
 
@@ -14,8 +17,29 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 /// Returns the size of a page of memory in bytes, a power of two.
+///
+/// In unit tests it can be several pages of the kernel, which is what a kernel with larger pages looks
+/// like from here: `OUTCORE_PAGE_BYTES=65536`.
 pub(super) fn page_size() -> usize {
+    #[cfg(test)]
+    if let Some(larger) = larger_page() {
+        return larger;
+    }
+    kernel_page_size()
+}
+
+/// Returns the same where the kernel counts in its own pages.
+pub(super) fn kernel_page_size() -> usize {
     rustix::param::page_size()
+}
+
+#[cfg(test)]
+fn larger_page() -> Option<usize> {
+    static ASKED: std::sync::OnceLock<Option<usize>> = std::sync::OnceLock::new();
+    *ASKED.get_or_init(|| {
+        let asked = std::env::var("OUTCORE_PAGE_BYTES").ok()?.parse().ok();
+        asked.filter(|page: &usize| page.is_power_of_two() && *page >= kernel_page_size())
+    })
 }
 
 /// Returns `RLIMIT_FSIZE` in bytes, or `None` if there is no limit.

@@ -15,6 +15,14 @@ use std::sync::atomic::{
 
 use rustix::mm::{self, MapFlags, ProtFlags};
 
+use crate::sys::posix::memory::RESERVED;
+
+/// Flags of a mapping that replaces no other.
+#[cfg(target_os = "linux")]
+const HERE_OR_NOWHERE: MapFlags = RESERVED.union(MapFlags::FIXED_NOREPLACE);
+#[cfg(not(target_os = "linux"))]
+const HERE_OR_NOWHERE: MapFlags = RESERVED;
+
 /// A range, and whether this process is a child in which it was cleared.
 #[derive(Debug)]
 struct Range {
@@ -44,17 +52,27 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
+/// Has every child that is forked from now on call a function before `fork` returns there; returns
+/// whether it will. Allocates nothing of ours.
+///
+/// # Safety
+///
+/// The function may be called in a forked child, whose other threads are gone: it takes no lock.
+pub(crate) unsafe fn call_in_children(function: unsafe extern "C" fn()) -> bool {
+    // SAFETY: the caller vouches for the function, which is never unloaded.
+    unsafe { pthread_atfork(None, None, Some(function)) == 0 }
+}
+
 /// Makes every child forked from now on map nothing of its own into a range that it does not
 /// inherit; returns whether that succeeded. Allocates nothing.
 ///
 /// Children made without the C library's `fork` are not covered; [`is_cleared`] tells them.
-pub(super) fn clear_in_children(base: *mut c_void, len: usize) -> bool {
+pub(crate) fn clear_in_children(base: *mut c_void, len: usize) -> bool {
     static ASKED: Once = Once::new();
     static ANSWERED: AtomicBool = AtomicBool::new(false);
     ASKED.call_once(|| {
         // SAFETY: `clear` makes only calls that are allowed in a forked child.
-        let answer = unsafe { pthread_atfork(None, None, Some(clear)) };
-        ANSWERED.store(answer == 0, Relaxed);
+        ANSWERED.store(unsafe { call_in_children(clear) }, Relaxed);
     });
     if !ANSWERED.load(Relaxed) {
         return false;
@@ -73,7 +91,7 @@ pub(super) fn clear_in_children(base: *mut c_void, len: usize) -> bool {
 }
 
 /// Removes a range before it is unmapped.
-pub(super) fn forget(base: *mut c_void) {
+pub(crate) fn forget(base: *mut c_void) {
     let known = |range: &&Range| range.base.load(Acquire) == base;
     if let Some(range) = RANGES.iter().find(known) {
         range.len.store(0, Release);
@@ -83,7 +101,7 @@ pub(super) fn forget(base: *mut c_void) {
 
 /// Returns whether this process is a forked child in which the range that starts at `base` is
 /// empty, and will stay so.
-pub(super) fn is_cleared(base: *mut c_void) -> bool {
+pub(crate) fn is_cleared(base: *mut c_void) -> bool {
     let mut ranges = RANGES.iter();
     let range = ranges.find(|range| range.base.load(Acquire) == base);
     range.is_some_and(|range| range.cleared.load(Relaxed))
@@ -98,10 +116,9 @@ unsafe extern "C" fn clear() {
             // A child of a child has inherited the filled hole.
             continue;
         }
-        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED_NOREPLACE;
-        // SAFETY: with FIXED_NOREPLACE no existing mapping changes; kernels before 4.17, which do
-        // not know it, pick a free range.
-        let mapped = unsafe { mm::mmap_anonymous(base, len, ProtFlags::empty(), flags) };
+        // SAFETY: no existing mapping changes. Where there is no such flag, or the kernel does not know
+        // it (Linux before 4.17), the address is a hint, and the kernel picks a free range.
+        let mapped = unsafe { mm::mmap_anonymous(base, len, ProtFlags::empty(), HERE_OR_NOWHERE) };
         match mapped {
             Ok(at) if at == base => range.cleared.store(true, Relaxed),
             Ok(elsewhere) => {
