@@ -52,6 +52,9 @@ step cargo clippy --locked --workspace --all-targets --features outcore/${featur
 step cargo clippy --locked -p outcore --all-targets --no-default-features -- "${deny[@]}"
 # The command that the README names.
 step cargo test --locked
+# As on kernels with pages of 16 and 64 KiB.
+step env OUTCORE_PAGE_BYTES=16384 cargo test --locked --lib -- mapping:: heap:: vec:: alloc:: sys:: io:: read::
+step env OUTCORE_PAGE_BYTES=65536 cargo test --locked --lib
 # The other features add formats. The documents name them.
 step cargo test --locked -p outcore --features "$features" --doc
 step cargo test --locked -p outcore --features "$features" --test it -- arena_formats vec:: ranged:: spool strings sealed

@@ -30,7 +30,8 @@ fn live(life: &mut Life) {
     collections(life, &alloc);
     blocks(life, &alloc);
     if life.is_planted("a leaked block") {
-        let leaked = alloc.allocate(Layout::new::<[u64; 9000]>());
+        // Longer than all runs that may stay.
+        let leaked = alloc.allocate(Layout::new::<[u64; 400_000]>());
         assert!(leaked.is_ok());
     }
     life.disarm();

@@ -10,6 +10,7 @@ use crate::budget::{MIN, MemoryBudget};
 use crate::external::groups::{Aggregator, BytesAggregator};
 use crate::external::options::Options;
 use crate::sys::buffer::Buffer;
+use crate::sys::page_size;
 use crate::testing::{Campaign, Life};
 
 #[test]
@@ -44,7 +45,8 @@ fn live_plain(life: &mut Life) {
     // The campaign leaks a range of addresses to check that this is detected, and nothing else here
     // has one.
     life.attempt("map", || Ok(Buffer::several(1, 1, true).map(drop).ok()));
-    let budget = MemoryBudget::new(MIN as u64);
+    // The least that a kernel with pages of 64 KiB needs is more.
+    let budget = MemoryBudget::new(MIN.max(5 * page_size()) as u64);
     let options = Options::from(&budget).dir(&dir);
     let mut sums = Aggregator::new(&options, |sum: &mut u64, more: u64| *sum += more);
     let mut model = BTreeMap::new();

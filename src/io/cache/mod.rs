@@ -152,7 +152,7 @@ impl FileCache {
         piece: &[u8],
         offset: u64,
     ) -> io::Result<Option<usize>> {
-        if piece.len() < UNCACHED_BYTES_MIN || self.refused.load(Relaxed) {
+        if piece.len() < UNCACHED_BYTES_MIN.max(sys::page_size()) || self.refused.load(Relaxed) {
             return Ok(None);
         }
         // The next write adds to the last page, which the kernel would have to read for that.
