@@ -293,3 +293,18 @@ fn memory_is_kept_whatever_there_is_to_sort() {
     assert_eq!(text.len() as u64, fs::metadata(&file).unwrap().len());
     assert_eq!(dir.names(), ["file", "out"]);
 }
+
+/// Where a line ends took eight bytes of memory and more, which did not count: merging short lines
+/// took more than twice the memory that was allowed.
+#[test]
+fn merging_short_lines_stays_in_the_memory() {
+    let dir = TestDir::new("merge-short");
+    let paths: Vec<_> = (0..20)
+        .map(|number| dir.write(&number.to_string(), "\n".repeat(200_000)))
+        .collect();
+    let mut command = outcore(&["sort", "-m", "--memory", "32M", "--output", "/dev/null"]);
+    let output = command.args(&paths).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let peak = row(&output, "peak resident MiB");
+    assert!(peak <= 32.0, "{peak} MiB");
+}

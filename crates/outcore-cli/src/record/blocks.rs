@@ -27,6 +27,10 @@ impl Ending {
     }
 }
 
+/// A block has at most two records for so many bytes of a step. Short ones would take several times
+/// their bytes of memory: where a record ends is a word.
+const STEP_PER_RECORD: usize = 32;
+
 /// One input, read from begin to end.
 pub(crate) struct Blocks {
     stream: Stream,
@@ -36,7 +40,8 @@ pub(crate) struct Blocks {
     buffer: Vec<u8>,
     /// Where the first record that was not handed out starts.
     start: usize,
-    /// Up to where the buffer was filled, and was searched.
+    /// Up to where the buffer was searched for ends of records, and filled.
+    searched: usize,
     end: usize,
     /// Bytes that are read at once.
     step: usize,
@@ -109,6 +114,7 @@ impl Blocks {
             splitter: Splitter::new(delimiter),
             buffer: Vec::new(),
             start: 0,
+            searched: 0,
             end: 0,
             step: step.max(1),
             len_max,
@@ -127,7 +133,11 @@ impl Blocks {
         block.text.clear();
         block.ends.clear();
         block.start = 0;
-        while block.ends.is_empty() && !self.has_ended {
+        loop {
+            self.search(&mut block.ends);
+            if !block.ends.is_empty() || self.has_ended {
+                break;
+            }
             self.read(inputs, &mut block.ends)?;
         }
         let Some(&last) = block.ends.last() else {
@@ -143,11 +153,32 @@ impl Blocks {
         Ok(true)
     }
 
-    /// Reads more, and finds the ends of records in it.
+    /// Finds the ends of some records in what was read.
+    fn search(&mut self, ends: &mut Vec<usize>) {
+        let few = (self.step / STEP_PER_RECORD).max(1);
+        while self.searched < self.end && ends.len() < few {
+            let start = self.searched;
+            self.searched = self.end.min(start + few);
+            let bytes = &self.buffer[start..self.searched];
+            match self.ending {
+                Ending::Separator(separator) => {
+                    let found = memchr::memchr_iter(separator, bytes);
+                    ends.extend(found.map(|at| start + at + 1));
+                }
+                Ending::Csv { .. } => self.splitter.feed(bytes, |end| ends.push(start + end)),
+            }
+        }
+    }
+
+    /// Reads more behind a record that is not complete, if there is one. At the end of the input it is
+    /// complete, whatever is missing.
     fn read(&mut self, inputs: &Inputs, ends: &mut Vec<usize>) -> Result<()> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.searched -= self.start;
+            self.start = 0;
+        }
         if self.end > self.len_max {
             let quotes = match self.ending {
                 Ending::Separator(_) => "",
@@ -164,7 +195,8 @@ impl Blocks {
             let len = (self.end + self.step + 1).max(self.end * 2);
             self.buffer.resize(len, 0);
         }
-        let limit = self.buffer.len() - 1;
+        // No more, however long the buffer was made for a record.
+        let limit = self.end + self.step;
         let fresh = loop {
             match self.stream.read(&mut self.buffer[self.end..limit]) {
                 Ok(len) => break len,
@@ -173,21 +205,13 @@ impl Blocks {
             }
         };
         self.read_bytes += fresh as u64;
-        let searched = self.end;
         self.end += fresh;
-        let bytes = &self.buffer[searched..self.end];
-        match self.ending {
-            Ending::Separator(separator) => {
-                let found = memchr::memchr_iter(separator, bytes);
-                ends.extend(found.map(|at| searched + at + 1));
-            }
-            Ending::Csv { .. } => self.splitter.feed(bytes, |end| ends.push(searched + end)),
-        }
         if fresh == 0 {
             self.has_ended = true;
             if self.end > 0 {
                 self.buffer[self.end] = self.ending.byte();
                 self.end += 1;
+                self.searched = self.end;
                 ends.push(self.end);
             }
         }
