@@ -103,3 +103,39 @@ fn help_names_all_directories_that_are_tried_for_scratch_files() {
         }
     }
 }
+
+/// Lengths of files were added up without a check: a sparse file of 4 EiB ended a run by a panic, or,
+/// in a program without checks of arithmetic, with too little said to be needed.
+#[test]
+fn files_longer_than_any_disk_are_refused() {
+    let Ok(file) = sparse_file(5 << 60) else {
+        eprintln!("skipped: no file system here has files of 5 EiB");
+        return;
+    };
+    for command in ["sort", "shuf", "count", "dedup"] {
+        let mut run = outcore(&[command, "--no-space-check"]);
+        let output = run.args([&file.0, &file.0]).output().unwrap();
+        let text = failure(&output);
+        assert!(
+            text.contains("longer together than any disk"),
+            "{command}: {text}"
+        );
+    }
+}
+
+/// A file that is removed on drop.
+struct Sparse(PathBuf);
+
+impl Drop for Sparse {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).ok();
+    }
+}
+
+/// Makes a file without bytes of this length, in memory.
+fn sparse_file(len: u64) -> std::io::Result<Sparse> {
+    let name = format!("outcore-sparse-{}", std::process::id());
+    let file = Sparse(PathBuf::from("/dev/shm").join(name));
+    fs::File::create(&file.0)?.set_len(len)?;
+    Ok(file)
+}

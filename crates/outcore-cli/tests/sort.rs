@@ -7,6 +7,7 @@
 mod support;
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::process::Output;
 
@@ -307,4 +308,30 @@ fn merging_short_lines_stays_in_the_memory() {
     assert!(output.status.success(), "{output:?}");
     let peak = row(&output, "peak resident MiB");
     assert!(peak <= 32.0, "{peak} MiB");
+}
+
+/// Inputs were merged with a decoder for each, of which one counted: a hundred of them took eight
+/// times the memory that was allowed.
+#[test]
+fn merging_compressed_files_stays_in_the_memory() {
+    let dir = TestDir::new("merge-packed");
+    let lines = |turn: u64| (0..45_000_u64).map(move |n| format!("{n:09} {} and more\n", n ^ turn));
+    let mut expected: Vec<String> = Vec::new();
+    let mut paths = Vec::new();
+    for number in 0..24 {
+        let text: String = lines(number).collect();
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(20).unwrap();
+        encoder.write_all(text.as_bytes()).unwrap();
+        paths.push(dir.write(&format!("{number}.zst"), encoder.finish().unwrap()));
+        expected.extend(lines(number));
+    }
+    let out = dir.path("out");
+    let mut command = outcore(&["sort", "-m", "--memory", "32M", "--output"]);
+    let output = command.arg(&out).args(&paths).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let peak = row(&output, "peak resident MiB");
+    assert!(peak <= 32.0, "{peak} MiB");
+    expected.sort_unstable();
+    assert!(fs::read_to_string(&out).unwrap() == expected.concat());
 }

@@ -18,6 +18,9 @@ use crate::input::facts::{Facts, tells_lengths};
 use crate::input::packed::{Codec, Unpacked, Window};
 use crate::memory::budget::Budget;
 
+/// The most bytes that files may have together: sums and small multiples of lengths fit into a word.
+const LEN_MAX: u64 = 1 << 62;
+
 /// One thing to read.
 #[derive(Debug)]
 struct Input {
@@ -138,14 +141,23 @@ impl Inputs {
         }
     }
 
-    /// Returns what unpacking inputs takes of memory at most. They are read one after the other.
+    /// Returns what unpacking inputs takes of memory at most, one after the other.
     pub(crate) fn decoder_bytes(&self) -> u64 {
-        let may_be_packed =
-            |input: &Input| matches!(input.kind, Kind::Packed(..) | Kind::Pipe | Kind::Stream);
-        match self.window {
-            Some(window) if self.list.iter().any(may_be_packed) => window.decoder_bytes(),
-            _ => 0,
-        }
+        self.decoders().max().unwrap_or(0)
+    }
+
+    /// Returns what it takes where all of them are open at the same time.
+    pub(crate) fn all_decoders_bytes(&self) -> u64 {
+        self.decoders().sum()
+    }
+
+    fn decoders(&self) -> impl Iterator<Item = u64> {
+        let bytes = self.list.iter().zip(self.window.into_iter().cycle());
+        bytes.map(|(input, window)| match input.kind {
+            Kind::Packed(_, codec) => window.bytes_of(codec),
+            Kind::Pipe | Kind::Stream => window.decoder_bytes(),
+            Kind::File(_) | Kind::Empty => 0,
+        })
     }
 
     /// Charges what unpacking takes.
@@ -291,6 +303,12 @@ impl Inputs {
             base: self.list.last().map_or(0, Input::end),
             kind,
         };
+        if let Kind::File(facts) = kind {
+            if facts.len() > LEN_MAX - input.base {
+                let reason = "the files are longer together than any disk";
+                return Err(Failure::new(reason));
+            }
+        }
         // While a list grows, the old and the new allocation exist at the same time.
         let before = self.names.capacity() + self.list.capacity() * size_of::<Input>();
         self.names.extend_from_slice(name);

@@ -18,6 +18,9 @@ const READ_BYTES: usize = 128 << 10;
 /// What a decoder takes beside its window, with the packed bytes.
 const DECODER_BYTES: u64 = 768 << 10;
 
+/// What one of gzip takes, with the packed bytes.
+const GZIP_BYTES: u64 = 256 << 10;
+
 /// The binary logarithms of the smallest and of the largest window that zstd gets. Streams of its
 /// levels up to 19 need 8 MiB, others up to 128 MiB.
 const WINDOW_LOG_MIN: u32 = 20;
@@ -90,6 +93,14 @@ impl Window {
     /// Returns how much a decoder takes at most.
     pub(crate) fn decoder_bytes(self) -> u64 {
         (1 << self.log) + DECODER_BYTES
+    }
+
+    /// Returns how much a decoder of a format takes at most.
+    pub(crate) fn bytes_of(self, codec: Codec) -> u64 {
+        match codec {
+            Codec::Gzip => GZIP_BYTES,
+            Codec::Zstd => self.decoder_bytes(),
+        }
     }
 }
 

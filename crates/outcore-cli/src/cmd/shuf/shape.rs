@@ -55,7 +55,9 @@ impl Shape {
     /// It is too little.
     pub(crate) fn new(args: &ShufArgs, len_bytes: Option<u64>, budget: &Budget) -> Result<Self> {
         // Little input needs few buffers.
-        let wanted = len_bytes.map_or(u64::MAX, |len| len.saturating_mul(4) + SMALL_BYTES);
+        let wanted = len_bytes.map_or(u64::MAX, |len| {
+            len.saturating_mul(4).saturating_add(SMALL_BYTES)
+        });
         let available = budget.available_bytes().min(wanted);
         let threads = args.common.threads();
         let threads = threads

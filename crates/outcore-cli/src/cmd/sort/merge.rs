@@ -30,10 +30,21 @@ const FILES_MAX: usize = 900;
 /// Bytes of a buffer of the output.
 const OUT_LEN: usize = 64 << 10;
 
-/// Returns how many inputs are merged at once. More of them are sorted, with the same outcome.
-pub(crate) fn inputs_max(session: &Session) -> usize {
-    let most = session.budget.available_bytes() / 2 / (STEP_MIN * STEP_FACTOR);
-    usize::try_from(most).unwrap_or(usize::MAX).min(FILES_MAX)
+/// Returns whether all inputs can be merged at once. More of them are sorted, with the same outcome.
+pub(crate) fn fits(session: &Session) -> bool {
+    let most = available_bytes(session) / 2 / (STEP_MIN * STEP_FACTOR);
+    let most = usize::try_from(most).unwrap_or(usize::MAX).min(FILES_MAX);
+    session.inputs.count() <= most
+}
+
+/// Returns what is left of the memory, beside a decoder for each compressed input: one of them was
+/// charged, and here all are open at the same time.
+fn available_bytes(session: &Session) -> u64 {
+    let inputs = &session.inputs;
+    let more = inputs
+        .all_decoders_bytes()
+        .saturating_sub(inputs.decoder_bytes());
+    session.budget.available_bytes().saturating_sub(more)
 }
 
 /// A record and its key.
@@ -109,7 +120,7 @@ struct Opened {
 /// Opens all inputs; returns the header of the first that has one, of CSV.
 fn open(args: &SortArgs, plan: &Plan, session: &Session) -> Result<(Vec<Opened>, Option<Vec<u8>>)> {
     let inputs = &session.inputs;
-    let share = session.budget.available_bytes() / 2 / (inputs.count().max(1) as u64);
+    let share = available_bytes(session) / 2 / (inputs.count().max(1) as u64);
     let step = (share / STEP_FACTOR).clamp(STEP_MIN, STEP_MAX);
     let step = args.test_chunk.unwrap_or(step);
     let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);

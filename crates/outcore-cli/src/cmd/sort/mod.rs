@@ -60,7 +60,7 @@ pub(crate) fn run(args: &SortArgs) -> Result<()> {
     if let Some(check) = plan.check {
         return check::run(args, &plan, &session, check);
     }
-    if args.merge && session.inputs.count() <= merge::inputs_max(&session) {
+    if args.merge && merge::fits(&session) {
         return merge::run(args, &plan, session);
     }
     sort(args, &plan, session)
