@@ -136,6 +136,8 @@ impl Drop for Sparse {
 fn sparse_file(len: u64) -> std::io::Result<Sparse> {
     let name = format!("outcore-sparse-{}", std::process::id());
     let file = Sparse(PathBuf::from("/dev/shm").join(name));
-    fs::File::create(&file.0)?.set_len(len)?;
+    let mut options = fs::OpenOptions::new();
+    let made = options.write(true).create_new(true).open(&file.0)?;
+    made.set_len(len)?;
     Ok(file)
 }

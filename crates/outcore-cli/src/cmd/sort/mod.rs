@@ -30,7 +30,6 @@ use crate::cmd::sort::emit::Emit;
 use crate::cmd::sort::feed::Feed;
 use crate::cmd::sort::long::Longs;
 use crate::cmd::sort::plan::{Form, Plan};
-use crate::cmd::sort::recipe::Recipe;
 use crate::cmd::sort::shape::Shape;
 use crate::failure::Result;
 use crate::front::space::Need;
