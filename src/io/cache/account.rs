@@ -147,14 +147,6 @@ impl Account {
         self.dropped.load(Relaxed)
     }
 
-    /// Returns how many bytes can come until the share is found out again.
-    #[cfg(test)]
-    #[cfg(not(any(loom, shuttle)))]
-    pub(super) fn fresh_bytes(&self) -> u64 {
-        let fresh = |adaptive: &Adaptive| adaptive.fresh.load(Relaxed);
-        self.adaptive.as_ref().map_or(u64::MAX, fresh)
-    }
-
     /// Returns how long the queue is.
     #[cfg(test)]
     #[cfg(not(any(loom, shuttle)))]

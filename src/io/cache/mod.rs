@@ -230,6 +230,10 @@ impl OwnedFile {
         if self.cache().policy() == CachePolicy::Keep || !self.is_owner() {
             return true;
         }
+        // To ask takes addresses for a moment, which another thread may need just then.
+        if sys::address_limit().is_some() {
+            return true;
+        }
         let step = (sys::page_size() as u64).saturating_mul(PAGES_ASKED_MAX as u64);
         let end = offset.saturating_add(len);
         let (mut at, mut cached) = (offset, 0_u64);

@@ -74,8 +74,8 @@ const ASCENT_BYTES: u64 = 4 * CHUNK_BYTES;
 /// is available.
 ///
 /// Everything is left to the kernel where it does not tell what is cached: for files that the user of
-/// the process does not own and may not write. So are files of less than 256 KiB, and what a forked child
-/// reads.
+/// the process does not own and may not write, and where its addresses are limited (`ulimit -v`). So are
+/// files of less than 256 KiB, and what a forked child reads.
 #[derive(Debug)]
 pub struct InputFile {
     file: OwnedFile,
