@@ -6,16 +6,19 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use outcore::{CachePolicy, InputFile};
 
 use crate::failure::{Failure, Result, shown};
 use crate::file_id::{FileId, keeps_bytes};
 use crate::input::facts::{Facts, tells_lengths};
+use crate::input::last::Last;
 use crate::input::packed::{Codec, Unpacked, Window};
+use crate::input::stdin::{self, Stdin};
 use crate::memory::budget::Budget;
 
 /// The most bytes that files may have together: sums and small multiples of lengths fit into a word.
@@ -76,6 +79,7 @@ pub(crate) struct Inputs {
     list: Vec<Input>,
     /// What was opened already, and is taken when its turn comes.
     streams: Mutex<Vec<(usize, Stream)>>,
+    last: Last,
     /// Which file standard input is, if it is read and is one.
     stdin: Option<FileId>,
 }
@@ -96,6 +100,7 @@ impl Inputs {
             window: None,
             list: Vec::new(),
             streams: Mutex::default(),
+            last: Last::default(),
             stdin: None,
         }
     }
@@ -127,9 +132,9 @@ impl Inputs {
     }
 
     fn push_stdin(&mut self, budget: &Budget) -> Result<()> {
-        let (file, facts) = stdin()?;
+        let (file, facts) = stdin::open()?;
         self.stdin = keeps_bytes(&facts).then(|| FileId::of(&facts));
-        let stream = self.unpacked(Box::new(file));
+        let stream = self.unpacked(Stdin::stream(file, &facts));
         self.push_stream("standard input", Kind::Stream, stream, budget)
     }
 
@@ -292,7 +297,7 @@ impl Inputs {
         let number = self.list.len();
         self.enter(name.as_bytes(), kind, budget)?;
         let streams = self.streams.get_mut();
-        let streams = streams.unwrap_or_else(std::sync::PoisonError::into_inner);
+        let streams = streams.unwrap_or_else(PoisonError::into_inner);
         streams.push((number, stream));
         Ok(())
     }
@@ -401,18 +406,31 @@ impl Inputs {
         self.len_bytes().is_some()
     }
 
-    /// Opens a regular file.
+    /// Opens a regular file, or returns it where another thread has it open.
     ///
     /// # Errors
     ///
     /// It cannot be opened any more, or is another file by now.
-    pub(crate) fn open_file(&self, number: usize) -> Result<File> {
+    pub(crate) fn open_file(&self, number: usize) -> Result<Arc<InputFile>> {
+        let Kind::File(facts) = self.kind(number) else {
+            return Err(self.changed(number));
+        };
+        let open = || self.open_alone(number);
+        self.last.get(number, facts.len(), open)
+    }
+
+    /// Leaves the page cache to the kernel: what was read is read again, at random.
+    pub(crate) fn keep_cached(&mut self) {
+        self.last.set_policy(CachePolicy::Keep);
+    }
+
+    fn open_alone(&self, number: usize) -> Result<InputFile> {
         let path = self.path(number);
         let refused = |answer| Failure::read(&shown(path), &answer);
         let file = File::options().read(true).open(path).map_err(refused)?;
         let facts = Facts::of(&file.metadata().map_err(refused)?);
         if self.kind(number) == Kind::File(facts) {
-            Ok(file)
+            Ok(file.into())
         } else {
             Err(self.changed(number))
         }
@@ -424,10 +442,7 @@ impl Inputs {
     ///
     /// It cannot be opened.
     pub(crate) fn open_stream(&self, number: usize) -> Result<Stream> {
-        let mut streams = self
-            .streams
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = streams.iter().position(|(owner, _)| *owner == number) {
             return Ok(streams.swap_remove(at).1);
         }
@@ -439,10 +454,12 @@ impl Inputs {
                 if Facts::of(&file.metadata().map_err(refused)?) != facts {
                     return Err(self.changed(number));
                 }
+                let file = InputFile::from(file);
                 let unpacked = Unpacked::of(codec, Box::new(file), window);
                 Ok(Box::new(unpacked.map_err(refused)?))
             }
             (Kind::Pipe, _) => Ok(self.unpacked(Box::new(file))),
+            (Kind::File(_), _) => Ok(Box::new(InputFile::from(file))),
             _ => Ok(Box::new(file)),
         }
     }
@@ -487,13 +504,4 @@ impl Inputs {
 fn is_pattern(path: &Path) -> bool {
     let bytes = path.as_os_str().as_bytes();
     bytes.iter().any(|byte| b"*?[".contains(byte))
-}
-
-/// Returns standard input without the buffer that std puts in front of it.
-fn stdin() -> Result<(File, Metadata)> {
-    let refused = |answer| Failure::read("standard input", &answer);
-    let owned = io::stdin().as_fd().try_clone_to_owned().map_err(refused)?;
-    let file = File::from(owned);
-    let facts = file.metadata().map_err(refused)?;
-    Ok((file, facts))
 }

@@ -1,12 +1,10 @@
 //! Records that are too long for a buffer: they are read in pieces, as often as needed,
 //! and never held.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use outcore::{Arena, Location};
+use outcore::{Arena, InputFile, Location};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::failure::{Failure, Result};
@@ -40,7 +38,7 @@ pub(crate) enum At {
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
     inputs: &'a Inputs,
-    open: Option<(usize, Arc<File>)>,
+    open: Option<(usize, Arc<InputFile>)>,
     piece: Vec<u8>,
 }
 
@@ -60,19 +58,19 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes note of a file that is open.
-    pub(crate) fn remember(&mut self, input: usize, file: &Arc<File>) {
+    pub(crate) fn remember(&mut self, input: usize, file: &Arc<InputFile>) {
         if self.open.as_ref().is_none_or(|(known, _)| *known != input) {
             self.open = Some((input, Arc::clone(file)));
         }
     }
 
-    fn file(&mut self, input: usize) -> Result<Arc<File>> {
+    fn file(&mut self, input: usize) -> Result<Arc<InputFile>> {
         if let Some((known, file)) = &self.open {
             if *known == input {
                 return Ok(Arc::clone(file));
             }
         }
-        let file = Arc::new(self.inputs.open_file(input)?);
+        let file = self.inputs.open_file(input)?;
         self.open = Some((input, Arc::clone(&file)));
         Ok(file)
     }
@@ -84,13 +82,14 @@ impl<'a> Reader<'a> {
     /// The file cannot be read, or is shorter than it was.
     pub(crate) fn read(&mut self, input: usize, buffer: &mut [u8], start: u64) -> Result<()> {
         let file = self.file(input)?;
-        match file.read_exact_at(buffer, start) {
-            Ok(()) => Ok(()),
-            Err(answer) if answer.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(self.inputs.changed(input))
+        let read = file.read_exact_at(buffer, start);
+        read.map_err(|refused| match refused.io_error() {
+            Some(answer) if answer.kind() == io::ErrorKind::UnexpectedEof => {
+                self.inputs.changed(input)
             }
-            Err(answer) => Err(Failure::read(&self.inputs.name(input), &answer)),
-        }
+            Some(answer) => Failure::read(&self.inputs.name(input), answer),
+            None => refused.into(),
+        })
     }
 
     /// Returns how many bytes of a file there are from `start` to the next separator, or

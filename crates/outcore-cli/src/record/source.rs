@@ -4,11 +4,10 @@
 //! every thread finds the ends of its cell by itself. What comes from begin to end is
 //! read by one thread at a time.
 
-use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use outcore::{Arena, ArenaWriter, Location};
+use outcore::{Arena, ArenaWriter, InputFile, Location};
 
 use crate::failure::{Failure, Result};
 use crate::input::list::{Inputs, Kind, Stream};
@@ -47,7 +46,7 @@ struct State {
     number: u64,
     input: usize,
     offset: u64,
-    file: Option<Arc<File>>,
+    file: Option<Arc<InputFile>>,
     stream: Option<Reading>,
 }
 
@@ -128,7 +127,7 @@ impl<'a> Source<'a> {
                 }
                 let file = match &state.file {
                     Some(file) => Arc::clone(file),
-                    None => Arc::new(self.inputs.open_file(input)?),
+                    None => self.inputs.open_file(input)?,
                 };
                 reader.remember(input, &file);
                 let start = state.offset;

@@ -99,7 +99,11 @@ fn run_within(args: &DedupArgs, limit_bytes: u64) -> Result<()> {
             // Where files are compared, they are compared as they are.
             unpack: !args.no_unpack && args.unit == Unit::Line,
         };
-        let inputs = Inputs::from_arguments(&args.files, manner, &budget)?;
+        let mut inputs = Inputs::from_arguments(&args.files, manner, &budget)?;
+        if args.verify {
+            // Records are compared with earlier ones, wherever those are.
+            inputs.keep_cached();
+        }
         check_inputs(args, &inputs)?;
         targets.check_inputs(&inputs)?;
         (inputs, targets.open(args.count)?)
