@@ -96,6 +96,9 @@ step cargo run --locked --release --quiet -- doctor
 # bugs.
 step cargo run --locked --release --quiet -p torture -- all --short
 
+# Other systems and processors.
+step ci/elsewhere.sh
+
 compiler=${MSRV_RUSTC:-/usr/bin/rustc}
 if [[ "$("$compiler" --version 2>/dev/null)" == "rustc $oldest."* ]]; then
   step env RUSTC="$compiler" cargo check --locked -p outcore --features "$features" --target-dir target/oldest

@@ -157,7 +157,7 @@
 //! | tier | system | how it is tested |
 //! |---|---|---|
 //! | 1 | Linux on x86-64 | all tests, campaigns against the real kernel, all figures |
-//! | 2 | Linux on ARM (64 bits) and on x86 with 32 bits; sealed files on big-endian machines | tests of the library, under emulation or on an x86-64 kernel. No figures |
+//! | 2 | Linux on ARM with 64 bits; sealed files on big-endian machines (s390x) | a part of the tests of the library, under emulation. No figures |
 //! | 3 | macOS on ARM, FreeBSD 14 | type-checked. Written against the manuals, and never run by us |
 //! | none | Windows | it does not compile |
 //!
