@@ -195,8 +195,8 @@ fn copy(shard: &Shard, bytes: std::ops::Range<u64>, writer: &mut Writer) -> Resu
     Ok(())
 }
 
-#[cfg(test)]
 #[cfg(not(any(miri, memory_backend, loom, shuttle)))]
+#[cfg(test)]
 mod tests {
     use std::path::PathBuf;
     use std::{fs, process};
