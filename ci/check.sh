@@ -96,7 +96,7 @@ step cargo run --locked --release --quiet -- doctor
 # bugs.
 step cargo run --locked --release --quiet -p torture -- all --short
 
-# Other systems and processors.
+# Other systems and processors, and data races.
 step ci/elsewhere.sh
 
 compiler=${MSRV_RUSTC:-/usr/bin/rustc}

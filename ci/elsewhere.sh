@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Checks for systems and machines that this one is not. Debian's compiler comes with the sources of
-# std, so std is built here for each target.
+# Checks for systems and machines that this one is not, and for data races. Debian's compiler comes
+# with the sources of std, so std is built here for each target.
 #
 #   ci/elsewhere.sh                  all parts
-#   ci/elsewhere.sh systems arm      some of: systems big-endian arm
+#   ci/elsewhere.sh systems arm      some of: systems big-endian arm threads
 #
 # ci/check.sh runs it as one step. Missing tools are installed from Debian's archive where this runs as
 # root on Debian; nothing is removed for that. A part whose tools cannot be had is skipped and named.
@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 parts=("$@")
-[[ $# -gt 0 ]] || parts=(systems big-endian arm)
+[[ $# -gt 0 ]] || parts=(systems big-endian arm threads)
 
 started=$SECONDS
 passed=0
@@ -51,12 +51,14 @@ needs() {
     echo "${compiler[@]}" /usr/bin/aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu \
       /usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1=libc6-dev-arm64-cross
     ;;
+  threads) echo "${compiler[@]}" "$tsan=libgcc-12-dev" /usr/bin/gcc-12=gcc-12 ;;
   *)
     echo "unknown part: $1" >&2
     exit 2
     ;;
   esac
 }
+tsan=/usr/lib/gcc/x86_64-linux-gnu/12/libtsan.so
 
 # Prints the packages that some parts lack.
 missing() {
@@ -144,6 +146,28 @@ arm() {
     budget:: io::atomic_file io::budget io::scratch mapping:: sys::
 }
 
+# ThreadSanitizer. Debian's compiler has no runtime for it, but GCC's serves, with three functions that
+# LLVM calls and GCC does not have. rustix goes through the C library, where the sanitizer sees mmap and
+# munmap; otherwise it takes stores into reused addresses for races.
+threads() {
+  local shim=$made/shim
+  cat >"$shim.c" <<'C'
+#include <string.h>
+void *__tsan_memcpy(void *to, const void *from, size_t len) { return memcpy(to, from, len); }
+void *__tsan_memmove(void *to, const void *from, size_t len) { return memmove(to, from, len); }
+void *__tsan_memset(void *to, int byte, size_t len) { return memset(to, byte, len); }
+C
+  gcc-12 -O1 -fno-builtin -c "$shim.c" -o "$shim.o"
+  local flags="--cfg rustix_use_libc -Zsanitizer=thread -Zexternal-clangrt -Clink-arg=$shim.o"
+  flags+=" -Clink-arg=-Wl,--no-as-needed -Clink-arg=$tsan"
+  # Loaded first, and at fixed addresses: otherwise it ends the program at its start.
+  local run=(setarch -R env "LD_PRELOAD=$(readlink -f "$tsan")")
+  RUSTFLAGS=$flags CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="${run[*]}" \
+    cargo test "${library[@]}" "${std[@]}" --target x86_64-unknown-linux-gnu \
+    --target-dir "$made/threads" --lib -- \
+    range_file:: read::engine_tests read::idle arena:: io::syncs budget:: spill::tests --skip faults::
+}
+
 # Fetches what is compiled: the crates of std, and ours for the other systems.
 crates() {
   local std=/usr/lib/rustlib/src/rust/library/Cargo.toml
@@ -177,7 +201,7 @@ for part in "${parts[@]}"; do
     continue
   fi
   case $part in
-  systems) step "${part/-/_}" ;;
+  systems | threads) step "${part/-/_}" ;;
   big-endian | arm)
     processor=aarch64
     [[ $part == arm ]] || processor=s390x
