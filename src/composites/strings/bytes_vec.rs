@@ -149,6 +149,18 @@ impl BytesVec {
 
     #[inline]
     pub(super) fn push_slice(&mut self, item: &[u8]) -> Result<()> {
+        let has_room = item.len() <= self.bytes.room() && self.offsets.room() > 0;
+        if !has_room || self.offsets.is_empty() {
+            return self.push_past_room(item);
+        }
+        self.bytes.extend_copied(item)?;
+        self.offsets.push(self.bytes.len() as u64)
+    }
+
+    /// Appends an item for which a part may have to grow, or the first one.
+    #[cold]
+    #[inline(never)]
+    fn push_past_room(&mut self, item: &[u8]) -> Result<()> {
         if self.offsets.is_empty() {
             self.offsets.push(0)?;
         }

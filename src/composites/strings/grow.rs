@@ -116,7 +116,6 @@ impl BytesVec {
     }
 
     /// Appends bytes that belong to no item yet, or none of them.
-    #[inline]
     pub(super) fn extend_bytes(&mut self, bytes: &[u8]) -> Result<()> {
         if bytes.len() <= PIECE_BYTES {
             return self.bytes.extend_copied(bytes);
@@ -124,8 +123,6 @@ impl BytesVec {
         self.extend_long(bytes)
     }
 
-    #[cold]
-    #[inline(never)]
     fn extend_long(&mut self, bytes: &[u8]) -> Result<()> {
         let len = self.bytes.len();
         self.bytes.reserve(bytes.len())?;

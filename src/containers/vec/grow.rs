@@ -47,13 +47,19 @@ impl<T> DiskVec<T> {
     where
         T: Copy,
     {
-        let room = self.limit.wrapping_sub(self.len);
+        let room = self.room();
         if slice.len() > room {
             return self.extend_past_limit(slice, room);
         }
         // SAFETY: as many elements are accessible behind the last one.
         unsafe { self.copy_unchecked(slice) };
         Ok(())
+    }
+
+    /// Returns how many elements can be appended without a call.
+    #[inline]
+    pub(crate) fn room(&self) -> usize {
+        self.limit.wrapping_sub(self.len)
     }
 
     /// Fills the `room` elements that are accessible, so that the window is written whole, then
@@ -87,11 +93,11 @@ impl<T> DiskVec<T> {
     where
         T: Copy,
     {
-        debug_assert!(slice.len() <= self.limit.wrapping_sub(self.len));
+        debug_assert!(slice.len() <= self.room());
         let end = self.as_mut_ptr().wrapping_add(self.len);
         // SAFETY: as many elements are accessible from `end`, as the caller vouches; they hold no
         // values, and the slice is no part of this vector, which is borrowed exclusively.
-        unsafe { ptr::copy_nonoverlapping(slice.as_ptr(), end, slice.len()) };
+        unsafe { copy_apart(slice, end) };
         self.len = self.len.wrapping_add(slice.len());
     }
 
@@ -293,5 +299,29 @@ impl<T> DiskVec<T> {
     /// Returns the directory of the file, if it is known.
     pub(crate) fn dir(&self) -> Option<&ScratchDir> {
         self.region.dir()
+    }
+}
+
+/// Copies a slice to where there is room for it. For a few bytes, a call takes longer than the copy, and
+/// branches for each length are predicted wrongly where lengths differ; so a few pieces are copied that
+/// overlap.
+///
+/// # Safety
+///
+/// `target` is valid for writes of the slice, and no part of it.
+#[inline]
+unsafe fn copy_apart<T: Copy>(slice: &[T], target: *mut T) {
+    let count = slice.len();
+    if size_of::<T>() == 1 && (8..=32).contains(&count) {
+        let last = count.wrapping_sub(8);
+        for start in [0, 8, 16, 24].map(|start| last.min(start)) {
+            let from = slice.as_ptr().wrapping_add(start);
+            // SAFETY: the 8 elements of one byte from `start <= count - 8` are in the slice, and there
+            // is room for them at the same place of the target.
+            unsafe { ptr::copy_nonoverlapping(from, target.wrapping_add(start), 8) };
+        }
+    } else {
+        // SAFETY: the caller vouches for it.
+        unsafe { ptr::copy_nonoverlapping(slice.as_ptr(), target, count) };
     }
 }
