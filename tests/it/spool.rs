@@ -307,7 +307,8 @@ fn values_that_are_taken_out_give_their_space_back() {
         .try_extend((0..100_000).map(|n: u32| vec![n; 40]))
         .unwrap();
     let disk_bytes = dir.used_bytes();
-    assert!(disk_bytes > 12 << 20, "{disk_bytes}");
+    // As many as the values have, of which less than the budget is in memory.
+    assert!(disk_bytes > 11_000_000, "{disk_bytes}");
     let mut values = spool.into_iter();
     let all: u64 = values
         .by_ref()

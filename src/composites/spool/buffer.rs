@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Deref;
 
 use crate::budget::{Lease, MemoryBudget};
+use crate::composites::spool::lengths::LEN_BYTES_MAX;
 use crate::error::{Error, ErrorKind, Result};
 
 const ACTION: &str = "keep values in memory";
@@ -12,7 +13,11 @@ const ACTION: &str = "keep values in memory";
 /// Bytes in memory, for whose capacity there is a lease.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
+    /// All that there is room for: those in use, and others of any value. So what is written needs
+    /// one check of the length, which is that of the capacity.
     bytes: Vec<u8>,
+    /// How many are in use, at most all.
+    used: usize,
     /// Of at least the capacity.
     lease: Option<Lease>,
 }
@@ -20,15 +25,16 @@ pub(super) struct Buffer {
 impl Buffer {
     pub(super) fn capacity(&self) -> usize {
         debug_assert!(self.bytes.capacity() <= self.lease.as_ref().map_or(0, Lease::bytes));
-        self.bytes.capacity()
+        self.bytes.len()
     }
 
-    /// Makes room for `capacity` bytes in all. After an error the bytes are as before.
-    pub(super) fn reserve(&mut self, budget: &MemoryBudget, capacity: usize) -> Result<()> {
-        if capacity <= self.bytes.capacity() {
+    /// Makes room for `capacity` bytes in all, and keeps the first `kept`. After an error nothing has
+    /// changed.
+    fn reserve(&mut self, budget: &MemoryBudget, kept: usize, capacity: usize) -> Result<()> {
+        if capacity <= self.bytes.len() {
             return Ok(());
         }
-        if self.bytes.is_empty() {
+        if kept == 0 {
             *self = Self::default();
         }
         let lease = budget.take(capacity);
@@ -38,29 +44,77 @@ impl Buffer {
             let reason = format!("there is no memory: {capacity} bytes");
             Error::refused(ErrorKind::OutOfMemory, ACTION, reason)
         })?;
-        bytes.extend_from_slice(&self.bytes);
+        bytes.extend_from_slice(self.bytes.get(..kept).unwrap_or_default());
+        bytes.resize(capacity, 0);
         *self = Self {
             bytes,
+            used: self.used,
             lease: Some(lease),
         };
         Ok(())
     }
 
-    /// Lends `len` bytes, whatever they are.
-    pub(super) fn room(&mut self, budget: &MemoryBudget, len: usize) -> Result<&mut [u8]> {
-        if self.bytes.len() < len {
-            self.bytes.clear();
-            self.reserve(budget, len)?;
-            self.bytes.resize(len, 0);
+    /// Makes room for `more` bytes behind the first `kept`. After an error nothing has changed.
+    pub(super) fn lengthen(
+        &mut self,
+        budget: &MemoryBudget,
+        sizes: Sizes,
+        kept: usize,
+        more: usize,
+    ) -> Result<()> {
+        let need = kept.saturating_add(more);
+        if need > self.bytes.len() {
+            self.grow(budget, sizes, kept, need)?;
         }
+        Ok(())
+    }
+
+    /// Makes room for `need` bytes and some more, and keeps the first `kept`.
+    #[cold]
+    fn grow(
+        &mut self,
+        budget: &MemoryBudget,
+        sizes: Sizes,
+        kept: usize,
+        need: usize,
+    ) -> Result<()> {
+        let capacity = self.capacity();
+        let (ample, less) = if capacity < sizes.usual {
+            let twice = capacity.saturating_mul(2);
+            let twice = twice.clamp(CAPACITY_MIN, sizes.usual);
+            (twice.max(sizes.first), twice)
+        } else {
+            let half = capacity.saturating_add(capacity / 2);
+            (half, half)
+        };
+        let reserved = self.reserve(budget, kept, ample.max(need));
+        let reserved = reserved.or_else(|_refused| self.reserve(budget, kept, less.max(need)));
+        reserved.or_else(|_refused| self.reserve(budget, kept, need))
+    }
+
+    /// Lends `len` bytes, whatever they are, which are those in use from then on.
+    pub(super) fn room(&mut self, budget: &MemoryBudget, len: usize) -> Result<&mut [u8]> {
+        self.reserve(budget, 0, len)?;
+        self.used = self.used.max(len);
         Ok(self.bytes.get_mut(..len).unwrap_or_default())
     }
 
-    pub(super) fn truncate(&mut self, len: usize) {
-        self.bytes.truncate(len);
+    /// Sets how many bytes are in use: fewer, or those that a target wrote behind them too.
+    #[inline]
+    pub(super) fn set_used(&mut self, used: usize) {
+        debug_assert!(used <= self.bytes.len());
+        self.used = used;
     }
 
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+    /// Returns how many bytes are in use.
+    #[inline]
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Returns all bytes, those that are not in use too.
+    #[inline]
+    pub(super) fn all_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
 }
@@ -69,7 +123,7 @@ impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(..self.used).unwrap_or_default()
     }
 }
 
@@ -79,22 +133,42 @@ impl Deref for Buffer {
 /// the codec makes of it.
 pub struct Target<'a> {
     buffer: &'a mut Buffer,
+    /// Where the next byte goes. What is written is not in use before the spool says so: a codec that
+    /// fails or panics leaves the block as it was.
+    at: usize,
     budget: &'a MemoryBudget,
-    /// The capacity of a block, with room for the value that is the last one.
-    usual: usize,
-    refused: Option<Error>,
+    sizes: Sizes,
+    /// Why memory was refused, if it was. Elsewhere, so that the compiler can keep `at` in a register.
+    refused: &'a mut Option<Error>,
 }
 
-/// The first capacity: a spool of few values should take little of a budget.
-const CAPACITY_MIN: usize = 1 << 10;
+/// How much memory a block takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    /// At first: a spool of few values should take little of a budget.
+    pub(super) first: usize,
+    /// Of a block, with room for the value that is the last one.
+    pub(super) usual: usize,
+}
+
+/// The first capacity of the first block.
+pub(super) const CAPACITY_MIN: usize = 1 << 10;
 
 impl<'a> Target<'a> {
-    pub(super) fn new(buffer: &'a mut Buffer, budget: &'a MemoryBudget, usual: usize) -> Self {
+    /// Makes one that writes behind the bytes in use.
+    #[inline]
+    pub(super) fn new(
+        buffer: &'a mut Buffer,
+        budget: &'a MemoryBudget,
+        sizes: Sizes,
+        refused: &'a mut Option<Error>,
+    ) -> Self {
         Self {
+            at: buffer.used,
             buffer,
             budget,
-            usual,
-            refused: None,
+            sizes,
+            refused,
         }
     }
 
@@ -105,12 +179,11 @@ impl<'a> Target<'a> {
     /// [`io::ErrorKind::OutOfMemory`]: the budget or the process has no memory for them.
     #[inline]
     pub fn extend(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let bytes_needed = self.buffer.bytes.len().saturating_add(bytes.len());
-        if bytes_needed > self.buffer.bytes.capacity() {
-            self.grow(bytes_needed)?;
+        if self.put(bytes) {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::OutOfMemory.into())
         }
-        self.buffer.bytes.extend_from_slice(bytes);
-        Ok(())
     }
 
     /// Appends a byte of the encoded value.
@@ -120,36 +193,89 @@ impl<'a> Target<'a> {
     /// Those of [`extend`](Self::extend).
     #[inline]
     pub fn push(&mut self, byte: u8) -> io::Result<()> {
-        let len = self.buffer.bytes.len();
-        if len == self.buffer.bytes.capacity() {
-            self.grow(len.saturating_add(1))?;
+        self.extend(&[byte])
+    }
+
+    /// Appends bytes, and returns whether there was memory for them.
+    #[expect(clippy::inline_always, reason = "a call takes as long as the copy")]
+    #[inline(always)]
+    pub(super) fn put(&mut self, bytes: &[u8]) -> bool {
+        let end = self.at.wrapping_add(bytes.len());
+        let room = self.buffer.bytes.get_mut(self.at..end);
+        if !room.is_some_and(|room| copy_few(room, bytes)) {
+            let put = put_many(self.buffer, self.budget, self.sizes, self.at, bytes);
+            if let Err(refused) = put {
+                drop(self.refused.replace(refused));
+                return false;
+            }
         }
-        self.buffer.bytes.push(byte);
-        Ok(())
+        self.at = end;
+        true
     }
 
-    /// Makes room: twice as much as there was up to that of a block, then half as much more.
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self, need: usize) -> io::Result<()> {
-        let capacity = self.buffer.capacity();
-        let ample = if capacity < self.usual {
-            capacity.saturating_mul(2).clamp(CAPACITY_MIN, self.usual)
-        } else {
-            capacity.saturating_add(capacity / 2)
-        };
-        let reserved = self.buffer.reserve(self.budget, ample.max(need));
-        let reserved = reserved.or_else(|_refused| self.buffer.reserve(self.budget, need));
-        reserved.map_err(|refused| {
-            self.refused = Some(refused);
-            io::ErrorKind::OutOfMemory.into()
-        })
+    /// Leaves room for `count` bytes, which are written later, and returns whether there was memory
+    /// for them.
+    #[inline]
+    pub(super) fn skip(&mut self, count: usize) -> bool {
+        if count <= self.buffer.bytes.len().wrapping_sub(self.at) {
+            self.at = self.at.wrapping_add(count);
+            return true;
+        }
+        let placeholder = [0; LEN_BYTES_MAX];
+        self.put(placeholder.get(..count).unwrap_or_default())
     }
 
-    /// Returns why memory was refused, if it was.
-    pub(super) fn into_refusal(self) -> Option<Error> {
-        self.refused
+    /// Returns where the next byte would go.
+    #[inline]
+    pub(super) fn end(self) -> usize {
+        self.at
     }
+}
+
+/// Copies bytes into as many if they are few, and returns whether they are. Numbers are a few bytes
+/// long, for which a call would take longer than the copy.
+#[expect(clippy::inline_always, reason = "a call takes as long as the copy")]
+#[inline(always)]
+fn copy_few(target: &mut [u8], bytes: &[u8]) -> bool {
+    match (&mut *target, bytes) {
+        ([a], [x]) => *a = *x,
+        ([a, b], [x, y]) => (*a, *b) = (*x, *y),
+        ([a, b, c], [x, y, z]) => (*a, *b, *c) = (*x, *y, *z),
+        _ if bytes.is_empty() => {}
+        _ if bytes.len() < 8 => copy_ends::<4>(target, bytes),
+        _ if bytes.len() <= 16 => copy_ends::<8>(target, bytes),
+        _ => return false,
+    }
+    true
+}
+
+/// Copies the first and the last bytes, which overlap.
+#[expect(clippy::inline_always, reason = "a call takes as long as the copy")]
+#[inline(always)]
+fn copy_ends<const COUNT: usize>(target: &mut [u8], bytes: &[u8]) {
+    if let (Some(to), Some(from)) = (target.first_chunk_mut(), bytes.first_chunk::<COUNT>()) {
+        *to = *from;
+    }
+    if let (Some(to), Some(from)) = (target.last_chunk_mut(), bytes.last_chunk::<COUNT>()) {
+        *to = *from;
+    }
+}
+
+/// Writes bytes behind the first `at`, and makes room for them if there is none: twice as much as
+/// there was up to that of a block, then half as much more.
+#[inline(never)]
+fn put_many(
+    buffer: &mut Buffer,
+    budget: &MemoryBudget,
+    sizes: Sizes,
+    at: usize,
+    bytes: &[u8],
+) -> Result<()> {
+    let need = at.saturating_add(bytes.len());
+    buffer.lengthen(budget, sizes, at, bytes.len())?;
+    let target = buffer.bytes.get_mut(at..need).unwrap_or_default();
+    target.copy_from_slice(bytes);
+    Ok(())
 }
 
 impl io::Write for Target<'_> {

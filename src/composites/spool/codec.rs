@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use postcard::ser_flavors::Flavor;
+use postcard::{Deserializer, Serializer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -68,15 +69,21 @@ pub struct Postcard;
 impl<T: Serialize + DeserializeOwned> Codec<T> for Postcard {
     #[inline]
     fn encode(&self, value: &T, target: &mut Target<'_>) -> Result<(), CodecError> {
-        postcard::serialize_with_flavor(value, Writer(target))?;
+        // As `serialize_with_flavor` does, which is not inlined.
+        value.serialize(&mut Serializer {
+            output: Writer(target),
+        })?;
         Ok(())
     }
 
     #[inline]
     fn decode(&self, bytes: &[u8]) -> Result<T, CodecError> {
-        match postcard::take_from_bytes(bytes)? {
-            (value, []) => Ok(value),
-            (_, rest) => Err(Box::new(TooLong(rest.len()))),
+        // As `take_from_bytes` does, which is not inlined.
+        let mut deserializer = Deserializer::from_bytes(bytes);
+        let value = T::deserialize(&mut deserializer)?;
+        match deserializer.finalize()? {
+            [] => Ok(value),
+            rest => Err(Box::new(TooLong(rest.len()))),
         }
     }
 }
@@ -87,20 +94,31 @@ struct Writer<'a, 't>(&'a mut Target<'t>);
 impl Flavor for Writer<'_, '_> {
     type Output = ();
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "a call takes as long as the copy")]
+    #[inline(always)]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        let extended = self.0.extend(bytes);
-        extended.map_err(|_refused| postcard::Error::SerializeBufferFull)
+        written(self.0.put(bytes))
+    }
+
+    #[expect(clippy::inline_always, reason = "a call takes as long as the copy")]
+    #[inline(always)]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        written(self.0.put(&[byte]))
     }
 
     #[inline]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        let pushed = self.0.push(byte);
-        pushed.map_err(|_refused| postcard::Error::SerializeBufferFull)
-    }
-
     fn finalize(self) -> postcard::Result<()> {
         Ok(())
+    }
+}
+
+#[expect(clippy::inline_always, reason = "a call takes as long as the copy")]
+#[inline(always)]
+fn written(was: bool) -> postcard::Result<()> {
+    if was {
+        Ok(())
+    } else {
+        Err(postcard::Error::SerializeBufferFull)
     }
 }
 

@@ -20,7 +20,7 @@ const GIVE_BACK_BYTES: u64 = 1 << 20;
 #[derive(Clone, Copy, Debug, Default)]
 struct Cursor {
     at: usize,
-    /// Whether the block is in memory.
+    /// Whether there is a block, and it is in memory.
     is_loaded: bool,
     /// Whether the last value that was asked for was an error: the next answer is the end.
     failed: bool,
@@ -28,6 +28,7 @@ struct Cursor {
 
 impl Cursor {
     /// Decodes the next value of a block, or returns `None` at its end.
+    #[inline]
     fn next<T>(&mut self, store: &Store, codec: &impl Codec<T>, block: &[u8]) -> Option<Result<T>> {
         if self.at >= block.len() {
             return None;
@@ -93,14 +94,18 @@ impl<'a, T, C> Iter<'a, T, C> {
         }
     }
 
-    /// Reads the block of the next value, unless it was, and returns whether there is one.
+    /// Reads the block of the next value, and returns whether there is one.
+    #[cold]
     fn load(&mut self) -> Result<bool> {
         let store = &self.spool.shared.store;
         loop {
             let (known, own) = (self.spool.known, &self.spool.part);
             let blocks = match Source::of(&self.list, known, own, self.part) {
                 None => return Ok(false),
-                Some(Source::Open(_)) if self.block == 0 => return Ok(true),
+                Some(Source::Open(_)) if self.block == 0 => {
+                    self.cursor.is_loaded = true;
+                    return Ok(true);
+                }
                 Some(Source::Open(_)) => &[][..],
                 Some(Source::Sealed(sealed)) => &sealed.blocks,
             };
@@ -108,7 +113,7 @@ impl<'a, T, C> Iter<'a, T, C> {
                 (self.part, self.block) = (self.part.saturating_add(1), 0);
                 continue;
             };
-            if let (false, Place::Disk(stored)) = (self.cursor.is_loaded, &block.place) {
+            if let Place::Disk(stored) = &block.place {
                 self.reader.reading.load(store, stored)?;
                 let next = blocks.get(self.block.saturating_add(1));
                 if let Some(Place::Disk(next)) = next.map(|next| &next.place) {
@@ -121,6 +126,7 @@ impl<'a, T, C> Iter<'a, T, C> {
     }
 
     /// Returns the block that was read, or is in memory.
+    #[inline]
     fn block(&self) -> &[u8] {
         match Source::of(&self.list, self.spool.known, &self.spool.part, self.part) {
             Some(Source::Open(part)) => part.open(),
@@ -143,12 +149,14 @@ impl<T, C: Codec<T>> Iterator for Iter<'_, T, C> {
         }
         let Shared { store, codec } = &*self.spool.shared;
         loop {
-            match self.load() {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(refused) => {
-                    self.cursor.failed = true;
-                    return Some(Err(refused));
+            if !self.cursor.is_loaded {
+                match self.load() {
+                    Ok(true) => {}
+                    Ok(false) => return None,
+                    Err(refused) => {
+                        self.cursor.failed = true;
+                        return Some(Err(refused));
+                    }
                 }
             }
             let mut cursor = self.cursor;
@@ -188,16 +196,14 @@ pub struct IntoIter<T, C = Postcard> {
 }
 
 impl<T, C> IntoIter<T, C> {
-    /// Reads the first block, unless it was.
+    /// Reads the first block.
+    #[cold]
     fn load(&mut self) -> Result<()> {
         let store = &self.shared.store;
-        if let (
-            false,
-            Some(Block {
-                place: Place::Disk(stored),
-                ..
-            }),
-        ) = (self.cursor.is_loaded, self.blocks.front())
+        if let Some(Block {
+            place: Place::Disk(stored),
+            ..
+        }) = self.blocks.front()
         {
             self.reading.load(store, stored)?;
             if let Some(Block {
@@ -244,7 +250,11 @@ impl<T, C: Codec<T>> Iterator for IntoIter<T, C> {
             return None;
         }
         loop {
-            let loaded = self.load();
+            let loaded = if self.cursor.is_loaded {
+                Ok(())
+            } else {
+                self.load()
+            };
             let bytes = self.blocks.front()?.place.in_memory();
             let block = bytes.unwrap_or_else(|| self.reading.block());
             let Shared { store, codec } = &*self.shared;

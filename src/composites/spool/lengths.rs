@@ -6,7 +6,21 @@ use std::ops::Range;
 pub(super) const LEN_BYTES_MAX: usize = 10;
 
 /// Returns the part of a block that a value has at `at`, behind its length.
+#[inline]
 pub(super) fn value_at(block: &[u8], at: usize) -> Option<Range<usize>> {
+    match *block.get(at)? {
+        len @ 0..0x80 => {
+            let start = at.saturating_add(1);
+            let end = start.saturating_add(usize::from(len));
+            (end <= block.len()).then_some(start..end)
+        }
+        _ => long_value_at(block, at),
+    }
+}
+
+/// As [`value_at`], for a length of any number of bytes.
+#[inline(never)]
+fn long_value_at(block: &[u8], at: usize) -> Option<Range<usize>> {
     let mut len = 0_u64;
     let mut bytes = block.get(at..)?.iter().zip(1_usize..);
     let (mut shift, mut start) = (0_u32, at);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::composites::spool::buffer::{Buffer, Target};
+use crate::composites::spool::buffer::{Buffer, CAPACITY_MIN, Sizes, Target};
 use crate::composites::spool::codec::CodecError;
 use crate::composites::spool::lengths::{LEN_BYTES_MAX, put_len, width_of};
 use crate::composites::spool::store::{Outlet, Store, Stored};
@@ -51,8 +51,10 @@ pub(super) struct Part {
     sealed: Sealed,
     open: Buffer,
     open_count: u64,
-    /// Bytes of the length of the last value: what the next one will probably take.
+    /// Bytes of the length of the last value: what the next one will probably take; 0 before the first.
     width: usize,
+    /// Whether there was a block: the next one takes its memory at once.
+    had_block: bool,
     /// Whether the budget has refused memory: blocks go to the file when they are complete.
     is_spilled: bool,
     outlet: Outlet,
@@ -138,18 +140,6 @@ impl Sealed {
     }
 }
 
-/// Takes off again what was appended to a buffer, unless it is told not to.
-struct Undo<'a> {
-    buffer: &'a mut Buffer,
-    len: usize,
-}
-
-impl Drop for Undo<'_> {
-    fn drop(&mut self) {
-        self.buffer.truncate(self.len);
-    }
-}
-
 impl Part {
     pub(super) fn count(&self) -> u64 {
         self.sealed.count.saturating_add(self.open_count)
@@ -173,57 +163,87 @@ impl Part {
         store: &Store,
         mut encode: impl FnMut(&mut Target<'_>) -> Result<(), CodecError>,
     ) -> Result<()> {
-        if self.open.len() >= store.block_bytes() {
+        if self.open.used() >= store.block_bytes() {
             self.seal(store)?;
         }
-        let pushed = self.try_push(store, &mut encode);
-        match pushed {
-            Err(refused) if refused.kind() == ErrorKind::OverBudget => {
-                self.spill(store, refused)?;
-                self.try_push(store, &mut encode)
-            }
-            pushed => pushed,
+        let Err(refused) = self.try_push(store, &mut encode) else {
+            return Ok(());
+        };
+        if refused.kind() != ErrorKind::OverBudget {
+            return Err(refused);
         }
+        self.spill(store, refused)?;
+        self.try_push(store, &mut encode)
     }
 
+    /// Appends it if there is memory. After an error or a panic nothing has changed.
     #[inline]
     fn try_push(
         &mut self,
         store: &Store,
         encode: &mut impl FnMut(&mut Target<'_>) -> Result<(), CodecError>,
     ) -> Result<()> {
-        let start = self.open.len();
-        let undo = Undo {
-            buffer: &mut self.open,
-            len: start,
-        };
+        let start = self.open.used();
         let width = self.width.clamp(1, LEN_BYTES_MAX);
-        let mut target = Target::new(undo.buffer, store.budget(), store.capacity());
-        let placeholder = [0; LEN_BYTES_MAX];
-        let reserved = target.extend(placeholder.get(..width).unwrap_or_default());
-        let encoded = match reserved {
-            Ok(()) => encode(&mut target),
-            Err(_refused) => Ok(()),
+        let content = start.wrapping_add(width);
+        let (sizes, mut refused) = (self.sizes(store), None);
+        let mut target = Target::new(&mut self.open, store.budget(), sizes, &mut refused);
+        let encoded = if target.skip(width) {
+            encode(&mut target)
+        } else {
+            Ok(())
         };
-        // Also where the codec takes no notice of it.
-        if let Some(refused) = target.into_refusal() {
+        let end = target.end();
+        // That is the reason, whatever the codec makes of it.
+        if let Some(refused) = refused {
             return Err(refused);
         }
         encoded.map_err(|refused| codec_error("encode a value", &refused))?;
-        let content = start.saturating_add(width);
-        let len = undo.buffer.len().saturating_sub(content);
-        let needed = width_of(len);
-        if needed > width {
-            widen(undo.buffer, store, content, needed.saturating_sub(width))?;
+        let len = end.wrapping_sub(content);
+        match u8::try_from(len) {
+            // The usual case of the others.
+            Ok(len @ 0..0x80) if width == 1 => {
+                if let Some(head) = self.open.all_mut().get_mut(start) {
+                    *head = len;
+                }
+                self.open.set_used(end);
+                self.width = 1;
+            }
+            _ => self.close(store, start, width, end)?,
         }
-        let width = width.max(needed);
-        let content = start.saturating_add(width);
-        let head = undo.buffer.bytes_mut().get_mut(start..content);
-        put_len(head.unwrap_or_default(), len);
-        let _kept = std::mem::ManuallyDrop::new(undo);
-        self.width = needed;
-        self.open_count = self.open_count.saturating_add(1);
+        self.open_count = self.open_count.wrapping_add(1);
         Ok(())
+    }
+
+    /// Writes the length of the value from `start` to `end`, for which there are `width` bytes, and
+    /// moves the value if that is too few.
+    #[inline(never)]
+    fn close(&mut self, store: &Store, start: usize, width: usize, end: usize) -> Result<()> {
+        let content = start.saturating_add(width);
+        let len = end.saturating_sub(content);
+        let needed = width_of(len);
+        let more = needed.saturating_sub(width);
+        if more > 0 {
+            let sizes = self.sizes(store);
+            self.open.lengthen(store.budget(), sizes, end, more)?;
+            let moved = content.saturating_add(more);
+            self.open.all_mut().copy_within(content..end, moved);
+        }
+        let content = content.saturating_add(more);
+        let head = self.open.all_mut().get_mut(start..content);
+        put_len(head.unwrap_or_default(), len);
+        self.open.set_used(end.saturating_add(more));
+        self.width = needed;
+        Ok(())
+    }
+
+    #[inline]
+    fn sizes(&self, store: &Store) -> Sizes {
+        let usual = store.capacity();
+        Sizes {
+            first: if self.had_block { usual } else { CAPACITY_MIN },
+            usual,
+        }
     }
 
     /// Makes a block of the values that are in none. After an error nothing has changed.
@@ -243,6 +263,7 @@ impl Part {
             let open = std::mem::take(&mut self.open);
             let (count, len) = (std::mem::take(&mut self.open_count), open.len());
             self.sealed.push(Place::Memory(open), count, len);
+            self.had_block = true;
         }
     }
 
@@ -253,10 +274,11 @@ impl Part {
         let stored = self.outlet.write(store, &self.open)?;
         let (count, len) = (std::mem::take(&mut self.open_count), self.open.len());
         self.sealed.push(Place::Disk(stored), count, len);
+        self.had_block = true;
         if self.open.capacity() > store.capacity() {
             self.open = Buffer::default();
         }
-        self.open.truncate(0);
+        self.open.set_used(0);
         Ok(())
     }
 
@@ -324,19 +346,4 @@ pub(super) fn give_back(store: &Store, mut part: Extent, blocks: impl IntoIterat
 #[cold]
 pub(super) fn codec_error(action: &'static str, refused: &CodecError) -> Error {
     Error::refused(ErrorKind::Codec, action, refused.to_string())
-}
-
-/// Moves a value by `more` bytes, for a length that is wider than was thought.
-#[cold]
-fn widen(buffer: &mut Buffer, store: &Store, content: usize, more: usize) -> Result<()> {
-    let end = buffer.len();
-    let mut target = Target::new(buffer, store.budget(), store.capacity());
-    let placeholder = [0; LEN_BYTES_MAX];
-    let _answer = target.extend(placeholder.get(..more).unwrap_or_default());
-    if let Some(refused) = target.into_refusal() {
-        return Err(refused);
-    }
-    let target = content.saturating_add(more);
-    buffer.bytes_mut().copy_within(content..end, target);
-    Ok(())
 }

@@ -35,7 +35,10 @@ pub(super) struct Store {
     dir: Option<ScratchDir>,
     file: ExtentFile,
     compress: Option<Box<dyn Compress>>,
+    /// How many bytes of values complete a block, and how much memory one has: room for the last value,
+    /// so that a block is mostly written at once.
     block_bytes: usize,
+    capacity: usize,
     /// What sums of blocks begin with: bytes of another spool do not pass for these.
     seed: u64,
     next_number: AtomicU64,
@@ -51,7 +54,7 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store")
             .field("budget", &self.budget)
-            .field("block_bytes", &self.block_bytes)
+            .field("capacity", &self.capacity)
             .finish_non_exhaustive()
     }
 }
@@ -108,13 +111,14 @@ impl Store {
         dir: Option<ScratchDir>,
         compress: Option<Box<dyn Compress>>,
     ) -> Self {
-        let block_bytes = (budget.limit() / 64).clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
+        let capacity = (budget.limit() / 64).clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
         Self {
             budget,
             file: ExtentFile::new(dir.clone()),
             dir,
             compress,
-            block_bytes,
+            block_bytes: capacity.saturating_sub(capacity / 16),
+            capacity,
             seed: RandomState::new().hash_one(0_u8),
             next_number: AtomicU64::new(0),
             next_writer: AtomicU64::new(0),
@@ -130,17 +134,21 @@ impl Store {
         *lock(&self.spare) = None;
     }
 
+    #[inline]
     pub(super) fn budget(&self) -> &MemoryBudget {
         &self.budget
     }
 
+    /// Returns how many bytes of values complete a block.
+    #[inline]
     pub(super) fn block_bytes(&self) -> usize {
         self.block_bytes
     }
 
     /// Returns the capacity of a block in memory, with room for its last value.
+    #[inline]
     pub(super) fn capacity(&self) -> usize {
-        self.block_bytes.saturating_add(self.block_bytes / 8)
+        self.capacity
     }
 
     pub(super) fn disk_bytes(&self) -> u64 {
@@ -347,7 +355,7 @@ fn claim(store: &Store, left: &mut Extent, written: u64, len: u64) -> Result<u64
     if left.end.saturating_sub(left.start) >= len {
         return Ok(left.start);
     }
-    let least = (store.block_bytes as u64).saturating_mul(CLAIM_BLOCKS_MIN);
+    let least = (store.capacity as u64).saturating_mul(CLAIM_BLOCKS_MIN);
     let ample = (written / 4).clamp(least, CLAIM_BYTES_MAX.max(least));
     let claimed = store.file.claim(ample.max(len));
     let claimed = claimed.or_else(|refused| {
@@ -408,6 +416,7 @@ impl Reading {
     }
 
     /// Returns the block that was loaded.
+    #[inline]
     pub(super) fn block(&self) -> &[u8] {
         let len = self.loaded.map_or(0, |(_number, len)| len);
         self.raw.get(..len).unwrap_or_default()
