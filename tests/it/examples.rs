@@ -19,6 +19,11 @@ mod async_reads;
 mod download;
 #[path = "../../examples/group_by.rs"]
 mod group_by;
+#[path = "../../examples/sorted_lines.rs"]
+mod sorted_lines;
+#[cfg(feature = "serde")]
+#[path = "../../examples/two_passes.rs"]
+mod two_passes;
 #[path = "../../examples/word_count.rs"]
 mod word_count;
 
@@ -30,6 +35,17 @@ fn a_download_goes_on_where_it_stopped() {
 #[test]
 fn groups_are_ranked() {
     group_by::main().unwrap();
+}
+
+#[test]
+fn lines_are_sorted_and_found() {
+    sorted_lines::main().unwrap();
+}
+
+#[test]
+#[cfg(feature = "serde")]
+fn values_are_read_twice() {
+    two_passes::main().unwrap();
 }
 
 #[test]
