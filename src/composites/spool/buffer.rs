@@ -237,13 +237,12 @@ impl<'a> Target<'a> {
 #[expect(clippy::inline_always, reason = "a call takes as long as the copy")]
 #[inline(always)]
 fn copy_few(target: &mut [u8], bytes: &[u8]) -> bool {
-    match (&mut *target, bytes) {
-        ([a], [x]) => *a = *x,
-        ([a, b], [x, y]) => (*a, *b) = (*x, *y),
-        ([a, b, c], [x, y, z]) => (*a, *b, *c) = (*x, *y, *z),
-        _ if bytes.is_empty() => {}
-        _ if bytes.len() < 8 => copy_ends::<4>(target, bytes),
-        _ if bytes.len() <= 16 => copy_ends::<8>(target, bytes),
+    match bytes.len() {
+        0 => {}
+        1 => copy_ends::<1>(target, bytes),
+        2 | 3 => copy_ends::<2>(target, bytes),
+        4..=7 => copy_ends::<4>(target, bytes),
+        8..=16 => copy_ends::<8>(target, bytes),
         _ => return false,
     }
     true
