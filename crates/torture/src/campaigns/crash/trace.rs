@@ -78,8 +78,8 @@ impl Reader {
         let argument = |at: usize| arguments.get(at).copied().unwrap_or_default();
         let file = |at: usize| self.files.get(argument(at)).copied();
         let event = match *name {
-            "openat" => {
-                let flags = argument(2);
+            "openat" | "open" => {
+                let flags = argument(if *name == "open" { 1 } else { 2 });
                 if flags.contains("O_TMPFILE") {
                     self.files.insert((*answer).to_owned(), self.created);
                     self.created += 1;
