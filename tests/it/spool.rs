@@ -326,6 +326,32 @@ fn values_that_are_taken_out_give_their_space_back() {
     assert_eq!(dir.used_bytes(), 0);
 }
 
+/// A disk became full in the middle of the first spill. Later values took what memory that had freed, and
+/// then there was none to read what was on the disk: `iter` and `get` were refused until values were
+/// removed.
+#[test]
+fn what_a_spill_wrote_before_the_disk_was_full_can_be_read() {
+    let dir = outcore::ScratchDir::builder(env!("CARGO_TARGET_TMPDIR"));
+    let dir = dir.quota_bytes(64 << 10).build().unwrap();
+    let budget = MemoryBudget::new(SMALL);
+    let mut spool = Spool::new_in(&budget, &dir);
+    let (mut count, mut refusals) = (0_u64, 0);
+    while refusals < 20 {
+        match spool.push(&(count << 40)) {
+            Ok(()) => count += 1,
+            Err(refused) => {
+                assert_eq!(refused.kind(), ErrorKind::StorageFull);
+                refusals += 1;
+            }
+        }
+    }
+    assert!(spool.disk_bytes() > 0);
+    assert!(budget.limit_bytes() - budget.used_bytes() < 8 << 10);
+    let values = spool.iter().unwrap().map(Result::unwrap);
+    assert!(values.eq((0..count).map(|n| n << 40)));
+    assert_eq!(spool.get(0).unwrap(), Some(0));
+}
+
 #[cfg(not(any(miri, memory_backend)))]
 mod real {
     use super::*;

@@ -286,6 +286,16 @@ impl Part {
     #[cold]
     #[inline(never)]
     fn spill(&mut self, store: &Store, refused: Error) -> Result<()> {
+        let spilled = self.spill_all(store, refused);
+        // Also where the disk became full halfway: what is on it can be read, whatever takes the
+        // memory that this has freed.
+        if store.disk_bytes() > 0 {
+            store.keep_reading();
+        }
+        spilled
+    }
+
+    fn spill_all(&mut self, store: &Store, refused: Error) -> Result<()> {
         let own = self.sealed.spill(store, &mut self.outlet)?;
         let others = store.spill_list(&mut self.outlet)?;
         if !own && !others && self.open_count == 0 {
@@ -293,7 +303,6 @@ impl Part {
         }
         self.write_open(store)?;
         self.is_spilled = true;
-        store.keep_reading();
         Ok(())
     }
 
