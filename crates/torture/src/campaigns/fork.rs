@@ -74,7 +74,7 @@ fn starts_program(random: &mut Random) -> bool {
 
 /// A child that touched memory it does not have was killed; any other child was not.
 #[track_caller]
-fn check(ended: ExitStatus, touches: bool) {
+pub(super) fn check(ended: ExitStatus, touches: bool) {
     let killed = [Some(SIGSEGV), Some(SIGABRT)].contains(&ended.signal());
     assert!(ended.success() || (touches && killed), "the child: {ended}");
     counted("forked", 1);
@@ -82,7 +82,7 @@ fn check(ended: ExitStatus, touches: bool) {
 }
 
 #[track_caller]
-fn assert_forked<T>(answer: outcore::Result<T>) {
+pub(super) fn assert_forked<T>(answer: outcore::Result<T>) {
     assert_eq!(
         answer.err().map(|refused| refused.kind()),
         Some(ErrorKind::Forked)

@@ -56,17 +56,22 @@ const WORKLOADS: u64 = 4;
 /// How often a workload makes each call: before its work, and up to its end.
 type Counts = BTreeMap<String, (u64, u64)>;
 
-static COUNTED: Mutex<BTreeMap<(usize, u64, bool), Counts>> = Mutex::new(BTreeMap::new());
+static COUNTED: Mutex<BTreeMap<(String, u64, bool), Counts>> = Mutex::new(BTreeMap::new());
 
 fn case(case: &Case<'_>) -> Verdict {
+    on_one_of(case, &CONTAINERS)
+}
+
+/// Fails a call of the work on one of these containers.
+pub(super) fn on_one_of(case: &Case<'_>, containers: &[&str]) -> Verdict {
     if !has_program("strace") {
         return Verdict::Skipped("no strace".to_owned());
     }
-    let chosen = size(case.seed) % CONTAINERS.len();
+    let container = containers[size(case.seed) % containers.len()];
     let mut random = Random::new(case.seed);
     let workload = random.next() % WORKLOADS;
     let job = Job::new("work", workload, &case.room.fresh("inject"))
-        .with("container", CONTAINERS[chosen])
+        .with("container", container)
         .with("steps", 60)
         .with("bytes", 3 << 20)
         .with(
@@ -78,7 +83,7 @@ fn case(case: &Case<'_>) -> Verdict {
         .with("leaks-allowed", 1)
         .bug(case.bug);
     let log = case.room.path().join("trace");
-    let key = (chosen, workload, case.bug.is_some());
+    let key = (container.to_owned(), workload, case.bug.is_some());
     let known = COUNTED.lock().unwrap().get(&key).cloned();
     let counts = match known.map_or_else(|| count(&job, &log), Ok) {
         Ok(counts) => counts,
@@ -111,7 +116,7 @@ fn case(case: &Case<'_>) -> Verdict {
         tally.add("cases-that-met-one", u64::from(met > 0));
         tally
     });
-    let what = format!("{}: {plan}", CONTAINERS[chosen]);
+    let what = format!("{container}: {plan}");
     verdict.map_err(|why| format!("{what}: {why}")).into()
 }
 

@@ -14,6 +14,7 @@ mod ops;
 mod shared;
 mod shutdown;
 mod soak;
+mod strings;
 mod tables;
 mod vectors;
 
@@ -26,6 +27,7 @@ pub(crate) const ALL: &[Campaign] = &[
     ops::CAMPAIGN,
     full::CAMPAIGN,
     external::CAMPAIGN,
+    strings::CAMPAIGN,
     shared::CAMPAIGN,
     limits::CAMPAIGN,
     vectors::CAMPAIGN,
@@ -55,6 +57,7 @@ pub(crate) fn child(job: &Job) {
         "kill-publish" => kill::publish_child(job),
         "kill-hold" => kill::hold_child(job),
         "fork" => fork::child(job),
+        "fork-strings" => strings::fork_child(job),
         "names" => names::child(job),
         "names-bytes" => names::bytes_child(job),
         "crash" => crash::child(job),

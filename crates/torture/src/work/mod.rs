@@ -9,7 +9,9 @@ mod queue;
 mod ranged;
 pub(crate) mod sealed;
 mod spill;
+pub(crate) mod spooled;
 mod stress;
+pub(crate) mod strings;
 mod vec;
 
 use std::fs::{self, File, OpenOptions};
@@ -271,6 +273,8 @@ fn on_container(job: &Job, work: &mut Work) {
         "spill" => spill::run(work),
         "stress" => stress::run(work),
         "external" => external::run(work),
+        "strings" => strings::run(work),
+        "spool" => spooled::run(work),
         other => panic!("{other}: no such container"),
     }
 }
