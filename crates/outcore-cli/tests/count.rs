@@ -338,6 +338,10 @@ fn golden_outputs_of_json() {
             ),
         ],
     );
+    // As `--help` says, values are counted as their text.
+    let alike = "{\"a\":1}\n{\"a\":\"1\"}\n{\"a\":1.0}\n{\"a\":null}\n{}\n{\"a\":[2]}\n";
+    let alike = dir.write("alike", alike);
+    assert_golden(&alike, &[(&["--field", "a"], "      3 \n      3 1\n")]);
     let blanks = dir.write("blanks", "{\"c\":\" z\"}\n{\"c\":\"z\"}\n{\"c\":\"a\"}\n");
     assert_golden(&blanks, &[(&["--field", "c:b"], "      2 z\n      1 a\n")]);
 }
@@ -346,7 +350,7 @@ fn golden_outputs_of_json() {
 fn what_makes_no_sense_is_one_line_that_says_where() {
     let dir = TestDir::new("count-wrong");
     let json = dir.write("json", "{\"a\":\"x\"}\nno\n");
-    let csv = dir.write("csv", "name,paid\nx,much\n");
+    let csv = dir.write("csv", "name,paid\n\"x\ny\",1\nx,much\n");
     let out = dir.write("out", "as before\n");
     for (options, file, expected) in [
         (&["--field", "a"][..], &json, "line 2 is not JSON"),
@@ -359,7 +363,8 @@ fn what_makes_no_sense_is_one_line_that_says_where() {
         (
             &["--csv", "--sum", "paid"],
             &csv,
-            "nothing that can be added up, but \"much\"",
+            // It said "a record", of any of which there may be a billion.
+            "csv: line 4 has nothing that can be added up, but \"much\"",
         ),
         (&["--sum", "1"], &json, "line 1 has nothing"),
     ] {

@@ -3,6 +3,7 @@
 
 pub(crate) mod space;
 pub(crate) mod summary;
+pub(crate) mod work;
 
 use std::path::PathBuf;
 

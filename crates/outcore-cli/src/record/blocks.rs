@@ -48,6 +48,8 @@ pub(crate) struct Blocks {
     len_max: usize,
     has_ended: bool,
     read_bytes: u64,
+    /// The line of the input in which that record starts.
+    line: u64,
 }
 
 /// Some records in a row, each without what ends it.
@@ -58,6 +60,9 @@ pub(crate) struct Block {
     ends: Vec<usize>,
     /// Where the first record starts.
     start: usize,
+    input: usize,
+    /// The line in which the text starts.
+    line: u64,
     /// Bytes of the input that were read for it.
     pub(crate) read_bytes: u64,
 }
@@ -78,6 +83,13 @@ impl Block {
         if !self.ends.is_empty() {
             self.start = self.ends.remove(0);
         }
+    }
+
+    /// Returns the input that the records are from, and the line of CSV in which one of them starts.
+    pub(crate) fn place_of(&self, number: usize) -> (usize, u64) {
+        let before = number.checked_sub(1);
+        let start = before.map_or(self.start, |before| self.ends[before]);
+        (self.input, self.line + lines_in(&self.text[..start]))
     }
 
     /// Returns one of the records.
@@ -120,6 +132,7 @@ impl Blocks {
             len_max,
             has_ended: false,
             read_bytes: 0,
+            line: 1,
         })
     }
 
@@ -148,6 +161,11 @@ impl Blocks {
             *end -= start;
         }
         block.text.extend_from_slice(&self.buffer[start..last]);
+        (block.input, block.line) = (self.input, self.line);
+        self.line += match self.ending {
+            Ending::Separator(_) => block.ends.len() as u64,
+            Ending::Csv { .. } => lines_in(&block.text),
+        };
         block.read_bytes = std::mem::take(&mut self.read_bytes);
         self.start = last;
         Ok(true)
@@ -185,8 +203,9 @@ impl Blocks {
                 Ending::Csv { .. } => "; a quote may be missing",
             };
             return Err(Failure::new(format!(
-                "{}: a record has more than {}, the most that --memory has room for{quotes}",
+                "{}: line {}: a record has more than {}, the most that --memory has room for{quotes}",
                 inputs.name(self.input),
+                self.line,
                 format_bytes(self.len_max as u64)
             )));
         }
@@ -217,6 +236,10 @@ impl Blocks {
         }
         Ok(())
     }
+}
+
+fn lines_in(text: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', text).count() as u64
 }
 
 #[cfg(test)]
@@ -257,6 +280,10 @@ mod tests {
             read_bytes += block.read_bytes;
             for (number, record) in block.records().enumerate() {
                 assert_eq!(block.get(number), Some(record));
+                let start = found.iter().map(|record: &Vec<u8>| record.len() + 1).sum();
+                if let Ending::Csv { .. } = ending {
+                    assert_eq!(block.place_of(number), (0, 1 + lines_in(&text[..start])));
+                }
                 found.push(record.to_vec());
             }
         }

@@ -32,7 +32,9 @@ files as sorted runs of groups, so that frequent keys hardly ever do.
 
 KEYDEF is F[.C][,F[.C]] as in sort -k: from field and character to field and character, counted from \
 1, and b skips blanks. With --csv it is the name of a column. Several keys are written with a tab \
-between them, or the character of -t. --sum adds up decimal numbers with up to nine digits after the \
+between them, or the character of -t. With --field, values are counted as their text: the numbers 1 \
+and 1.0 and the text \"1\" are one key, and so are what is missing or null, empty texts, lists and \
+objects. --sum adds up decimal numbers with up to nine digits after the \
 point, without rounding.
 
 SIZE is a number of bytes, or one with a binary unit: 512K, 64MiB, 1.5G, 1TiB. --output FILE has no \

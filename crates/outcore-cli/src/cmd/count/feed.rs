@@ -1,7 +1,5 @@
 //! The first half of the work: every thread reads records and adds their keys to groups.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use indicatif::ProgressBar;
 use outcore::external::{BytesAdder, BytesAggregator};
 
@@ -9,7 +7,9 @@ use crate::cmd::count::keys::{Keys, Made};
 use crate::cmd::count::longs::Longs;
 use crate::cmd::count::shape::Shape;
 use crate::cmd::count::tally::Tally;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
+use crate::front::work;
+use crate::front::work::{Read, Reading};
 use crate::input::list::Inputs;
 use crate::input::reader::{Long, Reader};
 use crate::record::blocks::Block;
@@ -19,7 +19,6 @@ use crate::record::key::Bad;
 use crate::record::source::{Source, buffer_len};
 use crate::size::format_bytes;
 use crate::threads;
-use crate::threads::turn::Stop;
 
 /// What threads share while they read.
 pub(crate) struct Feed<'a> {
@@ -30,24 +29,7 @@ pub(crate) struct Feed<'a> {
     pub(crate) bar: &'a ProgressBar,
     pub(crate) separator: u8,
     pub(crate) skip_bad: bool,
-    pub(crate) state: State,
-}
-
-/// How far it is.
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    stop: Stop,
-    records: AtomicU64,
-    skipped: AtomicU64,
-    read_bytes: AtomicU64,
-}
-
-/// What has been read.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Fed {
-    pub(crate) records: u64,
-    pub(crate) skipped: u64,
-    pub(crate) read_bytes: u64,
+    pub(crate) reading: Reading,
 }
 
 /// What a thread has.
@@ -71,19 +53,15 @@ impl<'a> Feed<'a> {
         groups: &BytesAggregator<V>,
         source: &Source<'a>,
         csv: Option<&CsvSource<'_>>,
-    ) -> Result<Fed> {
+    ) -> Result<Read> {
         threads::run(self.shape.threads, || {
             let worked = self.work(groups, source, csv);
             if worked.is_err() {
-                self.state.stop.set();
+                self.reading.stop.set();
             }
             worked
         })?;
-        Ok(Fed {
-            records: self.state.records.into_inner(),
-            skipped: self.state.skipped.into_inner(),
-            read_bytes: self.state.read_bytes.into_inner(),
-        })
+        Ok(self.reading.done())
     }
 
     fn work<V: Tally>(
@@ -103,23 +81,17 @@ impl<'a> Feed<'a> {
             Some(csv) => self.work_on_csv(csv, &mut hand)?,
             None => self.work_on_lines(source, &mut hand)?,
         }
-        self.state.records.fetch_add(hand.records, Relaxed);
-        self.state.skipped.fetch_add(hand.skipped, Relaxed);
+        self.reading.count_records(hand.records, hand.skipped);
         if let Some(adder) = hand.adder {
             adder.finish()?;
         }
         Ok(())
     }
 
-    fn count(&self, read_bytes: u64) {
-        self.state.read_bytes.fetch_add(read_bytes, Relaxed);
-        self.bar.inc(read_bytes);
-    }
-
     fn work_on_lines<V: Tally>(&self, source: &Source<'a>, hand: &mut Hand<'_, V>) -> Result<()> {
         let mut chunk = Chunk::new(buffer_len(self.shape.cell_len));
         let mut reader = Reader::new(self.inputs, self.shape.cell_len);
-        while !self.state.stop.is_set() && source.next(&mut chunk, &mut reader)? {
+        while !self.reading.stop.is_set() && source.next(&mut chunk, &mut reader)? {
             let text = chunk.text();
             // The last line may lack its end.
             let has_rest = text.last().is_some_and(|last| *last != self.separator);
@@ -140,27 +112,25 @@ impl<'a> Feed<'a> {
             }
             if let Some((before, reason)) = bad {
                 let place = chunk.place_of(before, index, &mut reader, self.separator)?;
-                return Err(self.no_key(place, &reason));
+                return Err(work::no_key(self.inputs, place, &reason));
             }
-            self.count(chunk.read_bytes);
+            self.reading.count_bytes(chunk.read_bytes, self.bar);
         }
         Ok(())
     }
 
     fn work_on_csv<V: Tally>(&self, csv: &CsvSource<'_>, hand: &mut Hand<'_, V>) -> Result<()> {
         let mut block = Block::default();
-        while !self.state.stop.is_set() {
+        while !self.reading.stop.is_set() {
             if csv.next(&mut block)?.is_none() {
                 break;
             }
-            for record in block.records() {
+            for (number, record) in block.records().enumerate() {
                 if let Some(reason) = self.push(record, hand)? {
-                    return Err(Failure::new(format!(
-                        "a record {reason}; --skip-bad leaves such records out"
-                    )));
+                    return Err(work::no_key(self.inputs, block.place_of(number), &reason));
                 }
             }
-            self.count(block.read_bytes);
+            self.reading.count_bytes(block.read_bytes, self.bar);
         }
         Ok(())
     }
@@ -214,15 +184,5 @@ impl<'a> Feed<'a> {
             Ok(())
         })?;
         self.push(&record, hand)
-    }
-
-    fn no_key(&self, (input, line): (usize, u64), reason: &Bad) -> Failure {
-        let name = self.inputs.name(input);
-        let remedy = if reason.is_known {
-            "; --skip-bad leaves such lines out"
-        } else {
-            ""
-        };
-        Failure::new(format!("{name}: line {line} {reason}{remedy}"))
     }
 }

@@ -5,11 +5,10 @@ use std::cmp::Ordering;
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
-use outcore::Location;
-
 use crate::failure::{Failure, Result};
+use crate::front::work;
 use crate::input::list::Inputs;
-use crate::input::reader::{At, Long, Reader};
+use crate::input::reader::{Long, Reader};
 use crate::memory::budget::Budget;
 
 /// What a long line takes in memory, beside the list of its pieces.
@@ -45,15 +44,7 @@ impl<'a> Longs<'a> {
     ///
     /// There are more than memory has room for.
     pub(crate) fn add(&self, long: Long) -> Result<()> {
-        let pieces = match &long.at {
-            At::File { .. } => 0,
-            At::Scratch { pieces, .. } => pieces.capacity() * size_of::<Location>(),
-        };
-        if !self.budget.charge(ENTRY_BYTES + pieces) {
-            return Err(Failure::new(
-                "there are more long lines than --memory has room for; give more",
-            ));
-        }
+        work::charge_long(self.budget, &long, ENTRY_BYTES)?;
         let list = self.list.lock();
         list.unwrap_or_else(PoisonError::into_inner).push(long);
         Ok(())

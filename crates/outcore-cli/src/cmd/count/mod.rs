@@ -22,10 +22,10 @@ mod tally;
 use std::time::Instant;
 
 use outcore::MemoryBudget;
-use outcore::external::{BytesAggregator, Options};
+use outcore::external::BytesAggregator;
 
 use crate::cmd::count::args::{CountArgs, Format};
-use crate::cmd::count::feed::{Fed, Feed, State};
+use crate::cmd::count::feed::Feed;
 use crate::cmd::count::format::Writer;
 use crate::cmd::count::keys::Keys;
 use crate::cmd::count::longs::Longs;
@@ -33,18 +33,13 @@ use crate::cmd::count::output::{Groups, Written};
 use crate::cmd::count::shape::Shape;
 use crate::cmd::count::tally::Tally;
 use crate::failure::{Failure, Result};
-use crate::front::space::Need;
-use crate::front::summary::Summary;
-use crate::front::{Session, space};
-use crate::memory;
-use crate::memory::budget::Budget;
+use crate::front::work::{Read, Reading};
+use crate::front::{Session, work};
 use crate::output::sequence::Sequence;
 use crate::output::writing;
-use crate::progress;
 use crate::record::csv_source::CsvSource;
 use crate::record::source::Source;
 use crate::scratch::Scratch;
-use crate::signals;
 
 /// Runs the command.
 ///
@@ -63,11 +58,7 @@ pub(crate) fn run(args: &CountArgs) -> Result<()> {
         let reason = "--zero-terminated ends lines of text, not those of CSV or JSON";
         return Err(Failure::Usage(reason.to_owned()));
     }
-    let limit_bytes = memory::limit_bytes(args.common.memory);
-    // A limit that is too low is refused before anything is made.
-    Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
-    signals::watch()?;
-    let session = args.common.open(limit_bytes, shape::NEEDED_BYTES)?;
+    let session = work::begin(&args.common, args.common.memory, shape::NEEDED_BYTES)?;
     if args.sum.is_some() {
         count::<(u64, i128)>(args, session)
     } else {
@@ -91,14 +82,9 @@ fn count<V: Tally>(args: &CountArgs, session: Session) -> Result<()> {
     let keys = Keys::of(args, csv.as_ref().map(CsvSource::header))?;
     let total = inputs.len_bytes();
     check_space(args, total, &output, shape.groups_bytes, &scratch)?;
-    let is_watched = !args.common.quiet && !output.output().is_terminal();
-    let bar = progress::bar("reading", total, is_watched);
+    let bar = work::bar(&args.common, total, &output);
     let memory = MemoryBudget::new(shape.groups_bytes);
-    let mut options = Options::from(&memory).threads(shape.threads);
-    // Without one, it is an error where something has to be put aside.
-    if let Ok(dir) = scratch.dir() {
-        options = options.dir(dir);
-    }
+    let options = work::options(&memory, shape.threads, &scratch);
     let groups = BytesAggregator::new(&options, V::add);
     let longs = Longs::new(&inputs, &budget);
     let feed = Feed {
@@ -109,11 +95,11 @@ fn count<V: Tally>(args: &CountArgs, session: Session) -> Result<()> {
         bar: &bar,
         separator,
         skip_bad: args.skip_bad,
-        state: State::default(),
+        reading: Reading::default(),
     };
     let source = Source::new(&inputs, &scratch, separator, shape.cell_len)
         .counting_lines(keys.needs_whole());
-    let done = feed.run(&groups, &source, csv.as_ref())?;
+    let read = feed.run(&groups, &source, csv.as_ref())?;
     inputs.check_unchanged()?;
     bar.set_message("merging");
     let how = Groups {
@@ -144,33 +130,26 @@ fn count<V: Tally>(args: &CountArgs, session: Session) -> Result<()> {
     })?;
     inputs.check_unchanged()?;
     bar.finish_and_clear();
-    finish(args, output, done, written, scratch_bytes, begin)
+    finish(args, output, read, written, scratch_bytes, begin)
 }
 
 /// Puts the output in its place and tells what was done.
 fn finish(
     args: &CountArgs,
     output: Sequence,
-    fed: Fed,
+    read: Read,
     written: Written,
     scratch_bytes: u64,
     begin: Instant,
 ) -> Result<()> {
-    let written_bytes = output.bytes();
-    output.finish()?;
-    let mut counts = vec![("lines", fed.records), ("distinct", written.distinct)];
+    let mut counts = vec![("lines", read.records), ("distinct", written.distinct)];
     if args.top.is_some() || args.min > 1 {
         counts.push(("written", written.groups));
     }
     if args.skip_bad {
-        counts.push(("skipped", fed.skipped));
+        counts.push(("skipped", read.skipped));
     }
-    let summary = Summary {
-        read_bytes: fed.read_bytes,
-        written_bytes,
-        scratch_bytes,
-        ..Summary::since(begin, counts)
-    };
+    let summary = work::end(begin, output, counts, read, scratch_bytes)?;
     summary.tell(args.common.report, args.common.quiet);
     Ok(())
 }
@@ -190,22 +169,7 @@ fn check_space(
     };
     // Counts are as long as that, and so are lengths of groups that are put aside.
     let all = total + total / 4;
-    let mut needs = Vec::new();
-    if let Some(dir) = output.output().directory() {
-        needs.push(Need {
-            what: "the output",
-            dir: dir.to_owned(),
-            bytes: all,
-        });
-    }
     let is_spilled = total > memory_bytes / 2;
-    if is_spilled {
-        needs.push(Need {
-            what: "scratch files",
-            dir: scratch.dir()?.path().to_owned(),
-            bytes: if args.by_key { all } else { 2 * all },
-        });
-    }
-    let common = &args.common;
-    space::check(&needs, !common.no_space_check, is_spilled && !common.quiet)
+    let spilled = is_spilled.then_some(if args.by_key { all } else { 2 * all });
+    work::check_space(&args.common, (output, all), (scratch, spilled))
 }

@@ -2,14 +2,11 @@
 
 use crate::cmd::count::args::CountArgs;
 use crate::cmd::count::longs;
-use crate::failure::{Failure, Result};
-use crate::memory;
+use crate::failure::Result;
+use crate::front::work;
+use crate::front::work::{ENGINE_BYTES_MIN, OUT_LEN_MAX};
 use crate::memory::budget::Budget;
 use crate::output::writing;
-use crate::size::format_bytes;
-
-/// The least that the engines of the library work with.
-const ENGINE_BYTES_MIN: u64 = 4 << 20;
 
 /// What the smallest buffers take, and groups and their order at least, with room to spare.
 pub(crate) const NEEDED_BYTES: u64 = 2 * ENGINE_BYTES_MIN + (4 << 20);
@@ -17,7 +14,6 @@ pub(crate) const NEEDED_BYTES: u64 = 2 * ENGINE_BYTES_MIN + (4 << 20);
 /// Bytes of a cell of a file, of which a chunk is made: a key has to fit into a block of groups that
 /// are put aside, which have 256 KiB at most.
 const CELL_LEN_MAX: u64 = 124 << 10;
-const CELL_LEN_MIN: u64 = 16 << 10;
 
 /// Of the memory, a cell takes one part of this many: a line may have two, and that is less than a
 /// 64th of what groups and their order take, which is the most that the engines accept.
@@ -27,8 +23,7 @@ const CELL_DIVISOR: u64 = 1024;
 /// for a line behind the chunk; and a key and a number, whose memory grows by doubling.
 const CELL_FACTOR: u64 = 14;
 
-/// Bytes of a buffer of the output.
-const OUT_LEN_MAX: u64 = 512 << 10;
+/// Bytes of a buffer of the output, at least.
 const OUT_LEN_MIN: u64 = 32 << 10;
 
 /// Of the memory, the order of counts takes one part of this many, and so do what is written of
@@ -64,13 +59,8 @@ impl Shape {
     /// It is too little.
     pub(crate) fn new(args: &CountArgs, budget: &Budget) -> Result<Self> {
         let available = budget.available_bytes();
-        let threads = args.common.threads();
-        let threads = threads
-            .min(available / (8 << 20))
-            .min(memory::threads_max())
-            .max(1);
-        let cell_len = (available / CELL_DIVISOR).clamp(CELL_LEN_MIN, CELL_LEN_MAX) & !0xfff;
-        let cell_len = args.test_chunk.unwrap_or(cell_len).clamp(2, CELL_LEN_MAX);
+        let threads = work::threads(&args.common, available, 8 << 20);
+        let cell_len = work::cell_len(available / CELL_DIVISOR, CELL_LEN_MAX, args.test_chunk);
         let out_len = (available / 64).clamp(OUT_LEN_MIN, OUT_LEN_MAX);
         let whole = if args.csv {
             available / WHOLE_DIVISOR
@@ -97,15 +87,12 @@ impl Shape {
         let groups_bytes = available.saturating_sub(buffers + rank_bytes);
         let groups_bytes = args.test_groups.unwrap_or(groups_bytes).min(groups_bytes);
         if groups_bytes < ENGINE_BYTES_MIN {
-            return Err(Failure::new(format!(
-                "--memory {} is too little to count; give more",
-                format_bytes(budget.limit_bytes())
-            )));
+            return Err(work::too_little(budget, "count"));
         }
         let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         // The rest is for a list of long lines.
         if !budget.charge(number(available - available / 64)) {
-            return Err(Failure::new("--memory is too little to count; give more"));
+            return Err(work::too_little(budget, "count"));
         }
         Ok(Self {
             threads: number(threads),

@@ -41,6 +41,9 @@ billion distinct lines. XXH3 is no cryptographic hash; the bound is not for line
 --verify compares the bytes. Lines of more than 512 KiB it compares as they are, so not together \
 with --field, --trim or --ignore-case.
 
+`outcore sort -u` keeps one of equal lines too. It compares bytes and takes longer, since it sorts \
+them.
+
 SIZE is a number of bytes, or one with a binary unit: 512K, 64MiB, 1.5G, 1TiB. A distinct line takes \
 18 to 28 bytes of memory, however long it is. What does not fit into --memory goes to scratch \
 files and is read a second time, as are the inputs; inputs that come only once, such as pipes, are \

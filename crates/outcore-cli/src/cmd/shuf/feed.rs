@@ -14,6 +14,7 @@ use crate::cmd::shuf::longs::Longs;
 use crate::cmd::shuf::sample::{Full, Sample};
 use crate::cmd::shuf::shape::Shape;
 use crate::failure::Result;
+use crate::front::work::{Read, Reading};
 use crate::input::list::Inputs;
 use crate::input::reader::Reader;
 use crate::record::blocks::Block;
@@ -21,7 +22,7 @@ use crate::record::chunk::Chunk;
 use crate::record::csv_source::CsvSource;
 use crate::record::source::{Source, buffer_len};
 use crate::threads;
-use crate::threads::turn::{Stop, Turn};
+use crate::threads::turn::Turn;
 
 /// What threads share while they read.
 pub(crate) struct Feed<'a> {
@@ -40,9 +41,8 @@ pub(crate) struct Feed<'a> {
 #[derive(Default)]
 pub(crate) struct State {
     turn: Turn,
-    stop: Stop,
     lines: AtomicU64,
-    read_bytes: AtomicU64,
+    reading: Reading,
     /// The chance above which no line is in the sample.
     limit: AtomicU64,
     /// Whether a thread had no room for its part of the sample.
@@ -53,8 +53,7 @@ pub(crate) struct State {
 /// What has been read.
 #[derive(Debug)]
 pub(crate) struct Fed {
-    pub(crate) lines: u64,
-    pub(crate) read_bytes: u64,
+    pub(crate) read: Read,
     /// The sample, in parts, if it is in memory; otherwise the shuffler has it.
     pub(crate) samples: Option<Vec<Sample>>,
 }
@@ -77,7 +76,7 @@ impl<'a> Feed<'a> {
         threads::run(self.shape.threads, || {
             let worked = self.work(source, csv);
             if worked.is_err() {
-                self.state.stop.set();
+                self.state.reading.stop.set();
                 self.state.turn.wake();
             }
             worked
@@ -94,9 +93,10 @@ impl<'a> Feed<'a> {
             writer.finish()?;
         }
         let samples = (self.wanted.is_some() && !is_spilled).then_some(samples);
+        let lines = self.state.lines.load(SeqCst);
+        self.state.reading.count_records(lines, 0);
         Ok(Fed {
-            lines: self.state.lines.into_inner(),
-            read_bytes: self.state.read_bytes.into_inner(),
+            read: self.state.reading.done(),
             samples,
         })
     }
@@ -125,15 +125,10 @@ impl<'a> Feed<'a> {
     /// Returns the number of the first line of a chunk, which is passed on to the next chunk.
     fn first_number(&self, chunk: u64, lines: usize) -> Result<u64> {
         let state = &self.state;
-        state.turn.wait(chunk, &state.stop)?;
+        state.turn.wait(chunk, &state.reading.stop)?;
         let first = state.lines.fetch_add(lines as u64, Relaxed);
         state.turn.pass();
         Ok(first)
-    }
-
-    fn count(&self, read_bytes: u64) {
-        self.state.read_bytes.fetch_add(read_bytes, Relaxed);
-        self.bar.inc(read_bytes);
     }
 
     fn work_on_lines(&self, source: &Source<'a>, hand: &mut Hand<'_, '_>) -> Result<()> {
@@ -141,7 +136,7 @@ impl<'a> Feed<'a> {
         let mut reader = Reader::new(self.inputs, self.shape.cell_len);
         let mut ends = Vec::new();
         let mut whole = Vec::new();
-        while !self.state.stop.is_set() && source.next(&mut chunk, &mut reader)? {
+        while !self.state.reading.stop.is_set() && source.next(&mut chunk, &mut reader)? {
             let text = chunk.text();
             ends.clear();
             let found = memchr::memchr_iter(self.separator, text);
@@ -167,7 +162,7 @@ impl<'a> Feed<'a> {
             if let Some(long) = chunk.long.take() {
                 hand.push(number, &self.longs.add(long)?)?;
             }
-            self.count(chunk.read_bytes);
+            self.state.reading.count_bytes(chunk.read_bytes, self.bar);
         }
         Ok(())
     }
@@ -175,7 +170,7 @@ impl<'a> Feed<'a> {
     fn work_on_csv(&self, csv: &CsvSource<'_>, hand: &mut Hand<'_, '_>) -> Result<()> {
         let mut block = Block::default();
         let mut whole = Vec::new();
-        while !self.state.stop.is_set() {
+        while !self.state.reading.stop.is_set() {
             let Some(chunk) = csv.next(&mut block)? else {
                 break;
             };
@@ -187,7 +182,7 @@ impl<'a> Feed<'a> {
                 whole.push(self.separator);
                 hand.push(number, &whole)?;
             }
-            self.count(block.read_bytes);
+            self.state.reading.count_bytes(block.read_bytes, self.bar);
         }
         Ok(())
     }

@@ -2,10 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use outcore::Location;
-
-use crate::failure::{Failure, Result};
-use crate::input::reader::{At, Long};
+use crate::failure::Result;
+use crate::front::work;
+use crate::input::reader::Long;
 use crate::memory::budget::Budget;
 
 /// Bytes that stand for a long line: its number, and one that no line ends with.
@@ -42,15 +41,7 @@ impl<'a> Longs<'a> {
     ///
     /// There are more than memory has room for.
     pub(crate) fn add(&self, long: Long) -> Result<[u8; REFERENCE_BYTES]> {
-        let pieces = match &long.at {
-            At::File { .. } => 0,
-            At::Scratch { pieces, .. } => pieces.capacity() * size_of::<Location>(),
-        };
-        if !self.budget.charge(ENTRY_BYTES + pieces) {
-            return Err(Failure::new(
-                "there are more long lines than --memory has room for; give more",
-            ));
-        }
+        work::charge_long(self.budget, &long, ENTRY_BYTES)?;
         let mut list = self.lock();
         let mut reference = [!self.separator; REFERENCE_BYTES];
         reference[..8].copy_from_slice(&(list.len() as u64).to_le_bytes());

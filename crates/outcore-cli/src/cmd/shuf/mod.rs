@@ -19,7 +19,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Instant;
 
 use outcore::MemoryBudget;
-use outcore::external::{Options, Shuffler};
+use outcore::external::Shuffler;
 
 use crate::cmd::shuf::args::ShufArgs;
 use crate::cmd::shuf::emit::Emit;
@@ -27,17 +27,12 @@ use crate::cmd::shuf::feed::{Fed, Feed, State};
 use crate::cmd::shuf::longs::Longs;
 use crate::cmd::shuf::shape::Shape;
 use crate::failure::Result;
-use crate::front::space::Need;
-use crate::front::summary::{Report, Summary, tell};
-use crate::front::{Session, space};
-use crate::memory;
-use crate::memory::budget::Budget;
+use crate::front::summary::{Report, tell};
+use crate::front::{Session, work};
 use crate::output::sequence::Sequence;
-use crate::progress;
 use crate::record::csv_source::CsvSource;
 use crate::record::source::Source;
 use crate::scratch::Scratch;
-use crate::signals;
 
 /// Bits of a seed that is made: as many as every reader of JSON keeps.
 const SEED_BITS: u32 = 53;
@@ -48,11 +43,7 @@ const SEED_BITS: u32 = 53;
 ///
 /// Whatever ends the run early.
 pub(crate) fn run(args: &ShufArgs) -> Result<()> {
-    let limit_bytes = memory::limit_bytes(args.common.memory);
-    // A limit that is too low is refused before anything is made.
-    Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
-    signals::watch()?;
-    let session = args.common.open(limit_bytes, shape::NEEDED_BYTES)?;
+    let session = work::begin(&args.common, args.common.memory, shape::NEEDED_BYTES)?;
     let seed = args.seed.unwrap_or_else(|| {
         let random = RandomState::new().hash_one(0);
         random >> (u64::BITS - SEED_BITS)
@@ -78,14 +69,9 @@ fn shuffle(args: &ShufArgs, session: Session, seed: u64) -> Result<()> {
     };
     let total = inputs.len_bytes();
     check_space(args, total, &output, shape.shuffler_bytes, &scratch)?;
-    let watched = output.output().is_terminal();
-    let bar = progress::bar("reading", total, !args.common.quiet && !watched);
+    let bar = work::bar(&args.common, total, &output);
     let memory = MemoryBudget::new(shape.shuffler_bytes);
-    let mut options = Options::from(&memory).threads(shape.threads);
-    // Without one, it is an error where something has to be put aside.
-    if let Ok(dir) = scratch.dir() {
-        options = options.dir(dir);
-    }
+    let options = work::options(&memory, shape.threads, &scratch);
     let shuffler = Shuffler::new(options, seed)?;
     let longs = Longs::new(separator, &budget);
     let feed = Feed {
@@ -102,7 +88,7 @@ fn shuffle(args: &ShufArgs, session: Session, seed: u64) -> Result<()> {
     let done = feed.run(&source, csv.as_ref())?;
     inputs.check_unchanged()?;
     let scratch_bytes = scratch.used_bytes();
-    bar.inc_length(done.read_bytes);
+    bar.inc_length(done.read.bytes);
     bar.set_message("writing");
     if let Some(csv) = csv.as_ref().filter(|csv| !csv.header().is_empty()) {
         let header = [csv.header(), b"\n"].concat();
@@ -136,25 +122,20 @@ fn finish(
     scratch_bytes: u64,
     begin: Instant,
 ) -> Result<()> {
-    let (written, written_bytes) = (output.records(), output.bytes());
-    output.finish()?;
-    let mut counts = vec![("lines", fed.lines)];
-    if args.head_count.is_some() {
-        counts.push(("written", written));
-    }
     let common = &args.common;
-    if common.report == Some(Report::Json) {
+    let mut counts = vec![("lines", fed.read.records)];
+    if args.head_count.is_some() {
+        counts.push(("written", output.records()));
+    }
+    let is_json = common.report == Some(Report::Json);
+    if is_json {
         counts.push(("seed", seed));
-    } else if common.report.is_some() || !common.quiet {
+    }
+    let summary = work::end(begin, output, counts, fed.read, scratch_bytes)?;
+    if !is_json && (common.report.is_some() || !common.quiet) {
         // As it has to be written on the command line.
         tell(&format!("--seed {seed}\n"));
     }
-    let summary = Summary {
-        read_bytes: fed.read_bytes,
-        written_bytes,
-        scratch_bytes,
-        ..Summary::since(begin, counts)
-    };
     summary.tell(common.report, common.quiet);
     Ok(())
 }
@@ -170,22 +151,6 @@ fn check_space(
     let (Some(total), None) = (total, args.head_count) else {
         return Ok(());
     };
-    let mut needs = Vec::new();
-    if let Some(dir) = output.output().directory() {
-        needs.push(Need {
-            what: "the output",
-            dir: dir.to_owned(),
-            bytes: total,
-        });
-    }
-    let is_spilled = total > memory_bytes / 2;
-    if is_spilled {
-        needs.push(Need {
-            what: "scratch files",
-            dir: scratch.dir()?.path().to_owned(),
-            bytes: total + total / 4,
-        });
-    }
-    let common = &args.common;
-    space::check(&needs, !common.no_space_check, is_spilled && !common.quiet)
+    let spilled = (total > memory_bytes / 2).then_some(total + total / 4);
+    work::check_space(&args.common, (output, total), (scratch, spilled))
 }

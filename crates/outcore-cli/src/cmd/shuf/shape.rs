@@ -1,23 +1,19 @@
 //! How a run divides its memory.
 
 use crate::cmd::shuf::args::ShufArgs;
-use crate::failure::{Failure, Result};
-use crate::memory;
+use crate::failure::Result;
+use crate::front::work;
+use crate::front::work::{CELL_LEN_MIN, ENGINE_BYTES_MIN, OUT_LEN_MAX};
 use crate::memory::budget::Budget;
-use crate::size::format_bytes;
-
-/// The least that the shuffler of the library works with.
-const SHUFFLER_BYTES_MIN: u64 = 4 << 20;
 
 /// What the smallest buffers take, and the shuffler at least, with room to spare.
-pub(crate) const NEEDED_BYTES: u64 = SHUFFLER_BYTES_MIN + (2 << 20);
+pub(crate) const NEEDED_BYTES: u64 = ENGINE_BYTES_MIN + (2 << 20);
 
 /// Inputs that are shorter are shuffled in about as much memory.
 const SMALL_BYTES: u64 = 32 << 20;
 
 /// Bytes of a cell of a file, of which a chunk is made.
 const CELL_LEN_MAX: u64 = 256 << 10;
-const CELL_LEN_MIN: u64 = 16 << 10;
 
 /// Of the memory, a cell takes one part of this many: a record in a chunk of two cells is one that
 /// the shuffler takes, which are those up to a 32nd of its memory.
@@ -26,9 +22,6 @@ const CELL_DIVISOR: u64 = 256;
 /// What a thread takes for each byte of its cell: the chunk, a piece that is read, where lines end,
 /// and a record that gets its end.
 const CELL_FACTOR: u64 = 14;
-
-/// Bytes of a buffer of the output.
-const OUT_LEN_MAX: u64 = 512 << 10;
 
 /// Kept for a list of lines that are longer than a chunk.
 const LONGS_DIVISOR: u64 = 32;
@@ -59,13 +52,8 @@ impl Shape {
             len.saturating_mul(4).saturating_add(SMALL_BYTES)
         });
         let available = budget.available_bytes().min(wanted);
-        let threads = args.common.threads();
-        let threads = threads
-            .min(available / NEEDED_BYTES)
-            .min(memory::threads_max())
-            .max(1);
-        let cell_len = (available / CELL_DIVISOR).clamp(CELL_LEN_MIN, CELL_LEN_MAX) & !0xfff;
-        let cell_len = args.test_chunk.unwrap_or(cell_len).clamp(2, CELL_LEN_MAX);
+        let threads = work::threads(&args.common, available, NEEDED_BYTES);
+        let cell_len = work::cell_len(available / CELL_DIVISOR, CELL_LEN_MAX, args.test_chunk);
         let out_len = (available / 64 / threads).clamp(CELL_LEN_MIN, OUT_LEN_MAX);
         let record_max = if args.csv { available / 64 } else { 0 };
         let buffers = threads * (cell_len * CELL_FACTOR + out_len)
@@ -79,16 +67,13 @@ impl Shape {
             0
         };
         let shuffler_bytes =
-            (rest - sample).max(args.test_shuffler.map_or(0, |_| SHUFFLER_BYTES_MIN));
-        if shuffler_bytes < SHUFFLER_BYTES_MIN {
-            return Err(Failure::new(format!(
-                "--memory {} is too little to shuffle; give more",
-                format_bytes(budget.limit_bytes())
-            )));
+            (rest - sample).max(args.test_shuffler.map_or(0, |_| ENGINE_BYTES_MIN));
+        if shuffler_bytes < ENGINE_BYTES_MIN {
+            return Err(work::too_little(budget, "shuffle"));
         }
         let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         if !budget.charge(number(available - available / LONGS_DIVISOR)) {
-            return Err(Failure::new("--memory is too little to shuffle; give more"));
+            return Err(work::too_little(budget, "shuffle"));
         }
         Ok(Self {
             threads: number(threads),

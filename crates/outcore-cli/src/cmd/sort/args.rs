@@ -64,7 +64,8 @@ counts, the program itself included. Lines that do not fit go to scratch files, 
 merged at the end. Lines of any length are sorted; with keys, a line may have about a thirtieth of \
 the memory.
 
-To keep the first of equal lines in the order of the input, use `outcore dedup`, which does not sort.
+To keep one of equal lines, `outcore dedup` is faster than -u: it does not sort, and keeps the \
+first of them in the order of the input.
 
 Exit status: 0 done, or the reader closed the output; 1 failed, or -c or -C found disorder; 2 wrong \
 usage; 129, 130 or 143 stopped by a signal."

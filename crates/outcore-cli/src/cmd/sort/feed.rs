@@ -1,19 +1,19 @@
 //! The first half of the work: every thread reads chunks of the input and gives their records to a
 //! writer of the sorter.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 use outcore::external::{Sorter, SorterWriter};
 
-use crate::cmd::sort::Done;
 use crate::cmd::sort::args::SortArgs;
 use crate::cmd::sort::long::Longs;
 use crate::cmd::sort::plan::Plan;
 use crate::cmd::sort::recipe::{Made, Recipe};
 use crate::cmd::sort::shape::Shape;
 use crate::failure::{Failure, Result};
+use crate::front::work;
+use crate::front::work::{Read, Reading};
 use crate::input::list::Inputs;
 use crate::input::reader::{Long, Reader};
 use crate::record::blocks::Block;
@@ -24,7 +24,6 @@ use crate::record::source::{Source, buffer_len};
 use crate::scratch::Scratch;
 use crate::size::format_bytes;
 use crate::threads;
-use crate::threads::turn::Stop;
 
 /// Bits of a place that number records within their chunk.
 const INDEX_BITS: u32 = 24;
@@ -43,12 +42,9 @@ pub(crate) struct Feed<'a> {
     skip_bad: bool,
     /// Whether chunks are so small that a test has asked for it.
     record_max: Option<u64>,
-    stop: Stop,
+    reading: Reading,
     /// Held while a long record is in memory.
     whole: Mutex<()>,
-    records: AtomicU64,
-    skipped: AtomicU64,
-    read_bytes: AtomicU64,
 }
 
 /// What a thread has.
@@ -79,11 +75,8 @@ impl<'a> Feed<'a> {
             bar,
             skip_bad: args.skip_bad,
             record_max: args.test_record,
-            stop: Stop::default(),
+            reading: Reading::default(),
             whole: Mutex::new(()),
-            records: AtomicU64::new(0),
-            skipped: AtomicU64::new(0),
-            read_bytes: AtomicU64::new(0),
         }
     }
 
@@ -97,7 +90,7 @@ impl<'a> Feed<'a> {
         sorter: &Sorter,
         csv: Option<&CsvSource<'_>>,
         scratch: &Scratch,
-    ) -> Result<Done> {
+    ) -> Result<Read> {
         let source = Source::new(
             self.inputs,
             scratch,
@@ -108,16 +101,11 @@ impl<'a> Feed<'a> {
         threads::run(self.shape.threads, || {
             let worked = self.work(sorter, csv, &source);
             if worked.is_err() {
-                self.stop.set();
+                self.reading.stop.set();
             }
             worked
         })?;
-        Ok(Done {
-            records: self.records.into_inner(),
-            skipped: self.skipped.into_inner(),
-            read_bytes: self.read_bytes.into_inner(),
-            scratch_bytes: 0,
-        })
+        Ok(self.reading.done())
     }
 
     fn work(
@@ -148,8 +136,7 @@ impl<'a> Feed<'a> {
             Some(csv) => self.work_on_csv(csv, &mut hand)?,
             None => self.work_on_lines(source, &mut hand)?,
         }
-        self.records.fetch_add(hand.records, Relaxed);
-        self.skipped.fetch_add(hand.skipped, Relaxed);
+        self.reading.count_records(hand.records, hand.skipped);
         Ok(hand.writer.finish()?)
     }
 
@@ -157,7 +144,7 @@ impl<'a> Feed<'a> {
         let mut chunk = Chunk::new(buffer_len(self.shape.cell_len));
         let mut reader = Reader::new(self.inputs, self.shape.cell_len);
         let separator = self.plan.ending();
-        while !self.stop.is_set() && source.next(&mut chunk, &mut reader)? {
+        while !self.reading.stop.is_set() && source.next(&mut chunk, &mut reader)? {
             let place = chunk.number << INDEX_BITS;
             let text = chunk.text();
             let mut start = 0;
@@ -176,45 +163,41 @@ impl<'a> Feed<'a> {
             }
             if let Some((before, index, reason)) = bad {
                 let index = usize::try_from(index).unwrap_or(0);
-                let (input, line) = chunk.place_of(before, index, &mut reader, separator)?;
-                return Err(self.no_key(input, line, &reason));
+                let place = chunk.place_of(before, index, &mut reader, separator)?;
+                return Err(work::no_key(self.inputs, place, &reason));
             }
             if let Some(long) = chunk.long.take() {
                 if let Some(reason) = self.push_long(long, place + index, &mut reader, hand)? {
-                    let (input, line) = chunk.place_of(
+                    let place = chunk.place_of(
                         chunk.text().len(),
                         usize::try_from(index).unwrap_or(0),
                         &mut reader,
                         separator,
                     )?;
-                    return Err(self.no_key(input, line, &reason));
+                    return Err(work::no_key(self.inputs, place, &reason));
                 }
             }
-            self.count(chunk.read_bytes);
+            self.reading.count_bytes(chunk.read_bytes, self.bar);
         }
         Ok(())
     }
 
     fn work_on_csv(&self, csv: &CsvSource<'_>, hand: &mut Hand) -> Result<()> {
         let mut block = Block::default();
-        while !self.stop.is_set() {
+        while !self.reading.stop.is_set() {
             let Some(number) = csv.next(&mut block)? else {
                 break;
             };
             let place = number << INDEX_BITS;
             for (index, record) in (0..).zip(block.records()) {
                 if let Some(reason) = self.push(record, place + index, hand)? {
-                    return Err(Failure::new(format!("a record {reason}")));
+                    let index = usize::try_from(index).unwrap_or(0);
+                    return Err(work::no_key(self.inputs, block.place_of(index), &reason));
                 }
             }
-            self.count(block.read_bytes);
+            self.reading.count_bytes(block.read_bytes, self.bar);
         }
         Ok(())
-    }
-
-    fn count(&self, read_bytes: u64) {
-        self.read_bytes.fetch_add(read_bytes, Relaxed);
-        self.bar.inc(read_bytes);
     }
 
     /// Adds a record; returns why it has no key, if that is a mistake.
@@ -296,15 +279,5 @@ impl<'a> Feed<'a> {
             }
             Err(reason) => Ok(Some(reason)),
         }
-    }
-
-    fn no_key(&self, input: usize, line: u64, reason: &Bad) -> Failure {
-        let name = self.inputs.name(input);
-        let remedy = if reason.is_known {
-            "; --skip-bad leaves such lines out"
-        } else {
-            ""
-        };
-        Failure::new(format!("{name}: line {line} {reason}{remedy}"))
     }
 }

@@ -6,11 +6,12 @@ use std::time::Instant;
 use outcore::external::merge_by;
 
 use crate::cmd::sort::args::SortArgs;
+use crate::cmd::sort::finish;
 use crate::cmd::sort::plan::{Form, Plan};
 use crate::cmd::sort::recipe::{Made, Recipe};
-use crate::cmd::sort::{Done, finish};
 use crate::failure::{Failure, Result};
 use crate::front::Session;
+use crate::front::work::Read;
 use crate::input::list::Inputs;
 use crate::output::writing;
 use crate::progress;
@@ -188,7 +189,7 @@ pub(crate) fn run(args: &SortArgs, plan: &Plan, session: Session) -> Result<()> 
         inputs.len_bytes(),
         !args.common.quiet && !watched,
     );
-    let mut done = Done::default();
+    let mut done = Read::default();
     let end = plan.ending();
     writing::fill(&session.output, OUT_LEN, |filling| {
         if let Some(header) = &header {
@@ -199,7 +200,7 @@ pub(crate) fn run(args: &SortArgs, plan: &Plan, session: Session) -> Result<()> 
         for entry in merge_by(entries, compare) {
             let entry = entry?;
             done.records += 1;
-            done.read_bytes += entry.read_bytes;
+            done.bytes += entry.read_bytes;
             bar.inc(entry.read_bytes);
             if args.unique {
                 let is_double = last.as_ref().is_some_and(|last| {
@@ -222,5 +223,5 @@ pub(crate) fn run(args: &SortArgs, plan: &Plan, session: Session) -> Result<()> 
     })?;
     inputs.check_unchanged()?;
     bar.finish_and_clear();
-    finish(args, session.output, done, begin)
+    finish(args, session.output, done, 0, begin)
 }

@@ -32,17 +32,12 @@ use crate::cmd::sort::long::Longs;
 use crate::cmd::sort::plan::{Form, Plan};
 use crate::cmd::sort::shape::Shape;
 use crate::failure::Result;
-use crate::front::space::Need;
-use crate::front::summary::Summary;
-use crate::front::{Session, space};
+use crate::front::work::Read;
+use crate::front::{Session, work};
 use crate::input::list::Inputs;
-use crate::memory;
-use crate::memory::budget::Budget;
 use crate::output::sequence::Sequence;
-use crate::progress;
 use crate::record::csv_source::CsvSource;
 use crate::scratch::Scratch;
-use crate::signals;
 
 /// Runs the command.
 ///
@@ -51,11 +46,8 @@ use crate::signals;
 /// Whatever ends the run early.
 pub(crate) fn run(args: &SortArgs) -> Result<()> {
     let plan = Plan::of(args)?;
-    let limit_bytes = memory::limit_bytes(args.common.memory.or(args.buffer_size));
-    // A limit that is too low is refused before anything is made.
-    Budget::new(limit_bytes, shape::NEEDED_BYTES)?;
-    signals::watch()?;
-    let session = args.common.open(limit_bytes, shape::NEEDED_BYTES)?;
+    let limit_bytes = args.common.memory.or(args.buffer_size);
+    let session = work::begin(&args.common, limit_bytes, shape::NEEDED_BYTES)?;
     if let Some(check) = plan.check {
         return check::run(args, &plan, &session, check);
     }
@@ -63,15 +55,6 @@ pub(crate) fn run(args: &SortArgs) -> Result<()> {
         return merge::run(args, &plan, session);
     }
     sort(args, &plan, session)
-}
-
-/// What is done so far.
-#[derive(Clone, Copy, Debug, Default)]
-struct Done {
-    records: u64,
-    skipped: u64,
-    read_bytes: u64,
-    scratch_bytes: u64,
 }
 
 fn sort(args: &SortArgs, plan: &Plan, session: Session) -> Result<()> {
@@ -97,12 +80,7 @@ fn sort(args: &SortArgs, plan: &Plan, session: Session) -> Result<()> {
     };
     let recipe = plan.recipe(csv.as_ref().map(CsvSource::header))?;
     let may_spill = check_space(args, &shape, &inputs, &output, &scratch)?;
-    let watched = output.output().is_terminal();
-    let bar = progress::bar(
-        "reading",
-        inputs.len_bytes(),
-        !args.common.quiet && !watched,
-    );
+    let bar = work::bar(&args.common, inputs.len_bytes(), &output);
     let memory = MemoryBudget::new(shape.sorter_bytes);
     let mut options = Options::from(&memory);
     if may_spill {
@@ -111,10 +89,10 @@ fn sort(args: &SortArgs, plan: &Plan, session: Session) -> Result<()> {
     let sorter = recipe.configure(Sorter::builder(options)).build()?;
     let longs = Longs::new(&scratch, &budget, &inputs, &recipe);
     let feed = Feed::new(args, plan, &shape, &recipe, &inputs, &longs, &bar);
-    let mut done = feed.run(&sorter, csv.as_ref(), &scratch)?;
-    done.scratch_bytes = scratch.used_bytes();
+    let read = feed.run(&sorter, csv.as_ref(), &scratch)?;
+    let scratch_bytes = scratch.used_bytes();
     inputs.check_unchanged()?;
-    bar.inc_length(done.read_bytes);
+    bar.inc_length(read.bytes);
     bar.set_message("sorting");
     let emit = Emit {
         shape: &shape,
@@ -125,26 +103,25 @@ fn sort(args: &SortArgs, plan: &Plan, session: Session) -> Result<()> {
     };
     emit.all(csv.as_ref().map(CsvSource::header), sorter, longs)?;
     bar.finish_and_clear();
-    finish(args, output, done, begin)
+    finish(args, output, read, scratch_bytes, begin)
 }
 
 /// Puts the output in its place and tells what was done.
-fn finish(args: &SortArgs, output: Sequence, done: Done, begin: Instant) -> Result<()> {
-    let (written, written_bytes) = (output.records(), output.bytes());
-    output.finish()?;
-    let mut counts = vec![("lines", done.records)];
+fn finish(
+    args: &SortArgs,
+    output: Sequence,
+    read: Read,
+    scratch_bytes: u64,
+    begin: Instant,
+) -> Result<()> {
+    let mut counts = vec![("lines", read.records)];
     if args.unique {
-        counts.push(("kept", written));
+        counts.push(("kept", output.records()));
     }
     if args.skip_bad {
-        counts.push(("skipped", done.skipped));
+        counts.push(("skipped", read.skipped));
     }
-    let summary = Summary {
-        read_bytes: done.read_bytes,
-        written_bytes,
-        scratch_bytes: done.scratch_bytes,
-        ..Summary::since(begin, counts)
-    };
+    let summary = work::end(begin, output, counts, read, scratch_bytes)?;
     summary.tell(args.common.report, args.common.quiet);
     Ok(())
 }
@@ -161,24 +138,9 @@ fn check_space(
     let Some(total) = inputs.len_bytes() else {
         return Ok(true);
     };
-    let mut needs = Vec::new();
-    if let Some(dir) = output.output().directory() {
-        needs.push(Need {
-            what: "the output",
-            dir: dir.to_owned(),
-            bytes: total,
-        });
-    }
     // Records have lengths beside them, and an index in memory.
     let is_spilled = total + total / 2 > shape.sorter_bytes / 4 * 3;
-    if is_spilled {
-        needs.push(Need {
-            what: "scratch files",
-            dir: scratch.dir()?.path().to_owned(),
-            bytes: total + total / 8,
-        });
-    }
-    let common = &args.common;
-    space::check(&needs, !common.no_space_check, is_spilled && !common.quiet)?;
-    Ok(is_spilled || common.tmp.is_some())
+    let spilled = is_spilled.then_some(total + total / 8);
+    work::check_space(&args.common, (output, total), (scratch, spilled))?;
+    Ok(is_spilled || args.common.tmp.is_some())
 }

@@ -2,21 +2,17 @@
 
 use crate::cmd::sort::args::SortArgs;
 use crate::cmd::sort::long;
-use crate::failure::{Failure, Result};
-use crate::memory;
+use crate::failure::Result;
+use crate::front::work;
+use crate::front::work::{ENGINE_BYTES_MIN, OUT_LEN_MAX};
 use crate::memory::budget::Budget;
 use crate::output::writing;
-use crate::size::format_bytes;
 
 /// What the smallest buffers take, and the least that the sorter needs, with room to spare.
-pub(crate) const NEEDED_BYTES: u64 = SORTER_BYTES_MIN + (3 << 20);
+pub(crate) const NEEDED_BYTES: u64 = ENGINE_BYTES_MIN + (3 << 20);
 
-/// The least that the sorter of the library works with.
-const SORTER_BYTES_MIN: u64 = 4 << 20;
-
-/// Bytes of a cell of a file, of which a chunk is made.
+/// Bytes of a cell of a file, of which a chunk is made, at most.
 const CELL_LEN_MAX: u64 = 256 << 10;
-const CELL_LEN_MIN: u64 = 16 << 10;
 
 /// Of the memory, cells take one part of this many.
 const CELLS_DIVISOR: u64 = 256;
@@ -25,8 +21,7 @@ const CELLS_DIVISOR: u64 = 256;
 /// is made for the sorter.
 const CELL_FACTOR: u64 = 8;
 
-/// Bytes of a buffer of the output.
-const OUT_LEN_MAX: u64 = 512 << 10;
+/// Bytes of a buffer of the output, at least.
 const OUT_LEN_MIN: u64 = 32 << 10;
 
 /// Bytes of a part of what is in memory, which one thread merges, and its share of the memory.
@@ -66,14 +61,9 @@ impl Shape {
     /// It is too little.
     pub(crate) fn new(args: &SortArgs, needs_whole: bool, budget: &Budget) -> Result<Self> {
         let available = budget.available_bytes();
-        let threads = args.common.threads();
-        let threads = threads
-            .min(available / NEEDED_BYTES)
-            .min(memory::threads_max())
-            .max(1);
+        let threads = work::threads(&args.common, available, NEEDED_BYTES);
         let cell_len = available / CELLS_DIVISOR / threads;
-        let cell_len = cell_len.clamp(CELL_LEN_MIN, CELL_LEN_MAX) & !0xfff;
-        let cell_len = args.test_chunk.unwrap_or(cell_len).clamp(2, CELL_LEN_MAX);
+        let cell_len = work::cell_len(cell_len, CELL_LEN_MAX, args.test_chunk);
         let out_len = (available / 64).clamp(OUT_LEN_MIN, OUT_LEN_MAX);
         let part_len = (available / PART_DIVISOR / threads).clamp(PART_LEN_MIN, PART_LEN_MAX);
         let part_len = args.test_part.unwrap_or(part_len).clamp(1, part_len);
@@ -90,11 +80,8 @@ impl Shape {
         let sorter_bytes = available.saturating_sub(buffers);
         let sorter_bytes = args.test_sorter.unwrap_or(sorter_bytes).min(sorter_bytes);
         let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-        if sorter_bytes < SORTER_BYTES_MIN {
-            return Err(Failure::new(format!(
-                "--memory {} is too little to sort; give more",
-                format_bytes(budget.limit_bytes())
-            )));
+        if sorter_bytes < ENGINE_BYTES_MIN {
+            return Err(work::too_little(budget, "sort"));
         }
         Ok(Self {
             threads: number(threads),
