@@ -29,8 +29,12 @@ fn a_vec_fails_at_the_limit_and_the_containers_go_on() {
             "{text}"
         );
     }
+    for name in ["sort", "count", "shuf"] {
+        assert!(row(name).ends_with("done"), "{text}");
+    }
+    assert!(text.contains("memory group"), "{text}");
     let svg = fs::read_to_string(&picture).unwrap();
-    assert!(svg.starts_with("<svg") && svg.contains(">RangeFile<"));
+    assert!(svg.starts_with("<svg") && svg.contains(">RangeFile<") && svg.contains(">shuf<"));
     assert_eq!(dir.names(), ["picture.svg"]);
 
     let output = outcore(&["demo", "--memory", "1M"]).output().unwrap();

@@ -1,10 +1,11 @@
 //! The picture: a bar for each program, as long as it took.
 
 use crate::rows::{Record, median};
-use crate::svg::{AT_END, BLUE, GREY, Picture, RED};
+use crate::svg::{AT_END, Picture};
 
-/// Where the picture goes.
+/// Where the picture goes, and how the name of its record ends.
 pub(crate) const PATH: &str = "record/dedup.svg";
+pub(crate) const OF: &str = "-dedup.csv";
 
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 230.0;
@@ -13,8 +14,9 @@ const ROW: f64 = 26.0;
 const BAR: f64 = 16.0;
 const HEAD: f64 = 40.0;
 
-const OURS: &str = BLUE;
-const DISK: &str = GREY;
+const OURS: &str = "#2b6cb0";
+const DISK: &str = "#a0aec0";
+const FAILED: &str = "#c53030";
 const OTHERS: &str = "#dd6b20";
 
 /// Draws the parts of a record that compare programs.
@@ -60,7 +62,7 @@ impl Bar {
         let middle = y + BAR - 3.0;
         picture.text(LEFT - 8.0, middle, AT_END, &self.name);
         let Some(seconds) = self.seconds else {
-            let red = format!(r#" fill="{RED}""#);
+            let red = format!(r#" fill="{FAILED}""#);
             picture.text(LEFT, middle, &red, &self.outcome);
             return;
         };

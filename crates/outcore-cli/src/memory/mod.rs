@@ -25,11 +25,28 @@ pub(crate) fn peak_resident_bytes() -> Option<u64> {
 /// Returns how many resident bytes are private, and how many are of mapped files, where
 /// the system tells.
 pub(crate) fn resident_kinds() -> Option<(u64, u64)> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+    kinds_of("self")
+}
+
+/// Returns the same of another process.
+pub(crate) fn resident_kinds_of(process: u32) -> Option<(u64, u64)> {
+    kinds_of(&process.to_string())
+}
+
+fn kinds_of(process: &str) -> Option<(u64, u64)> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     Some((
         kilobytes_of(&status, "RssAnon")?,
         kilobytes_of(&status, "RssFile")?,
     ))
+}
+
+/// Returns how many bytes another process has read so far, from files and pipes, where the system
+/// tells.
+pub(crate) fn read_bytes_of(process: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/io")).ok()?;
+    let bytes = text.lines().find_map(|line| line.strip_prefix("rchar:"))?;
+    bytes.trim().parse().ok()
 }
 
 /// Returns the size of the machine's memory, where the system tells.

@@ -1,7 +1,7 @@
 //! The picture of the demo, as SVG.
 
 use crate::cmd::demo::recorder::{Sample, Stage};
-use crate::cmd::demo::svg::{AT_END, BLUE, GREY, Picture, RED, place};
+use crate::cmd::demo::svg::{AT_END, Picture, place};
 use crate::size::format_bytes;
 
 const WIDTH: f64 = 960.0;
@@ -9,17 +9,23 @@ const HEIGHT: f64 = 480.0;
 const LEFT: f64 = 90.0;
 const RIGHT: f64 = 20.0;
 const TOP: f64 = 70.0;
-const BOTTOM: f64 = 60.0;
+const BOTTOM: f64 = 84.0;
 
 /// Lines across, above the axis.
 const STEPS: u32 = 4;
 
-const STORED: &str = BLUE;
-const OWN: &str = RED;
-const CACHE: &str = GREY;
+/// Marks on the axis of time, at most.
+const MARKS: f64 = 12.0;
 
-/// Draws what is stored and what is resident over time.
-pub(crate) fn draw(stages: &[Stage], limit_bytes: u64) -> String {
+/// Colours that also people tell apart who see no red or no green, and that differ in brightness.
+const STORED: &str = "#0072b2";
+const OWN: &str = "#d55e00";
+const CACHE: &str = "#a6cee3";
+const LIMIT: &str = "black";
+const GROUP: &str = "#7b3294";
+
+/// Draws what is stored and what is resident over time, within a limit and perhaps a memory group.
+pub(crate) fn draw(stages: &[Stage], limit_bytes: u64, group_bytes: Option<u64>) -> String {
     let samples = || stages.iter().flat_map(|stage| &stage.samples);
     let end = samples().map(|sample| sample.seconds).fold(0.001, f64::max);
     let most = samples()
@@ -38,12 +44,28 @@ pub(crate) fn draw(stages: &[Stage], limit_bytes: u64) -> String {
     for (number, stage) in stages.iter().enumerate() {
         panel(&mut picture, &scale, number, stage);
     }
-    // Over everything: the limit.
-    let (y, right) = (scale.y(limit_bytes), WIDTH - RIGHT);
-    across(&mut picture, y, r#"stroke="black" stroke-dasharray="6 4""#);
-    let bright = format!(r#"{AT_END} stroke="white" stroke-width="4" paint-order="stroke""#);
-    picture.text(right, y - 5.0, &bright, "limit");
+    // Over everything: the limits.
+    let y = scale.y(limit_bytes);
+    across(&mut picture, y, &dashed(LIMIT, "6 4"));
+    over(&mut picture, y + 15.0, LIMIT, &format!("limit {limit}"));
+    if let Some(bytes) = group_bytes.filter(|bytes| *bytes <= most) {
+        let y = scale.y(bytes);
+        across(&mut picture, y, &dashed(GROUP, "2 3"));
+        let words = format!("memory group {}, with page cache", format_bytes(bytes));
+        over(&mut picture, y - 5.0, GROUP, &words);
+    }
     picture.finish(WIDTH, HEIGHT)
+}
+
+fn dashed(color: &str, dashes: &str) -> String {
+    format!(r#"stroke="{color}" stroke-width="1.5" stroke-dasharray="{dashes}""#)
+}
+
+/// Writes words at the right end that can be read over everything.
+fn over(picture: &mut Picture, y: f64, color: &str, words: &str) {
+    let bright = r#"stroke="white" stroke-width="4" paint-order="stroke""#;
+    let attributes = format!(r#"{AT_END} fill="{color}" {bright}"#);
+    picture.text(WIDTH - RIGHT - 4.0, y, &attributes, words);
 }
 
 /// From moments and bytes to places in the picture.
@@ -71,7 +93,7 @@ impl Scale {
 
 fn legend(picture: &mut Picture) {
     let entries = [
-        (STORED, "stored"),
+        (STORED, "stored, or read by a command"),
         (OWN, "own memory, resident"),
         (CACHE, "page cache, mapped: the kernel's to drop"),
     ];
@@ -79,7 +101,7 @@ fn legend(picture: &mut Picture) {
     for (color, text) in entries {
         picture.rect((x, 38.0), (14.0, 14.0), color);
         picture.text(x + 20.0, 50.0, "", text);
-        x += if color == STORED { 100.0 } else { 200.0 };
+        x += if color == STORED { 230.0 } else { 190.0 };
     }
 }
 
@@ -94,8 +116,32 @@ fn grid(picture: &mut Picture, scale: &Scale) {
         };
         picture.text(LEFT - 8.0, y + 4.0, AT_END, &words);
     }
-    let seconds = format!("{:.1} seconds", scale.seconds);
-    picture.text(WIDTH - RIGHT, HEIGHT - 12.0, AT_END, &seconds);
+    let step = step(scale.seconds);
+    let mut mark = 0.0;
+    while mark <= scale.seconds {
+        let (x, bottom) = (place(scale.x(mark)), HEIGHT - BOTTOM);
+        let end = bottom + 5.0;
+        picture.put(&format!(
+            r##"<line x1="{x}" y1="{bottom}" x2="{x}" y2="{end}" stroke="#4a5568"/>"##
+        ));
+        let middle = r#" text-anchor="middle""#;
+        picture.text(x, bottom + 19.0, middle, &format!("{}", place(mark)));
+        mark += step;
+    }
+    picture.text(WIDTH - RIGHT, HEIGHT - 10.0, AT_END, "seconds");
+}
+
+/// Returns the seconds between marks: 1, 2 or 5 of a power of ten, and a tenth at least.
+fn step(seconds: f64) -> f64 {
+    let mut power = 0.1;
+    loop {
+        for digit in [1.0, 2.0, 5.0] {
+            if seconds / (power * digit) <= MARKS {
+                return power * digit;
+            }
+        }
+        power *= 10.0;
+    }
 }
 
 /// Draws a line from side to side.
@@ -119,20 +165,20 @@ fn panel(picture: &mut Picture, scale: &Scale, number: usize, stage: &Stage) {
     });
     let points = points(scale, &stage.samples, |sample| sample.stored_bytes);
     picture.put(&format!(
-        r#"<polyline points="{points}" fill="none" stroke="{STORED}" stroke-width="3"/>"#
+        r#"<polyline points="{points}" fill="none" stroke="{STORED}" stroke-width="2.5"/>"#
     ));
     let (x, bottom) = (place(left), HEIGHT - BOTTOM);
     picture.put(&format!(
         r##"<line x1="{x}" y1="{TOP}" x2="{x}" y2="{bottom}" stroke="#cbd5e0"/>"##
     ));
     // Two rows of names: short stages stand close together.
-    let y = bottom + if number % 2 == 0 { 18.0 } else { 34.0 };
+    let y = bottom + if number % 2 == 0 { 38.0 } else { 54.0 };
     let middle = f64::midpoint(left, right).clamp(LEFT + 25.0, WIDTH - RIGHT - 25.0);
     picture.text(middle, y, r#" text-anchor="middle""#, stage.name);
     if !stage.is_done {
-        let red = format!(r#" fill="{OWN}""#);
-        let y = scale.y(last.stored_bytes) - 10.0;
-        picture.text(right - 10.0, y, &red, "fails");
+        let y = scale.y(last.stored_bytes) - 24.0;
+        let bold = format!(r#" fill="{OWN}" font-weight="bold""#);
+        picture.text(right + 4.0, y, &bold, "fails");
     }
 }
 
@@ -178,7 +224,11 @@ mod tests {
             outcome: String::new(),
             is_done: begin > 0.0,
         };
-        let svg = draw(&[stage("one", 0.0), stage("two", 1.5)], 1 << 28);
+        let group = Some(300 << 20);
+        let svg = draw(&[stage("one", 0.0), stage("two", 1.5)], 1 << 28, group);
+        assert!(svg.contains(">memory group 300 MiB"));
+        // The axis of time has marks up to its end, and no more.
+        assert!(svg.contains(">0.5<") && svg.contains(">2.5<") && !svg.contains(">3<"));
         assert_eq!(svg.matches(">fails<").count(), 1);
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
         assert!(svg.contains(">one<") && svg.contains(">two<") && svg.contains("256 MiB"));

@@ -94,10 +94,24 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// Takes note of what another process has read and has in memory.
+    pub(crate) fn look_at(&mut self, process: u32, most_bytes: u64) {
+        // One that has ended has nothing left.
+        if let (Some(kinds), Some(bytes)) = (
+            memory::resident_kinds_of(process),
+            memory::read_bytes_of(process),
+        ) {
+            self.note(bytes.min(most_bytes), kinds);
+        }
+    }
+
     fn look(&mut self, stored_bytes: u64) {
+        self.note(stored_bytes, memory::resident_kinds().unwrap_or_default());
+    }
+
+    fn note(&mut self, stored_bytes: u64, (own_bytes, file_bytes): (u64, u64)) {
         let last = self.samples.last().map_or(0, |sample| sample.stored_bytes);
         self.bar.inc(stored_bytes.saturating_sub(last));
-        let (own_bytes, file_bytes) = memory::resident_kinds().unwrap_or_default();
         self.samples.push(Sample {
             seconds: self.begin.elapsed().as_secs_f64(),
             stored_bytes,

@@ -1,12 +1,16 @@
-//! The containers of the demo, each filled step by step.
+//! The stages of the demo: containers, each filled step by step, and commands on as many lines.
 
+use std::fs::{File, OpenOptions, remove_file};
+use std::io::{self, Seek};
+use std::process::{self, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use outcore::{Arena, DiskAlloc, DiskVec, RangeFile, ScratchDir};
 
 use crate::cmd::demo::recorder::{Recorder, Stage};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, shown};
 use crate::size::format_bytes;
 use crate::threads;
 
@@ -136,6 +140,66 @@ pub(crate) fn range_file(
         return Err(Failure::new("a thread of the demo died"));
     };
     Ok(recorder.end("RangeFile", bytes, None))
+}
+
+/// How often a command is looked at.
+const LOOK_EACH: Duration = Duration::from_millis(25);
+
+/// Makes the lines that commands work on, in a file without a name.
+pub(crate) fn lines(stored: u64, dir: &ScratchDir) -> Result<File> {
+    let path = dir.path().join(format!(".outcore-demo-{}", process::id()));
+    let wrong = |answer: io::Error| Failure::write(&shown(&path), &answer);
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create_new(true).open(&path);
+    let file = file.map_err(wrong)?;
+    remove_file(&path).map_err(wrong)?;
+    let mut made = ourselves(&["sample", &stored.to_string()])?;
+    made.stdin(Stdio::null());
+    made.stdout(file.try_clone().map_err(wrong)?);
+    let status = made.status().map_err(wrong)?;
+    if !status.success() {
+        return Err(Failure::new("the lines for the commands cannot be made"));
+    }
+    Ok(file)
+}
+
+/// A command that works on the lines within a limit; what it writes is dropped.
+pub(crate) fn command(
+    recorder: &mut Recorder<'_>,
+    name: &'static str,
+    lines: &File,
+    (stored, limit): (u64, u64),
+    dir: &ScratchDir,
+) -> Result<Stage> {
+    let wrong = |answer: io::Error| Failure::new(format!("cannot run outcore {name}: {answer}"));
+    recorder.begin(stored);
+    let mut input = lines.try_clone().map_err(wrong)?;
+    input.rewind().map_err(wrong)?;
+    let limit = limit.to_string();
+    let mut command = ourselves(&[name, "-q", "--memory", &limit, "--tmp"])?;
+    command.arg(dir.path()).stdin(input).stdout(Stdio::null());
+    let mut child = command.spawn().map_err(wrong)?;
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(wrong)? {
+            break status;
+        }
+        recorder.look_at(child.id(), stored);
+        std::thread::sleep(LOOK_EACH);
+    };
+    if !status.success() {
+        // What went wrong it has said itself.
+        return Err(Failure::new(format!("outcore {name} ends with {status}")));
+    }
+    Ok(recorder.end(name, stored, None))
+}
+
+/// Returns a command of this program.
+fn ourselves(arguments: &[&str]) -> Result<Command> {
+    let program = std::env::current_exe();
+    let program = program.map_err(|answer| Failure::new(format!("no program: {answer}")))?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    Ok(command)
 }
 
 /// Sees to it that what was stored is there.

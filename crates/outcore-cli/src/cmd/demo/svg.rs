@@ -2,11 +2,6 @@
 
 use std::fmt::Write as _;
 
-/// What is ours, what went wrong, and what is not ours.
-pub(crate) const BLUE: &str = "#2b6cb0";
-pub(crate) const RED: &str = "#c53030";
-pub(crate) const GREY: &str = "#a0aec0";
-
 /// For a text that ends at its place.
 pub(crate) const AT_END: &str = r#" text-anchor="end""#;
 
