@@ -1,6 +1,7 @@
-//! The tables of the README, between two marks.
+//! The tables of the README, each set of them between two marks.
 
 use crate::rows::{Record, median};
+use crate::text;
 
 const BEGIN: &str = "<!-- made by examples/record from ";
 const BEGIN_END: &str = " -->\n";
@@ -10,19 +11,31 @@ const END: &str = "<!-- end of what is made -->";
 const KEEP_ORDER: [&str; 4] = ["outcore", "huniq", "mawk", "gawk"];
 
 /// The rows of what the disk does.
-const DISK: [&str; 2] = ["read once", "write once"];
+pub(crate) const DISK: [&str; 2] = ["read once", "write once"];
 
-/// Returns the record that a README is made from.
-pub(crate) fn named_record(readme: &str) -> Option<&str> {
-    let (_, rest) = readme.split_once(BEGIN)?;
-    Some(rest.split_once(BEGIN_END)?.0)
+/// Returns the records that a README is made from.
+pub(crate) fn named_records(readme: &str) -> Vec<&str> {
+    let begins = readme.split(BEGIN).skip(1);
+    let names = begins.filter_map(|rest| rest.split_once(BEGIN_END));
+    names.map(|(name, _)| name).collect()
 }
 
-/// Returns the README with the tables of a record.
+/// Returns what a record is about: the last word of its name.
+fn kind(name: &str) -> &str {
+    name.rsplit(['-', '/']).next().unwrap_or(name)
+}
+
+/// Returns the README with the tables of a record in the place of those of an older one.
 pub(crate) fn put(readme: &str, name: &str, record: &Record) -> Option<String> {
-    let (before, rest) = readme.split_once(BEGIN)?;
+    let mut records = named_records(readme).into_iter();
+    let old = records.find(|old| kind(old) == kind(name))?;
+    let (before, rest) = readme.split_once(&format!("{BEGIN}{old}{BEGIN_END}"))?;
     let (_, after) = rest.split_once(END)?;
-    let made = all(name, record);
+    let made = if kind(name).starts_with("text") {
+        text::all(name, record)
+    } else {
+        all(name, record)
+    };
     Some(format!(
         "{before}{BEGIN}{name}{BEGIN_END}{made}{END}{after}"
     ))
@@ -47,7 +60,7 @@ fn all(name: &str, record: &Record) -> String {
         text += &goals(record, part);
     }
     if record.rows.iter().any(|row| row.part == "memory") {
-        text += &memory(record);
+        text += &memory(record, words);
     }
     text.push('\n');
     text
@@ -64,13 +77,7 @@ fn speed(record: &Record, part: &str) -> String {
             .collect();
         let outcome = record.runs(part, program).find(|row| !row.is_ok());
         let outcome = outcome.map_or("", |row| row.outcome.as_str());
-        let spread = match (
-            seconds.iter().copied().reduce(f64::min),
-            seconds.iter().copied().reduce(f64::max),
-        ) {
-            (Some(least), Some(most)) if seconds.len() > 1 => format!("{least:.1} to {most:.1}"),
-            _ => String::new(),
-        };
+        let spread = spread(&seconds);
         let order = if DISK.contains(&program) {
             ""
         } else if KEEP_ORDER.iter().any(|name| program.starts_with(name)) {
@@ -95,8 +102,19 @@ fn speed(record: &Record, part: &str) -> String {
     text
 }
 
+/// Returns the least and the most of several numbers.
+pub(crate) fn spread(seconds: &[f64]) -> String {
+    match (
+        seconds.iter().copied().reduce(f64::min),
+        seconds.iter().copied().reduce(f64::max),
+    ) {
+        (Some(least), Some(most)) if seconds.len() > 1 => format!("{least:.1} to {most:.1}"),
+        _ => String::new(),
+    }
+}
+
 /// Returns the programs of a part: those of the disk, then from fast to slow.
-fn sorted<'a>(record: &'a Record, part: &'a str) -> Vec<&'a str> {
+pub(crate) fn sorted<'a>(record: &'a Record, part: &'a str) -> Vec<&'a str> {
     let mut programs = record.programs(part);
     programs.sort_by(|a, b| {
         let place = |program: &str| {
@@ -173,7 +191,8 @@ fn goals(record: &Record, part: &str) -> String {
     text
 }
 
-fn memory(record: &Record) -> String {
+/// The table of what was kept to.
+pub(crate) fn memory(record: &Record, words: fn(&str) -> String) -> String {
     let mut text = "\nThe promise of `--memory`, each in a memory group of 32 MiB more, which counts the page cache\n\
                     too; the most of all rounds:\n\n\
                     | | input | the group may have | it had | resident memory | seconds \
