@@ -15,7 +15,7 @@ fn visit(number: u64) -> Visit {
     let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
     let page = u32::try_from(mixed % 100).unwrap_or(0);
     let search = (mixed % 3 == 0).then(|| format!("term {page}"));
-    (page, f64::from(page * page), search)
+    (page, f64::from(page).powi(2), search)
 }
 
 /// Runs the example.
@@ -48,10 +48,12 @@ pub(crate) fn main() -> outcore::Result<()> {
         read += 1.0;
     }
     let mean = sum / read;
-    let mut long = 0_u64;
+    let mut long = 0.0;
     for visit in visits.iter()? {
         let (_, seconds, search) = visit?;
-        long += u64::from(seconds > 2.0 * mean && search.is_some());
+        if seconds > 2.0 * mean && search.is_some() {
+            long += 1.0;
+        }
     }
     println!(
         "{} visits, {mean:.1} s on average; {long} after a search lasted more than twice as long",

@@ -29,12 +29,11 @@ fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = root.join("README.md");
     let text = fs::read_to_string(&readme)?;
-    let paths = match std::env::args_os().nth(1) {
-        Some(path) => vec![PathBuf::from(path)],
-        None => {
-            let names = tables::named_records(&text).into_iter();
-            names.map(|name| root.join(name)).collect()
-        }
+    let paths = if let Some(path) = std::env::args_os().nth(1) {
+        vec![PathBuf::from(path)]
+    } else {
+        let names = tables::named_records(&text).into_iter();
+        names.map(|name| root.join(name)).collect()
     };
     let mut text = text;
     for path in paths {

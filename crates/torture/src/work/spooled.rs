@@ -16,9 +16,8 @@ pub(crate) fn make(number: u64) -> Value {
         1..=9 => 2_000,
         few => few % 50,
     };
-    let (shift, last) = (number % 64, u16::from(number.to_le_bytes()[1]));
-    let list = (0..last % 20).collect();
-    (number << shift, "x".repeat(size(len)), list)
+    let (shift, count) = (number % 64, u16::from(number.to_le_bytes()[1]) % 20);
+    (number << shift, "x".repeat(size(len)), (0..count).collect())
 }
 
 pub(crate) fn run(work: &mut Work) {
@@ -126,19 +125,15 @@ fn check(work: &mut Work, spool: &Spool<Value>, model: &[u64]) {
     let mut left = model.iter();
     let mut refusals = 0;
     while refusals < REFUSALS_MAX {
-        match values.next() {
-            Some(answer) => {
-                if let Some(found) = work.grown("read", answer) {
-                    assert_eq!(Some(found), left.next().map(|number| make(*number)));
-                } else {
-                    assert!(values.next().is_none(), "a loop would not end");
-                    refusals += 1;
-                }
-            }
-            None => {
-                assert_eq!(left.next(), None, "values are missing");
-                return;
-            }
+        let Some(answer) = values.next() else {
+            assert_eq!(left.next(), None, "values are missing");
+            return;
+        };
+        if let Some(found) = work.grown("read", answer) {
+            assert_eq!(Some(found), left.next().map(|number| make(*number)));
+        } else {
+            assert!(values.next().is_none(), "a loop would not end");
+            refusals += 1;
         }
     }
 }

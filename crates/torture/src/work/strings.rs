@@ -206,14 +206,14 @@ impl Pair {
         let mut items = std::mem::take(&mut self.disk).into_bytes_vec();
         let answer = items.push([0xFF, 0]);
         if work.grown("push bytes", answer).is_some() {
-            let refused = StrVec::from_utf8(items).err();
-            let refused = refused.expect("bytes that are no text became text");
+            let Err(refused) = StrVec::from_utf8(items) else {
+                panic!("bytes that are no text became text");
+            };
             assert_eq!(refused.index(), self.model.len());
             items = refused.into_bytes_vec();
             assert_eq!(items.pop().as_deref(), Some(&[0xFF, 0][..]));
         }
-        let texts: Result<StrVec, _> = StrVec::from_utf8(items);
-        self.disk = texts.expect("text is text");
+        self.disk = StrVec::from_utf8(items).unwrap();
     }
 
     fn arrange(&mut self, work: &mut Work) {

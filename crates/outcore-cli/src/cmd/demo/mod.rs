@@ -87,7 +87,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     let before = getrlimit(Resource::Data);
     let limited = Rlimit {
         current: Some(limit),
-        ..before.clone()
+        ..before
     };
     limit_data(limited)?;
     let mut recorder = Recorder::new(&bar);
