@@ -9,9 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use outcore::{CachePolicy, InputFile};
+use std::sync::{Mutex, PoisonError};
 
 use crate::failure::{Failure, Result, shown};
 use crate::file_id::{FileId, keeps_bytes};
@@ -26,12 +24,12 @@ const LEN_MAX: u64 = 1 << 62;
 
 /// One thing to read.
 #[derive(Debug)]
-struct Input {
+pub(super) struct Input {
     /// Where its path starts in the text of paths; the next one's start is its end.
     name_start: usize,
     /// How many bytes of files come before it.
     base: u64,
-    kind: Kind,
+    pub(super) kind: Kind,
 }
 
 impl Input {
@@ -75,11 +73,11 @@ pub(crate) struct Manner {
 pub(crate) struct Inputs {
     names: Vec<u8>,
     /// What decoders may have, if compressed inputs are unpacked.
-    window: Option<Window>,
-    list: Vec<Input>,
+    pub(super) window: Option<Window>,
+    pub(super) list: Vec<Input>,
     /// What was opened already, and is taken when its turn comes.
-    streams: Mutex<Vec<(usize, Stream)>>,
-    last: Last,
+    pub(super) streams: Mutex<Vec<(usize, Stream)>>,
+    pub(super) last: Last,
     /// Which file standard input is, if it is read and is one.
     stdin: Option<FileId>,
 }
@@ -139,7 +137,7 @@ impl Inputs {
     }
 
     /// Returns a stream that is unpacked where it is compressed, and that is wanted.
-    fn unpacked(&self, stream: Stream) -> Stream {
+    pub(super) fn unpacked(&self, stream: Stream) -> Stream {
         match self.window {
             Some(window) => Box::new(Unpacked::by_magic(stream, window)),
             None => stream,
@@ -404,100 +402,6 @@ impl Inputs {
     /// Returns whether everything can be read again.
     pub(crate) fn are_files(&self) -> bool {
         self.len_bytes().is_some()
-    }
-
-    /// Opens a regular file, or returns it where another thread has it open.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be opened any more, or is another file by now.
-    pub(crate) fn open_file(&self, number: usize) -> Result<Arc<InputFile>> {
-        let Kind::File(facts) = self.kind(number) else {
-            return Err(self.changed(number));
-        };
-        let open = || self.open_alone(number);
-        self.last.get(number, facts.len(), open)
-    }
-
-    /// Leaves the page cache to the kernel: what was read is read again, at random.
-    pub(crate) fn keep_cached(&mut self) {
-        self.last.set_policy(CachePolicy::Keep);
-    }
-
-    fn open_alone(&self, number: usize) -> Result<InputFile> {
-        let path = self.path(number);
-        let refused = |answer| Failure::read(&shown(path), &answer);
-        let file = File::options().read(true).open(path).map_err(refused)?;
-        let facts = Facts::of(&file.metadata().map_err(refused)?);
-        if self.kind(number) == Kind::File(facts) {
-            Ok(file.into())
-        } else {
-            Err(self.changed(number))
-        }
-    }
-
-    /// Opens what is read from begin to end.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be opened.
-    pub(crate) fn open_stream(&self, number: usize) -> Result<Stream> {
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = streams.iter().position(|(owner, _)| *owner == number) {
-            return Ok(streams.swap_remove(at).1);
-        }
-        let path = self.path(number);
-        let refused = |answer| Failure::read(&shown(path), &answer);
-        let file = File::options().read(true).open(path).map_err(refused)?;
-        match (self.kind(number), self.window) {
-            (Kind::Packed(facts, codec), Some(window)) => {
-                if Facts::of(&file.metadata().map_err(refused)?) != facts {
-                    return Err(self.changed(number));
-                }
-                let file = InputFile::from(file);
-                let unpacked = Unpacked::of(codec, Box::new(file), window);
-                Ok(Box::new(unpacked.map_err(refused)?))
-            }
-            (Kind::Pipe, _) => Ok(self.unpacked(Box::new(file))),
-            (Kind::File(_), _) => Ok(Box::new(InputFile::from(file))),
-            _ => Ok(Box::new(file)),
-        }
-    }
-
-    /// Looks whether all files are as they were when the list was made.
-    ///
-    /// # Errors
-    ///
-    /// One is not.
-    pub(crate) fn check_unchanged(&self) -> Result<()> {
-        for (number, input) in self.list.iter().enumerate() {
-            if let Kind::File(facts) | Kind::Packed(facts, _) = input.kind {
-                let path = self.path(number);
-                let now = fs::metadata(path);
-                let now = now.map_err(|answer| Failure::read(&shown(path), &answer))?;
-                if Facts::of(&now) != facts {
-                    return Err(self.changed(number));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Describes inputs, one of which is not what it was.
-    pub(crate) fn some_changed(&self, first: usize, count: usize) -> Failure {
-        Failure::new(format!(
-            "{}, or one of the {} files after it, has changed while it was read",
-            self.name(first),
-            count.saturating_sub(1)
-        ))
-    }
-
-    /// Describes an input whose bytes are not what they were.
-    pub(crate) fn changed(&self, number: usize) -> Failure {
-        Failure::new(format!(
-            "{} has changed while it was read",
-            self.name(number)
-        ))
     }
 }
 

@@ -3,6 +3,7 @@
 mod facts;
 mod last;
 pub(crate) mod list;
+mod open;
 mod packed;
 pub(crate) mod reader;
 pub(crate) mod sample;
