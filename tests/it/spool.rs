@@ -53,7 +53,7 @@ fn threads_fill_one_spool_and_each_ones_values_stay_in_order() {
             });
         }
     });
-    assert_eq!(spool.len(), 4 * COUNT);
+    assert_eq!(spool.len() as u64, 4 * COUNT);
     let values: Vec<_> = spool.iter().unwrap().map(Result::unwrap).collect();
     for (part, values) in values.chunks(usize::try_from(COUNT).unwrap()).enumerate() {
         let thread = values[0].0;
@@ -378,7 +378,7 @@ mod real {
             assert!(count > 50_000, "{count}");
             for _ in 0..3 {
                 assert!(spool.push(&(count, vec![1; 40])).is_err());
-                assert_eq!(spool.len(), count);
+                assert_eq!(spool.len() as u64, count);
             }
             let values = spool.iter().unwrap().map(|value| value.unwrap().0);
             assert!(values.eq(0..count));

@@ -139,7 +139,7 @@ impl Run {
                 first.push(event).unwrap();
                 second.push(event).unwrap();
             }
-            assert_eq!(first.len(), events.len() as u64);
+            assert_eq!(first.len(), events.len());
             if self.random.once_in(2) {
                 second.finish();
                 self.model.extend(events.iter().cloned());
@@ -155,7 +155,7 @@ impl Run {
 
     fn check(&mut self) {
         self.assert(
-            self.spool.len() == self.model.len() as u64,
+            self.spool.len() == self.model.len(),
             "another length",
         );
         self.assert(self.spool.is_empty() == self.model.is_empty(), "is_empty");
@@ -165,7 +165,7 @@ impl Run {
         }
         for _ in 0..20 {
             let index = self.random.below(self.model.len() + 2);
-            let found = self.spool.get(index as u64).unwrap();
+            let found = self.spool.get(index).unwrap();
             self.assert(found.as_ref() == self.model.get(index), "get differs");
         }
         let (used, disk) = (self.dir.used_bytes(), self.spool.disk_bytes());

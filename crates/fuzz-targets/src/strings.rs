@@ -47,7 +47,7 @@ pub(crate) fn run(data: &[u8], planted: bool) {
                 let found = items.gather(&wanted).unwrap();
                 assert!(found.iter().eq(wanted.iter().map(|index| &model[*index])));
                 let index = bytes.below(spooled.len() + 1);
-                let found = spool.get(index as u64).unwrap();
+                let found = spool.get(index).unwrap();
                 assert_eq!(found.as_ref(), spooled.get(index));
             }
         }

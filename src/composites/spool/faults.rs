@@ -49,7 +49,8 @@ fn live(life: &mut Life, compressed: bool) {
     fill(life, &mut spool);
     assert!(spool.disk_bytes() > 0, "{}: it is in memory", life.name());
     let planted = life.is_planted("another value");
-    let expected = |n| {
+    let expected = |n: usize| {
+        let n = n as u64;
         if planted && n == 77 {
             value(78)
         } else {

@@ -222,9 +222,12 @@ impl<T, C> Spool<T, C> {
     }
 
     /// Returns the number of values, those of finished writers among them.
-    pub fn len(&self) -> u64 {
+    ///
+    /// A spool is not bound to addresses: where those have 32 bits and there are more values than
+    /// `usize` counts, it returns `usize::MAX`.
+    pub fn len(&self) -> usize {
         let sealed = self.shared.store.sum_list(Sealed::count);
-        sealed.saturating_add(self.part.count())
+        counted(sealed.saturating_add(self.part.count()))
     }
 
     /// Returns whether there are no values.
@@ -259,13 +262,13 @@ impl<T, C> Spool<T, C> {
     ///
     /// Finds the block by a binary search, reads and checks it unless it is in memory or was the last
     /// one, and goes through the values before this one without decoding them.
-    pub fn get(&self, index: u64) -> Result<Option<T>>
+    pub fn get(&self, index: usize) -> Result<Option<T>>
     where
         C: Codec<T>,
     {
         let Shared { store, codec } = &*self.shared;
         let list = store.list();
-        let mut left = index;
+        let mut left = index as u64;
         for part in 0..=list.len() {
             let (count, found) = match Source::of(&list, self.known, &self.part, part) {
                 Some(Source::Sealed(sealed)) => (sealed.count(), sealed.find(left)),
@@ -369,4 +372,9 @@ impl<'s> Source<'s> {
         };
         list.get(place).map(|sealed| Self::Sealed(sealed))
     }
+}
+
+/// Returns a number of values as far as `usize` counts.
+fn counted(values: u64) -> usize {
+    usize::try_from(values).unwrap_or(usize::MAX)
 }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::composites::spool::codec::{Codec, Postcard};
+use crate::composites::spool::counted;
 use crate::composites::spool::part::Part;
 use crate::composites::spool::store::Shared;
 use crate::error::Result;
@@ -74,9 +75,10 @@ impl<T, C> SpoolWriter<T, C> {
         values.into_iter().try_for_each(|value| self.push(&value))
     }
 
-    /// Returns the number of values that this writer has.
-    pub fn len(&self) -> u64 {
-        self.count
+    /// Returns the number of values that this writer has; as [`Spool::len`](crate::Spool::len), at most
+    /// `usize::MAX`.
+    pub fn len(&self) -> usize {
+        counted(self.count)
     }
 
     /// Returns whether the writer has no values.

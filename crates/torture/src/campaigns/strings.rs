@@ -126,19 +126,24 @@ fn vector(dir: &ScratchDir, random: &mut Random, touches: bool) {
     assert!(items.iter().eq(texts), "in the parent");
 }
 
+fn check_value(spool: &Spool<Value>, index: usize) {
+    let expected = spooled::make(index as u64);
+    assert_eq!(spool.get(index).unwrap(), Some(expected));
+}
+
 fn spool(dir: &ScratchDir, random: &mut Random) {
     let budget = MemoryBudget::new(MemoryBudget::MIN_BYTES / 2);
     let mut spool: Spool<Value> = Spool::new_in(&budget, dir);
-    let count = 10_000 + random.len(20_000) as u64;
+    let count = 60_000 + random.len(20_000) as u64;
     spool.try_extend((0..count).map(spooled::make)).unwrap();
     assert!(spool.disk_bytes() > 0, "it is in memory");
-    let index = random.next() % count;
+    let index = random.below(60_000);
     let choice = random.below(5);
     let mut owned = Some(spool);
     let ended = in_forked_child(|| {
         let spool = owned.as_mut().unwrap();
         match choice {
-            0 => assert_eq!(spool.get(index).unwrap(), Some(spooled::make(index))),
+            0 => check_value(spool, index),
             1 => {
                 let values = spool.iter().unwrap().map(Result::unwrap);
                 assert!(values.eq((0..count).map(spooled::make)));
@@ -153,7 +158,7 @@ fn spool(dir: &ScratchDir, random: &mut Random) {
                 // It has a file of its own then.
                 spool.clear();
                 spool.try_extend((0..count).map(spooled::make)).unwrap();
-                assert_eq!(spool.get(index).unwrap(), Some(spooled::make(index)));
+                check_value(spool, index);
             }
             _ => drop(owned.take()),
         }

@@ -52,7 +52,7 @@ fn one(work: &mut Work, dir: &ScratchDir, budget: &MemoryBudget) {
             5 | 6 => get(work, &spool, &model),
             _ => check(work, &spool, &model),
         }
-        assert_eq!(spool.len(), model.len() as u64);
+        assert_eq!(spool.len(), model.len());
         if work.refusals - refusals > REFUSALS_MAX {
             break;
         }
@@ -99,18 +99,18 @@ fn written(work: &mut Work, spool: &Spool<Value>, model: &mut Vec<u64>) {
             work.grown("push by another", answer);
         }
     }
-    assert_eq!(writer.len(), kept.len() as u64);
-    assert_eq!(spool.len(), model.len() as u64, "before the end");
+    assert_eq!(writer.len(), kept.len());
+    assert_eq!(spool.len(), model.len(), "before the end");
     writer.finish();
     drop(dropped);
     model.extend(kept);
 }
 
 fn get(work: &mut Work, spool: &Spool<Value>, model: &[u64]) {
-    assert_eq!(spool.get(model.len() as u64).unwrap(), None);
+    assert_eq!(spool.get(model.len()).unwrap(), None);
     for _ in 0..model.len().min(5) {
         let index = work.random.below(model.len());
-        let answer = spool.get(index as u64);
+        let answer = spool.get(index);
         if let Some(found) = work.grown("get", answer) {
             assert_eq!(found, Some(make(model[index])), "value {index}");
         }
