@@ -154,10 +154,7 @@ impl Run {
     }
 
     fn check(&mut self) {
-        self.assert(
-            self.spool.len() == self.model.len(),
-            "another length",
-        );
+        self.assert(self.spool.len() == self.model.len(), "another length");
         self.assert(self.spool.is_empty() == self.model.is_empty(), "is_empty");
         for _twice in 0..2 {
             let all: Result<Vec<Event>> = self.spool.iter().unwrap().collect();
