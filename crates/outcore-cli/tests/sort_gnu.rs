@@ -39,8 +39,8 @@ const WORDS: &[&[u8]] = &[
     b"0x10",
     b"inf",
     b"-inf",
-    b"nan",
-    b"-nan",
+    // No NaN: GNU sort 9.1 compares those by bytes of memory that it has not set, so that equal ones may
+    // differ. What they are here is tested beside the order of numbers.
     b"JAN",
     b"feb",
     b"Dec ",
