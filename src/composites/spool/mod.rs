@@ -171,11 +171,10 @@ impl<T, C> Spool<T, C> {
             self.adopt();
         }
         let Shared { store, codec } = &*self.shared;
-        let pushed = self.part.push(store, |target| codec.encode(value, target));
-        if self.part.has_sealed() {
-            store.keep(&mut self.known, self.part.take_sealed());
-        }
-        pushed
+        let known = &mut self.known;
+        let encode = |target: &mut Target<'_>| codec.encode(value, target);
+        self.part
+            .push(store, encode, |sealed| store.keep(known, sealed))
     }
 
     /// Appends the values of an iterator.

@@ -156,15 +156,18 @@ impl Part {
         &self.open
     }
 
-    /// Appends the value that `encode` writes.
+    /// Appends the value that `encode` writes. What is complete goes to `keep` before that: where
+    /// `encode` panics, all values have to be where readers look.
     #[inline]
     pub(super) fn push(
         &mut self,
         store: &Store,
         mut encode: impl FnMut(&mut Target<'_>) -> Result<(), CodecError>,
+        mut keep: impl FnMut(Sealed),
     ) -> Result<()> {
         if self.open.used() >= store.block_bytes() {
             self.seal(store)?;
+            keep(self.take_sealed());
         }
         let Err(refused) = self.try_push(store, &mut encode) else {
             return Ok(());
@@ -172,7 +175,9 @@ impl Part {
         if refused.kind() != ErrorKind::OverBudget {
             return Err(refused);
         }
-        self.spill(store, refused)?;
+        let spilled = self.spill(store, refused);
+        keep(self.take_sealed());
+        spilled?;
         self.try_push(store, &mut encode)
     }
 
@@ -315,12 +320,6 @@ impl Part {
     pub(super) fn take_all(&mut self) -> Sealed {
         self.seal_in_memory();
         self.take_sealed()
-    }
-
-    /// Returns whether there are complete blocks.
-    #[inline]
-    pub(super) fn has_sealed(&self) -> bool {
-        !self.sealed.blocks.is_empty()
     }
 
     /// Returns all values in blocks, and gives back what is only needed to write.

@@ -162,6 +162,9 @@ impl Store {
 
     /// Takes blocks of a writer that goes on.
     pub(super) fn keep_writing(&self, writer: u64, sealed: Sealed) {
+        if sealed.blocks.is_empty() {
+            return;
+        }
         let mut blocks = lock(&self.blocks);
         let mut all = blocks.writing.iter_mut();
         match all.find(|(number, _)| *number == writer) {

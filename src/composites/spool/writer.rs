@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::composites::spool::buffer::Target;
 use crate::composites::spool::codec::{Codec, Postcard};
 use crate::composites::spool::counted;
 use crate::composites::spool::part::Part;
@@ -55,10 +56,10 @@ impl<T, C> SpoolWriter<T, C> {
         C: Codec<T>,
     {
         let Shared { store, codec } = &*self.shared;
-        let pushed = self.part.push(store, |target| codec.encode(value, target));
-        if self.part.has_sealed() {
-            store.keep_writing(self.number, self.part.take_sealed());
-        }
+        let number = self.number;
+        let encode = |target: &mut Target<'_>| codec.encode(value, target);
+        let keep = |sealed| store.keep_writing(number, sealed);
+        let pushed = self.part.push(store, encode, keep);
         self.count = self.count.saturating_add(u64::from(pushed.is_ok()));
         pushed
     }
