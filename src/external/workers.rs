@@ -4,6 +4,7 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, Builder};
 
+use crate::bug::bug;
 use crate::error::Result;
 
 /// Whether to stop because another thread has failed.
@@ -16,13 +17,17 @@ impl Stop {
     }
 }
 
-/// Stops the others when its thread panics.
-struct Watch<'a>(&'a Stop);
+/// Stops the others when the work of its thread panics. That the thread is panicking says nothing: the
+/// caller may have begun all of the work while it was.
+struct Watch<'a> {
+    stop: &'a Stop,
+    has_ended: bool,
+}
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.0.store(true, Relaxed);
+        if !self.has_ended {
+            self.stop.0.store(true, Relaxed);
         }
     }
 }
@@ -36,11 +41,12 @@ pub(super) fn on_threads(
 ) -> Result<()> {
     let stop = Stop::default();
     let run = |number| {
-        let watch = Watch(&stop);
+        let mut watch = Watch {
+            stop: &stop,
+            has_ended: false,
+        };
         let done = work(number, &stop);
-        if done.is_err() {
-            stop.0.store(true, Relaxed);
-        }
+        watch.has_ended = done.is_ok();
         drop(watch);
         done
     };
@@ -65,6 +71,10 @@ pub(super) fn on_threads(
                 Err(panic) => resume_unwind(panic),
             }
         }
+        if done.is_ok() && stop.is_set() {
+            // What is left undone would be taken for done.
+            bug!("work was stopped, and no thread has failed");
+        }
         done
     })
 }
@@ -85,6 +95,37 @@ mod tests {
         })
         .unwrap();
         assert_eq!(sum.into_inner(), (1 << 9) - 1);
+    }
+
+    /// A value that sorts in its destructor may be dropped by a panic. The end of a thread's part was
+    /// taken for a panic then, since its thread was panicking: the other threads left their parts
+    /// undone, and all of it was taken for done.
+    #[test]
+    fn work_that_begins_while_a_panic_unwinds_is_done_whole() {
+        struct Late<'a>(&'a AtomicUsize);
+        impl Drop for Late<'_> {
+            fn drop(&mut self) {
+                let done = on_threads(3, &|number, stop| {
+                    // Long enough for the first to end.
+                    for _ in 0..number * 10_000 {
+                        thread::yield_now();
+                        if stop.is_set() {
+                            return Ok(());
+                        }
+                    }
+                    self.0.fetch_add(1, Relaxed);
+                    Ok(())
+                });
+                assert!(done.is_ok(), "nothing failed");
+            }
+        }
+        let ended = AtomicUsize::new(0);
+        let unwound = std::panic::catch_unwind(|| {
+            let _late = Late(&ended);
+            resume_unwind(Box::new("as planned"));
+        });
+        assert!(unwound.is_err(), "it panics");
+        assert_eq!(ended.into_inner(), 3);
     }
 
     #[test]

@@ -91,6 +91,7 @@ impl SortedParts {
         let divided = match chunks {
             Some(chunks) if !chunks.is_empty() => starts(shared, &chunks, count)
                 .ok()
+                .filter(|_starts| can_join(shared))
                 .map(|starts| (chunks, starts)),
             _ => None,
         };
@@ -119,7 +120,9 @@ impl SortedParts {
     ///
     /// # Errors
     ///
-    /// [`OverBudget`](crate::ErrorKind::OverBudget): other operations have taken all memory.
+    /// [`OverBudget`](crate::ErrorKind::OverBudget): other operations have taken all memory, or more
+    /// parts are kept than there are [threads](crate::external::Options::threads): where records are
+    /// joined, each part that is read needs memory for the longest ones.
     pub fn next_part(&self) -> Result<Option<SortedPart>> {
         let number = self.next.fetch_add(1, Relaxed);
         if number >= self.count {
@@ -160,6 +163,12 @@ impl SortedParts {
         let merger = Merger::new(inputs.collect(), &shared.rules, budget, max, None)?;
         Sorted::of_merger(shared, merger, 0)
     }
+}
+
+/// Returns whether each thread has memory to join records of its part.
+fn can_join(shared: &Shared) -> bool {
+    let threads = shared.options.threads_for(usize::MAX);
+    shared.joining_bytes().saturating_mul(threads) <= shared.budget().free()
 }
 
 /// Returns where the second part and those behind it start in each chunk.
