@@ -262,6 +262,10 @@ impl Account {
             for number in [&self.cached, &self.dirty, &self.read, &self.dropped] {
                 number.store(0, Relaxed);
             }
+            // The parent may have been finding it out.
+            if let Some(Adaptive { fresh, .. }) = &self.adaptive {
+                fresh.store(0, Relaxed);
+            }
         }
     }
 

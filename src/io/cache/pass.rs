@@ -46,8 +46,14 @@ impl Pass {
     pub(crate) fn reach(&mut self, file: &OwnedFile, offset: u64, len: u64) {
         let chunk = offset / CHUNK_BYTES;
         while self.chunk < chunk {
-            if self.was_cached.pop_front() == Some(false) {
-                file.pass(self.chunk.saturating_mul(CHUNK_BYTES));
+            match self.was_cached.pop_front() {
+                Some(false) => file.pass(self.chunk.saturating_mul(CHUNK_BYTES)),
+                Some(true) => {}
+                // Nothing is known of the others, however many they are.
+                None => {
+                    self.chunk = chunk;
+                    break;
+                }
             }
             self.chunk = self.chunk.saturating_add(1);
         }
@@ -66,8 +72,9 @@ impl Pass {
                 return;
             }
             let offset = chunk.saturating_mul(CHUNK_BYTES);
-            self.was_cached
-                .push_back(file.is_cached(offset, CHUNK_BYTES));
+            // The last one may be shorter: it is cached where most of what it has is.
+            let here = CHUNK_BYTES.min(len.saturating_sub(offset));
+            self.was_cached.push_back(file.is_cached(offset, here));
         }
     }
 }
