@@ -14,8 +14,8 @@ use crate::mapping::view::View;
 pub(crate) struct MappedData {
     /// # Invariants
     ///
-    /// 1. The view shows `data_bytes` bytes of the file from [`DATA_START`], which are there when the
-    ///    map is made.
+    /// 1. The view shows `data_bytes` bytes of the file from [`DATA_START`], the last of which was read
+    ///    when the map was made.
     /// 2. Nothing changes or shortens the file while the map lives: the duty of the caller of `map`.
     view: View,
     data_bytes: usize,
@@ -41,10 +41,14 @@ impl Sealed {
         let end = end.map_err(|_long| too_long())?;
         let data_bytes = usize::try_from(data_bytes).map_err(|_long| too_long())?;
         let view = View::new(local.file(), end);
-        Ok(MappedData {
-            view: view.map_err(|refused| refused.of_file("map", local.path()))?,
-            data_bytes,
-        })
+        let view = view.map_err(|refused| refused.of_file("map", local.path()))?;
+        // Another program may have shortened the file since it was opened; from now on the caller
+        // vouches for it.
+        let all = self.description().data_bytes;
+        if let Some(before) = all.checked_sub(1) {
+            self.append(before..all, &mut Vec::new())?;
+        }
+        Ok(MappedData { view, data_bytes })
     }
 }
 

@@ -60,6 +60,8 @@ impl Archive {
             .saturating_sub(count.saturating_mul(RUN_BYTES));
         let (end, item_bytes) = (file.data_bytes, file.elements);
         let mut runs = Vec::new();
+        let mut place = Place::default();
+        let mut is_sound = true;
         let mut at = start;
         while at < end {
             // Piece by piece: no memory is taken for runs that are not there.
@@ -72,10 +74,20 @@ impl Archive {
                 let reason = "there is no memory for the runs of its items";
                 return Err(sealed.refused(ErrorKind::OutOfMemory, reason));
             }
-            runs.extend(entries.map(|entry| (Run::decode(entry), 0)));
+            // Piece by piece as well: what a hostile file says to have may be a hole.
+            for run in entries.map(Run::decode) {
+                let Some(start) = place.next(run).filter(|_start| place.start <= item_bytes) else {
+                    is_sound = false;
+                    break;
+                };
+                runs.push((run, start));
+            }
+            if !is_sound {
+                break;
+            }
         }
-        let tag = u16::try_from(tag).ok();
-        let (Some(tag), true) = (tag, place(&mut runs, item_bytes)) else {
+        is_sound &= place.start == item_bytes;
+        let (Ok(tag), true) = (u16::try_from(tag), is_sound) else {
             let reason = "the runs of its items contradict each other";
             return Err(sealed.refused(ErrorKind::Corrupt, reason));
         };
@@ -259,19 +271,22 @@ impl Run {
     }
 }
 
-/// Notes where each run begins in the data; returns whether the runs ascend and are `item_bytes`
-/// together.
-fn place(runs: &mut [(Run, u64)], item_bytes: u64) -> bool {
-    let (mut behind, mut start) = (0, 0_u64);
-    for (run, place) in runs {
-        let Some(end) = run.end().filter(|_end| run.position >= behind) else {
-            return false;
-        };
-        let Some(next) = start.checked_add(run.len) else {
-            return false;
-        };
-        *place = mem::replace(&mut start, next);
-        behind = end;
+/// Where the next run may be.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    /// The position behind the runs before it.
+    behind: u64,
+    /// Where its bytes begin in the data.
+    start: u64,
+}
+
+impl Place {
+    /// Returns where a run begins in the data; `None` if it is empty, leaves its file, or does not
+    /// follow on those before it.
+    fn next(&mut self, run: Run) -> Option<u64> {
+        let end = run.end().filter(|_end| run.position >= self.behind)?;
+        let next = self.start.checked_add(run.len)?;
+        self.behind = end;
+        Some(mem::replace(&mut self.start, next))
     }
-    start == item_bytes
 }
