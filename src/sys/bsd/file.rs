@@ -42,7 +42,6 @@ impl FileCalls for File {
         Ok(Self { fd })
     }
 
-    #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
     fn from_std(file: std::fs::File) -> Self {
         Self::from_fd(file.into())
     }
