@@ -154,12 +154,12 @@ impl<K: Copy + Eq + Hash, V: Copy> Aggregator<K, V> {
     ///
     /// The value is not added after any of them, and all before it are still there.
     ///
-    /// * [`OverBudget`](ErrorKind::OverBudget): at the first value, the budget has less than
+    /// * [`OverBudget`](crate::ErrorKind::OverBudget): at the first value, the budget has less than
     ///   [`MIN_BYTES`](MemoryBudget::MIN_BYTES) left, or too little for keys and values of this
     ///   size.
-    /// * [`StorageFull`](ErrorKind::StorageFull), [`FileTooLarge`](ErrorKind::FileTooLarge),
-    ///   [`Io`](ErrorKind::Io), [`Forked`](ErrorKind::Forked): groups cannot be written to disk.
-    /// * [`Cancelled`](ErrorKind::Cancelled): the progress of the options was cancelled.
+    /// * [`StorageFull`](crate::ErrorKind::StorageFull), [`FileTooLarge`](crate::ErrorKind::FileTooLarge),
+    ///   [`Io`](crate::ErrorKind::Io), [`Forked`](crate::ErrorKind::Forked): groups cannot be written to disk.
+    /// * [`Cancelled`](crate::ErrorKind::Cancelled): the progress of the options was cancelled.
     ///
     /// # Panics
     ///
@@ -178,7 +178,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Aggregator<K, V> {
     ///
     /// # Errors
     ///
-    /// [`OverBudget`](ErrorKind::OverBudget): there is no memory left for another.
+    /// [`OverBudget`](crate::ErrorKind::OverBudget): there is no memory left for another.
     pub fn adder(&self) -> Result<Adder<K, V>> {
         Adder::new(&self.shared)
     }
@@ -187,7 +187,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Aggregator<K, V> {
     ///
     /// # Errors
     ///
-    /// Those of [`add`](Self::add), except [`OverBudget`](ErrorKind::OverBudget).
+    /// Those of [`add`](Self::add), except [`OverBudget`](crate::ErrorKind::OverBudget).
     pub fn finish(mut self) -> Result<Groups<K, V>> {
         if let Some(own) = self.own.take() {
             own.finish()?;
