@@ -254,7 +254,8 @@ impl<T, C> Spool<T, C> {
     ///
     /// * [`Io`](crate::ErrorKind::Io): the file cannot be read, or a block is not what was written.
     /// * [`OverBudget`](crate::ErrorKind::OverBudget), [`OutOfMemory`](crate::ErrorKind::OutOfMemory):
-    ///   there is no memory for a block, since others read at the same time.
+    ///   there is no memory for a block: others read at the same time, or values that were pushed
+    ///   after a full disk have it.
     /// * [`Codec`](crate::ErrorKind::Codec): the codec cannot decode the value.
     ///
     /// # Cost
@@ -287,7 +288,8 @@ impl<T, C> Spool<T, C> {
     /// # Errors
     ///
     /// [`OverBudget`](crate::ErrorKind::OverBudget), [`OutOfMemory`](crate::ErrorKind::OutOfMemory):
-    /// there is no memory for a block, since others read at the same time.
+    /// there is no memory for a block: others read at the same time, or values that were pushed
+    /// after a full disk have it.
     ///
     /// # Cost
     ///

@@ -43,7 +43,7 @@ use crate::format::ranges::ReadRanges;
 ///
 /// # UTF-8
 ///
-/// Checksums do not prove that a file has UTF-8: whoever writes a file computes them. So the bytes of
+/// Checksums do not prove that a file has UTF-8: its author computes them too. So the bytes of
 /// each string are checked when they arrive in memory, a whole chunk or batch at once, and not again
 /// while they stay there. A string that is not UTF-8 is an error of the kind
 /// [`InvalidUtf8`](ErrorKind::InvalidUtf8); [`as_bytes`](Self::as_bytes) reads it.
