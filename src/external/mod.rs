@@ -24,7 +24,7 @@
 //! [`shuffle_external`]: crate::DiskVec::shuffle_external
 
 // The top floor. `options` says what an operation may use, `workers` distributes it over threads.
-// `key` and `radix` sort by numbers, `tree` merges. `vec` has the operations on a `DiskVec`,
+// `key` and `radix` sort by numbers, `tree` merges, `sampling` divides merges. `vec` has the operations on a `DiskVec`,
 // `records` sorts byte strings, `shuffle` shuffles them, `strings` has the operations on a `StrVec`,
 // `groups` combines values.
 mod groups;
@@ -33,6 +33,7 @@ mod merging;
 mod options;
 mod radix;
 mod records;
+mod sampling;
 mod shuffle;
 mod strings;
 mod tree;

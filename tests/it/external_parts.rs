@@ -56,7 +56,7 @@ fn parts_have_all_records_in_order_and_equal_keys_in_one_part() {
             (60_000, usize::MAX),
         ] {
             let count = count / SCALE;
-            let budget = MemoryBudget::new(16 * MIN);
+            let budget = MemoryBudget::new(2 * MIN);
             let sorter = Sorter::new(options(&budget)).unwrap();
             let mut writers = [(); 2].map(|()| sorter.writer().unwrap());
             let mut model = Vec::new();
@@ -83,6 +83,30 @@ fn parts_have_all_records_in_order_and_equal_keys_in_one_part() {
             check_budget(&budget);
         }
     }
+}
+
+/// All chunks were sampled at the same places, so that some parts had nearly all records.
+#[test]
+#[cfg_attr(miri, ignore = "there are too few records for several chunks")]
+fn parts_of_many_chunks_are_of_about_the_same_length() {
+    let mut random = Random::new(3);
+    let budget = MemoryBudget::new(2 * MIN);
+    let sorter = Sorter::new(options(&budget)).unwrap();
+    let mut writer = sorter.writer().unwrap();
+    for _ in 0..100_000 / SCALE {
+        writer.push(random.next().to_be_bytes(), b"").unwrap();
+    }
+    writer.finish().unwrap();
+    let parts = sorter.sorted_parts(100_000 / SCALE * 16 / 40).unwrap();
+    let lengths = taken(&parts, 2).into_iter().map(|part| part.len());
+    let (least, most) = lengths.fold((usize::MAX, 0), |(least, most), len| {
+        (least.min(len), most.max(len))
+    });
+    assert!(
+        most < 3 * least,
+        "{} parts of {least} to {most}",
+        parts.count()
+    );
 }
 
 /// An order of one's own, and keys that are joined, which must not be divided.

@@ -11,6 +11,7 @@ use crate::external::records::Shared;
 use crate::external::records::chunk::Chunk;
 use crate::external::records::merge::{Input, Merger};
 use crate::external::records::sorted::{Pending, Sorted};
+use crate::external::sampling;
 use crate::external::workers::on_threads;
 
 /// Keys that are looked at for each part: more make parts that are more alike.
@@ -184,11 +185,9 @@ fn starts(shared: &Shared, chunks: &[Arc<Chunk>], count: usize) -> Result<Array<
     let wanted = count.saturating_mul(SAMPLES_PER_PART);
     let each = wanted.div_ceil(chunks.len());
     let mut samples = Array::<(u32, u32)>::new(budget, each.saturating_mul(chunks.len()), ACTION)?;
-    for ((number, chunk), samples) in (0..).zip(chunks).zip(samples.chunks_exact_mut(each)) {
-        for (sample, nth) in samples.iter_mut().zip(0_u64..) {
-            let place = nth.saturating_mul(2).saturating_add(1);
-            let at = place.saturating_mul(chunk.count() as u64);
-            let at = at.div_euclid((each as u64).saturating_mul(2));
+    for ((number, chunk), samples) in (0_u32..).zip(chunks).zip(samples.chunks_exact_mut(each)) {
+        let places = sampling::places(number as usize, chunk.count(), each);
+        for (sample, at) in samples.iter_mut().zip(places) {
             *sample = (number, u32::try_from(at).unwrap_or(u32::MAX));
         }
     }

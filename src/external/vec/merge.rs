@@ -20,6 +20,7 @@ use crate::budget::{Buf, Room};
 use crate::containers::vec::places::Places;
 use crate::error::Result;
 use crate::external::options::Options;
+use crate::external::sampling;
 use crate::external::tree::Tree;
 use crate::external::vec::runs::Order;
 use crate::external::workers::{Stop, on_threads};
@@ -149,11 +150,12 @@ unsafe fn divide<T>(
             .collect::<Vec<_>>(),
     ];
     if parts > 1 {
-        let samples = |run: Range<usize>| {
-            let count = run.len().min(SAMPLES);
-            (0..count).map(move |number| run.start + number * run.len() / count)
+        let samples = |(number, run): (usize, Range<usize>)| {
+            let places = sampling::places(number, run.len(), run.len().min(SAMPLES));
+            places.map(move |at| run.start + at)
         };
-        let mut sample: Vec<_> = runs(places.count(), len).flat_map(samples).collect();
+        let runs_by_number = runs(places.count(), len).enumerate();
+        let mut sample: Vec<_> = runs_by_number.flat_map(samples).collect();
         sample.sort_unstable_by(|at, other| {
             order
                 .compare(element(*at), element(*other))
