@@ -54,13 +54,11 @@ impl<'a> Feed<'a> {
         source: &Source<'a>,
         csv: Option<&CsvSource<'_>>,
     ) -> Result<Read> {
-        threads::run(self.shape.threads, || {
-            let worked = self.work(groups, source, csv);
-            if worked.is_err() {
-                self.reading.stop.set();
-            }
-            worked
-        })?;
+        threads::run_or_stop(
+            self.shape.threads,
+            || self.reading.stop.set(),
+            || self.work(groups, source, csv),
+        )?;
         Ok(self.reading.done())
     }
 

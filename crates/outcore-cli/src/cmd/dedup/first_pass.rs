@@ -99,15 +99,12 @@ impl<'a, V: Known> FirstPass<'a, V> {
     ///
     /// Whatever ends the run early.
     pub(crate) fn run(self) -> Result<Found<V>> {
-        threads::run(self.job.threads, || {
-            let worked = self.work();
-            if worked.is_err() {
-                self.stop.set();
-                self.out.wake();
-                self.counters.iter().for_each(|counter| counter.turn.wake());
-            }
-            worked
-        })?;
+        let give_up = || {
+            self.stop.set();
+            self.out.wake();
+            self.counters.iter().for_each(|counter| counter.turn.wake());
+        };
+        threads::run_or_stop(self.job.threads, give_up, || self.work())?;
         let shards = self.counters.into_iter().map(|counter| {
             let shard = counter.shard.into_inner();
             shard.unwrap_or_else(PoisonError::into_inner)

@@ -53,14 +53,11 @@ pub(crate) fn run(
             out: &out,
             stop: &stop,
         };
-        threads::run(job.threads, || {
-            let worked = pass.work();
-            if worked.is_err() {
-                stop.set();
-                out.wake();
-            }
-            worked
-        })?;
+        let give_up = || {
+            stop.set();
+            out.wake();
+        };
+        threads::run_or_stop(job.threads, give_up, || pass.work())?;
         // Mapped pages count as resident.
         rest.chunks.evict(part.start..part.end)?;
     }

@@ -46,13 +46,12 @@ impl<'a> Emit<'a> {
     /// Whatever ends the run early.
     pub(crate) fn parts(&self, parts: &Shuffled) -> Result<()> {
         let (turn, stop) = (Turn::default(), Stop::default());
-        threads::run(self.shape.threads, || {
-            let worked = self.work(parts, &turn, &stop);
-            if worked.is_err() {
-                stop.set();
-                turn.wake();
-            }
-            worked
+        let give_up = || {
+            stop.set();
+            turn.wake();
+        };
+        threads::run_or_stop(self.shape.threads, give_up, || {
+            self.work(parts, &turn, &stop)
         })
     }
 

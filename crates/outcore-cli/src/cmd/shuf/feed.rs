@@ -73,14 +73,11 @@ impl<'a> Feed<'a> {
     /// Whatever ends the run early.
     pub(crate) fn run(self, source: &Source<'a>, csv: Option<&CsvSource<'_>>) -> Result<Fed> {
         self.state.limit.store(u64::MAX, SeqCst);
-        threads::run(self.shape.threads, || {
-            let worked = self.work(source, csv);
-            if worked.is_err() {
-                self.state.reading.stop.set();
-                self.state.turn.wake();
-            }
-            worked
-        })?;
+        let give_up = || {
+            self.state.reading.stop.set();
+            self.state.turn.wake();
+        };
+        threads::run_or_stop(self.shape.threads, give_up, || self.work(source, csv))?;
         let samples = self.state.samples.lock();
         let samples = std::mem::take(&mut *samples.unwrap_or_else(PoisonError::into_inner));
         let is_spilled = self.state.is_spilled.load(SeqCst);

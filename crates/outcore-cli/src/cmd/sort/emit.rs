@@ -102,13 +102,12 @@ impl Emit<'_> {
     /// Writes all parts, several at a time.
     fn parts(&self, parts: &SortedParts) -> Result<()> {
         let (turn, stop) = (Turn::default(), Stop::default());
-        threads::run(self.shape.threads, || {
-            let worked = self.work(parts, &turn, &stop);
-            if worked.is_err() {
-                stop.set();
-                turn.wake();
-            }
-            worked
+        let give_up = || {
+            stop.set();
+            turn.wake();
+        };
+        threads::run_or_stop(self.shape.threads, give_up, || {
+            self.work(parts, &turn, &stop)
         })
     }
 

@@ -98,13 +98,11 @@ impl<'a> Feed<'a> {
             self.shape.cell_len,
         )
         .counting_lines(self.recipe.has_keys());
-        threads::run(self.shape.threads, || {
-            let worked = self.work(sorter, csv, &source);
-            if worked.is_err() {
-                self.reading.stop.set();
-            }
-            worked
-        })?;
+        threads::run_or_stop(
+            self.shape.threads,
+            || self.reading.stop.set(),
+            || self.work(sorter, csv, &source),
+        )?;
         Ok(self.reading.done())
     }
 
