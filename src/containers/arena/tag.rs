@@ -8,7 +8,7 @@
 //! the file is open.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -17,6 +17,7 @@ const TAGS: usize = 1 << 16;
 
 const WORDS: usize = TAGS / 64;
 
+/// The tags of some arenas: in the library those of the process, in tests those of one test.
 #[derive(Debug)]
 struct Register {
     /// One bit for each tag, set while an arena has it.
@@ -28,12 +29,67 @@ struct Register {
     started: bool,
 }
 
-static REGISTER: Mutex<Register> = Mutex::new(Register {
-    taken: [0; WORDS],
-    kept: BTreeMap::new(),
-    next: 0,
-    started: false,
-});
+impl Register {
+    const fn new() -> Self {
+        Self {
+            taken: [0; WORDS],
+            kept: BTreeMap::new(),
+            next: 0,
+            started: false,
+        }
+    }
+
+    /// Takes a tag that no living arena has, or returns `None` if they have all tags.
+    fn take(&mut self) -> Option<u16> {
+        if !self.started {
+            (self.next, self.started) = (first_tag(), true);
+        }
+        for _ in 0..TAGS {
+            let tag = self.next;
+            self.next = self.next.wrapping_add(1);
+            let (word, bit) = place(tag);
+            let Some(word) = self.taken.get_mut(word).filter(|_| tag != 0) else {
+                continue;
+            };
+            if *word & bit == 0 && !self.kept.contains_key(&tag) {
+                *word |= bit;
+                return Some(tag);
+            }
+        }
+        None
+    }
+
+    /// Gives a tag back that was taken.
+    fn give(&mut self, tag: u16) {
+        let (word, bit) = place(tag);
+        if let Some(word) = self.taken.get_mut(word) {
+            *word &= !bit;
+        }
+    }
+
+    /// Keeps a tag of a file from arenas that are made later, until it has been released as often.
+    #[cfg(feature = "sealed")]
+    fn keep(&mut self, tag: u16) {
+        let files = self.kept.entry(tag).or_default();
+        *files = files.saturating_add(1);
+    }
+
+    fn release(&mut self, tag: u16) {
+        let files = self.kept.get(&tag).copied().unwrap_or(0);
+        if files > 1 {
+            self.kept.insert(tag, files.saturating_sub(1));
+        } else {
+            self.kept.remove(&tag);
+        }
+    }
+}
+
+/// That of the arenas of this process.
+static REGISTER: Mutex<Register> = Mutex::new(Register::new());
+
+fn register() -> MutexGuard<'static, Register> {
+    REGISTER.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A tag, which belongs to this value until it is dropped.
 #[derive(Debug)]
@@ -46,40 +102,24 @@ pub(crate) struct Tag {
 impl Tag {
     /// Takes a tag that no living arena has.
     pub(crate) fn take() -> Result<Self> {
-        let mut register = REGISTER.lock().unwrap_or_else(PoisonError::into_inner);
-        if !register.started {
-            (register.next, register.started) = (first_tag(), true);
-        }
-        for _ in 0..TAGS {
-            let tag = register.next;
-            register.next = register.next.wrapping_add(1);
-            let (word, bit) = place(tag);
-            let register = &mut *register;
-            let Some(word) = register.taken.get_mut(word).filter(|_| tag != 0) else {
-                continue;
-            };
-            if *word & bit == 0 && !register.kept.contains_key(&tag) {
-                *word |= bit;
-                return Ok(Self {
-                    number: tag,
-                    is_kept: false,
-                });
-            }
-        }
-        let reason = "65,535 arenas are alive; put more items into each";
-        Err(Error::refused(
-            ErrorKind::OutOfMemory,
-            "make an arena",
-            reason,
-        ))
+        let Some(number) = register().take() else {
+            let reason = "65,535 arenas are alive; put more items into each";
+            return Err(Error::refused(
+                ErrorKind::OutOfMemory,
+                "make an arena",
+                reason,
+            ));
+        };
+        Ok(Self {
+            number,
+            is_kept: false,
+        })
     }
 
     /// Keeps a tag of a file from arenas that are made later.
     #[cfg(feature = "sealed")]
     pub(crate) fn kept(number: u16) -> Self {
-        let mut register = REGISTER.lock().unwrap_or_else(PoisonError::into_inner);
-        let users = register.kept.entry(number).or_default();
-        *users = users.saturating_add(1);
+        register().keep(number);
         Self {
             number,
             is_kept: true,
@@ -93,19 +133,10 @@ impl Tag {
 
 impl Drop for Tag {
     fn drop(&mut self) {
-        let mut register = REGISTER.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_kept {
-            let users = register.kept.get(&self.number).copied().unwrap_or(0);
-            if users > 1 {
-                register.kept.insert(self.number, users.saturating_sub(1));
-            } else {
-                register.kept.remove(&self.number);
-            }
-            return;
-        }
-        let (word, bit) = place(self.number);
-        if let Some(word) = register.taken.get_mut(word) {
-            *word &= !bit;
+            register().release(self.number);
+        } else {
+            register().give(self.number);
         }
     }
 }
@@ -126,41 +157,99 @@ fn place(tag: u16) -> (usize, u64) {
 mod tests {
     use super::*;
 
+    /// Tests that take many tags have a register of their own. With that of the process they changed
+    /// what the others saw, and whether they passed was up to the order of the threads.
+    fn take(register: &mut Register) -> u16 {
+        register.take().unwrap()
+    }
+
     #[test]
     fn living_arenas_never_share_a_tag() {
-        let mut tags: Vec<Tag> = (0..10_000).map(|_| Tag::take().unwrap()).collect();
-        tags.drain(..5_000);
-        tags.extend((0..20_000).map(|_| Tag::take().unwrap()));
-        let mut seen: Vec<u16> = tags.iter().map(Tag::get).collect();
-        seen.sort_unstable();
-        assert!(seen.windows(2).all(|pair| pair[0] < pair[1]));
-        assert!(seen[0] > 0, "0 belongs to the default location");
+        let mut register = Register::new();
+        let mut tags: Vec<u16> = (0..10_000).map(|_| take(&mut register)).collect();
+        tags.drain(..5_000).for_each(|tag| register.give(tag));
+        let mut is_alive = vec![false; TAGS];
+        for tag in &tags {
+            is_alive[usize::from(*tag)] = true;
+        }
+        // Once around.
+        for _ in 0..TAGS {
+            let tag = take(&mut register);
+            assert!(!is_alive[usize::from(tag)], "{tag} is alive");
+            register.give(tag);
+        }
+        tags.extend((0..20_000).map(|_| take(&mut register)));
+        tags.sort_unstable();
+        assert!(tags.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(tags[0] > 0, "0 belongs to the default location");
+    }
+
+    #[test]
+    fn the_last_tag_can_be_had_and_no_more() {
+        let mut register = Register::new();
+        assert!((1..TAGS).all(|_| register.take().is_some()));
+        assert_eq!(register.take(), None);
+        register.give(7);
+        assert_eq!(register.take(), Some(7));
+        assert_eq!(register.take(), None);
     }
 
     #[cfg(feature = "sealed")]
     #[test]
     fn the_tag_of_an_open_file_is_no_new_arenas() {
-        let tag = Tag::take().unwrap();
-        let number = tag.get();
-        let (first, second) = (Tag::kept(number), Tag::kept(number));
-        drop((tag, first));
-        assert!((0..2 * TAGS).all(|_| Tag::take().unwrap().get() != number));
-        drop(second);
-        // Another test may have it the first time around.
-        assert!((0..20 * TAGS).any(|_| Tag::take().unwrap().get() == number));
+        let mut register = Register::new();
+        let kept = take(&mut register);
+        register.keep(kept);
+        register.keep(kept);
+        register.give(kept);
+        register.release(kept);
+        let is_given = |register: &mut Register| {
+            (1..TAGS).any(|_| {
+                let tag = take(register);
+                register.give(tag);
+                tag == kept
+            })
+        };
+        assert!(!is_given(&mut register));
+        register.release(kept);
+        assert!(is_given(&mut register));
     }
 
     /// The search started again at a random tag after each round, so a tag was given again after as
     /// few as 2,311 arenas instead of tens of thousands.
     #[test]
     fn a_tag_is_given_again_as_late_as_possible() {
+        let mut register = Register::new();
         let mut last_use = vec![None; TAGS];
         for turn in 0..200_000_usize {
-            let tag = usize::from(Tag::take().unwrap().get());
-            if let Some(last) = last_use[tag].replace(turn) {
-                // Other tests take tags at the same time, which can only shorten the round a bit.
-                assert!(turn - last > TAGS / 2, "{tag} after {}", turn - last);
+            let tag = take(&mut register);
+            register.give(tag);
+            if let Some(last) = last_use[usize::from(tag)].replace(turn) {
+                assert_eq!(turn - last, TAGS - 1, "{tag}");
             }
         }
+    }
+
+    /// Of the register of the process, only what no other test can change.
+    #[test]
+    fn a_tag_belongs_to_its_value_until_that_is_dropped() {
+        let is_taken = |number| {
+            let (word, bit) = place(number);
+            register().taken[word] & bit != 0
+        };
+        let tag = Tag::take().unwrap();
+        let number = tag.get();
+        assert!(is_taken(number));
+        #[cfg(feature = "sealed")]
+        {
+            drop(Tag::kept(number));
+            assert!(is_taken(number), "it is the file that was closed");
+            // No arena has 0, and no file.
+            let file = Tag::kept(0);
+            assert!(register().kept.contains_key(&0));
+            drop(file);
+            assert!(!register().kept.contains_key(&0));
+        }
+        drop(tag);
     }
 }
