@@ -25,15 +25,22 @@ struct Kept {
     owner: u64,
 }
 
-impl Idle {
-    /// Returns the places that all objects of the process share. They are dropped, with the rings
-    /// in them, when the last object drops them.
+/// Where objects find the places that they share: in the library those of the process, in tests those
+/// of one test.
+#[derive(Debug)]
+struct Shared(PlainMutex<Weak<Idle>>);
+
+impl Shared {
+    const fn new() -> Self {
+        Self(PlainMutex::new(Weak::new()))
+    }
+
+    /// Returns the places. They are dropped, with the rings in them, when the last object drops them.
     ///
-    /// Never waits, like [`with`](Self::with): if another thread holds the lock, it returns new
-    /// places that are not shared.
-    pub(crate) fn shared() -> Arc<Self> {
-        static SHARED: PlainMutex<Weak<Idle>> = PlainMutex::new(Weak::new());
-        let mut shared = match SHARED.try_lock() {
+    /// Never waits, like [`Idle::with`]: if another thread holds the lock, it returns new places that
+    /// are not shared.
+    fn places(&self) -> Arc<Idle> {
+        let mut shared = match self.0.try_lock() {
             Ok(shared) => shared,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Arc::default(),
@@ -43,6 +50,14 @@ impl Idle {
             *shared = Arc::downgrade(&made);
             made
         })
+    }
+}
+
+impl Idle {
+    /// Returns the places that all objects of the process share.
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: Shared = Shared::new();
+        SHARED.places()
     }
 
     /// Takes an engine of this process for `depth` reads at a time, if there is one.
@@ -144,14 +159,31 @@ mod tests {
     }
 
     /// Objects share the engines, and none is left when the last object is dropped.
+    ///
+    /// The test kept its engine in the places of the process: another test that read at that moment
+    /// could take it, and would have waited for reads that it never does; and if another test held the
+    /// lock, it was not kept, and the test failed.
     #[test]
     fn all_objects_share_the_places_for_as_long_as_one_has_them() {
-        let (one, other) = (Idle::shared(), Idle::shared());
-        // Another test may hold the lock at the same time.
-        if Arc::ptr_eq(&one, &other) {
-            one.keep(Box::new(Said(1000)));
-            assert!(other.take(1000).is_some());
-        }
+        let shared = Shared::new();
+        let (one, other) = (shared.places(), shared.places());
+        assert!(Arc::ptr_eq(&one, &other));
+        one.keep(Box::new(Said(1000)));
+        assert!(other.take(1000).is_some());
+        other.keep(Box::new(Said(1000)));
+        drop((one, other));
+        assert!(shared.places().take(0).is_none(), "an engine is left");
+    }
+
+    /// A child that is forked while another thread has the lock finds it locked for ever.
+    #[test]
+    fn where_the_lock_is_held_the_places_are_new_ones() {
+        let shared = Shared::new();
+        let one = shared.places();
+        let locked = shared.0.lock().unwrap();
+        assert!(!Arc::ptr_eq(&one, &shared.places()));
+        drop(locked);
+        assert!(Arc::ptr_eq(&one, &shared.places()));
     }
 
     #[test]
