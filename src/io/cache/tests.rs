@@ -375,11 +375,16 @@ fn pass_through(file: &ScratchFile) -> Vec<u64> {
 
 /// Takes all pages of a file out of the cache. From then on none is read ahead, in pieces that are longer
 /// than the chunks of tests.
+///
+/// The kernel leaves a page that it is using just then, so it is asked more than once.
 fn make_cold(file: &ScratchFile) {
     file.advise(0, LEN, Hint::Random).unwrap();
     file.sync_data().unwrap();
-    file.advise(0, LEN, Hint::DontNeed).unwrap();
-    assert_eq!(sum(file), 0);
+    let is_cold = (0..1000).any(|_| {
+        file.advise(0, LEN, Hint::DontNeed).unwrap();
+        sum(file) == 0
+    });
+    assert!(is_cold, "{:?}", cached(file));
 }
 
 #[test]

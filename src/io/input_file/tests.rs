@@ -12,7 +12,6 @@ use std::fs::{self, OpenOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::error::ErrorKind;
 use crate::io::cache::CachePolicy;
@@ -63,10 +62,14 @@ impl World {
         world
     }
 
+    /// Takes all pages of the file out of the cache. The kernel leaves one that it is using just then, so
+    /// it is asked more than once.
     fn make_cold(&self) {
-        self.open().file.advise(0, LEN, Hint::DontNeed).unwrap();
-        #[cfg(not(memory_backend))]
-        assert_eq!(self.cached().iter().sum::<u64>(), 0);
+        let is_cold = (0..1000).any(|_| {
+            self.open().file.advise(0, LEN, Hint::DontNeed).unwrap();
+            cfg!(memory_backend) || self.cached().iter().sum::<u64>() == 0
+        });
+        assert!(is_cold, "{:?}", self.cached());
     }
 
     /// Opens the file. Nothing is read ahead, in pieces that are longer than the chunks of tests.
@@ -166,34 +169,32 @@ fn policies_say_what_stays() {
     }
 }
 
+/// What a thread reads long after the others have passed stays in the cache. The test left to the system
+/// how far they came apart, and failed on a busy machine.
 #[test]
 #[cfg(not(memory_backend))]
 fn threads_that_share_a_file_leave_nothing_together() {
+    const THREADS: usize = 4;
+    assert!(THREADS as u64 * PIECE < BEHIND_BYTES);
     let world = World::new("threads", 0);
     let file = world.open();
-    let next = AtomicU64::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            let account = Arc::clone(&world.account);
-            let (file, next) = (&file, &next);
-            scope.spawn(move || {
-                ACCOUNT.set(Some(account));
-                loop {
-                    let from = next.fetch_add(PIECE, Relaxed);
-                    if from >= LEN {
-                        return;
-                    }
+    let starts: Vec<u64> = (0..LEN).step_by(to_usize(PIECE)).collect();
+    for together in starts.chunks(THREADS) {
+        std::thread::scope(|scope| {
+            for from in together {
+                let account = Arc::clone(&world.account);
+                let file = &file;
+                scope.spawn(move || {
+                    ACCOUNT.set(Some(account));
                     // Each looks at the byte before, as a reader of lines does.
-                    let to = LEN.min(from + PIECE);
-                    read_part(file, from.saturating_sub(1), to);
-                }
-            });
-        }
-    });
+                    read_part(file, from.saturating_sub(1), LEN.min(from + PIECE));
+                });
+            }
+        });
+    }
     drop(file);
-    // A thread that the system stopped for long may have read what was dropped before.
     let left = world.cached_chunks();
-    assert!(left.len() < 4, "{left:?}");
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
