@@ -234,13 +234,20 @@ fn no_thread_and_no_descriptor_is_left() {
         ]
     };
     let before = count();
+    // A thread that was joined is listed until the kernel has removed it, a moment later.
+    let is_as_before = || {
+        (0..100_000).any(|_| {
+            std::thread::yield_now();
+            count() == before
+        })
+    };
     for way in ways() {
         let (arena, locations) = filled(200);
         arena.get_many_with(&way, &locations, |_, _| {}).unwrap();
         let taken = arena.stream_with(&way, locations).take(10).count();
         assert_eq!(taken, 10);
         drop(arena);
-        assert_eq!(count(), before, "{way:?}");
+        assert!(is_as_before(), "{way:?}: {:?}, not {before:?}", count());
     }
     let mut numbers = outcore::DiskVec::new_in(&disk());
     numbers.try_extend(0..1_u64 << 20).unwrap();
@@ -254,5 +261,5 @@ fn no_thread_and_no_descriptor_is_left() {
             .all(|(n, at)| *n == *at as u64)
     );
     drop(numbers);
-    assert_eq!(count(), before, "a vector");
+    assert!(is_as_before(), "a vector: {:?}, not {before:?}", count());
 }
