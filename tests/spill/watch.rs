@@ -20,7 +20,7 @@ thread_local! {
     static LINGERS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Set while a request waits.
+/// Set when a request begins to wait, for good: a thread that looks late must not miss it.
 pub(crate) static LINGERING: AtomicBool = AtomicBool::new(false);
 
 /// Makes the next request on this thread wait a while.
@@ -49,7 +49,6 @@ fn served<R>(serve: impl FnOnce() -> R) -> R {
     } else if LINGERS.take() {
         LINGERING.store(true, SeqCst);
         std::thread::sleep(Duration::from_millis(300));
-        LINGERING.store(false, SeqCst);
     }
     let served = serve();
     DEPTH.with(|depth| depth.set(depth.get() - 1));
