@@ -111,15 +111,18 @@ pub fn timed_drop<T>(value: T, sample: &mut Sample) {
 mod tests {
     use super::*;
 
+    /// Other tests free memory meanwhile, at times more than this one takes.
     #[test]
     fn a_stage_counts_faults_and_memory() {
-        let stage = Stage::start().unwrap();
-        let block = std::hint::black_box(vec![1u8; 128 << 20]);
-        let sample = stage.stop().unwrap();
-        drop(block);
-        // Other tests free memory meanwhile, but not that much.
-        assert!(sample.get("peak_above_start").unwrap() >= f64::from(64 << 20));
-        assert!(sample.get("minor_faults").unwrap() > 10.0);
-        assert!(sample.seconds() > 0.0);
+        let counts = |_| {
+            let stage = Stage::start().unwrap();
+            let block = std::hint::black_box(vec![1u8; 128 << 20]);
+            let sample = stage.stop().unwrap();
+            drop(block);
+            assert!(sample.get("minor_faults").unwrap() > 10.0);
+            assert!(sample.seconds() > 0.0);
+            sample.get("peak_above_start").unwrap() >= f64::from(64 << 20)
+        };
+        assert!((0..20).any(counts), "the peak does not count");
     }
 }
