@@ -214,6 +214,8 @@ pub use crate::composites::strings::{BytesVec, StrVec};
 pub use crate::composites::strings::{SealedBytesVec, SealedStrVec};
 #[cfg(any(feature = "allocator-api2", feature = "nightly"))]
 pub use crate::containers::alloc::DiskAlloc;
+#[cfg(feature = "sealed")]
+pub use crate::containers::arena::IntoSealedError;
 pub use crate::containers::arena::{
     Arena, ArenaMap, ArenaStream, ArenaWriter, FinishError, Location,
 };
@@ -233,6 +235,8 @@ pub use crate::read::ReadOptions;
 
 /// Byte strings on disk, read back by a handle: [`Arena`] and its helper types.
 pub mod arena {
+    #[cfg(feature = "sealed")]
+    pub use crate::containers::arena::IntoSealedError;
     pub use crate::containers::arena::{
         Arena, ArenaMap, ArenaStream, ArenaWriter, FinishError, Location,
     };

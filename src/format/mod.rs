@@ -1,12 +1,12 @@
 //! The floor of file formats: what a sealed file is, byte for byte. docs/format.md draws it.
 //!
 //! `sums` has the checksums, `description` the fixed part that says what a file holds, `arrow` what
-//! makes the file one that Arrow reads, `write` the way into a file, `ranges` and `source` where the bytes
-//! come from, `read` the checked way out, `copy` what every reader needs, `map` the data in memory, and
-//! `verify` the check of all bytes. `strings` says where byte strings are in the data. Nothing read from
-//! a file is trusted.
+//! makes the file one that Arrow reads, `blocks` the checksums of data as they arrive, `write` the way
+//! into a file, `ranges` and `source` where the bytes come from, `read` the checked way out, `copy` what every reader needs, `map` the data in memory, and `verify` the check of all bytes. `strings` says
+//! where byte strings are in the data. Nothing read from a file is trusted.
 
 pub(crate) mod arrow;
+pub(crate) mod blocks;
 pub(crate) mod copy;
 pub(crate) mod description;
 pub(crate) mod map;

@@ -89,12 +89,17 @@ pub(crate) struct LocalFile {
 impl LocalFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let (file, len) = Place::new("open", path)?.open_to_read()?;
-        Ok(Self {
+        Ok(Self::of(file, path, len))
+    }
+
+    /// Takes an open file of this length; the path is for errors.
+    pub(crate) fn of(file: OwnedFile, path: &Path, len: u64) -> Self {
+        Self {
             file,
             path: path.to_owned(),
             len,
             idle: Idle::shared(),
-        })
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {

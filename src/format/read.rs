@@ -12,6 +12,7 @@ use crate::format::ranges::{LocalFile, ReadRanges};
 use crate::format::source::Source;
 use crate::format::sums::{PAGE_SUMS, Part, SUM_BYTES, sum_of, words};
 use crate::format::{DATA_START, PAGE_BYTES};
+use crate::io::file::OwnedFile;
 use crate::read::ReadOptions;
 
 /// The bytes that opening reads from the end: the tail, and the index of files up to 28 GiB.
@@ -38,6 +39,11 @@ pub(crate) struct Sealed {
 impl Sealed {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         Self::from_source(Source::Local(LocalFile::open(path)?))
+    }
+
+    /// Opens a file that is open already, and has this length; the path is for errors.
+    pub(crate) fn of_file(file: OwnedFile, path: &Path, len: u64) -> Result<Self> {
+        Self::from_source(Source::Local(LocalFile::of(file, path, len)))
     }
 
     pub(crate) fn open_from(source: Box<dyn ReadRanges>) -> Result<Self> {

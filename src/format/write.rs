@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::arrow::{self, Layout};
+use crate::format::blocks::{BlockSums, NoMemory};
 use crate::format::description::{DATA_ALIGN, DESCRIPTION_BYTES, Description};
 use crate::format::sums::{FileId, PAGE_SUMS, Part, SUM_BYTES, sum_of};
 use crate::format::{DATA_START, PAGE_BYTES};
@@ -35,13 +36,10 @@ pub(crate) struct Contents {
 pub(crate) struct Writer {
     file: AtomicFile,
     replaces: bool,
-    id: FileId,
     /// Bytes that were not written: less than [`WRITE_BYTES`], or the end.
     buffer: Vec<u8>,
-    /// Bytes of data that are written.
-    written: u64,
-    /// The checksums of the blocks that are written, as they will be in the file.
-    table: Vec<u8>,
+    /// Of the bytes of data that are written.
+    sums: BlockSums,
 }
 
 impl Writer {
@@ -64,10 +62,8 @@ impl Writer {
         Ok(Self {
             file,
             replaces,
-            id,
             buffer,
-            written: 0,
-            table: Vec::new(),
+            sums: BlockSums::new(id),
         })
     }
 
@@ -94,7 +90,7 @@ impl Writer {
 
     /// Returns the bytes that the blocks will cover if these are all: with zeros behind the data.
     pub(crate) fn covered_bytes(&self) -> u64 {
-        let bytes = self.written.saturating_add(self.buffer.len() as u64);
+        let bytes = self.sums.bytes().saturating_add(self.buffer.len() as u64);
         bytes.next_multiple_of(DATA_ALIGN)
     }
 
@@ -106,72 +102,20 @@ impl Writer {
         written
     }
 
-    /// Writes whole blocks, or the end.
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let block = usize::try_from(BLOCK_BYTES).unwrap_or(usize::MAX);
-        let sum_len = size_of::<u64>();
-        let more = bytes.len().div_ceil(block).saturating_mul(sum_len);
-        if self.table.try_reserve(more).is_err() {
-            return Err(no_memory(self.file.path()));
-        }
-        let first = self.table.len().checked_div(sum_len).unwrap_or(0) as u64;
-        for (number, bytes) in (first..).zip(bytes.chunks(block)) {
-            let sum = sum_of(&self.id, Part::Block, number, bytes);
-            self.table.extend_from_slice(&sum.to_le_bytes());
-        }
-        self.file
-            .write_all_at(bytes, DATA_START.saturating_add(self.written))?;
-        self.written = self.written.saturating_add(bytes.len() as u64);
-        Ok(())
+        let offset = DATA_START.saturating_add(self.sums.bytes());
+        let taken = self.sums.push(bytes);
+        taken.map_err(|NoMemory| no_memory(self.file.path()))?;
+        self.file.write_all_at(bytes, offset)
     }
 
     /// Writes what is around the data, and gives the file its name, once all is on the device.
     pub(crate) fn finish(mut self, contents: Contents) -> Result<()> {
-        let data_bytes = self.written.saturating_add(self.buffer.len() as u64);
-        let mut description = Description {
-            kind: contents.kind,
-            id: self.id,
-            elements: contents.elements,
-            element_bytes: contents.element_bytes,
-            element_align: contents.element_align,
-            block_bytes: BLOCK_BYTES,
-            data_bytes,
-            details: contents.details,
-            index_sum: 0,
-            head_sum: 0,
-            tail_sum: 0,
-            type_name: contents.type_name,
-        };
-        let zeros = description.covered_bytes().saturating_sub(data_bytes);
-        let end = self
-            .buffer
-            .len()
-            .saturating_add(usize::try_from(zeros).unwrap_or(0));
-        self.buffer.resize(end, 0);
         self.flush()?;
-        let table = std::mem::take(&mut self.table);
-        let page = usize::try_from(PAGE_SUMS.saturating_mul(SUM_BYTES)).unwrap_or(usize::MAX);
-        let pages = (0..).zip(table.chunks(page));
-        let index = pages.map(|(number, page)| sum_of(&self.id, Part::TablePage, number, page));
-        let index: Vec<u8> = index.flat_map(u64::to_le_bytes).collect();
-        description.index_sum = sum_of(&self.id, Part::Index, 0, &index);
-        self.file.write_all_at(&table, description.table().start)?;
-        self.file.write_all_at(&index, description.index().start)?;
-
-        let page = usize::try_from(PAGE_BYTES).unwrap_or(0);
-        let rest = page.saturating_sub(DESCRIPTION_BYTES);
-        let (mut head, tail) = match &contents.arrow {
-            Some(layout) => (layout.head(), layout.tail(rest)),
-            None => (arrow::no_head(), arrow::no_tail(rest)),
-        };
-        description.head_sum = sum_of(&self.id, Part::Head, 0, &head);
-        description.tail_sum = sum_of(&self.id, Part::Tail, 0, &tail);
-        let encoded = description.encode();
-        let mut last = encoded.to_vec();
-        last.extend(&tail);
-        self.file.write_all_at(&last, description.index().end)?;
-        head.extend(&encoded);
-        self.file.write_all_at(&head, 0)?;
+        let path = self.file.path().to_owned();
+        enclose(&mut self.sums, contents, &path, &mut |bytes, offset| {
+            self.file.write_all_at(bytes, offset)
+        })?;
         if self.replaces {
             self.file.publish()
         } else {
@@ -180,17 +124,71 @@ impl Writer {
     }
 }
 
+/// Writes what is around data that are in a file already, by `write`, which takes bytes and where they
+/// go. Returns the length of the file.
+pub(crate) fn enclose(
+    sums: &mut BlockSums,
+    contents: Contents,
+    path: &Path,
+    write: &mut dyn FnMut(&[u8], u64) -> Result<()>,
+) -> Result<u64> {
+    let id = sums.id;
+    let mut description = Description {
+        kind: contents.kind,
+        id,
+        elements: contents.elements,
+        element_bytes: contents.element_bytes,
+        element_align: contents.element_align,
+        block_bytes: BLOCK_BYTES,
+        data_bytes: sums.bytes(),
+        details: contents.details,
+        index_sum: 0,
+        head_sum: 0,
+        tail_sum: 0,
+        type_name: contents.type_name,
+    };
+    let end = description.data_bytes;
+    let zeros = description.covered_bytes().saturating_sub(end);
+    let zeros = vec![0; usize::try_from(zeros).unwrap_or(0)];
+    sums.push(&zeros).map_err(|NoMemory| no_memory(path))?;
+    write(&zeros, DATA_START.saturating_add(end))?;
+    let table = sums.finish().map_err(|NoMemory| no_memory(path))?;
+    let page = usize::try_from(PAGE_SUMS.saturating_mul(SUM_BYTES)).unwrap_or(usize::MAX);
+    let pages = (0..).zip(table.chunks(page));
+    let index = pages.map(|(number, page)| sum_of(&id, Part::TablePage, number, page));
+    let index: Vec<u8> = index.flat_map(u64::to_le_bytes).collect();
+    description.index_sum = sum_of(&id, Part::Index, 0, &index);
+    write(table, description.table().start)?;
+    write(&index, description.index().start)?;
+
+    let page = usize::try_from(PAGE_BYTES).unwrap_or(0);
+    let rest = page.saturating_sub(DESCRIPTION_BYTES);
+    let (mut head, tail) = match &contents.arrow {
+        Some(layout) => (layout.head(), layout.tail(rest)),
+        None => (arrow::no_head(), arrow::no_tail(rest)),
+    };
+    description.head_sum = sum_of(&id, Part::Head, 0, &head);
+    description.tail_sum = sum_of(&id, Part::Tail, 0, &tail);
+    let encoded = description.encode();
+    let mut last = encoded.to_vec();
+    last.extend(&tail);
+    write(&last, description.index().end)?;
+    head.extend(&encoded);
+    write(&head, 0)?;
+    Ok(description.file_bytes())
+}
+
 /// How it is named in errors.
 const SEAL: &str = "seal";
 
 #[cold]
-fn no_memory(path: &Path) -> Error {
+pub(crate) fn no_memory(path: &Path) -> Error {
     let reason = "there is no memory for its checksums";
     Error::refused(ErrorKind::OutOfMemory, SEAL, reason).at(path)
 }
 
-/// Returns 128 random bits.
-fn new_id(path: &Path) -> Result<FileId> {
+/// Returns 128 random bits; `path` is for errors.
+pub(crate) fn new_id(path: &Path) -> Result<FileId> {
     let name =
         sys::retry(sys::unguessable_name).map_err(|answer| Error::io(SEAL, answer).at(path))?;
     let name = name.as_encoded_bytes();

@@ -219,7 +219,23 @@ impl ScratchDir {
 
     /// Creates an empty file without a name.
     pub(crate) fn create_unnamed(&self) -> Result<sys::File, Refusal> {
-        let created = sys::retry(|| self.inner.dir.create_unnamed());
+        self.create_by(sys::Dir::create_unnamed)
+    }
+
+    /// Creates an empty file without a name that can get one later; `None` where there are none such.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn create_linkable(&self) -> Result<Option<sys::File>, Refusal> {
+        use std::io::ErrorKind::{InvalidInput, IsADirectory, NotFound, Unsupported};
+        // The answers of file systems and kernels that do not know the flag.
+        let unknown = [InvalidInput, IsADirectory, NotFound, Unsupported];
+        self.create_by(|dir| match dir.create_linkable() {
+            Err(answer) if unknown.contains(&answer.kind()) => Ok(None),
+            created => created.map(Some),
+        })
+    }
+
+    fn create_by<F>(&self, create: impl Fn(&sys::Dir) -> std::io::Result<F>) -> Result<F, Refusal> {
+        let created = sys::retry(|| create(&self.inner.dir));
         created.map_err(|answer| {
             let refusal = Refusal::failed(Op::Create, &answer);
             if self.is_removed() {

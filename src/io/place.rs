@@ -141,6 +141,15 @@ impl Place {
         self.retry(CREATE, || self.dir.is_linkable(file.sys()))
     }
 
+    /// Returns whether a file is on the device of the directory, without which it cannot get a name
+    /// there.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn shares_device(&self, file: &OwnedFile) -> Result<bool> {
+        let here = self.retry(CREATE, || self.dir.device())?;
+        let (there, _number) = self.retry(CREATE, || file.sys().identity())?;
+        Ok(here == there)
+    }
+
     /// Takes the lock of a file, for as long as it is open.
     fn lock(&self, file: &OwnedFile) -> Result<()> {
         const ACTION: &str = "lock";

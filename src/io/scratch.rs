@@ -55,12 +55,24 @@ impl Deref for ScratchFile {
 impl ScratchFile {
     /// Creates a file without a name, whose preallocated bytes count against the directory's budget.
     pub(crate) fn create(dir: &ScratchDir) -> Result<Self, Refusal> {
-        let file = OwnedFile::new(dir.create_unnamed()?.shared());
+        Ok(Self::in_dir(dir.create_unnamed()?, dir))
+    }
+
+    /// The same, of a file that can get a name later, and then is no scratch file any more; `None` where
+    /// there are none such.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn create_linkable(dir: &ScratchDir) -> Result<Option<Self>, Refusal> {
+        let created = dir.create_linkable()?;
+        Ok(created.map(|file| Self::in_dir(file, dir)))
+    }
+
+    fn in_dir(file: sys::File, dir: &ScratchDir) -> Self {
+        let file = OwnedFile::new(file.shared());
         file.cache().set_policy(dir.cache_policy());
-        Ok(Self {
+        Self {
             file: Preallocated::new(file, Account::in_dir(dir)),
             backing: Backing::Scratch(dir.clone()),
-        })
+        }
     }
 
     /// Takes a file that has no name, and whose directory has no budget. Allocates nothing.

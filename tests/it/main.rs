@@ -56,6 +56,8 @@ mod sealed;
 mod sealed_arena;
 #[cfg(all(not(any(miri, memory_backend)), feature = "bytemuck"))]
 mod sealed_damage;
+#[cfg(all(not(any(miri, memory_backend)), feature = "sealed"))]
+mod sealed_own;
 #[cfg(all(not(any(miri, memory_backend)), feature = "bytemuck"))]
 mod sealed_python;
 #[cfg(all(not(any(miri, memory_backend)), feature = "sealed"))]

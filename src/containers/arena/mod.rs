@@ -5,6 +5,7 @@
 //! at a time, up to the number of cores, since the kernel serializes writes to one file.
 //!
 //! `seal` writes all of that to one file that lasts, and `archive` is an arena in such a file.
+//! `into_sealed` makes such a file of the arena's own, for which `appended` has the checksums.
 
 // First, since rustdoc lists the methods of a type in the order of these modules.
 mod basics;
@@ -13,6 +14,11 @@ mod map;
 #[cfg(feature = "sealed")]
 mod seal;
 
+#[cfg(feature = "sealed")]
+mod into_sealed;
+
+#[cfg(feature = "sealed")]
+mod appended;
 #[cfg(feature = "sealed")]
 mod archive;
 #[cfg(test)]
@@ -28,6 +34,8 @@ mod text;
 mod watermarks;
 mod writer;
 
+#[cfg(feature = "sealed")]
+pub use self::into_sealed::IntoSealedError;
 pub use self::location::Location;
 pub use self::map::ArenaMap;
 pub use self::stream::ArenaStream;
@@ -114,6 +122,9 @@ struct Inner {
     /// The number of files over which writers are spread.
     spread: usize,
     file_bytes_max: u64,
+    /// Whether the first file is to become a sealed one.
+    #[cfg(feature = "sealed")]
+    is_sealable: bool,
     /// Where reads leave idle engines for each other.
     idle: Arc<Idle>,
     /// The process that created the arena. A forked child creates no files for it, because the
@@ -214,6 +225,8 @@ impl Inner {
             choosing: Mutex::new(()),
             spread,
             file_bytes_max,
+            #[cfg(feature = "sealed")]
+            is_sealable: false,
             idle: Idle::shared(),
             owner: sys::process(),
         }
@@ -291,7 +304,16 @@ impl Inner {
             let reason = reason.to_owned();
             return Err(self.refused(ErrorKind::FileTooLarge, "grow an arena in", reason));
         };
-        let shard = Shard::create(self.dir()?, self.file_bytes_max)?;
+        let (dir, len_max) = (self.dir()?, self.file_bytes_max);
+        #[cfg(feature = "sealed")]
+        let create = if self.is_sealable && number == 0 {
+            Shard::create_sealable
+        } else {
+            Shard::create
+        };
+        #[cfg(not(feature = "sealed"))]
+        let create = Shard::create;
+        let shard = create(dir, len_max)?;
         Ok(place.get_or_init(|| Arc::new(shard)))
     }
 

@@ -1,13 +1,11 @@
 //! Writing an arena to a file that lasts, and opening such a file.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::containers::arena::archive::{Archive, Run};
 use crate::containers::arena::location::OFFSET_BITS;
 use crate::containers::arena::shard::Shard;
-use crate::containers::arena::tag::Tag;
-use crate::containers::arena::{Arena, FILES_MAX, Home, Inner};
+use crate::containers::arena::{Arena, FILES_MAX};
 use crate::error::Result;
 use crate::exact::{difference, narrow, sum};
 use crate::format::description::KIND_ARENA;
@@ -64,7 +62,7 @@ impl Arena {
     /// # Cost
     ///
     /// One sequential copy of the items, with a checksum of each 16 KiB, and two `fsync`. 8 bytes of
-    /// memory for each 16 KiB, and 2 MiB.
+    /// memory for each 16 KiB, and 2 MiB. [`into_sealed`](Self::into_sealed) can do without the copy.
     pub fn seal(&self, path: impl AsRef<Path>) -> Result<()> {
         self.seal_at(path.as_ref(), false)
     }
@@ -126,19 +124,10 @@ impl Arena {
     }
 
     fn of(sealed: Sealed) -> Result<Self> {
-        let archive = Archive::of(sealed)?;
-        let inner = Inner::new(
-            Tag::kept(archive.tag()),
-            Home::Sealed(Box::new(archive)),
-            1,
-            0,
-        );
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self::in_file(Archive::of(sealed)?))
     }
 
-    fn seal_at(&self, path: &Path, replaces: bool) -> Result<()> {
+    pub(super) fn seal_at(&self, path: &Path, replaces: bool) -> Result<()> {
         let mut writer = Writer::create(path, replaces)?;
         let mut runs = Vec::new();
         if let Some(archive) = self.inner.archive() {
@@ -165,15 +154,21 @@ impl Arena {
         for run in &runs {
             writer.push(&run.encode())?;
         }
-        writer.finish(Contents {
-            kind: KIND_ARENA,
-            elements: item_bytes,
-            element_bytes: 1,
-            element_align: 1,
-            details: [self.inner.tag.get().into(), runs.len() as u64, 0, 0],
-            type_name: "u8".to_owned(),
-            arrow: None,
-        })
+        let tag = self.inner.tag.get();
+        writer.finish(contents(tag, item_bytes, runs.len() as u64))
+    }
+}
+
+/// Returns what is to be said of an arena in its file.
+pub(super) fn contents(tag: u16, item_bytes: u64, runs: u64) -> Contents {
+    Contents {
+        kind: KIND_ARENA,
+        elements: item_bytes,
+        element_bytes: 1,
+        element_align: 1,
+        details: [tag.into(), runs, 0, 0],
+        type_name: "u8".to_owned(),
+        arrow: None,
     }
 }
 

@@ -9,12 +9,18 @@ use std::sync::atomic::{
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+#[cfg(feature = "sealed")]
+use crate::containers::arena::appended::Appended;
 use crate::containers::arena::watermarks::{BLOCK, Watermarks};
 use crate::error::Result;
 #[cfg(feature = "sealed")]
 use crate::exact::product;
 use crate::exact::{difference, sum};
+#[cfg(feature = "sealed")]
+use crate::format::DATA_START;
 use crate::io::dir::ScratchDir;
+#[cfg(feature = "sealed")]
+use crate::io::refusal::Op;
 use crate::io::refusal::Refusal;
 use crate::io::scratch::ScratchFile;
 use crate::mapping::growth::ample_len;
@@ -32,6 +38,11 @@ pub(crate) struct Shard {
     pub(crate) flushed_bytes: AtomicU64,
     /// The largest length of the file in bytes.
     len_max: u64,
+    /// The bytes at the start that no item gets.
+    head_bytes: u64,
+    /// What a file has that can become a sealed one.
+    #[cfg(feature = "sealed")]
+    pub(crate) appended: Option<Appended>,
     ledger: Mutex<Ledger>,
 }
 
@@ -115,15 +126,36 @@ impl Drop for Lease {
 
 impl Shard {
     pub(crate) fn create(dir: &ScratchDir, len_max: u64) -> Result<Self> {
-        Ok(Self {
-            file: ScratchFile::create(dir).map_err(|refused| dir.error(refused))?,
+        let file = ScratchFile::create(dir).map_err(|refused| dir.error(refused))?;
+        Ok(Self::new(file, len_max))
+    }
+
+    /// Creates a file that can become a sealed one, if the file system has such.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn create_sealable(dir: &ScratchDir, len_max: u64) -> Result<Self> {
+        let created = ScratchFile::create_linkable(dir);
+        let Some(file) = created.map_err(|refused| dir.error(refused))? else {
+            return Self::create(dir, len_max);
+        };
+        let mut shard = Self::new(file, len_max);
+        shard.head_bytes = DATA_START;
+        shard.appended = Some(Appended::new(dir)?);
+        Ok(shard)
+    }
+
+    fn new(file: ScratchFile, len_max: u64) -> Self {
+        Self {
+            file,
             watermarks: Watermarks::new(),
             writers: AtomicUsize::new(0),
             len_bytes: AtomicU64::new(0),
             flushed_bytes: AtomicU64::new(0),
             len_max,
+            head_bytes: 0,
+            #[cfg(feature = "sealed")]
+            appended: None,
             ledger: Mutex::default(),
-        })
+        }
     }
 
     /// Returns the number of writers in this file now.
@@ -139,6 +171,7 @@ impl Shard {
         for block in 0..self.len_bytes() / BLOCK {
             let start = product(block, BLOCK);
             let end = sum(start, self.watermarks.filled(block));
+            let start = start.max(self.head_bytes);
             match found.last_mut() {
                 Some(last) if last.end == start => last.end = end,
                 _ if end > start => found.push(start..end),
@@ -178,7 +211,8 @@ impl Shard {
 
     /// Returns whether a file of at most this length could have room for `need` bytes more.
     pub(crate) fn can_hold(&self, need: u64) -> bool {
-        let end = need.checked_next_multiple_of(BLOCK);
+        let need = need.checked_add(self.head_bytes);
+        let end = need.and_then(|need| need.checked_next_multiple_of(BLOCK));
         let end = end.and_then(|need| need.checked_add(self.len_bytes()));
         end.is_some_and(|end| end <= self.len_max)
     }
@@ -189,10 +223,14 @@ impl Shard {
             return Ok(extent);
         }
         let mut ledger = self.lock();
-        Ok(Extent {
-            pos: self.len_bytes(),
-            end: self.hand_out(&mut ledger, need)?,
-        })
+        let start = self.len_bytes();
+        // Only at the start of the file.
+        let pos = start.max(self.head_bytes);
+        let need = need.saturating_add(difference(pos, start));
+        let end = self.hand_out(&mut ledger, need)?;
+        // As if the head were written: a location that leads there is a forged one, and finds zeros.
+        self.watermarks.advance(start, pos);
+        Ok(Extent { pos, end })
     }
 
     /// Hands out the blocks for `need` bytes behind the last extent, and returns their end.
@@ -240,7 +278,8 @@ impl Shard {
         let mut ledger = self.lock();
         let (claimed, len) = (ledger.claimed, self.len_bytes());
         // A refusal is harmless: the space stays preallocated and is used later.
-        if difference(claimed, len) >= KEPT_BYTES_MAX && self.file.shrink(claimed, len).is_ok() {
+        // After a refused sealing the file may end before the last extent did.
+        if claimed.saturating_sub(len) >= KEPT_BYTES_MAX && self.file.shrink(claimed, len).is_ok() {
             ledger.claimed = len;
         }
     }
@@ -253,6 +292,44 @@ impl Shard {
             pos: handed_out.next_multiple_of(BLOCK).min(extent.end),
             end: extent.end,
         });
+    }
+
+    /// Notes bytes that were written at `pos`, and are not flushed yet.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn wrote(&self, pos: u64, bytes: &[u8]) {
+        if let Some(appended) = &self.appended {
+            appended.wrote(pos, bytes);
+        }
+    }
+
+    /// Cuts the file off at `len` bytes, behind the last that are flushed: there are no writers, and
+    /// none will be unless [`reopen`](Self::reopen) is called.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn cut_off(&mut self, len: u64) -> Result<()> {
+        let ledger = self.ledger.get_mut();
+        let ledger = ledger.unwrap_or_else(PoisonError::into_inner);
+        if len >= ledger.claimed {
+            return Ok(());
+        }
+        let cut = self.file.shrink(ledger.claimed, len);
+        cut.map_err(|refused| self.file.error(refused))?;
+        ledger.claimed = len;
+        Ok(())
+    }
+
+    /// Lets writers append again after the file was written to behind what is claimed, or cut off.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn reopen(&mut self) {
+        let len = self.len_bytes();
+        let ledger = self.ledger.get_mut();
+        let ledger = ledger.unwrap_or_else(PoisonError::into_inner);
+        // A refusal is harmless: the next growth claims what is there.
+        let _cut = self.file.set_len(Op::Shorten, ledger.claimed);
+        if ledger.claimed < len {
+            // What is left of the last block is not preallocated any more, and a growth claims it only
+            // together with the next one.
+            ledger.spare.clear();
+        }
     }
 
     /// Records that the first `len` bytes of the extent are flushed.

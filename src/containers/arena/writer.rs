@@ -230,7 +230,10 @@ impl ArenaWriter {
     fn write(&self, bytes: &[u8]) -> Result<()> {
         let file = &self.shard.file;
         let written = file.write_all_at(bytes, self.extent.pos);
-        written.map_err(|refused| file.error(refused))
+        written.map_err(|refused| file.error(refused))?;
+        #[cfg(feature = "sealed")]
+        self.shard.wrote(self.extent.pos, bytes);
+        Ok(())
     }
 
     /// Records that `len` bytes more of the extent are in the file.

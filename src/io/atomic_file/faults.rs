@@ -7,7 +7,8 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
-use crate::io::atomic_file::{AtomicFile, without_group};
+use crate::io::atomic_file::AtomicFile;
+use crate::io::atomic_file::target::without_group;
 use crate::sys::fault::{Fault, Outcome, arm, disarm};
 use crate::testing::{EINTR, ENOSPC};
 

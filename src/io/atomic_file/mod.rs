@@ -4,25 +4,20 @@
 #[cfg(not(any(miri, memory_backend, loom, shuttle)))]
 mod faults;
 
+#[cfg(feature = "sealed")]
+pub(crate) mod given;
+mod target;
+
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::io::atomic_file::target::{advise, examine, keep_permissions, resolve};
 use crate::io::cache::CachePolicy;
 use crate::io::file::OwnedFile;
-use crate::io::place::{CREATE, Linked, PUBLISH, Place};
+use crate::io::place::{Linked, PUBLISH, Place};
 use crate::io::refusal::{self, Op, Refusal};
-use crate::io::stats;
-use crate::sys::{Facts, retry};
-
-/// Permission bits that are kept: not set-user-ID, set-group-ID and sticky.
-const MODE_MASK: u32 = 0o777;
-
-/// The links that are followed. Linux follows as many.
-const LINKS_MAX: usize = 40;
 
 /// A file that is written in full and then replaces another, or takes a new name, in one step.
 ///
@@ -87,7 +82,7 @@ const LINKS_MAX: usize = 40;
 /// # Fork
 ///
 /// The file belongs to the process that created it. In a forked child, writes and `publish` return
-/// [`Forked`](ErrorKind::Forked), and drop removes no name.
+/// [`Forked`](crate::ErrorKind::Forked), and drop removes no name.
 #[derive(Debug)]
 pub struct AtomicFile {
     file: OwnedFile,
@@ -104,7 +99,7 @@ impl AtomicFile {
     ///
     /// # Errors
     ///
-    /// [`Io`](ErrorKind::Io), or [`StorageFull`](ErrorKind::StorageFull) where the directory cannot
+    /// [`Io`](crate::ErrorKind::Io), or [`StorageFull`](crate::ErrorKind::StorageFull) where the directory cannot
     /// hold another name. Nothing was made, and what is at `path` is as it was:
     ///
     /// * `path` leads to something that is no regular file, or does not end with a file name;
@@ -126,16 +121,7 @@ impl AtomicFile {
     }
 
     fn start_at(target: &Path, without_name: bool) -> Result<Self> {
-        let place = Place::new(CREATE, target)?;
-        let replaced = place.facts()?;
-        if let Some(facts) = &replaced {
-            if !facts.is_regular {
-                let reason = "it is no regular file, so it cannot be replaced";
-                return Err(refusal(reason, target));
-            }
-            // A rename would not ask.
-            place.check_writable("replace")?;
-        }
+        let (place, replaced) = examine(target)?;
         let unnamed = if without_name {
             create_unnamed(&place)?
         } else {
@@ -155,30 +141,9 @@ impl AtomicFile {
             position: 0,
         };
         if let Some(replaced) = replaced {
-            made.set_permissions(replaced)?;
+            keep_permissions(&made.file, replaced, target)?;
         }
         Ok(made)
-    }
-
-    /// Gives the file the owner and the mode of the one that it will replace, before it has the name.
-    fn set_permissions(&self, replaced: Facts) -> Result<()> {
-        let sys = self.file.sys();
-        let own = self.retry(CREATE, || sys.facts())?;
-        let mut mode = replaced.mode & MODE_MASK;
-        // Refusals are expected, and documented.
-        if own.group != replaced.group {
-            let kept = retry(|| sys.set_owner(None, Some(replaced.group)));
-            if kept.is_err() {
-                mode = without_group(mode);
-            }
-        }
-        if own.user != replaced.user {
-            let _kept = retry(|| sys.set_owner(Some(replaced.user), None));
-        }
-        if own.mode & MODE_MASK == mode {
-            return Ok(());
-        }
-        self.retry(CREATE, || sys.set_mode(mode))
     }
 
     /// Returns the path that the file will have, with links resolved.
@@ -204,7 +169,7 @@ impl AtomicFile {
     ///
     /// # Errors
     ///
-    /// [`Io`](ErrorKind::Io): the system's refusal. Nothing has changed.
+    /// [`Io`](crate::ErrorKind::Io): the system's refusal. Nothing has changed.
     ///
     /// # Cost
     ///
@@ -221,11 +186,11 @@ impl AtomicFile {
     /// Some of the bytes may be written; to write them again mends that. What is at the path is as it
     /// was.
     ///
-    /// * [`StorageFull`](ErrorKind::StorageFull): the disk or a disk quota is full.
-    /// * [`FileTooLarge`](ErrorKind::FileTooLarge): the file would pass `RLIMIT_FSIZE` or what the
+    /// * [`StorageFull`](crate::ErrorKind::StorageFull): the disk or a disk quota is full.
+    /// * [`FileTooLarge`](crate::ErrorKind::FileTooLarge): the file would pass `RLIMIT_FSIZE` or what the
     ///   file system can hold. No signal is raised.
-    /// * [`Forked`](ErrorKind::Forked): the file belongs to the parent of this process.
-    /// * [`Io`](ErrorKind::Io): any other refusal.
+    /// * [`Forked`](crate::ErrorKind::Forked): the file belongs to the parent of this process.
+    /// * [`Io`](crate::ErrorKind::Io): any other refusal.
     ///
     /// # Cost
     ///
@@ -247,7 +212,7 @@ impl AtomicFile {
     ///
     /// # Errors
     ///
-    /// [`Io`](ErrorKind::Io) or [`StorageFull`](ErrorKind::StorageFull): bytes may be lost. Every
+    /// [`Io`](crate::ErrorKind::Io) or [`StorageFull`](crate::ErrorKind::StorageFull): bytes may be lost. Every
     /// later sync is refused, and so is the publication. What is at the path is as it was.
     ///
     /// # Cost
@@ -266,10 +231,10 @@ impl AtomicFile {
     ///
     /// The new file is gone, and the name leads to what it led to before:
     ///
-    /// * [`Io`](ErrorKind::Io) or [`StorageFull`](ErrorKind::StorageFull): a sync failed, now or
+    /// * [`Io`](crate::ErrorKind::Io) or [`StorageFull`](crate::ErrorKind::StorageFull): a sync failed, now or
     ///   earlier; or the name cannot be had, since a directory has it by now, or the directory was
     ///   removed or takes no new files.
-    /// * [`Forked`](ErrorKind::Forked): the file belongs to the parent of this process.
+    /// * [`Forked`](crate::ErrorKind::Forked): the file belongs to the parent of this process.
     ///
     /// There is one exception. Where only the last sync fails, that of the directory, the name leads
     /// to the new file, and a power cut may bring the old one back. A few file systems, mostly in
@@ -290,7 +255,7 @@ impl AtomicFile {
     ///
     /// # Errors
     ///
-    /// Those of [`publish`](Self::publish). If something has the name, [`Io`](ErrorKind::Io) with
+    /// Those of [`publish`](Self::publish). If something has the name, [`Io`](crate::ErrorKind::Io) with
     /// [`AlreadyExists`](io::ErrorKind::AlreadyExists); it stays as it is, and the new file is gone.
     ///
     /// # Cost
@@ -417,77 +382,4 @@ fn create_unnamed(place: &Place) -> Result<Option<OwnedFile>> {
         }
     };
     Ok(place.is_linkable(&file)?.then_some(file))
-}
-
-/// Takes from the group what not all users may do.
-fn without_group(mode: u32) -> u32 {
-    let all = (mode & 0o007) << 3;
-    mode & (!0o070 | all)
-}
-
-/// Returns the path without links in its last part: where the file is that will be replaced or made.
-fn resolve(path: &Path) -> Result<PathBuf> {
-    let failed = |answer| {
-        stats::failed();
-        Error::io(CREATE, answer).at(path)
-    };
-    check_name(path, path)?;
-    // Miri has no links, and asks for no files.
-    if cfg!(miri) {
-        return Ok(path.to_owned());
-    }
-    match fs::metadata(path) {
-        // The links may lead to a file that has no name any more.
-        Ok(_found) => return fs::canonicalize(path).map_err(failed),
-        Err(answer) if answer.kind() == io::ErrorKind::NotFound => {}
-        Err(answer) => return Err(failed(answer)),
-    }
-    let mut target = path.to_owned();
-    for _link in 0..LINKS_MAX {
-        let Ok(next) = fs::read_link(&target) else {
-            return Ok(target);
-        };
-        check_name(&next, path)?;
-        target = parent(&target).join(next);
-    }
-    Err(refusal("there are too many symbolic links", path))
-}
-
-/// Refuses what does not end with the name of a file: with a slash, or with dots.
-fn check_name(target: &Path, path: &Path) -> Result<()> {
-    let name = target.file_name();
-    let bytes = target.as_os_str().as_bytes();
-    if name.is_some_and(|name| bytes.ends_with(name.as_bytes())) {
-        return Ok(());
-    }
-    Err(refusal(
-        "the path does not end with the name of a file",
-        path,
-    ))
-}
-
-/// Returns the directory that holds `target`.
-fn parent(target: &Path) -> &Path {
-    let parent = target.parent().filter(|parent| *parent != Path::new(""));
-    parent.unwrap_or(Path::new("."))
-}
-
-/// Adds what to do to an error, where that is not clear from it.
-fn advise(refused: Error, target: &Path) -> Error {
-    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-    let kind = refused.io_error().map(io::Error::kind);
-    if !matches!(kind, Some(PermissionDenied | ReadOnlyFilesystem)) {
-        return refused;
-    }
-    let directory = parent(target).display();
-    refused.with_remedy(format!(
-        "the directory {directory} has to be readable and writable for a new file, and so has a \
-         file that is replaced to be writable"
-    ))
-}
-
-#[cold]
-fn refusal(reason: &'static str, path: &Path) -> Error {
-    stats::failed();
-    Error::refused(ErrorKind::Io, CREATE, reason).at(path)
 }
