@@ -2,13 +2,15 @@
 //!
 //! `sums` has the checksums, `description` the fixed part that says what a file holds, `arrow` what
 //! makes the file one that Arrow reads, `blocks` the checksums of data as they arrive, `write` the way
-//! into a file, `ranges` and `source` where the bytes come from, `read` the checked way out, `copy` what every reader needs, `map` the data in memory, and `verify` the check of all bytes. `strings` says
+//! into a file, `ranges` and `source` where the bytes come from, `read` the checked way out, `known` what it
+//! remembers, `copy` what every reader needs, `map` the data in memory, and `verify` the check of all bytes. `strings` says
 //! where byte strings are in the data. Nothing read from a file is trusted.
 
 pub(crate) mod arrow;
 pub(crate) mod blocks;
 pub(crate) mod copy;
 pub(crate) mod description;
+mod known;
 pub(crate) mod map;
 pub(crate) mod ranges;
 pub(crate) mod read;

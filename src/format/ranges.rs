@@ -22,8 +22,9 @@ const SHORT_BYTES: usize = 4096;
 /// A file, an object of a store or anything else that gives ranges of its bytes.
 ///
 /// Sealed files are read through it: see [`SealedFile::open_from`](crate::sealed::SealedFile::open_from).
-/// Nothing that it delivers is trusted: every byte is checked against the checksums of the file, and
-/// ranges of another length than asked for are an error.
+/// Nothing that it delivers is trusted: whole blocks are asked for, and each is checked against its
+/// checksum every time, since an object may be replaced between two reads. Then that is an error, and so
+/// are ranges of another length than asked for. Blocks of a file of this machine are checked once.
 ///
 /// # Examples
 ///

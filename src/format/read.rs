@@ -4,10 +4,11 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::blocks::NoMemory;
 use crate::format::description::{Description, IN_HEAD, Misread};
+use crate::format::known::Known;
 use crate::format::ranges::{LocalFile, ReadRanges};
 use crate::format::source::Source;
 use crate::format::sums::{PAGE_SUMS, Part, SUM_BYTES, sum_of, words};
@@ -30,10 +31,8 @@ pub(crate) struct Sealed {
     pub(super) description: Description,
     /// The checksums of the pages of the table, once they were read and verified.
     index: OnceLock<Vec<u64>>,
-    /// The pages of the table that were read and verified.
-    pages: Vec<OnceLock<Vec<u64>>>,
-    /// A bit for each block, set once the block was verified.
-    verified: Vec<AtomicU64>,
+    /// The pages of the table that were read and verified, and the blocks that were.
+    pub(super) known: Known,
 }
 
 impl Sealed {
@@ -69,31 +68,14 @@ impl Sealed {
             }
             Err(misread) => return Err(source.misread(misread)),
         };
-        let no_memory = || {
-            let reason = "there is no memory for the state of its blocks";
-            source.refused(ErrorKind::OutOfMemory, reason)
-        };
-        let count = |number: u64| usize::try_from(number).map_err(|_long| no_memory());
-        let (pages_len, words_len) = (
-            count(description.table_pages())?,
-            count(description.blocks().div_ceil(64))?,
-        );
-        let (mut pages, mut verified) = (Vec::new(), Vec::new());
-        pages
-            .try_reserve_exact(pages_len)
-            .map_err(|_full| no_memory())?;
-        verified
-            .try_reserve_exact(words_len)
-            .map_err(|_full| no_memory())?;
-        pages.resize_with(pages_len, OnceLock::new);
-        verified.resize_with(words_len, AtomicU64::default);
+        let known = Known::new(description.table_pages());
+        let known = known.map_err(|NoMemory| source.no_memory())?;
         let index = description.index();
         let sealed = Self {
             source,
             description,
             index: OnceLock::new(),
-            pages,
-            verified,
+            known,
         };
         let in_tail = |byte: u64| usize::try_from(byte.checked_sub(tail_start)?).ok();
         if let (Some(start), Some(end)) = (in_tail(index.start), in_tail(index.end)) {
@@ -289,10 +271,8 @@ impl Sealed {
 
     fn are_verified(&self, range: &Range<u64>) -> bool {
         self.numbers(range).all(|number| {
-            let (word, bit) = place_of(number);
-            let word = self.verified.get(word);
-            // Only the bit itself matters: no other data is published by it.
-            word.is_some_and(|word| word.load(Relaxed) & bit != 0)
+            let page = self.known.page(number / PAGE_SUMS);
+            page.is_some_and(|page| page.is_verified(number))
         })
     }
 
@@ -301,14 +281,12 @@ impl Sealed {
         let block = usize::try_from(self.description.block_bytes).unwrap_or(usize::MAX);
         let first = self.numbers(&(start..start.saturating_add(1))).start;
         for (number, bytes) in (first..).zip(bytes.chunks(block)) {
-            let (word, bit) = place_of(number);
-            let Some(word) = self.verified.get(word) else {
-                continue;
-            };
-            if word.load(Relaxed) & bit != 0 {
+            let page = self.known.page(number / PAGE_SUMS);
+            if page.is_some_and(|page| page.is_verified(number)) {
                 continue;
             }
-            if Some(sum_of(&self.description.id, Part::Block, number, bytes)) != self.sum(number) {
+            let sum = sum_of(&self.description.id, Part::Block, number, bytes);
+            let Some(page) = page.filter(|page| page.sum(number) == Some(sum)) else {
                 let reason = format!(
                     "block {number} of {} is damaged: its {} bytes from {} do not match their \
                      checksum",
@@ -319,17 +297,13 @@ impl Sealed {
                         .saturating_add(DATA_START)
                 );
                 return Err(self.refused(ErrorKind::Corrupt, reason));
+            };
+            // What a source delivers the next time may be another object.
+            if self.local().is_some() {
+                page.set_verified(number);
             }
-            word.fetch_or(bit, Relaxed);
         }
         Ok(())
-    }
-
-    /// Returns the checksum that a block should have, whose page of the table was read.
-    fn sum(&self, number: u64) -> Option<u64> {
-        let (page, place) = (number / PAGE_SUMS, number % PAGE_SUMS);
-        let page = self.pages.get(usize::try_from(page).ok()?)?.get()?;
-        page.get(usize::try_from(place).ok()?).copied()
     }
 
     /// Reads and verifies the pages of the table for blocks that will be verified.
@@ -338,10 +312,7 @@ impl Sealed {
         for request in requests.iter().filter(|request| request.is_whole) {
             let blocks = self.numbers(&request.bytes);
             for page in blocks.start / PAGE_SUMS..=blocks.end.saturating_sub(1) / PAGE_SUMS {
-                let is_known = usize::try_from(page)
-                    .ok()
-                    .and_then(|page| self.pages.get(page));
-                let is_known = is_known.is_some_and(|page| page.get().is_some());
+                let is_known = self.known.page(page).is_some();
                 if !is_known && missing.last() != Some(&page) {
                     missing.push(page);
                 }
@@ -376,10 +347,8 @@ impl Sealed {
             let reason = format!("page {number} of its table of checksums is damaged");
             return Err(self.refused(ErrorKind::Corrupt, reason));
         }
-        if let Some(page) = self.pages.get(place) {
-            page.get_or_init(|| words(bytes).collect());
-        }
-        Ok(())
+        let kept = self.known.take(number, bytes);
+        kept.map_err(|NoMemory| self.source.no_memory())
     }
 
     /// Reads and verifies the index, if that was not done.
@@ -400,13 +369,6 @@ impl Sealed {
         }
         self.index.get_or_init(|| words(bytes).collect());
         Ok(())
-    }
-
-    /// Lets the next reads verify every block again.
-    pub(super) fn forget_verified(&self) {
-        for word in &self.verified {
-            word.store(0, Relaxed);
-        }
     }
 
     /// Returns some bytes of the file as they are.
@@ -445,12 +407,6 @@ impl Request {
         self.ranges.end = next.ranges.end;
         true
     }
-}
-
-/// Returns where the bit of a block is.
-fn place_of(number: u64) -> (usize, u64) {
-    let word = usize::try_from(number / 64).unwrap_or(usize::MAX);
-    (word, 1 << (number % 64))
 }
 
 impl fmt::Debug for Sealed {

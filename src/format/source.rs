@@ -33,8 +33,7 @@ impl Source {
         let len = usize::try_from(range.end.saturating_sub(range.start));
         let reserved = len.map(|len| all.try_reserve_exact(len));
         if !matches!(reserved, Ok(Ok(()))) {
-            let reason = "there is no memory for its checksums";
-            return Err(self.refused(ErrorKind::OutOfMemory, reason));
+            return Err(self.no_memory());
         }
         self.read_all(&ReadOptions::new(), &[range], &mut |_number, bytes| {
             all.extend_from_slice(bytes);
@@ -100,6 +99,12 @@ impl Source {
     #[cold]
     pub(super) fn refused(&self, kind: ErrorKind, reason: impl Into<String>) -> Error {
         self.located(Error::refused(kind, "read", reason.into()))
+    }
+
+    #[cold]
+    pub(super) fn no_memory(&self) -> Error {
+        let reason = "there is no memory for its checksums";
+        self.refused(ErrorKind::OutOfMemory, reason)
     }
 
     #[cold]

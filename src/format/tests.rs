@@ -2,14 +2,17 @@
 #![expect(clippy::cast_possible_truncation, reason = "files of tests are short")]
 
 use std::fs;
+use std::io;
 use std::panic::catch_unwind;
 use std::path::Path;
 use std::slice::from_ref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::arrow::{Column, Layout};
 use crate::format::description::{DESCRIPTION_BYTES, Description, IN_HEAD, KIND_VECTOR};
-use crate::format::ranges::MemoryRanges;
+use crate::format::ranges::{MemoryRanges, ReadRanges};
 use crate::format::read::Sealed;
 use crate::format::strings::{KIND_BYTES, KIND_TEXT};
 use crate::format::sums::{Part, sum_of};
@@ -293,11 +296,107 @@ fn a_read_takes_few_requests() {
         (bytes, source.requests() - before)
     };
     assert_eq!(read(from_ref(&(8..16))), (8, 2), "the table and the block");
-    assert_eq!(read(from_ref(&(16..24))), (8, 1), "a verified block");
+    assert_eq!(read(from_ref(&(16..24))), (8, 1), "the block");
     assert_eq!(read(&[0..8, 64..72, 72..80]), (24, 1), "close together");
     let block = u64::from(BLOCK_BYTES);
     assert_eq!(
         read(&[8..16, block..block + 8, 2 * block..2 * block + 8]),
-        (24, 2)
+        (24, 1)
     );
+}
+
+/// A source delivers other bytes from a moment on.
+struct Replaced {
+    is_replaced: Arc<AtomicBool>,
+    objects: [MemoryRanges; 2],
+}
+
+impl ReadRanges for Replaced {
+    fn read_tail(&self, len: usize) -> io::Result<(u64, Vec<u8>)> {
+        self.objects[0].read_tail(len)
+    }
+
+    fn read_ranges(
+        &self,
+        ranges: &[std::ops::Range<u64>],
+        deliver: &mut dyn FnMut(usize, &[u8]),
+    ) -> io::Result<()> {
+        let number = usize::from(self.is_replaced.load(Relaxed));
+        self.objects[number].read_ranges(ranges, deliver)
+    }
+}
+
+/// A block of a source was verified once, as one of a file is. An object of a store can be replaced
+/// between two reads, and then bytes of the other object were returned.
+#[test]
+fn an_object_that_is_replaced_between_two_reads_is_noticed() {
+    let bytes = sealed_bytes(WORDS, ID);
+    let mut others = bytes.clone();
+    others[DATA_START as usize + 8] ^= 1;
+    let is_replaced = Arc::new(AtomicBool::new(false));
+    let sealed = Sealed::open_from(Box::new(Replaced {
+        is_replaced: Arc::clone(&is_replaced),
+        objects: [bytes, others].map(MemoryRanges::new),
+    }))
+    .unwrap();
+    let read = || {
+        let mut found = Vec::new();
+        sealed.append(8..16, &mut found).map(|()| found)
+    };
+    assert_eq!(read().unwrap(), 3_u64.to_le_bytes());
+    is_replaced.store(true, Relaxed);
+    assert_eq!(read().unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+/// A file that is a hole, but for its last page.
+struct Hole {
+    len: u64,
+    last: Vec<u8>,
+}
+
+impl ReadRanges for Hole {
+    fn read_tail(&self, len: usize) -> io::Result<(u64, Vec<u8>)> {
+        let mut tail = vec![0; len - self.last.len()];
+        tail.extend(&self.last);
+        Ok((self.len, tail))
+    }
+
+    fn read_ranges(
+        &self,
+        ranges: &[std::ops::Range<u64>],
+        deliver: &mut dyn FnMut(usize, &[u8]),
+    ) -> io::Result<()> {
+        for (number, range) in ranges.iter().enumerate() {
+            deliver(number, &vec![0; (range.end - range.start) as usize]);
+        }
+        Ok(())
+    }
+}
+
+/// The state of all blocks was made when a file was opened: 0.75 GiB for a hole of 16 TiB that says to
+/// have blocks of 4 KiB.
+#[test]
+fn the_length_that_a_file_says_to_have_takes_no_memory() {
+    for (bytes, places_max) in [(1_u64 << 44, 1 << 12), ((1 << 62) - 64, 1 << 22)] {
+        let description = Description {
+            kind: KIND_VECTOR,
+            id: ID,
+            elements: bytes,
+            element_bytes: 1,
+            element_align: 1,
+            block_bytes: 4096,
+            data_bytes: bytes,
+            details: [0; 4],
+            index_sum: 0,
+            head_sum: 0,
+            tail_sum: 0,
+            type_name: "u8".to_owned(),
+        };
+        let mut last = description.encode().to_vec();
+        last.resize(PAGE_BYTES as usize, 0);
+        let len = description.file_bytes();
+        let sealed = Sealed::open_from(Box::new(Hole { len, last })).unwrap();
+        assert!(sealed.known.places() <= places_max, "{bytes} bytes");
+        assert_eq!(sealed.description().elements, bytes);
+    }
 }

@@ -18,7 +18,7 @@ impl Sealed {
     /// bytes are done after each MiB or so.
     pub(crate) fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<()> {
         self.verify_ends()?;
-        self.forget_verified();
+        self.known.forget_verified();
         let covered = self.description.covered_bytes();
         let mut starts = (0..covered).step_by(usize::try_from(STEP_BYTES).unwrap_or(1));
         loop {
