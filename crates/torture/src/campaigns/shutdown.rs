@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use outcore::AtomicFile;
+use outcore::{AtomicFile, ScratchDir};
 
 use crate::job::{Job, Tally, tell};
 use crate::random::Random;
@@ -127,15 +127,20 @@ fn check(dir: &Path, lines: &[String]) -> Result<Tally, String> {
 /// Seals files until that fails.
 pub(crate) fn child(job: &Job) {
     let target = job.path_of("target");
+    let dir = ScratchDir::new(&target);
+    let Ok(dir) = dir else { return };
     for round in 1..400 {
         for (name, replaces) in [(format!("new-{round}"), false), (SAME.to_owned(), true)] {
             let kind = KINDS[round % KINDS.len()];
             let seed = job.number("seed") * 1000 + 2 * round as u64 + u64::from(replaces);
-            let made = Made::new(kind, seed).unwrap();
+            // Where its file is on the file system that is shut down, so is an error.
+            let Ok(made) = Made::new(kind, seed, &dir) else {
+                return;
+            };
             let (path, line) = (target.join(&name), made.content.line());
             tell(format_args!("begun {name} {line}"));
             let sealed = if job.text("bug") == "unsynced" {
-                seal_unsynced(&made, &job.dir().join("aside"), &path)
+                seal_unsynced(made, &job.dir().join("aside"), &path)
             } else {
                 made.seal(&path, replaces)
             };
@@ -148,7 +153,7 @@ pub(crate) fn child(job: &Job) {
 }
 
 /// The planted bug: the same bytes under the same name, and no sync.
-fn seal_unsynced(made: &Made, aside: &Path, path: &Path) -> outcore::Result<()> {
+fn seal_unsynced(made: Made, aside: &Path, path: &Path) -> outcore::Result<()> {
     made.seal(aside, true)?;
     let mut file = AtomicFile::create(path)?;
     file.write_all(&fs::read(aside)?)?;

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use outcore::sealed::{MemoryRanges, SealedFile};
-use outcore::{Arena, DiskVec, Location, SealedVec};
+use outcore::{Arena, DiskVec, Location, ScratchDir, SealedVec};
 
 use crate::random::{item, size};
 
-/// The kinds of sealed files.
-pub(crate) const KINDS: [&str; 2] = ["vector", "arena"];
+/// The kinds of sealed files: copies, and an arena whose own file gets the name.
+pub(crate) const KINDS: [&str; 3] = ["vector", "arena", OWN_FILE];
+
+pub(crate) const OWN_FILE: &str = "own-file";
 
 /// What a sealed file should hold.
 #[derive(Clone, Debug)]
@@ -28,36 +30,49 @@ pub(crate) struct Made {
 enum Data {
     Vector(DiskVec<u64>),
     Arena(Arena),
+    Own(Arena),
 }
 
 impl Made {
-    /// Makes a content of this kind, in the directory of the environment.
-    pub(crate) fn new(kind: &'static str, seed: u64) -> outcore::Result<Self> {
+    /// Makes a content of this kind: in the directory of the environment, or in this one if its file is
+    /// to get a name there.
+    pub(crate) fn new(kind: &'static str, seed: u64, own: &ScratchDir) -> outcore::Result<Self> {
         let mut first = None;
         let data = if kind == "vector" {
             let mut vec = DiskVec::new();
             vec.try_extend(numbers(seed))?;
             Data::Vector(vec)
         } else {
-            let arena = Arena::new()?;
+            let is_own = kind == OWN_FILE;
+            let arena = if is_own {
+                Arena::sealable_in(own)?
+            } else {
+                Arena::new()?
+            };
             let mut writer = arena.writer()?;
             for (n, len) in (0..).zip(lens(seed)) {
                 let location = writer.push(item(seed + n, len))?;
                 first.get_or_insert(location);
             }
             writer.finish()?;
-            Data::Arena(arena)
+            if is_own {
+                Data::Own(arena)
+            } else {
+                Data::Arena(arena)
+            }
         };
         let content = Content { kind, seed, first };
         Ok(Self { content, data })
     }
 
-    pub(crate) fn seal(&self, path: &Path, replaces: bool) -> outcore::Result<()> {
-        match &self.data {
+    pub(crate) fn seal(self, path: &Path, replaces: bool) -> outcore::Result<()> {
+        match self.data {
             Data::Vector(vec) if replaces => vec.seal_replacing(path),
             Data::Vector(vec) => vec.seal(path),
             Data::Arena(arena) if replaces => arena.seal_replacing(path),
             Data::Arena(arena) => arena.seal(path),
+            Data::Own(arena) if replaces => Ok(arena.into_sealed_replacing(path).map(drop)?),
+            Data::Own(arena) => Ok(arena.into_sealed(path).map(drop)?),
         }
     }
 }
@@ -84,7 +99,7 @@ impl Content {
         for (at, byte) in first.iter_mut().enumerate() {
             *byte = u8::from_str_radix(hex.get(at * 2..at * 2 + 2)?, 16).ok()?;
         }
-        let first = (kind == "arena").then(|| Location::from_bytes(first));
+        let first = (kind != "vector").then(|| Location::from_bytes(first));
         Some(Self { kind, seed, first })
     }
 

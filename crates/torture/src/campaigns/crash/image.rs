@@ -68,7 +68,11 @@ impl Crash<'_> {
                         left.remove(name);
                     }
                 }
-                Event::Write { .. } | Event::SyncFile(_) | Event::SyncDirectory => {}
+                Event::Write { .. }
+                | Event::Reserve { .. }
+                | Event::SetLen { .. }
+                | Event::SyncFile(_)
+                | Event::SyncDirectory => {}
             }
         }
         left
@@ -77,22 +81,27 @@ impl Crash<'_> {
     /// Returns the bytes of a file, and how many pieces of its writes are lost.
     pub(crate) fn bytes(&self, file: usize, random: &mut Random) -> (Vec<u8>, u64) {
         let synced = self.synced(&Event::SyncFile(file));
-        let writes = self.before().filter_map(|(number, event)| match event {
-            Event::Write {
-                file: written,
-                offset,
-                bytes,
-            } if *written == file => Some((number, *offset, bytes)),
-            _ => None,
-        });
-        let writes: Vec<_> = writes.collect();
-        let end_of = |kept: &dyn Fn(usize) -> bool| {
-            let ends = writes.iter().filter(|(number, ..)| kept(*number));
-            ends.map(|(_, offset, bytes)| offset + bytes.len())
-                .max()
-                .unwrap_or(0)
-        };
-        let (least, most) = (end_of(&|number| number < synced), end_of(&|_number| true));
+        let changes: Vec<_> = self
+            .before()
+            .filter(|(_number, event)| event.file() == Some(file))
+            .collect();
+        let (mut running, mut at_sync) = (0, 0);
+        let mut later = Vec::new();
+        for (number, event) in &changes {
+            running = match event {
+                Event::Write { offset, bytes, .. } => running.max(offset + bytes.len()),
+                Event::Reserve { end, .. } => running.max(*end),
+                Event::SetLen { len, .. } => *len,
+                _ => running,
+            };
+            if *number < synced {
+                at_sync = running;
+            } else {
+                later.push(running);
+            }
+        }
+        let least = later.iter().fold(at_sync, |least, len| least.min(*len));
+        let most = later.iter().fold(at_sync, |most, len| most.max(*len));
         let len = match random.below(4) {
             0 => least,
             1 => least + random.below(most - least + 1),
@@ -106,12 +115,22 @@ impl Crash<'_> {
         let piece = random.pick(&[512, 4096, 65_536, 1 << 20]);
         let kept_in_8 = random.pick(&[0, 1, 4, 7, 8]);
         let mut lost = 0;
-        for (number, offset, bytes) in writes {
+        for (number, event) in changes {
+            let mut is_kept = || number < synced || random.below(8) < kept_in_8;
+            let (offset, bytes) = match event {
+                Event::Write { offset, bytes, .. } => (*offset, bytes),
+                Event::SetLen { len: cut, .. } => {
+                    if *cut < len && is_kept() {
+                        left[*cut..].fill(0);
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
             for (part, bytes) in bytes.chunks(piece).enumerate() {
                 let start = offset + part * piece;
-                let is_kept = number < synced || random.below(8) < kept_in_8;
                 let end = (start + bytes.len()).min(len);
-                if !is_kept || start >= end {
+                if !is_kept() || start >= end {
                     lost += 1;
                     continue;
                 }

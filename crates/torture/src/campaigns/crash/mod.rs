@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
+use outcore::ScratchDir;
+
 use crate::campaigns::crash::image::{Crash, Found};
 use crate::campaigns::crash::trace::Event;
 use crate::job::{Ended, Job, Tally, exe, tell};
@@ -15,7 +17,7 @@ use crate::random::Random;
 use crate::room::has_program;
 use crate::runner::{Campaign, Case, Verdict};
 use crate::work::mark;
-use crate::work::sealed::{Content, KINDS, Made};
+use crate::work::sealed::{Content, KINDS, Made, OWN_FILE};
 
 pub(crate) const CAMPAIGN: Campaign = Campaign {
     name: "crash",
@@ -91,12 +93,21 @@ pub(crate) fn child(job: &Job) {
         .find(|kind| *kind == job.text("kind"))
         .unwrap();
     let path = job.dir().join(NAME);
-    let made = Made::new(kind, job.number("seed")).unwrap();
-    mark();
+    let dir = ScratchDir::builder(job.dir()).allow_ram(true).build();
+    let dir = dir.unwrap();
+    // What is written before is a part of the file, too.
+    if kind == OWN_FILE {
+        mark();
+    }
+    let made = Made::new(kind, job.number("seed"), &dir).unwrap();
+    if kind != OWN_FILE {
+        mark();
+    }
+    let line = made.content.line();
     let sealed = made.seal(&path, job.number("replaces") > 0);
     mark();
     sealed.unwrap();
-    tell(format_args!("sealed {}", made.content.line()));
+    tell(format_args!("sealed {line}"));
 }
 
 /// Returns what a child has sealed.

@@ -10,6 +10,16 @@ pub(crate) enum Event {
         offset: usize,
         bytes: Vec<u8>,
     },
+    /// The file has this length at least, and zeros where nothing was written.
+    Reserve {
+        file: usize,
+        end: usize,
+    },
+    /// The file has this length.
+    SetLen {
+        file: usize,
+        len: usize,
+    },
     SyncFile(usize),
     Link {
         file: usize,
@@ -21,6 +31,18 @@ pub(crate) enum Event {
     },
     Unlink(String),
     SyncDirectory,
+}
+
+impl Event {
+    /// Returns the file whose bytes or length it changed.
+    pub(crate) fn file(&self) -> Option<usize> {
+        match self {
+            Self::Write { file, .. } | Self::Reserve { file, .. } | Self::SetLen { file, .. } => {
+                Some(*file)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The calls that are traced: all that can change a file or a name. What is not understood is an
@@ -100,6 +122,18 @@ impl Reader {
                     bytes,
                 }
             }
+            // Without a mode: from there, so many bytes.
+            "fallocate" if argument(1) == "0" => {
+                let [start, len] = [2, 3].map(|at| argument(at).parse::<usize>());
+                Event::Reserve {
+                    file: file(0)?,
+                    end: start.ok()?.checked_add(len.ok()?)?,
+                }
+            }
+            "ftruncate" => Event::SetLen {
+                file: file(0)?,
+                len: argument(1).parse().ok()?,
+            },
             "fsync" => file(0).map_or(Event::SyncDirectory, Event::SyncFile),
             // Its length is synced too; its other metadata are not.
             "fdatasync" => Event::SyncFile(file(0)?),
@@ -160,6 +194,8 @@ mod tests {
         let trace = r#"7 getpgid(0) = 7
 7 openat(4, "\x2e", O_RDWR|O_CLOEXEC|O_TMPFILE, 0666) = 5
 7 pwrite64(5, "\x61\x62\x63", 3, 4096) = 2
+7 fallocate(5, 0, 4096, 100) = 0
+7 ftruncate(5, 5000) = 0
 7 unlinkat(4, "\x78", 0) = -1 ENOENT (No such file or directory)
 7 fsync(5)                          = 0
 7 linkat(5, "", 4, "\x78", AT_EMPTY_PATH) = 0
@@ -175,6 +211,8 @@ mod tests {
                 offset: 4096,
                 bytes: b"ab".to_vec(),
             },
+            Event::Reserve { file: 0, end: 4196 },
+            Event::SetLen { file: 0, len: 5000 },
             Event::SyncFile(0),
             Event::Link {
                 file: 0,
@@ -191,7 +229,9 @@ mod tests {
             Event::SyncDirectory,
         ];
         assert_eq!(events(trace).unwrap(), expected);
-        let unknown = trace.replace("renameat(", "ftruncate(");
-        assert!(events(&unknown).unwrap_err().contains("ftruncate"));
+        let unknown = trace.replace("renameat(", "sendfile(");
+        assert!(events(&unknown).unwrap_err().contains("sendfile"));
+        let punched = trace.replace("fallocate(5, 0,", "fallocate(5, FALLOC_FL_PUNCH_HOLE,");
+        assert!(events(&punched).unwrap_err().contains("fallocate"));
     }
 }
