@@ -75,7 +75,7 @@ pub struct Row<J> {
     pub note: &'static str,
     /// Does one run.
     pub run: fn(&J) -> Result<Sample>,
-    pub tags: u8,
+    pub tags: u16,
 }
 
 impl<J> Clone for Row<J> {
@@ -97,12 +97,12 @@ impl<J> Row<J> {
     }
 
     #[must_use]
-    pub fn with(mut self, tag: u8) -> Self {
+    pub fn with(mut self, tag: u16) -> Self {
         self.tags |= tag;
         self
     }
 
-    pub fn has(&self, tag: u8) -> bool {
+    pub fn has(&self, tag: u16) -> bool {
         self.tags & tag != 0
     }
 }

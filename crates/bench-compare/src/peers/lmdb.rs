@@ -11,7 +11,7 @@ use heed::types::{Bytes, U64};
 use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, PutFlags, RoTxn, WithTls};
 
 use outcore_bench::prelude::*;
-use outcore_bench::scenario::store::{Items, Job, Part, STORE, Store, row};
+use outcore_bench::scenario::store::{Items, Job, Part, SEALED, STORE, Store, row};
 use tempfile::TempDir;
 
 use super::folder_in;
@@ -24,10 +24,14 @@ const BATCH: u64 = 16 << 20;
 
 type Table = Database<'static, U64<BE>, Bytes>;
 
-pub(super) fn store() -> Row<Job> {
+pub(super) fn stores() -> [Row<Job>; 2] {
     let note = "by heed; commits every 16 MiB with NO_SYNC, ascending keys with APPEND, \
                 transactions, reopens after a crash of the process";
-    row::<OfLmdb>("lmdb", note, STORE)
+    let synced = "the same, and mdb_env_sync at the end";
+    [
+        row::<OfLmdb<false>>("lmdb", note, STORE),
+        row::<OfLmdb<true>>("lmdb", synced, SEALED),
+    ]
 }
 
 struct Open {
@@ -37,12 +41,12 @@ struct Open {
     env: Env,
 }
 
-struct OfLmdb {
+struct OfLmdb<const SYNCED: bool> {
     open: Option<Open>,
     folder: TempDir,
 }
 
-impl OfLmdb {
+impl<const SYNCED: bool> OfLmdb<SYNCED> {
     fn open(folder: &TempDir) -> Result<Open> {
         let mut options = EnvOpenOptions::new();
         options.map_size(MAP);
@@ -68,7 +72,7 @@ impl OfLmdb {
     }
 }
 
-impl Store for OfLmdb {
+impl<const SYNCED: bool> Store for OfLmdb<SYNCED> {
     type Key = u64;
 
     fn create(job: &Job) -> Result<Self> {
@@ -109,6 +113,9 @@ impl Store for OfLmdb {
 
     fn seal(mut self) -> Result<Self> {
         if let Some(open) = &mut self.open {
+            if SYNCED {
+                open.env.force_sync().context("sync")?;
+            }
             let reader = open.env.clone().static_read_txn();
             open.reader = Some(reader.context("begin")?);
         }

@@ -37,7 +37,7 @@ pub(crate) fn all() -> Peers {
     #[cfg(feature = "stores")]
     {
         store.extend(redb::stores());
-        store.push(lmdb::store());
+        store.extend(lmdb::stores());
         store.push(fjall::store());
     }
     store.push(mmap_vec::store());

@@ -5,7 +5,7 @@ use std::path::Path;
 use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, TableDefinition};
 
 use outcore_bench::prelude::*;
-use outcore_bench::scenario::store::{Items, Job, Part, STORE, Store, TUNED, row};
+use outcore_bench::scenario::store::{Items, Job, Part, SEALED, STORE, Store, TUNED, row};
 use tempfile::TempDir;
 
 use super::folder_in;
@@ -23,7 +23,7 @@ pub(super) fn stores() -> [Row<Job>; 2] {
                 checksums, transactions, reopens after a crash";
     let tuned = "a cache of 16 MiB; otherwise as redb";
     [
-        row::<OfRedb<false>>("redb", note, STORE),
+        row::<OfRedb<false>>("redb", note, STORE | SEALED),
         row::<OfRedb<true>>("redb_cache_16MiB", tuned, STORE | TUNED),
     ]
 }

@@ -10,6 +10,7 @@ pub mod get_job;
 pub mod past;
 pub mod physical;
 pub mod ranged;
+pub mod sealed;
 pub mod store;
 pub mod strings;
 pub mod vec_push;
@@ -67,6 +68,7 @@ pub fn workloads(options: &Options, dir: &Path, peers: &Peers) -> Result<Vec<Wor
     all.extend(past::workloads(options, dir, &peers.past));
     all.extend(external::workloads(options, dir, &peers.external));
     all.extend(strings::workloads(options, dir, &peers.strings));
+    all.extend(sealed::workloads(options, dir));
     all.push(vec_push::pushing_each(options, dir, &peers.vec_push));
     Ok(all)
 }

@@ -36,7 +36,7 @@ const BEHIND: u64 = 32 << 20;
 const HALVES: [(u64, &str); 4] = [(1, "0.5x"), (2, "1x"), (4, "2x"), (8, "4x")];
 
 /// Takes part only where the data fit into memory.
-pub const FITS: u8 = 1;
+pub const FITS: u16 = 1;
 
 /// A stream of bytes that is to be put somewhere: as items, as numbers, or as ranges.
 #[derive(Clone)]

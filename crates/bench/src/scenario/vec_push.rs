@@ -18,9 +18,9 @@ const STD: &str = "std_vec";
 pub const MMAP_VEC: &str = "mmap_vec";
 
 /// Takes part where every push is timed, with more data than memory.
-pub const EACH: u8 = 1;
+pub const EACH: u16 = 1;
 /// Takes part under a memory limit only.
-const LIMITED: u8 = 2;
+const LIMITED: u16 = 2;
 
 /// One number in so many is read back. A prime, larger than a page.
 const CHECK: usize = 65_521;

@@ -30,9 +30,9 @@ const TIME_MAX: Duration = Duration::from_secs(900);
 const OWN_DATA: &str = "outside of the group, with its own limit and its own random numbers";
 
 /// Takes part with little data only: others do not end.
-pub const FEW: u8 = 1;
+pub const FEW: u16 = 1;
 /// Takes part where all is in memory.
-pub const MEMORY: u8 = 2;
+pub const MEMORY: u16 = 2;
 
 /// Data over budget, in halves.
 const HALVES: [u64; 8] = [1, 2, 4, 8, 16, 32, 64, 128];

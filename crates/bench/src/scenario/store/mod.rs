@@ -21,19 +21,21 @@ use crate::prelude::*;
 use crate::scenario::vec_push::number;
 
 /// Takes part where gigabytes are pushed; also in a memory group; also with more data than memory.
-pub const PUSH: u8 = 1;
-pub const PUSH_LIMITED: u8 = 2;
-pub const PUSH_PAST: u8 = 4;
+pub const PUSH: u16 = 1;
+pub const PUSH_LIMITED: u16 = 2;
+pub const PUSH_PAST: u16 = 4;
 /// Takes part everywhere else.
-pub const STORE: u8 = 8;
+pub const STORE: u16 = 8;
 /// Can be filled by many threads at once.
-pub const THREADS: u8 = 16;
+pub const THREADS: u16 = 16;
 /// Is a vector of numbers, whose key is the index; otherwise it takes byte strings.
-pub const NUMBERS: u8 = 32;
+pub const NUMBERS: u16 = 32;
 /// Keeps everything in memory.
-pub const MEMORY: u8 = 64;
+pub const MEMORY: u16 = 64;
 /// Takes part only where memory is short: a row with other settings.
-pub const TUNED: u8 = 128;
+pub const TUNED: u16 = 128;
+/// Takes part where everything is on the device in the end: [`Store::seal`] syncs.
+pub const SEALED: u16 = 256;
 
 /// A store that is filled once and then read.
 pub trait Store: Sized {
@@ -75,7 +77,8 @@ pub trait Store: Sized {
         None
     }
 
-    /// Hands everything over to the kernel and gets ready for reads, without a sync.
+    /// Hands everything over to the kernel and gets ready for reads; with a sync only in rows of
+    /// [`SEALED`].
     fn seal(self) -> Result<Self> {
         Ok(self)
     }
@@ -104,7 +107,7 @@ pub trait Store: Sized {
 }
 
 /// Makes a row of a store.
-pub fn row<S: Store>(name: &'static str, note: &'static str, tags: u8) -> Row<Job> {
+pub fn row<S: Store>(name: &'static str, note: &'static str, tags: u16) -> Row<Job> {
     let numbers = if S::NUMBERS { NUMBERS } else { 0 };
     Row::new(name, note, Job::run::<S>).with(tags | numbers)
 }

@@ -1,15 +1,17 @@
 //! The raw loops, outcore's arena and vector as stores, and what std keeps in memory.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::os::unix::process::parent_id;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use outcore::{Advice, Arena, ArenaMap, ArenaWriter, DiskVec, Location, ScratchDir};
 
 use crate::prelude::*;
+use crate::process;
 use crate::scenario::store::raw_files::RawFiles;
 use crate::scenario::store::{
-    Items, Job, MEMORY, PUSH, PUSH_LIMITED, PUSH_PAST, Part, STORE, Store, THREADS, TUNED,
+    Items, Job, MEMORY, PUSH, PUSH_LIMITED, PUSH_PAST, Part, SEALED, STORE, Store, THREADS, TUNED,
     number_of, on_threads, row,
 };
 
@@ -19,6 +21,7 @@ pub(super) fn rows() -> Vec<Row<Job>> {
     let whole = "writes whole MiB from the pool: no items, no locations";
     let keys = "keys are kept in memory: 12 bytes an item";
     let reserved = "space for all preallocated before the clock starts, as for the raw loop";
+    let sealed = "Arena::into_sealed; keys are kept in memory: 12 bytes an item";
     let memory = "in memory only";
     let swaps = "in memory, and in swap when the group is full";
     let two = |name, note, run| Row::new(name, note, run).with(PUSH);
@@ -34,6 +37,7 @@ pub(super) fn rows() -> Vec<Row<Job>> {
         }),
         row::<OfArena<false>>("outcore", keys, everywhere | STORE | THREADS),
         row::<OfArena<true>>("outcore_reserved", reserved, PUSH),
+        row::<OfSealed>("outcore", sealed, SEALED),
         two("outcore_2_writers", "", |job: &Job| {
             job.run_on::<OfArena<false>>(2)
         }),
@@ -132,6 +136,67 @@ impl<const RESERVED: bool> Store for OfArena<RESERVED> {
         self.map = None;
         cache::expect_cold(cache::drop_open_files(dir)?)?;
         Ok(self)
+    }
+}
+
+/// An arena that becomes a sealed file.
+struct OfSealed {
+    /// `None` for a moment, while it is turned into a file or opened again.
+    arena: Option<Arena>,
+    path: PathBuf,
+}
+
+impl OfSealed {
+    fn arena(&self) -> Result<&Arena> {
+        self.arena.as_ref().context("no arena")
+    }
+}
+
+impl Store for OfSealed {
+    type Key = Location;
+
+    fn create(job: &Job) -> Result<Self> {
+        let folder = process::named_folder(&job.dir, parent_id());
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self {
+            arena: Some(Arena::sealable_in(&scratch(&job.dir)?)?),
+            path: folder.join(format!("store-{}", std::process::id())),
+        })
+    }
+
+    fn fill(&mut self, items: &Items, parts: &mut [Part<Location>]) -> Result<()> {
+        for part in parts {
+            let mut writer = self.arena()?.writer()?;
+            for index in part.range.clone() {
+                part.put(index, writer.push(items.get(index))?);
+            }
+            writer.finish().map_err(outcore::Error::from)?;
+        }
+        Ok(())
+    }
+
+    fn seal(mut self) -> Result<Self> {
+        let arena = self.arena.take().context("no arena")?;
+        let sealed = arena.into_sealed_replacing(&self.path);
+        self.arena = Some(sealed.map_err(outcore::Error::from)?);
+        Ok(self)
+    }
+
+    fn get(&self, key: Location, buffer: &mut Vec<u8>) -> Result<()> {
+        Ok(self.arena()?.get_into(key, buffer)?)
+    }
+
+    fn make_cold(mut self, _dir: &Path) -> Result<Self> {
+        self.arena = None;
+        cache::make_cold(raw::open(&self.path)?)?;
+        self.arena = Some(Arena::open(&self.path)?);
+        Ok(self)
+    }
+}
+
+impl Drop for OfSealed {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.path));
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::prelude::*;
 use crate::scenario::physical;
 use crate::scenario::store::{
-    Items, Job, MEMORY, NUMBERS, PUSH, PUSH_LIMITED, PUSH_PAST, STORE, THREADS, TUNED, own,
+    Items, Job, MEMORY, NUMBERS, PUSH, PUSH_LIMITED, PUSH_PAST, SEALED, STORE, THREADS, TUNED, own,
 };
 
 /// The rows that others are compared with.
@@ -134,7 +134,7 @@ pub(in crate::scenario) fn workloads(
     others: &[Row<Job>],
 ) -> Vec<Workload> {
     let maker = Maker::new(options, dir, others);
-    let mut all = vec![maker.blobs()];
+    let mut all = vec![maker.blobs(), maker.sealed()];
     all.extend(maker.past_limit());
     all.extend(maker.append());
     all.extend([true, false].map(|is_vector| maker.disk_full(is_vector)));
@@ -207,6 +207,34 @@ impl Maker<'_> {
             ],
             physical: Some(physical::READ_ONE),
             ..self.workload(name, (TITLE_BLOBS, COLD), &rows, job)
+        }
+    }
+
+    /// The same, durable before the reads begin.
+    fn sealed(&self) -> Workload {
+        let len = self.options.bytes(64 << 20, 512 << 20);
+        let job = Job {
+            reads: self.options.either(50_000, 1_000_000),
+            cold_reads: self.options.either(1000, 10_000),
+            ..self.job(self.items(512), len)
+        };
+        let name = format!("sealed_512/{}", text_of_bytes(len));
+        Workload {
+            columns: vec![
+                Column::new("ns warm", "time_per_read", 1.0, 0),
+                Column::new("ns in place", "time_per_see", 1.0, 0),
+                Column::new("us cold", "time_per_cold_read", 1e3, 0),
+                Column::new("device bytes a byte", "device_bytes_per_byte", 1.0, 2),
+                PEAK,
+                DROP,
+            ],
+            physical: Some(physical::WRITE),
+            ..self.workload(
+                name,
+                (TITLE_SEALED, RATE),
+                &self.rows(|row| row.has(SEALED)),
+                job,
+            )
         }
     }
 
@@ -289,6 +317,10 @@ syncs. All rows in one process, files of their own for each run.";
 const TITLE_BLOBS: &str = "\
 Items of 512 bytes put in under ascending keys, then read at random: in the cache, where they are\n\
 without a copy, and from an empty cache with the store opened again. A process for each run.";
+
+const TITLE_SEALED: &str = "\
+Items of 512 bytes put in under ascending keys, timed until all are on the device and can be read by a\n\
+later process. Then read at random, as memory is then and from an empty cache.";
 
 const TITLE_PAST: &str = "\
 Items of the length that the name says put in inside a memory group, then read at random as\n\

@@ -1,0 +1,481 @@
+//! Sealed files: an arena written and sealed, opened, read at random with and without checks, and
+//! verified as a whole.
+
+use std::fs::File;
+use std::hint::black_box;
+use std::os::unix::process::parent_id;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use outcore::sealed::SealedFile;
+use outcore::{Arena, Location, ScratchDir};
+use rustix::fs::Advice;
+
+use crate::pool::{CHUNK, fingerprint};
+use crate::prelude::*;
+use crate::process;
+use crate::scenario::physical;
+
+/// The length of an item.
+const ITEM_LEN: usize = 512;
+
+/// Where the items begin in the file of an arena.
+const ITEMS_AT: u64 = 4096;
+
+/// So many items are read back for the checksum.
+const CHECKED: u64 = 2000;
+
+/// What a program that goes through a file reads at a time, such as `cat`.
+const READ_LEN: usize = 128 << 10;
+
+/// What opening reads from the end of a file.
+const TAIL_LEN: u64 = 32 << 10;
+
+/// The rows that others are compared with.
+const WRITTEN: &str = "outcore_written_synced";
+const RAW: &str = "raw_pread";
+const CAT: &str = "raw_read_128KiB";
+
+/// What is written, and what is read of it.
+#[derive(Clone)]
+pub struct SealedJob {
+    dir: PathBuf,
+    pool: Pool,
+    /// How many items.
+    count: u64,
+    reads: u64,
+    seed: u64,
+    warm: bool,
+}
+
+/// A path that nothing has, and the file that it leads to later, which goes on drop.
+struct Named(PathBuf);
+
+impl Named {
+    fn new(dir: &Path) -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let folder = process::named_folder(dir, parent_id());
+        std::fs::create_dir_all(&folder)?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Self(
+            folder.join(format!("sealed-{}-{number}", std::process::id())),
+        ))
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+/// A sealed file with all items, open for system calls too.
+struct Made {
+    named: Named,
+    file: File,
+    /// Of the items that are read, in order.
+    locations: Vec<Location>,
+    offsets: Vec<u64>,
+}
+
+impl SealedJob {
+    fn new(options: &Options, dir: &Path, len: u64, reads: u64, warm: bool) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            pool: Pool::new(ITEM_LEN, options.seed),
+            count: (len / ITEM_LEN as u64).max(1),
+            reads,
+            seed: options.seed ^ 0x5EED,
+            warm,
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.count * ITEM_LEN as u64
+    }
+
+    fn scratch(&self) -> Result<ScratchDir> {
+        Ok(ScratchDir::new(&self.dir)?)
+    }
+
+    /// Pushes all items, and returns the locations of each `step`-th one.
+    fn fill(&self, arena: &Arena, step: u64) -> Result<Vec<Location>> {
+        let mut kept = Vec::new();
+        let mut writer = arena.writer()?;
+        for (number, item) in (0..self.count).zip(self.pool.items_from(0)) {
+            let location = writer.push(item)?;
+            if number % step == 0 {
+                kept.push(location);
+            }
+        }
+        writer.finish().map_err(outcore::Error::from)?;
+        Ok(kept)
+    }
+
+    fn check_step(&self) -> u64 {
+        (self.count / CHECKED).max(1)
+    }
+
+    fn checked(&self) -> impl Iterator<Item = u64> + use<> {
+        (0..self.count).step_by(index(self.check_step()))
+    }
+
+    fn expected_written(&self) -> u64 {
+        pool::sum(
+            self.checked()
+                .map(|number| fingerprint(number, self.pool.item(number))),
+        )
+    }
+
+    /// Times `push` into an arena, and then `seal`, which returns what can be read.
+    fn written(
+        &self,
+        arena: Arena,
+        seal: impl FnOnce(Arena, &Path) -> Result<Arena>,
+    ) -> Result<Sample> {
+        let named = Named::new(&self.dir)?;
+        let stage = Stage::start()?;
+        let started = Instant::now();
+        let locations = self.fill(&arena, self.check_step())?;
+        let written = started.elapsed();
+        let arena = seal(arena, &named.0)?;
+        let sealed = started.elapsed().saturating_sub(written);
+        let mut sample = stage.stop()?;
+        sample.add_rate(self.len());
+        sample.add("time_to_write", written.as_secs_f64(), "s");
+        sample.add("time_to_seal", sealed.as_secs_f64(), "s");
+        for (number, location) in self.checked().zip(locations) {
+            let print = fingerprint(number, &arena.get(location)?);
+            sample.checksum = sample.checksum.wrapping_add(print);
+        }
+        timed_drop((arena, named), &mut sample);
+        Ok(sample)
+    }
+
+    /// Seals an arena with all items.
+    fn make(&self) -> Result<Made> {
+        let named = Named::new(&self.dir)?;
+        let arena = Arena::sealable_in(&self.scratch()?)?;
+        let first = self.fill(&arena, self.count)?;
+        let sealed = arena.into_sealed(&named.0).map_err(outcore::Error::from)?;
+        drop(sealed);
+        let first = first.first().context("no item")?.to_bytes();
+        let mut random = Random::new(self.seed);
+        let numbers: Vec<u64> = (0..self.reads)
+            .map(|_| random.below_u64(self.count))
+            .collect();
+        let offset = |number: &u64| number * ITEM_LEN as u64;
+        let locations = numbers.iter().map(|number| moved(first, offset(number)));
+        Ok(Made {
+            locations: locations.collect(),
+            offsets: numbers
+                .iter()
+                .map(|number| ITEMS_AT + offset(number))
+                .collect(),
+            file: raw::open(&named.0)?,
+            named,
+        })
+    }
+
+    fn expected_read(&self) -> u64 {
+        let mut random = Random::new(self.seed);
+        let items = (0..self.reads).map(|_| random.below_u64(self.count));
+        pool::sum(items.map(|number| sum_words(self.pool.item(number))))
+    }
+}
+
+/// Returns the location of an item that begins so many bytes behind the first one, of the same length:
+/// docs/format.md says how.
+fn moved(mut first: [u8; 12], ahead: u64) -> Location {
+    let half = |at: usize, bytes: &[u8; 12]| {
+        u64::from(u32::from_le_bytes([
+            bytes[at],
+            bytes[at + 1],
+            bytes[at + 2],
+            bytes[at + 3],
+        ]))
+    };
+    let position = (half(0, &first) & 0xFFFF) << 32 | half(4, &first);
+    let bytes = (position + ahead).to_le_bytes();
+    first[4..8].copy_from_slice(&bytes[..4]);
+    first[..2].copy_from_slice(&bytes[4..6]);
+    Location::from_bytes(first)
+}
+
+fn written_rows() -> Vec<Row<SealedJob>> {
+    vec![
+        Row::new(
+            "outcore",
+            "Arena::sealable_in, into_sealed",
+            |job: &SealedJob| {
+                job.written(Arena::sealable_in(&job.scratch()?)?, |arena, path| {
+                    Ok(arena.into_sealed(path).map_err(outcore::Error::from)?)
+                })
+            },
+        ),
+        Row::new("outcore_copied", "Arena::new_in, seal", |job| {
+            job.written(Arena::new_in(&job.scratch()?)?, |arena, path| {
+                arena.seal(path)?;
+                Ok(Arena::open(path)?)
+            })
+        }),
+        Row::new(WRITTEN, "Arena::new_in and fsync: no file", |job| {
+            let before = OpenFiles::now()?;
+            job.written(Arena::new_in(&job.scratch()?)?, |arena, _path| {
+                let file = before.find(job.len(), |_file| true)?;
+                file.context("no file of the arena")?.sync_all()?;
+                Ok(arena)
+            })
+        }),
+        Row::new(
+            "raw_pwrite_1MiB_fsync",
+            "whole MiB from the pool, no checksums",
+            |job| {
+                let stage = Stage::start()?;
+                let file = raw::create(&job.dir)?;
+                raw::preallocate(&file, job.len())?;
+                raw::write_stream(&file, &job.pool, 0, job.len(), 0)?;
+                file.sync_all()?;
+                let mut sample = stage.stop()?;
+                sample.add_rate(job.len());
+                let mut item = vec![0; ITEM_LEN];
+                for number in job.checked() {
+                    raw::read_exact(&file, &mut item, number * ITEM_LEN as u64)?;
+                    let print = fingerprint(number, &item);
+                    sample.checksum = sample.checksum.wrapping_add(print);
+                }
+                Ok(sample)
+            },
+        ),
+    ]
+}
+
+/// Makes a candidate that does `open` again and again, each time with an empty cache if so.
+fn opener(
+    name: &'static str,
+    note: &'static str,
+    job: &SealedJob,
+    made: &Rc<Made>,
+    open: impl Fn(&Made) -> Result<u64> + 'static,
+) -> Candidate<'static> {
+    let (reads, warm, made) = (job.reads, job.warm, Rc::clone(made));
+    Candidate::new(name, note, move || {
+        let mut times = Vec::new();
+        let mut len = 0;
+        let mut sample = timed(|| {
+            for _ in 0..reads {
+                if !warm {
+                    cache::make_cold(&made.file)?;
+                }
+                let started = Instant::now();
+                len = open(&made)?;
+                times.push(started.elapsed());
+            }
+            Ok(0)
+        })?;
+        sample.checksum = len;
+        let total: Duration = times.iter().sum();
+        let mean = total.as_secs_f64() * 1e9 / reads as f64;
+        sample.add("time_per_open", mean, "ns");
+        Ok(sample)
+    })
+}
+
+fn openers(job: &SealedJob) -> Result<Vec<Candidate<'static>>> {
+    let made = Rc::new(job.make()?);
+    let raw = "open, fstat, one read of 32 KiB";
+    Ok(vec![
+        opener("outcore", "Arena::open", job, &made, |made| {
+            Ok(black_box(Arena::open(&made.named.0)?).len_bytes())
+        }),
+        opener(RAW, raw, job, &made, {
+            let len = job.len();
+            move |made| {
+                let file = raw::open(&made.named.0)?;
+                let end = file.metadata()?.len();
+                let mut tail = vec![0; index(TAIL_LEN)];
+                raw::read_exact(&file, &mut tail, end - TAIL_LEN)?;
+                black_box(tail);
+                Ok(len)
+            }
+        }),
+    ])
+}
+
+/// Makes a candidate that reads all that is to be read.
+fn getter(
+    name: &'static str,
+    note: &'static str,
+    job: &SealedJob,
+    made: &Rc<Made>,
+    mut read: impl FnMut(&Made) -> Result<u64> + 'static,
+) -> Candidate<'static> {
+    let (reads, warm, made) = (job.reads, job.warm, Rc::clone(made));
+    Candidate::new(name, note, move || {
+        if !warm {
+            cache::make_cold(&made.file)?;
+        }
+        let mut sample = timed(|| read(&made))?;
+        sample.add_time("time_per_read", reads);
+        Ok(sample)
+    })
+}
+
+fn getters(job: &SealedJob) -> Result<Vec<Candidate<'static>>> {
+    let made = Rc::new(job.make()?);
+    let get_all = |arena: &Arena, made: &Made| {
+        let mut buffer = Vec::with_capacity(ITEM_LEN);
+        pool::try_sum(made.locations.iter().map(|location| {
+            buffer.clear();
+            arena.get_into(*location, &mut buffer)?;
+            Ok::<_, Error>(sum_words(&buffer))
+        }))
+    };
+    let warm = job.warm;
+    let open = Arena::open(&made.named.0)?;
+    if warm {
+        // Every block is verified before the clock starts.
+        black_box(get_all(&open, &made)?);
+    }
+    let mut buffer = vec![0; ITEM_LEN];
+    Ok(vec![
+        getter("outcore", "Arena::get_into", job, &made, move |made| {
+            if warm {
+                return get_all(&open, made);
+            }
+            get_all(&Arena::open(&made.named.0)?, made)
+        }),
+        getter(
+            RAW,
+            "the same file, no checksums",
+            job,
+            &made,
+            move |made| {
+                pool::try_sum(made.offsets.iter().map(|offset| {
+                    raw::read_exact(&made.file, &mut buffer, *offset)?;
+                    Ok::<_, Error>(sum_words(&buffer))
+                }))
+            },
+        ),
+    ])
+}
+
+fn verifiers(job: &SealedJob) -> Result<Vec<Candidate<'static>>> {
+    let made = Rc::new(job.make()?);
+    let len = job.len();
+    let rated = |name, note, read: fn(&Made) -> Result<()>| {
+        let made = Rc::clone(&made);
+        Candidate::new(name, note, move || {
+            cache::make_cold(&made.file)?;
+            let mut sample = timed(|| read(&made).map(|()| len))?;
+            sample.add_rate(len);
+            Ok(sample)
+        })
+    };
+    Ok(vec![
+        rated("outcore", "SealedFile::verify", |made| {
+            Ok(SealedFile::open(&made.named.0)?.verify(|_done| {})?)
+        }),
+        rated(CAT, "as cat: the bytes are not looked at", |made| {
+            let file = raw::open(&made.named.0)?;
+            rustix::fs::fadvise(&file, 0, None, Advice::Sequential)?;
+            let mut buffer = vec![0; READ_LEN];
+            while rustix::io::read(&file, &mut buffer[..])? > 0 {}
+            black_box(buffer);
+            Ok(())
+        }),
+    ])
+}
+
+/// Returns the workloads.
+pub(super) fn workloads(options: &Options, dir: &Path) -> Vec<Workload> {
+    let job = |len, reads, warm| SealedJob::new(options, dir, len, reads, warm);
+    let len = options.bytes(64 << 20, 4 << 30);
+    let small = options.bytes(32 << 20, 128 << 20);
+    let large = options.bytes(64 << 20, 16 << 30);
+    let written = job(len, 0, true);
+    let mut all = vec![Workload {
+        columns: vec![
+            Column::new("s to write", "time_to_write", 1.0, 2),
+            Column::new("s to seal", "time_to_seal", 1.0, 2),
+            PEAK,
+            CPU[0],
+            CPU[1],
+        ],
+        baselines: vec![WRITTEN],
+        rounds: options.rounds(3, 5),
+        physical: Some(physical::WRITE),
+        ..Workload::isolated(
+            format!("sealed_write/{}", text_of_bytes(len)),
+            (TITLE_WRITE, RATE),
+            &written_rows(),
+            move || written.clone(),
+            SealedJob::expected_written,
+        )
+    }];
+    let per_open = Headline::less("time_per_open", "ns");
+    for (is_warm, state) in [(true, "warm"), (false, "cold")] {
+        let opens = job(large, if is_warm { 1000 } else { 10 }, is_warm);
+        let name = format!("sealed_open/{}/{state}", text_of_bytes(large));
+        all.push(Workload {
+            baselines: vec![RAW],
+            rounds: options.rounds(3, 5),
+            is_slow: true,
+            ..Workload::shared(
+                name,
+                (TITLE_OPEN, per_open),
+                vec![openers],
+                move || opens.clone(),
+                SealedJob::len,
+            )
+        });
+        let (len, reads) = if is_warm {
+            (small, options.either(50_000, 1_000_000))
+        } else {
+            (len, options.either(500, 20_000))
+        };
+        let gets = job(len, reads, is_warm);
+        let name = format!("sealed_get_512/{}/{state}", text_of_bytes(len));
+        all.push(Workload {
+            baselines: vec![RAW],
+            rounds: options.rounds(5, 7),
+            physical: (!is_warm).then_some(physical::READ_ONE),
+            ..Workload::shared(
+                name,
+                (TITLE_GET, TIME_PER_READ),
+                vec![getters],
+                move || gets.clone(),
+                SealedJob::expected_read,
+            )
+        });
+    }
+    let verified = job(len, 0, false);
+    all.push(Workload {
+        baselines: vec![CAT],
+        rounds: options.rounds(3, 5),
+        ..Workload::shared(
+            format!("sealed_verify/{}/cold", text_of_bytes(len)),
+            (TITLE_VERIFY, RATE),
+            vec![verifiers],
+            move || verified.clone(),
+            SealedJob::len,
+        )
+    });
+    all
+}
+
+const TITLE_WRITE: &str = "\
+Items of 512 bytes pushed into an arena, which is then sealed: timed until file and name are on the\n\
+device. A process for each run.";
+
+const TITLE_OPEN: &str = "\
+A sealed arena opened again and again, or its end read by plain calls.";
+
+const TITLE_GET: &str = "\
+Items of 512 bytes of a sealed arena read at random, one by one: verified, or not. Warm, each block was\n\
+verified before.";
+
+const TITLE_VERIFY: &str = "\
+All of a sealed file verified, or read and not looked at, from an empty cache.";
