@@ -158,8 +158,7 @@
 //! |---|---|---|
 //! | 1 | Linux on x86-64 | all tests, campaigns against the real kernel, all figures |
 //! | 2 | Linux on ARM with 64 bits; sealed files on big-endian machines (s390x) | a part of the tests of the library, under emulation. No figures |
-//! | 3 | macOS on ARM, FreeBSD 14 | type-checked. Written against the manuals, and never run by us |
-//! | none | Windows | it does not compile |
+//! | 3 | macOS on ARM, FreeBSD 14; Windows 10 (1803 or newer) on x86-64, without the allocators | type-checked. Written against the manuals, and never run by us |
 //!
 //! On macOS and FreeBSD:
 //!
@@ -174,6 +173,22 @@
 //! * [`SpillAlloc`] does not read its environment variables.
 //! * If the kernel refuses to put a mapping in a place after it has made the same one elsewhere, the
 //!   process ends.
+//!
+//! On Windows:
+//!
+//! * There are no allocators: to create a `DiskAlloc` fails with
+//!   [`Unsupported`](std::io::ErrorKind::Unsupported), and [`SpillAlloc`] never spills.
+//! * What is said above of [`RangeFile::create`], [`AtomicFile`] and [`CachePolicy`] holds here too. A
+//!   [`RangeFile`] does not grow. A file that replaces another has the permissions that its directory
+//!   gives.
+//! * A scratch file has a random name, starting with `.outcore-`, that no other process can open. It is
+//!   deleted when it is closed, also when the process is killed. After a power cut it is still there.
+//! * A scratch directory can be neither renamed nor removed while it is in use.
+//! * No file becomes shorter while it is mapped: [`DiskVec::shrink_to_fit`] keeps the disk space of what
+//!   was pushed, and uses it again. Space in the middle of a file stays claimed.
+//! * In a compressed directory nothing can be claimed, and growth is refused.
+//! * An [`ArenaMap`](arena::ArenaMap) shows what the arena's files had when it was made.
+//! * If the system refuses a mapping after it has taken away what was there before, the process ends.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(feature = "nightly", feature(allocator_api))]

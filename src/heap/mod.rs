@@ -144,6 +144,11 @@ enum Place<'table> {
 impl Blocks {
     /// Maps an empty file, at up to 8 TiB of addresses. Allocates nothing.
     pub(crate) fn over(file: ScratchFile) -> Result<Self, Refusal> {
+        if !sys::replaces_parts() {
+            // One block is opened, closed and moved while others are in use.
+            let answer = io::ErrorKind::Unsupported.into();
+            return Err(Refusal::answered(Op::Map, &answer));
+        }
         let mut len = share_of(SHARES).max(LEN_WORTH_TRYING);
         loop {
             let reserved = Addresses::exactly(len, SHARES, ALIGN_MAX);

@@ -88,7 +88,8 @@ impl ScratchDir {
     ///
     /// It is the first of these that can be written to and is on a real disk: `$OUTCORE_DIR`,
     /// `$TMPDIR`, `/var/tmp`, the user's cache directory (`$XDG_CACHE_HOME` or `$HOME/.cache`),
-    /// the current directory. A variable that is empty counts as not set. As long as both
+    /// the current directory. On Windows, `%TEMP%` takes the place of `/var/tmp`. A variable that is
+    /// empty counts as not set. As long as both
     /// variables stay the same, every call returns the same directory, with one budget. If that
     /// directory was removed, the next call searches again.
     ///

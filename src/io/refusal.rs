@@ -217,6 +217,14 @@ impl Refusal {
         }
     }
 
+    /// Returns whether the system does not do that to a file while it is shown.
+    pub(crate) fn is_of_shown_file(self) -> bool {
+        matches!(
+            self.cause,
+            Cause::System(Answer::Kind(io::ErrorKind::ResourceBusy))
+        )
+    }
+
     /// Returns the error of a file without a name.
     #[cold]
     pub(crate) fn of(self, file: Unnamed<'_>) -> Error {

@@ -126,6 +126,7 @@ impl Drop for ScratchFile {
 mod tests {
     use super::*;
     #[cfg(all(
+        unix,
         any(feature = "allocator-api2", feature = "nightly"),
         not(any(miri, memory_backend))
     ))]
@@ -235,6 +236,7 @@ mod tests {
     }
 
     #[cfg(all(
+        unix,
         any(feature = "allocator-api2", feature = "nightly"),
         not(any(miri, memory_backend))
     ))]
@@ -253,6 +255,7 @@ mod tests {
     }
 
     #[cfg(all(
+        unix,
         any(feature = "allocator-api2", feature = "nightly"),
         not(any(miri, memory_backend))
     ))]
@@ -284,6 +287,7 @@ mod tests {
     /// was opened, which both share. Others could take it then, and empty it under the allocator. And as
     /// long as the first had not made it longer, the duplicate was taken, by a second allocator.
     #[cfg(all(
+        unix,
         any(feature = "allocator-api2", feature = "nightly"),
         not(any(miri, memory_backend))
     ))]
@@ -310,6 +314,7 @@ mod tests {
 
     /// What is refused must neither be emptied nor stay locked.
     #[cfg(all(
+        unix,
         any(feature = "allocator-api2", feature = "nightly"),
         not(any(miri, memory_backend))
     ))]

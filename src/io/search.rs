@@ -46,8 +46,11 @@ pub(crate) trait Search {
         None
     }
 
-    /// Returns the directory for large temporary files of all users.
+    /// Returns the directory for large temporary files of all users; on Windows, of this user.
     fn for_all(&mut self) -> Option<Self::Path> {
+        if cfg!(windows) {
+            return self.variable("TEMP");
+        }
         self.fixed("/var/tmp")
     }
 
@@ -195,10 +198,11 @@ mod tests {
                 .map(|(path, _)| path)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(names(&[home]), ["/var/tmp", "/user/.cache", "."]);
+        let temp = ("TEMP", "/var/tmp"); // Windows asks for it
+        assert_eq!(names(&[home, temp]), ["/var/tmp", "/user/.cache", "."]);
         let cache = ("XDG_CACHE_HOME", "/cache");
-        assert_eq!(names(&[home, cache]), ["/var/tmp", "/cache", "."]);
-        assert_eq!(names(&[]), ["/var/tmp", "."]);
+        assert_eq!(names(&[home, cache, temp]), ["/var/tmp", "/cache", "."]);
+        assert_eq!(names(&[temp]), ["/var/tmp", "."]);
         let both = [("TMPDIR", "/t"), ("OUTCORE_DIR", "/o")];
         assert_eq!(tried(&both), [("/o".to_owned(), Some("$OUTCORE_DIR"))]);
         assert_eq!(tried(&both[..1]), [("/t".to_owned(), Some("$TMPDIR"))]);

@@ -17,6 +17,8 @@ static TAKEN: AtomicUsize = AtomicUsize::new(0);
 pub(crate) struct Addresses {
     space: sys::Space,
     shares: usize,
+    /// How many there are, whatever the space shows of them.
+    len: usize,
 }
 
 impl Addresses {
@@ -36,8 +38,9 @@ impl Addresses {
     pub(crate) fn exactly(len: usize, shares: usize, align: usize) -> io::Result<Self> {
         let space = sys::retry(|| sys::Space::reserve(len, align))?;
         TAKEN.fetch_add(shares, Relaxed);
-        stats::mapped(space.len());
-        Ok(Self { space, shares })
+        let len = space.len();
+        stats::mapped(len);
+        Ok(Self { space, shares, len })
     }
 }
 
@@ -73,6 +76,6 @@ impl Deref for Addresses {
 impl Drop for Addresses {
     fn drop(&mut self) {
         TAKEN.fetch_sub(self.shares, Relaxed);
-        stats::unmapped(self.space.len());
+        stats::unmapped(self.len);
     }
 }

@@ -2,7 +2,7 @@
 //! has to pass on. Each function makes one system call, where the system has one.
 //!
 //! Nothing here retries, loops or keeps accounts: the floor above does. Offsets and lengths of whole
-//! pages are multiples of [`SystemCalls::page_size`].
+//! pages are multiples of [`page_size`](crate::sys::page_size).
 //!
 //! A backend that lacks a function does not compile, and neither does a fault layer that omits one.
 //! Each trait is for one exported type, which also has the functions as inherent ones: the floors
@@ -16,7 +16,7 @@
     reason = "the functions of a type are those of its trait"
 )]
 
-use std::ffi::{CStr, OsStr, OsString};
+use std::ffi::{CStr, OsStr};
 use std::fmt::Debug;
 use std::io;
 use std::mem::MaybeUninit;
@@ -24,7 +24,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::ptr::NonNull;
 
-use crate::sys::backend::System;
 use crate::sys::{
     Access, Alignment, Dir, Facts, File, FileSystem, Finished, Hint, Read, Ring, Shared, Space,
 };
@@ -208,7 +207,7 @@ contract! {
 
 contract! {
     /// A file of this library. Transfers may move fewer bytes than requested, and fail with
-    /// `EINTR`. A call that would exceed [`file_size_limit`] fails with `EFBIG`; no function raises
+    /// `EINTR`. A call that would exceed [`file_size_limit`](crate::sys::file_size_limit) fails with `EFBIG`; no function raises
     /// a signal.
     trait FileCalls for File {
         /// Makes [`share`](Self::share) work without a system call.
@@ -339,6 +338,10 @@ contract! {
     /// A range of addresses that belongs to this value until it is dropped. At first no byte of it
     /// may be accessed. No call leaves a hole into which another mapping could fall. No call reads
     /// a file into memory, even if the process locks all new mappings in memory.
+    ///
+    /// Where the system [replaces no parts](crate::sys::replaces_parts), what one call has shown is
+    /// gone for a moment when a part of it is replaced or released. So no thread uses the rest either
+    /// during `commit`, `show` and `release`.
     trait SpaceCalls for Space {
         type File;
 
@@ -380,7 +383,8 @@ contract! {
 
         /// Makes all pages show `file` from its start. On failure, the space cannot be used.
         ///
-        /// Bytes past the end of the file must not be accessed until the file has grown.
+        /// Bytes past the end of the file must not be accessed until the file has grown. A system that
+        /// cannot show them then makes the space as long as the file is, in bytes, and may move it.
         ///
         /// # Safety
         ///
@@ -459,41 +463,5 @@ contract! {
 
         /// Returns how many bytes of `range` are in memory and mapped.
         fn resident_bytes(&self, range: Range<usize>) -> io::Result<u64>;
-    }
-}
-
-contract! {
-    /// Questions to the system as a whole. No fault is injected into these.
-    trait SystemCalls for System {
-        /// Returns the size of a page of memory in bytes, a power of two.
-        fn page_size() -> usize;
-
-        /// Returns the largest length of a file of this process, in bytes; `None` without a limit.
-        ///
-        /// The answer may be outdated at once: any thread can change the limit, and so can other
-        /// processes. Functions that would exceed it fail with `EFBIG`.
-        fn file_size_limit() -> Option<u64>;
-
-        /// Returns how many bytes of addresses the process may have; `None` if there is no limit.
-        fn address_limit() -> Option<u64>;
-
-        /// Returns how many files the process may have open; `None` if there is no limit.
-        fn open_file_limit() -> Option<u64>;
-
-        /// Returns whether an error says that this process has as many open files as it may have.
-        fn is_out_of_files(answer: &io::Error) -> bool;
-
-        /// Returns the limit of mappings if this process is close to it. Allocates nothing.
-        fn reached_mapping_limit() -> Option<u64>;
-
-        /// Returns a number that no parent and no child of this process has.
-        fn process() -> u64;
-
-        /// Returns a name for a file that no other process can guess.
-        fn unguessable_name() -> io::Result<OsString>;
-
-        /// Returns the value of a variable at the start of the process, as far as it fits into
-        /// `value`. Allocates nothing.
-        fn initial_variable<'value>(name: &[u8], value: &'value mut [u8]) -> Option<&'value [u8]>;
     }
 }

@@ -1,12 +1,12 @@
 //! Every system call of the crate, one call for each function.
 //!
-//! One small contract, and its implementations. `linux` calls the kernel, and so does `bsd` on macOS
-//! and FreeBSD. `memory` keeps files and mappings in heap blocks, where `AddressSanitizer`, valgrind
+//! One small contract, and its implementations. `linux` calls the kernel, and so do `bsd` on macOS
+//! and FreeBSD, and `windows`. `memory` keeps files and mappings in heap blocks, where `AddressSanitizer`, valgrind
 //! and Miri see every access; `--cfg memory_backend` selects it. `fault` wraps one of them in the unit
 //! tests and makes the n-th call fail, be short, or be interrupted.
 //!
-//! The contract is in [`contract`], as traits: what a backend has to provide and what the fault
-//! layer has to pass on. `posix` has what POSIX systems have in common, for the backends of such
+//! The contract is in [`contract`], [`page_cache`] and [`system`], as traits: what a backend has to
+//! provide and what the fault layer has to pass on. `posix` has what POSIX systems have in common, for the backends of such
 //! systems.
 
 use std::borrow::Cow;
@@ -17,6 +17,7 @@ use std::ops::Range;
     target_os = "linux",
     target_os = "macos",
     target_os = "freebsd",
+    all(windows, target_pointer_width = "64"),
     miri,
     memory_backend
 )))]
@@ -34,8 +35,10 @@ mod bsd;
 mod linux;
 #[cfg(any(miri, memory_backend))]
 mod memory;
-#[cfg(not(any(miri, memory_backend)))]
+#[cfg(all(unix, not(any(miri, memory_backend))))]
 mod posix;
+#[cfg(all(windows, not(any(miri, memory_backend))))]
+mod windows;
 
 #[cfg(all(
     any(target_os = "macos", target_os = "freebsd"),
@@ -46,6 +49,8 @@ use self::bsd as backend;
 use self::linux as backend;
 #[cfg(any(miri, memory_backend))]
 use self::memory as backend;
+#[cfg(all(windows, not(any(miri, memory_backend))))]
+use self::windows as backend;
 
 // The processors for which the crate `io-uring` knows the kernel's structures.
 #[cfg(not(all(
@@ -91,6 +96,7 @@ use self::no_ring as ring;
 pub(crate) mod buffer;
 mod contract;
 mod page_cache;
+mod system;
 
 #[cfg(test)]
 pub(crate) mod fault;
@@ -99,14 +105,14 @@ pub(crate) mod plan;
 
 #[cfg(not(test))]
 pub(crate) use self::backend::{Dir, File, Space};
-pub(crate) use self::contract::{
-    address_limit, file_size_limit, initial_variable, is_out_of_files, open_file_limit, page_size,
-    process, reached_mapping_limit, unguessable_name,
-};
 #[cfg(test)]
 pub(crate) use self::fault::{Dir, File, Ring, Space};
 #[cfg(not(test))]
 pub(crate) use self::ring::Ring;
+pub(crate) use self::system::{
+    address_limit, file_size_limit, initial_variable, is_out_of_files, open_file_limit, page_size,
+    process, reached_mapping_limit, replaces_parts, unguessable_name,
+};
 
 use crate::sys::buffer::Buffer;
 

@@ -157,6 +157,27 @@ pub(super) fn next(can_lie: bool) -> Option<Outcome> {
     })
 }
 
+/// Returns the system's answer that an error number of Linux stands for.
+pub(super) fn answer(errno: i32) -> io::Error {
+    if cfg!(not(windows)) {
+        return io::Error::from_raw_os_error(errno);
+    }
+    match errno {
+        1 => io::ErrorKind::PermissionDenied.into(),
+        4 => io::ErrorKind::Interrupted.into(),
+        11 => io::ErrorKind::WouldBlock.into(),
+        38 | 95 => io::ErrorKind::Unsupported.into(),
+        // Not enough memory, invalid parameter, file too large, disk full, quota exceeded; and any
+        // other is an error of the device.
+        12 => io::Error::from_raw_os_error(8),
+        22 => io::Error::from_raw_os_error(87),
+        27 => io::Error::from_raw_os_error(223),
+        28 => io::Error::from_raw_os_error(112),
+        122 => io::Error::from_raw_os_error(1295),
+        _ => io::Error::from_raw_os_error(1117),
+    }
+}
+
 /// For calls that succeed or fail as a whole.
 pub(super) fn check() -> io::Result<()> {
     whole(false).map(drop)
@@ -165,9 +186,7 @@ pub(super) fn check() -> io::Result<()> {
 /// For calls that succeed or fail as a whole; returns whether to make the call.
 pub(super) fn whole(can_lie: bool) -> io::Result<bool> {
     match next(can_lie) {
-        Some(Outcome::Errno(errno) | Outcome::HalfThenErrno(errno)) => {
-            Err(io::Error::from_raw_os_error(errno))
-        }
+        Some(Outcome::Errno(errno) | Outcome::HalfThenErrno(errno)) => Err(answer(errno)),
         Some(Outcome::Lie) => Ok(false),
         Some(Outcome::Short | Outcome::Zero | Outcome::Astray) | None => Ok(true),
     }
@@ -185,7 +204,7 @@ pub(super) enum Transfer {
 /// For transfers of `len` bytes.
 pub(super) fn transfer(len: usize, can_lie: bool) -> io::Result<Transfer> {
     match next(can_lie) {
-        Some(Outcome::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),
+        Some(Outcome::Errno(errno)) => Err(answer(errno)),
         Some(Outcome::HalfThenErrno(_) | Outcome::Short) => {
             Ok(Transfer::Do((len / 2).max(1).min(len)))
         }

@@ -26,7 +26,7 @@ const SIBLINGS: &[&str] = &["containers", "composites"];
 const TESTING: &str = "testing";
 
 /// Crates that reach the operating system. Only `src/sys` names them.
-const SYSTEM_CRATES: &[&str] = &["rustix", "libc", "io_uring", "linux_raw_sys"];
+const SYSTEM_CRATES: &[&str] = &["rustix", "libc", "windows_sys", "io_uring", "linux_raw_sys"];
 
 /// Lines a source file may have, tests excluded.
 const LINES_MAX: usize = 500;

@@ -1,7 +1,8 @@
 //! A file that is written in full and then takes its place under a name at once.
 
+// Permissions of files are those of Unix there.
 #[cfg(test)]
-#[cfg(not(any(miri, memory_backend, loom, shuttle)))]
+#[cfg(all(unix, not(any(miri, memory_backend, loom, shuttle))))]
 mod faults;
 
 #[cfg(feature = "sealed")]

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -92,8 +91,8 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf> {
 /// Refuses what does not end with the name of a file: with a slash, or with dots.
 fn check_name(target: &Path, path: &Path) -> Result<()> {
     let name = target.file_name();
-    let bytes = target.as_os_str().as_bytes();
-    if name.is_some_and(|name| bytes.ends_with(name.as_bytes())) {
+    let bytes = target.as_os_str().as_encoded_bytes();
+    if name.is_some_and(|name| bytes.ends_with(name.as_encoded_bytes())) {
         return Ok(());
     }
     Err(refusal(

@@ -117,7 +117,7 @@ fn read_part(file: &InputFile, from: u64, to: u64) {
 }
 
 #[test]
-#[cfg(not(memory_backend))]
+#[cfg(all(unix, not(memory_backend)))]
 fn what_was_read_leaves_the_cache_unless_it_was_there_before() {
     let world = World::new("leaves", 0);
     let other = world.open();

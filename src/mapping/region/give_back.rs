@@ -24,8 +24,12 @@ impl Mapped {
         if let Some(file) = &self.file {
             let len = self.end;
             if len < self.file_len {
-                file.shrink(self.file_len as u64, len as u64)?;
-                self.file_len = len;
+                match file.shrink(self.file_len as u64, len as u64) {
+                    Ok(()) => self.file_len = len,
+                    // Windows: the space stays claimed, and is used again.
+                    Err(refused) if refused.is_of_shown_file() => {}
+                    Err(refused) => return Err(refused),
+                }
             }
         }
         Ok(())

@@ -26,8 +26,8 @@ use self::macos as own;
 use std::ffi::OsString;
 use std::io;
 
-use crate::sys::contract::SystemCalls;
 use crate::sys::posix;
+use crate::sys::system::SystemCalls;
 
 /// The system as a whole.
 #[derive(Debug)]
@@ -57,6 +57,10 @@ impl SystemCalls for System {
     /// There is no such limit.
     fn reached_mapping_limit() -> Option<u64> {
         None
+    }
+
+    fn replaces_parts() -> bool {
+        true
     }
 
     fn process() -> u64 {

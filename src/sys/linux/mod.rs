@@ -27,8 +27,8 @@ use std::io;
 
 use rustix::fs::{self, Mode, OFlags};
 
-use crate::sys::contract::SystemCalls;
 use crate::sys::posix;
+use crate::sys::system::SystemCalls;
 
 /// The system as a whole.
 #[derive(Debug)]
@@ -57,6 +57,10 @@ impl SystemCalls for System {
 
     fn reached_mapping_limit() -> Option<u64> {
         reached_mapping_limit()
+    }
+
+    fn replaces_parts() -> bool {
+        true
     }
 
     fn process() -> u64 {

@@ -15,7 +15,7 @@ pub(crate) use self::space::Space;
 use std::ffi::OsString;
 use std::io;
 
-use crate::sys::contract::SystemCalls;
+use crate::sys::system::SystemCalls;
 
 /// The system as a whole.
 #[derive(Debug)]
@@ -47,6 +47,10 @@ impl SystemCalls for System {
     /// There is no such limit here.
     fn reached_mapping_limit() -> Option<u64> {
         None
+    }
+
+    fn replaces_parts() -> bool {
+        true
     }
 
     fn process() -> u64 {
