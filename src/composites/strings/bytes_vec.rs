@@ -284,6 +284,24 @@ impl BytesVec {
         Iter::new(&self.bytes, self.offsets.get(offsets).unwrap_or_default())
     }
 
+    /// Returns the bytes of all items, which follow each other without gaps, and the offsets: item `i`
+    /// is the bytes from `offsets[i]` to `offsets[i + 1]`.
+    ///
+    /// The offsets begin with 0, ascend, and end with the length of the bytes; an empty vector may have
+    /// none. Unsafe code may rely on that. In a [`StrVec`](crate::StrVec) each item is UTF-8, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut items = outcore::BytesVec::new();
+    /// items.try_extend(["one", "", "two"])?;
+    /// assert_eq!(items.as_parts(), (&b"onetwo"[..], &[0, 3, 3, 6][..]));
+    /// # Ok::<(), outcore::Error>(())
+    /// ```
+    pub fn as_parts(&self) -> (&[u8], &[u64]) {
+        (&self.bytes, &self.offsets)
+    }
+
     /// Searches the items, which are sorted, for one that is equal to `item`.
     ///
     /// # Errors
