@@ -66,6 +66,9 @@ step cargo test --locked -p testkit -p outcore-bench -p bench-compare -p torture
 step cargo test --locked -p fuzz-targets
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features outcore/${features//,/,outcore/} --no-deps
 
+# Crates with a workspace and a Rust version of their own.
+step ci/reach.sh
+
 # The second backend of src/sys.
 heap=(--locked -p outcore --target-dir target/heap)
 step env RUSTFLAGS="--cfg memory_backend" cargo clippy "${heap[@]}" --all-targets -- "${deny[@]}"

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Documents that link to files of the repository.
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 15] = [
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
@@ -19,6 +19,7 @@ const DOCUMENTS: [&str; 14] = [
     "docs/records/restructuring-2026-11.md",
     "docs/reliability.md",
     "docs/safety.md",
+    "crates/outcore-arrow/README.md",
     "crates/outcore-cli/README.md",
 ];
 
