@@ -136,7 +136,9 @@ mod tests {
 
     #[test]
     fn it_does_not_matter_in_which_pieces_the_bytes_arrive() {
-        let bytes: Vec<u8> = (0..5 * BLOCK + 77).map(|n| (n % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..5 * BLOCK + 77)
+            .map(|n| u8::try_from(n % 251).unwrap())
+            .collect();
         let blocks = (0..).zip(bytes.chunks(BLOCK));
         let expected: Vec<u8> = blocks
             .flat_map(|(number, block)| block_sum(&ID, number, block).to_le_bytes())
