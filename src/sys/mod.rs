@@ -52,6 +52,8 @@ use self::memory as backend;
 #[cfg(all(windows, not(any(miri, memory_backend))))]
 use self::windows as backend;
 
+pub(crate) mod prefetch;
+
 // The processors for which the crate `io-uring` knows the kernel's structures.
 #[cfg(not(all(
     feature = "io-uring",

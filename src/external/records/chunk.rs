@@ -7,9 +7,15 @@ use crate::error::Result;
 use crate::external::records::code;
 use crate::external::records::code::{Code, UNKNOWN};
 use crate::external::records::words;
+use crate::sys::prefetch::{LINE_BYTES, prefetch};
 
 /// Bytes before the key of a record: two lengths.
 pub(super) const HEAD_BYTES: usize = 8;
+
+/// How far ahead of a merge the index and the records of a chunk are fetched, and how much of a record.
+const ENTRIES_AHEAD: usize = 6;
+const RECORDS_AHEAD: usize = 2;
+const LINES_AHEAD: usize = 2;
 
 /// The bit of a value's length that says that the place of the value is stored, and not the value.
 const IS_LONG: u32 = 1 << 31;
@@ -233,6 +239,25 @@ impl Chunk {
         } else {
             UNKNOWN
         })
+    }
+
+    /// Makes the processor fetch what a merge will read of the records that follow soon on the one at
+    /// a position. It takes from each input in turn, so those are in no cache.
+    #[inline]
+    pub(super) fn will_need(&self, number: usize) {
+        if let Some(entry) = self.index.get(number.saturating_add(ENTRIES_AHEAD)..) {
+            prefetch(entry);
+        }
+        let entry = self.index.get(number.saturating_add(RECORDS_AHEAD));
+        let Some((_, (at, _))) = entry else {
+            return;
+        };
+        let Some(stored) = self.bytes.get(*at as usize..) else {
+            return;
+        };
+        for line in stored.chunks(LINE_BYTES).take(LINES_AHEAD) {
+            prefetch(line);
+        }
     }
 
     /// Returns how many records there are.

@@ -70,8 +70,9 @@ impl Input {
 
     fn advance(&mut self, order: &KeyOrder) -> Result<()> {
         match self {
-            Self::Chunk(_chunk, left) => {
+            Self::Chunk(chunk, left) => {
                 left.next();
+                chunk.will_need(left.start);
                 Ok(())
             }
             Self::Run(run) => run.advance(order),
