@@ -200,7 +200,7 @@ mod tests {
             return; // an older kernel
         }
         let is_warm = (0..1000).any(|_| {
-            file.write_all_at(&[7; 100_000], 0).unwrap();
+            file.write_all_at(&vec![7; 100_000], 0).unwrap();
             let warm = state(&file).unwrap();
             (warm.cached, warm.dirty) == (25, 25)
         });
