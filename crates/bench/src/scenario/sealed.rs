@@ -13,7 +13,7 @@ use outcore::sealed::SealedFile;
 use outcore::{Arena, Location, ScratchDir};
 use rustix::fs::Advice;
 
-use crate::pool::{CHUNK, fingerprint};
+use crate::pool::fingerprint;
 use crate::prelude::*;
 use crate::process;
 use crate::scenario::physical;
@@ -389,14 +389,9 @@ fn verifiers(job: &SealedJob) -> Result<Vec<Candidate<'static>>> {
     ])
 }
 
-/// Returns the workloads.
-pub(super) fn workloads(options: &Options, dir: &Path) -> Vec<Workload> {
-    let job = |len, reads, warm| SealedJob::new(options, dir, len, reads, warm);
-    let len = options.bytes(64 << 20, 4 << 30);
-    let small = options.bytes(32 << 20, 128 << 20);
-    let large = options.bytes(64 << 20, 16 << 30);
-    let written = job(len, 0, true);
-    let mut all = vec![Workload {
+fn writing(options: &Options, job: SealedJob) -> Workload {
+    let name = format!("sealed_write/{}", text_of_bytes(job.len()));
+    Workload {
         columns: vec![
             Column::new("s to write", "time_to_write", 1.0, 2),
             Column::new("s to seal", "time_to_seal", 1.0, 2),
@@ -408,13 +403,22 @@ pub(super) fn workloads(options: &Options, dir: &Path) -> Vec<Workload> {
         rounds: options.rounds(3, 5),
         physical: Some(physical::WRITE),
         ..Workload::isolated(
-            format!("sealed_write/{}", text_of_bytes(len)),
+            name,
             (TITLE_WRITE, RATE),
             &written_rows(),
-            move || written.clone(),
+            move || job.clone(),
             SealedJob::expected_written,
         )
-    }];
+    }
+}
+
+/// Returns the workloads.
+pub(super) fn workloads(options: &Options, dir: &Path) -> Vec<Workload> {
+    let job = |len, reads, warm| SealedJob::new(options, dir, len, reads, warm);
+    let len = options.bytes(64 << 20, 4 << 30);
+    let small = options.bytes(32 << 20, 128 << 20);
+    let large = options.bytes(64 << 20, 16 << 30);
+    let mut all = vec![writing(options, job(len, 0, true))];
     let per_open = Headline::less("time_per_open", "ns");
     for (is_warm, state) in [(true, "warm"), (false, "cold")] {
         let opens = job(large, if is_warm { 1000 } else { 10 }, is_warm);
