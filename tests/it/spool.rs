@@ -358,6 +358,66 @@ fn what_a_spill_wrote_before_the_disk_was_full_can_be_read() {
     assert_eq!(spool.get(0).unwrap(), Some(0));
 }
 
+/// Memory for reading was kept for a block of the usual length. Where a longer one was on the disk, and
+/// the disk became full, later values took the rest of the budget: the long value could not be read, and
+/// `iter` was refused, until values were removed.
+#[test]
+fn long_values_on_a_full_disk_can_be_read_whatever_came_later() {
+    let dir = outcore::ScratchDir::builder(env!("CARGO_TARGET_TMPDIR"));
+    let dir = dir.quota_bytes(256 << 10).build().unwrap();
+    for is_compressed in [false, true] {
+        let budget = MemoryBudget::new(SMALL);
+        let mut builder = SpoolBuilder::new(&budget).dir(&dir);
+        if is_compressed {
+            builder = builder.compress(Tail);
+        }
+        let mut spool = builder.build();
+        let value = |n: u64| vec![n; if n % 10_000 == 50 { 10_000 } else { 1 }];
+        let (mut count, mut refusals) = (0, 0);
+        while refusals < 20 {
+            match spool.push(&value(count)) {
+                Ok(()) => count += 1,
+                Err(refused) => {
+                    assert_eq!(refused.kind(), ErrorKind::StorageFull, "{refused}");
+                    refusals += 1;
+                }
+            }
+        }
+        assert!(spool.disk_bytes() > 0);
+        assert!(budget.limit_bytes() - budget.used_bytes() < 8 << 10);
+        for n in [0, 50, 51] {
+            assert_eq!(spool.get(n).unwrap(), Some(value(n as u64)));
+        }
+        let values = spool.iter().unwrap().map(Result::unwrap);
+        assert!(values.eq((0..count).map(value)));
+    }
+}
+
+/// Keeps one of the equal bytes at the end of a block.
+struct Tail;
+
+impl Compress for Tail {
+    fn compress(&self, block: &[u8], target: &mut [u8]) -> Option<usize> {
+        let last = *block.last()?;
+        let same = block.iter().rev().take_while(|byte| **byte == last);
+        let kept = block.len() - same.count();
+        target.get_mut(..kept)?.copy_from_slice(&block[..kept]);
+        *target.get_mut(kept)? = last;
+        (kept + 1 < block.len()).then_some(kept + 1)
+    }
+
+    fn decompress(
+        &self,
+        compressed: &[u8],
+        block: &mut [u8],
+    ) -> std::result::Result<(), CodecError> {
+        let (last, kept) = compressed.split_last().ok_or("nothing")?;
+        block[..kept.len()].copy_from_slice(kept);
+        block[kept.len()..].fill(*last);
+        Ok(())
+    }
+}
+
 #[cfg(not(any(miri, memory_backend)))]
 mod real {
     use super::*;

@@ -35,15 +35,11 @@ impl Buffer {
             return Ok(());
         }
         if kept == 0 {
-            *self = Self::default();
+            return self.renew(budget, capacity);
         }
         let lease = budget.take(capacity);
         let lease = lease.ok_or_else(|| budget.refusal(capacity, ACTION))?;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(capacity).map_err(|_full| {
-            let reason = format!("there is no memory: {capacity} bytes");
-            Error::refused(ErrorKind::OutOfMemory, ACTION, reason)
-        })?;
+        let mut bytes = allocate(capacity)?;
         bytes.extend_from_slice(self.bytes.get(..kept).unwrap_or_default());
         bytes.resize(capacity, 0);
         *self = Self {
@@ -52,6 +48,35 @@ impl Buffer {
             lease: Some(lease),
         };
         Ok(())
+    }
+
+    /// Makes room for `capacity` bytes, more than there are, and keeps none: memory is freed before there
+    /// is more of it, but what is leased stays leased, so that others cannot take it in between. If the
+    /// budget refuses, nothing has changed.
+    fn renew(&mut self, budget: &MemoryBudget, capacity: usize) -> Result<()> {
+        let lease = self.lease.take().or_else(|| budget.take(0));
+        let mut lease = lease.ok_or_else(|| budget.refusal(capacity, ACTION))?;
+        let more = capacity.saturating_sub(lease.bytes());
+        if !lease.grow(more) {
+            self.lease = Some(lease);
+            return Err(budget.refusal(more, ACTION));
+        }
+        *self = Self::default();
+        let mut bytes = allocate(capacity)?;
+        bytes.resize(capacity, 0);
+        self.bytes = bytes;
+        self.lease = Some(lease);
+        Ok(())
+    }
+
+    /// Gives back what is behind the first `capacity` bytes.
+    pub(super) fn shrink_to(&mut self, capacity: usize) {
+        self.bytes.truncate(capacity);
+        self.bytes.shrink_to_fit();
+        self.used = self.used.min(capacity);
+        if let Some(lease) = &mut self.lease {
+            lease.shrink_to(self.bytes.capacity());
+        }
     }
 
     /// Makes room for `more` bytes behind the first `kept`. After an error nothing has changed.
@@ -125,6 +150,16 @@ impl Deref for Buffer {
     fn deref(&self) -> &[u8] {
         self.bytes.get(..self.used).unwrap_or_default()
     }
+}
+
+/// Allocates room for `capacity` bytes.
+fn allocate(capacity: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(capacity).map_err(|_full| {
+        let reason = format!("there is no memory: {capacity} bytes");
+        Error::refused(ErrorKind::OutOfMemory, ACTION, reason)
+    })?;
+    Ok(bytes)
 }
 
 /// What a [`Codec`](crate::spool::Codec) writes an encoded value to: the end of a block in memory.

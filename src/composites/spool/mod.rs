@@ -8,11 +8,12 @@
 //! ```
 //!
 //! `codec` turns values into bytes, `compress` makes blocks shorter. `buffer` is memory that a budget
-//! pays for. `store` has what all writers of a spool share: budget, file, checksums. `part` has the
-//! values of one writer, `writer` hands them over, `iter` reads them. `mod.rs` and `builder` are the
-//! spool itself. Complete blocks of all writers are kept by the store, so that any writer that needs
-//! memory can write them to the file. What is known about a block on disk, its checksum included,
-//! stays in memory: nothing that comes from the file is believed. `lengths` has the form of lengths.
+//! pays for. `store` has what all writers of a spool share: budget, file, checksums; `reading` brings
+//! blocks back. `part` has the values of one writer, `writer` hands them over, `iter` reads them.
+//! `mod.rs` and `builder` are the spool itself. Complete blocks of all writers are kept by the store,
+//! so that any writer that needs memory can write them to the file. What is known about a block on
+//! disk, its checksum included, stays in memory: nothing that comes from the file is believed.
+//! `lengths` has the form of lengths.
 
 mod buffer;
 mod builder;
@@ -23,6 +24,7 @@ mod faults;
 mod iter;
 mod lengths;
 mod part;
+mod reading;
 mod store;
 mod writer;
 
@@ -41,7 +43,8 @@ use std::sync::Arc;
 
 use crate::budget::MemoryBudget;
 use crate::composites::spool::part::{Block, Found, Part, Sealed, give_back};
-use crate::composites::spool::store::{Reader, Shared};
+use crate::composites::spool::reading::{Reader, Room};
+use crate::composites::spool::store::Shared;
 use crate::error::Result;
 use crate::io::dir::ScratchDir;
 
@@ -92,9 +95,10 @@ use crate::io::dir::ScratchDir;
 /// # Memory layout
 ///
 /// Of the budget: before the first spill all values, and blocks that are not full. After it, one
-/// block for each writer, one for reading, and one for each further reader; twice that where blocks
-/// are compressed. Not of the budget: 80 bytes for each block, of which there is one for each 4 to
-/// 256 KiB, depending on the budget. A value can be as long as a third of what the budget has left.
+/// block for each writer, one as long as the longest for reading, and one for each further reader;
+/// twice that where blocks are compressed. Not of the budget: 80 bytes for each block, of which there
+/// is one for each 4 to 256 KiB, depending on the budget. A value can be as long as a third of what the
+/// budget has left.
 ///
 /// # In a forked child
 ///
@@ -254,8 +258,7 @@ impl<T, C> Spool<T, C> {
     ///
     /// * [`Io`](crate::ErrorKind::Io): the file cannot be read, or a block is not what was written.
     /// * [`OverBudget`](crate::ErrorKind::OverBudget), [`OutOfMemory`](crate::ErrorKind::OutOfMemory):
-    ///   there is no memory for a block: others read at the same time, or values that were pushed
-    ///   after a full disk have it.
+    ///   there is no memory for a block: others read at the same time.
     /// * [`Codec`](crate::ErrorKind::Codec): the codec cannot decode the value.
     ///
     /// # Cost
@@ -288,8 +291,7 @@ impl<T, C> Spool<T, C> {
     /// # Errors
     ///
     /// [`OverBudget`](crate::ErrorKind::OverBudget), [`OutOfMemory`](crate::ErrorKind::OutOfMemory):
-    /// there is no memory for a block: others read at the same time, or values that were pushed
-    /// after a full disk have it.
+    /// there is no memory for a block: others read at the same time.
     ///
     /// # Cost
     ///
@@ -303,11 +305,9 @@ impl<T, C> Spool<T, C> {
         let store = &self.shared.store;
         let mut reader = Reader::new(store);
         let list = store.list();
-        let longest = list
-            .iter()
-            .map(|sealed| sealed.disk_block_bytes_max())
-            .max();
-        reader.reading.make_room(store, longest.unwrap_or(0))?;
+        let rooms = list.iter().map(|sealed| sealed.room());
+        let room = rooms.fold(Room::default(), Room::max);
+        reader.reading.make_room(store, room)?;
         Ok(Iter::new(self, list, reader))
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::composites::spool::buffer::{Buffer, CAPACITY_MIN, Sizes, Target};
 use crate::composites::spool::codec::CodecError;
 use crate::composites::spool::lengths::{LEN_BYTES_MAX, put_len, width_of};
+use crate::composites::spool::reading::Room;
 use crate::composites::spool::store::{Outlet, Store, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::extents::Extent;
@@ -76,13 +77,13 @@ impl Sealed {
         self.encoded_bytes
     }
 
-    /// Returns the length of the longest block on disk.
-    pub(super) fn disk_block_bytes_max(&self) -> usize {
-        let len = |block: &Block| match &block.place {
-            Place::Memory(_) | Place::Leaked(..) => 0,
-            Place::Disk(stored) => stored.raw_len(),
-        };
-        self.blocks.iter().map(len).max().unwrap_or(0)
+    /// Returns what it takes to read any block that is on disk.
+    pub(super) fn room(&self) -> Room {
+        let rooms = self.blocks.iter().map(|block| match &block.place {
+            Place::Memory(_) | Place::Leaked(..) => Room::default(),
+            Place::Disk(stored) => stored.room(),
+        });
+        rooms.fold(Room::default(), Room::max)
     }
 
     /// Finds a value, whose index is below the count.
@@ -105,7 +106,10 @@ impl Sealed {
         let mut any = false;
         for block in &mut self.blocks {
             if let Place::Memory(bytes) = &block.place {
-                block.place = Place::Disk(outlet.write(store, bytes)?);
+                let stored = Place::Disk(outlet.write(store, bytes, true)?);
+                if let Place::Memory(bytes) = std::mem::replace(&mut block.place, stored) {
+                    drop(store.keep_to_read(bytes, true));
+                }
                 any = true;
             }
         }
@@ -276,14 +280,16 @@ impl Part {
         if self.open_count == 0 {
             return Ok(());
         }
-        let stored = self.outlet.write(store, &self.open)?;
+        let is_long = self.open.capacity() > store.capacity();
+        let stored = self.outlet.write(store, &self.open, is_long)?;
         let (count, len) = (std::mem::take(&mut self.open_count), self.open.len());
         self.sealed.push(Place::Disk(stored), count, len);
         self.had_block = true;
-        if self.open.capacity() > store.capacity() {
-            self.open = Buffer::default();
+        let left = store.keep_to_read(std::mem::take(&mut self.open), is_long);
+        if left.capacity() <= store.capacity() {
+            self.open = left;
+            self.open.set_used(0);
         }
-        self.open.set_used(0);
         Ok(())
     }
 

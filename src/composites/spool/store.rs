@@ -1,5 +1,5 @@
 //! What all writers and readers of a spool share: the budget, the file, what writers have handed over,
-//! and how blocks go to the file and come back.
+//! and how blocks go to the file.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -9,7 +9,8 @@ use crate::budget::MemoryBudget;
 use crate::composites::spool::buffer::Buffer;
 use crate::composites::spool::compress::Compress;
 use crate::composites::spool::part::{Block, Part, Sealed, give_back};
-use crate::error::{Error, ErrorKind, Result};
+use crate::composites::spool::reading::Reading;
+use crate::error::{Error, Result};
 use crate::io::checksum::checksum;
 use crate::io::dir::ScratchDir;
 use crate::io::extents::{Extent, ExtentFile};
@@ -33,8 +34,8 @@ pub(super) struct Shared<C> {
 pub(super) struct Store {
     budget: MemoryBudget,
     dir: Option<ScratchDir>,
-    file: ExtentFile,
-    compress: Option<Box<dyn Compress>>,
+    pub(super) file: ExtentFile,
+    pub(super) compress: Option<Box<dyn Compress>>,
     /// How many bytes of values complete a block, and how much memory one has: room for the last value,
     /// so that a block is mostly written at once.
     block_bytes: usize,
@@ -47,7 +48,7 @@ pub(super) struct Store {
     blocks: Mutex<Blocks>,
     list_len: AtomicUsize,
     /// Memory for a block that is read, kept once there are any on disk, with the last one in it.
-    spare: Mutex<Option<Reading>>,
+    pub(super) spare: Mutex<Option<Reading>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -81,27 +82,23 @@ impl Blocks {
 /// Where a block is in the file, and what it has to be.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
-    at: u64,
-    len: usize,
+    pub(super) at: u64,
+    pub(super) len: usize,
     /// Its length, and its sum where it is compressed.
-    raw_len: usize,
-    raw_sum: Option<u64>,
-    sum: u64,
+    pub(super) raw_len: usize,
+    pub(super) raw_sum: Option<u64>,
+    pub(super) sum: u64,
     /// A number that no other block of the spool has.
-    number: u64,
+    pub(super) number: u64,
 }
 
 impl Stored {
-    pub(super) fn raw_len(&self) -> usize {
-        self.raw_len
-    }
-
     pub(super) fn extent(&self) -> Extent {
         self.at..self.at.saturating_add(self.len as u64)
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -255,23 +252,6 @@ impl Store {
         Ok(any)
     }
 
-    /// Keeps memory for one reader, if there is any: what is on disk can be read then, whatever others
-    /// take of the budget.
-    pub(super) fn keep_reading(&self) {
-        let mut spare = lock(&self.spare);
-        if spare.is_none() {
-            let mut reading = Reading::default();
-            if reading.make_room(self, self.capacity()).is_ok() {
-                *spare = Some(reading);
-            }
-        }
-    }
-
-    /// Returns the memory that is kept for one reader, or none.
-    pub(super) fn take_reading(&self) -> Reading {
-        lock(&self.spare).take().unwrap_or_default()
-    }
-
     /// Gives whole pages of a part of the file back to the disk, and returns where they end.
     pub(super) fn give_back(&self, part: Extent) -> u64 {
         let page = sys::page_size() as u64;
@@ -316,8 +296,9 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    /// Writes a block. After an error nothing has changed.
-    pub(super) fn write(&mut self, store: &Store, block: &[u8]) -> Result<Stored> {
+    /// Writes a block. After an error nothing has changed. If memory that it takes to read the block is
+    /// in use by a reader, other memory is kept only if `else_lost`.
+    pub(super) fn write(&mut self, store: &Store, block: &[u8], else_lost: bool) -> Result<Stored> {
         let packed = self.pack(store, block);
         let bytes = packed
             .and_then(|len| self.packed.get(..len))
@@ -328,12 +309,16 @@ impl Outlet {
         self.left.start = at.saturating_add(len as u64);
         self.written = self.written.saturating_add(len as u64);
         let number = store.next_number.fetch_add(1, Relaxed);
+        let sum = store.sum(number, bytes);
+        if packed.is_some() {
+            store.keep_packed(&mut self.packed, len, else_lost);
+        }
         Ok(Stored {
             at,
             len,
             raw_len: block.len(),
             raw_sum: packed.map(|_len| store.sum(number, block)),
-            sum: store.sum(number, bytes),
+            sum,
             number,
         })
     }
@@ -371,100 +356,4 @@ fn claim(store: &Store, left: &mut Extent, written: u64, len: u64) -> Result<u64
     let rest = std::mem::replace(left, claimed);
     store.give_back(rest);
     Ok(left.start)
-}
-
-/// Memory for a block that is read from the file.
-#[derive(Debug, Default)]
-pub(super) struct Reading {
-    raw: Buffer,
-    packed: Buffer,
-    /// Which block is in memory, and how long it is.
-    loaded: Option<(u64, usize)>,
-}
-
-impl Reading {
-    /// Makes room for blocks of `len` bytes.
-    pub(super) fn make_room(&mut self, store: &Store, len: usize) -> Result<()> {
-        if len > self.raw.len() {
-            self.loaded = None;
-            self.raw.room(&store.budget, len)?;
-        }
-        if store.compress.is_some() {
-            self.packed.room(&store.budget, len)?;
-        }
-        Ok(())
-    }
-
-    /// Reads a block, and checks that it is what was written.
-    pub(super) fn load(&mut self, store: &Store, stored: &Stored) -> Result<&[u8]> {
-        let key = (stored.number, stored.raw_len);
-        if self.loaded != Some(key) {
-            self.make_room(store, stored.raw_len)?;
-            self.loaded = None;
-            let raw = self.raw.room(&store.budget, stored.raw_len)?;
-            match stored.raw_sum {
-                None => read(store, stored, raw)?,
-                Some(raw_sum) => {
-                    let packed = self.packed.room(&store.budget, stored.len)?;
-                    read(store, stored, packed)?;
-                    unpack(store, packed, raw)?;
-                    if store.sum(stored.number, raw) != raw_sum {
-                        return Err(store.damaged("a block after decompression"));
-                    }
-                }
-            }
-            self.loaded = Some(key);
-        }
-        Ok(self.block())
-    }
-
-    /// Returns the block that was loaded.
-    #[inline]
-    pub(super) fn block(&self) -> &[u8] {
-        let len = self.loaded.map_or(0, |(_number, len)| len);
-        self.raw.get(..len).unwrap_or_default()
-    }
-}
-
-fn read(store: &Store, stored: &Stored, target: &mut [u8]) -> Result<()> {
-    store.file.read(target, stored.at)?;
-    if store.sum(stored.number, target) != stored.sum {
-        return Err(store.damaged("a block of values"));
-    }
-    Ok(())
-}
-
-fn unpack(store: &Store, packed: &[u8], raw: &mut [u8]) -> Result<()> {
-    let Some(compress) = &store.compress else {
-        return Err(store.damaged("a block that is compressed"));
-    };
-    compress.decompress(packed, raw).map_err(|refused| {
-        let reason = refused.to_string();
-        Error::refused(ErrorKind::Io, "decompress a block of values", reason)
-    })
-}
-
-/// A reader, whose memory stays with the store afterwards.
-#[derive(Debug)]
-pub(super) struct Reader<'s> {
-    store: &'s Store,
-    pub(super) reading: Reading,
-}
-
-impl<'s> Reader<'s> {
-    pub(super) fn new(store: &'s Store) -> Self {
-        Self {
-            store,
-            reading: store.take_reading(),
-        }
-    }
-}
-
-impl Drop for Reader<'_> {
-    fn drop(&mut self) {
-        let mut spare = lock(&self.store.spare);
-        if spare.is_none() && self.reading.raw.capacity() > 0 {
-            *spare = Some(std::mem::take(&mut self.reading));
-        }
-    }
 }

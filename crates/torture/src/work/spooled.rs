@@ -1,7 +1,7 @@
 //! Values in a spool, by itself and by writers, against a list.
 
 use outcore::spool::SpoolBuilder;
-use outcore::{ErrorKind, MemoryBudget, ScratchDir, Spool};
+use outcore::{MemoryBudget, ScratchDir, Spool};
 
 use crate::random::size;
 use crate::work::Work;
@@ -111,7 +111,7 @@ fn get(work: &mut Work, spool: &Spool<Value>, model: &[u64]) {
     for _ in 0..model.len().min(5) {
         let index = work.random.below(model.len());
         let answer = spool.get(index);
-        if let Some(found) = lent(work, "get", answer) {
+        if let Some(found) = work.grown("get", answer) {
             assert_eq!(found, Some(make(model[index])), "value {index}");
         }
     }
@@ -119,7 +119,7 @@ fn get(work: &mut Work, spool: &Spool<Value>, model: &[u64]) {
 
 /// Reads all values in order; an iterator goes on after an error.
 fn check(work: &mut Work, spool: &Spool<Value>, model: &[u64]) {
-    let Some(mut values) = lent(work, "iterate", spool.iter()) else {
+    let Some(mut values) = work.grown("iterate", spool.iter()) else {
         return;
     };
     let mut left = model.iter();
@@ -129,7 +129,7 @@ fn check(work: &mut Work, spool: &Spool<Value>, model: &[u64]) {
             assert_eq!(left.next(), None, "values are missing");
             return;
         };
-        if let Some(found) = lent(work, "read", answer) {
+        if let Some(found) = work.grown("read", answer) {
             assert_eq!(Some(found), left.next().map(|number| make(*number)));
         } else {
             assert!(values.next().is_none(), "a loop would not end");
@@ -150,18 +150,9 @@ fn consume(work: &mut Work, spool: Spool<Value>, model: &[u64]) {
         let Some(answer) = values.next() else {
             panic!("values are missing")
         };
-        let Some(found) = lent(work, "take", answer) else {
+        let Some(found) = work.grown("take", answer) else {
             return;
         };
         assert_eq!(found, make(*number));
-    }
-}
-
-/// As [`Work::grown`], for what needs memory to read a block: after a full disk, values that came later
-/// may have it. That is an error which the documents name, and nothing is lost by it.
-fn lent<R>(work: &mut Work, what: &str, answer: outcore::Result<R>) -> Option<R> {
-    match answer {
-        Err(refused) if refused.kind() == ErrorKind::OverBudget => None,
-        answer => work.grown(what, answer),
     }
 }
