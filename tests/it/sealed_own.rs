@@ -16,7 +16,7 @@ type Items = Vec<(Location, Vec<u8>)>;
 /// Pushes items by one writer after another, with flushes anywhere.
 fn fill(arena: &Arena, random: &mut Random) -> Items {
     let mut items = Items::new();
-    for _writer in 0..random.below(4) + 1 {
+    for _writer in 0..=random.below(4) {
         let mut writer = arena.writer().unwrap();
         for _ in 0..random.below(100) {
             let len = match random.below(20) {
