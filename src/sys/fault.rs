@@ -15,7 +15,7 @@ use std::ptr::NonNull;
 
 use crate::sys::backend;
 use crate::sys::contract::{DirCalls, FileCalls, RingCalls, SpaceCalls};
-use crate::sys::plan::{Counted, Transfer, check, next, transfer, whole};
+use crate::sys::plan::{Counted, Transfer, answer, check, next, transfer, whole};
 pub(crate) use crate::sys::plan::{Fault, Outcome, arm, disarm};
 use crate::sys::ring;
 use crate::sys::{Access, Alignment, Facts, FileSystem, Finished, Hint, Read, Shared};
@@ -104,9 +104,7 @@ impl DirCalls for Dir {
 
     fn link(&self, file: &File, name: &OsStr) -> io::Result<bool> {
         match next(false) {
-            Some(Outcome::Errno(errno) | Outcome::HalfThenErrno(errno)) => {
-                Err(io::Error::from_raw_os_error(errno))
-            }
+            Some(Outcome::Errno(errno) | Outcome::HalfThenErrno(errno)) => Err(answer(errno)),
             Some(Outcome::Astray) => {
                 let stranger = self.inner.create_linkable()?;
                 self.inner.link(&stranger, name)?;
@@ -236,10 +234,10 @@ impl FileCalls for File {
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         match next(false) {
-            Some(Outcome::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),
+            Some(Outcome::Errno(errno)) => Err(answer(errno)),
             Some(Outcome::HalfThenErrno(errno)) => {
                 self.inner.allocate(offset, (len / 2).max(1))?;
-                Err(io::Error::from_raw_os_error(errno))
+                Err(answer(errno))
             }
             Some(Outcome::Short | Outcome::Zero | Outcome::Astray | Outcome::Lie) | None => {
                 self.inner.allocate(offset, len)

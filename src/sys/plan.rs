@@ -158,7 +158,7 @@ pub(super) fn next(can_lie: bool) -> Option<Outcome> {
 }
 
 /// Returns the system's answer that an error number of Linux stands for.
-pub(super) fn answer(errno: i32) -> io::Error {
+pub(crate) fn answer(errno: i32) -> io::Error {
     if cfg!(not(windows)) {
         return io::Error::from_raw_os_error(errno);
     }

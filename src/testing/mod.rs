@@ -37,7 +37,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::cache::account::{Account, tests::ACCOUNT};
 use crate::io::dir::ScratchDir;
 use crate::sys::fault::{Fault, Outcome};
-use crate::sys::plan::{Leak, Seen, arm_both, disarm_both, plant, seen, unwatch, watch};
+use crate::sys::plan::{Leak, Seen, answer, arm_both, disarm_both, plant, seen, unwatch, watch};
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use crate::testing::plans::EOPNOTSUPP;
 use crate::testing::plans::{EDQUOT, EFBIG, ENOMEM, plans};
@@ -167,7 +167,7 @@ impl Life {
 
 /// Returns whether a call with this outcome can be the cause of an error.
 fn explains(outcome: Outcome, error: &Error) -> bool {
-    let answer = error.io_error().and_then(std::io::Error::raw_os_error);
+    let refused = error.io_error();
     match outcome {
         // The library continues or repeats these calls.
         Outcome::Errno(EINTR) | Outcome::Short | Outcome::Astray | Outcome::Lie => false,
@@ -178,7 +178,11 @@ fn explains(outcome: Outcome, error: &Error) -> bool {
                 ENOMEM => ErrorKind::OutOfMemory,
                 _ => ErrorKind::Io,
             };
-            answer == Some(errno) && error.kind() == kind
+            let planted = answer(errno);
+            let is_same = |refused: &std::io::Error| {
+                (refused.raw_os_error(), refused.kind()) == (planted.raw_os_error(), planted.kind())
+            };
+            refused.is_some_and(is_same) && error.kind() == kind
         }
         Outcome::Zero => error.kind() == ErrorKind::Io,
     }

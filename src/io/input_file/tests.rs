@@ -17,7 +17,9 @@ use crate::error::ErrorKind;
 use crate::io::cache::CachePolicy;
 use crate::io::cache::account::{Account, tests::ACCOUNT};
 use crate::io::cache::trail::CHUNK_BYTES;
-use crate::io::input_file::{ASCENT_BYTES, BEHIND_BYTES, InputFile};
+#[cfg(unix)]
+use crate::io::input_file::BEHIND_BYTES;
+use crate::io::input_file::{ASCENT_BYTES, InputFile};
 use crate::sys::Hint;
 use crate::sys::fault::{Fault, Outcome, arm, disarm};
 

@@ -9,21 +9,21 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::windows::ffi::{OsStrExt, OsStringExt};
 use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
-use std::os::windows::io::AsRawHandle;
+use std::os::windows::io::{AsHandle, AsRawHandle};
 use std::path::{Path, PathBuf};
 use std::ptr;
 
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_ATTRIBUTE_DIRECTORY, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_DELETE_ON_CLOSE,
     FILE_SHARE_READ, FILE_SHARE_WRITE, GetDiskFreeSpaceExW, GetDriveTypeW,
-    GetVolumeInformationByHandleW, GetVolumePathNameW,
+    GetFinalPathNameByHandleW, GetVolumeInformationByHandleW, GetVolumePathNameW,
 };
 use windows_sys::Win32::System::WindowsProgramming::{DRIVE_RAMDISK, DRIVE_REMOTE};
 
 use crate::sys::contract::DirCalls;
 use crate::sys::system::SystemCalls;
 use crate::sys::windows::file::{File, facts_of, identity_of};
-use crate::sys::windows::{System, answered};
+use crate::sys::windows::{System, answered, last_answer};
 use crate::sys::{Access, Facts, FileSystem};
 
 /// An open directory.
@@ -184,8 +184,15 @@ impl DirCalls for Dir {
         Ok(false)
     }
 
-    fn link(&self, _file: &File, _name: &OsStr) -> io::Result<bool> {
-        Err(io::ErrorKind::Unsupported.into())
+    /// By the name that the file has already, as another name of it. Refused by file systems that give
+    /// one name only (FAT).
+    fn link(&self, file: &File, name: &OsStr) -> io::Result<bool> {
+        let new = self.at(name);
+        fs::hard_link(path_of(file)?, &new)?;
+        // Another process may have given the old name to another file.
+        let named = OpenOptions::new().read(true).open(new);
+        let named = named.and_then(|named| identity_of(&named));
+        Ok(named.is_ok_and(|named| file.is(named)))
     }
 
     fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
@@ -210,6 +217,20 @@ impl DirCalls for Dir {
     fn unlock(&self) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
+}
+
+/// Returns a path that leads to an open file.
+fn path_of(file: &File) -> io::Result<PathBuf> {
+    let mut path = vec![0; PATH_CHARS_MAX];
+    let room = u32::try_from(path.len()).unwrap_or(u32::MAX);
+    let handle = file.as_handle().as_raw_handle();
+    // SAFETY: the handle is open while the file is borrowed, and the system writes at most as many
+    // characters as there is room for.
+    let len = unsafe { GetFinalPathNameByHandleW(handle, path.as_mut_ptr(), room, 0) };
+    let found = usize::try_from(len).ok().filter(|len| *len > 0);
+    let found = found.ok_or_else(last_answer)?;
+    let found = path.get(..found).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(OsString::from_wide(found).into())
 }
 
 /// Returns a path as the system takes it, with a zero at its end.

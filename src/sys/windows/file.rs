@@ -43,6 +43,11 @@ impl File {
         Self(Arc::new(file))
     }
 
+    /// Returns whether it is the file with these numbers.
+    pub(super) fn is(&self, numbers: (u64, u64)) -> bool {
+        identity_of(&self.0).is_ok_and(|ours| ours == numbers)
+    }
+
     /// Returns another handle of the file, for a mapping.
     pub(super) fn kept(&self) -> Arc<fs::File> {
         Arc::clone(&self.0)
