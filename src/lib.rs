@@ -180,8 +180,8 @@
 //!   [`Unsupported`](std::io::ErrorKind::Unsupported), and [`SpillAlloc`] never spills.
 //! * [`RangeFile::create`] is refused and [`CachePolicy`] has no effect, as above. [`AtomicFile`] has a
 //!   temporary name until it is published; [`AtomicFile::publish_new`], and so what seals a file, needs
-//!   a file system with hard links. A [`RangeFile`] does not grow. A file that replaces another has the permissions that its directory
-//!   gives.
+//!   a file system with hard links. A [`RangeFile`] does not grow. A file that replaces another has the
+//!   permissions that its directory gives.
 //! * A scratch file has a random name, starting with `.outcore-`, that no other process can open. It is
 //!   deleted when it is closed, also when the process is killed. After a power cut it is still there.
 //! * A scratch directory can be neither renamed nor removed while it is in use.
