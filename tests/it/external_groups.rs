@@ -40,6 +40,39 @@ fn key(kind: usize, n: usize, random: &mut Random) -> u64 {
     }
 }
 
+/// What two adders left in memory was written to disk as sorted runs, by one thread, and merged from
+/// there: of 1 GiB of lines, twice the time of everything before.
+#[test]
+fn groups_of_several_adders_that_fit_need_no_disk() {
+    let none = ScratchDir::builder(disk().path()).quota_bytes(0);
+    let none = none.build().unwrap();
+    let budget = MemoryBudget::new(4 * MIN);
+    let options = Options::from(&budget).dir(&none);
+    let counts = BytesAggregator::new(&options, |sum: &mut u64, more: u64| *sum += more);
+    let mut random = Random::new(5);
+    let mut model: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    for count in [3000, 0, 5000, 1, 2000] {
+        let mut adder = counts.adder().unwrap();
+        for n in 0..count / SCALE as u64 {
+            // Many begin with the same bytes, of which some are zeros, and some end there.
+            let common =
+                [&b""[..], b"\0", b"beginning", b"beginning with\0\0\0\0"][random.below(4)];
+            let mut key = common.to_vec();
+            key.extend_from_slice(&random.next().to_be_bytes()[..random.below(3)]);
+            adder.add(&key, n).unwrap();
+            *model.entry(key).or_default() += n;
+        }
+        adder.finish().unwrap();
+    }
+    let mut groups = counts.finish().unwrap();
+    for (key, count) in &model {
+        assert_eq!(groups.next().unwrap(), Some((key.as_slice(), *count)));
+    }
+    assert_eq!(groups.next().unwrap(), None);
+    drop((groups, options));
+    check_budget(&budget);
+}
+
 #[test]
 fn groups_of_plain_keys_are_those_of_a_map() {
     let mut random = Random::new(1);

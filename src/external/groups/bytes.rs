@@ -14,7 +14,6 @@ use crate::external::groups::keys::{Group, Keys, Left, VALUE_BYTES_MAX, write_ru
 use crate::external::groups::ordered::BytesGroups;
 use crate::external::groups::table::{SLOTS_MIN, Secret, Slot, Table};
 use crate::external::groups::value::GroupValue;
-use crate::external::key::prefix_of_bytes;
 use crate::external::options::Options;
 use crate::external::records::{Run, Sorter};
 
@@ -25,8 +24,9 @@ pub(super) type Combine<V> = dyn Fn(&mut V, V) + Send + Sync;
 
 /// Combines values of equal keys, for keys of bytes of any length, within a budget of memory.
 ///
-/// Groups are in a hash table while it fits. When it does not, its content goes to disk as a sorted
-/// run, and runs are merged at the end. So groups are returned in the order of their keys.
+/// Groups are in a hash table for each adder while they fit. When they do not, the content of a table
+/// goes to disk as a sorted run. Tables, or runs, are merged at the end, so groups are returned in the
+/// order of their keys.
 ///
 /// # Examples
 ///
@@ -160,14 +160,11 @@ impl<V: GroupValue + 'static> BytesAggregator<V> {
         let Some(sorter) = sorter else {
             return Ok(BytesGroups::empty(&shared.combine));
         };
-        if left.len() < 2 && !sorter.has_runs() {
-            return Ok(match left.pop() {
-                Some(left) => BytesGroups::in_memory(left, &shared.combine),
-                None => BytesGroups::empty(&shared.combine),
-            });
+        if !sorter.has_runs() {
+            return Ok(BytesGroups::in_memory(left, &shared.combine));
         }
         for left in &mut left {
-            let run = write_run(&sorter, &mut left.table, &left.keys, &mut left.buffer)?;
+            let run = write_run(&sorter, left)?;
             sorter.add_runs(run.into_iter().collect());
         }
         drop(left);
@@ -222,6 +219,7 @@ impl<V: GroupValue + 'static> BytesAdder<V> {
             table: Table::new(budget, SLOTS_MIN)?,
             keys: Keys::new(keys),
             buffer: Array::new(budget, block, ACTION)?,
+            is_sorted: false,
         };
         shared.adders.fetch_add(1, Relaxed);
         Ok(Self {
@@ -263,12 +261,11 @@ impl<V: GroupValue + 'static> BytesAdder<V> {
                 }
                 Slot::Free(slot) if !left.table.is_full() => {
                     if let Some((chunk, at, len)) = left.keys.push(key) {
-                        let prefix = u64::try_from(prefix_of_bytes(key) >> 64).unwrap_or(u64::MAX);
                         left.table.insert(
                             slot,
                             hash,
                             Group {
-                                prefix,
+                                word: 0,
                                 chunk,
                                 at,
                                 len,
@@ -335,7 +332,7 @@ impl<V: GroupValue + 'static> BytesAdder<V> {
             return Ok(());
         };
         let sorter = self.shared.sorter()?;
-        let run = write_run(&sorter, &mut left.table, &left.keys, &mut left.buffer)?;
+        let run = write_run(&sorter, left)?;
         self.runs.extend(run);
         left.table.clear_for(usize::MAX);
         left.keys.clear();
@@ -347,12 +344,18 @@ impl<V: GroupValue + 'static> BytesAdder<V> {
     /// # Errors
     ///
     /// Those of [`BytesAggregator::add`]; the groups of this adder are dropped.
+    ///
+    /// # Cost
+    ///
+    /// Sorts the groups that are in memory, and writes them if others were written before: what several
+    /// threads do at the same time if each finishes its own adder.
     pub fn finish(mut self) -> Result<()> {
-        let runs = std::mem::take(&mut self.runs);
-        if !runs.is_empty() {
+        if !self.runs.is_empty() {
+            self.put_aside()?;
+            let runs = std::mem::take(&mut self.runs);
             self.shared.sorter()?.add_runs(runs);
-        }
-        if let Some(left) = self.left.take() {
+        } else if let Some(mut left) = self.left.take() {
+            left.sort();
             self.shared.finished().push(left);
         }
         Ok(())

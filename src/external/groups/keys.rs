@@ -9,6 +9,7 @@ use crate::bug::bug;
 use crate::error::Result;
 use crate::external::groups::table::Table;
 use crate::external::groups::value::GroupValue;
+use crate::external::records::words::{self, Indexed};
 use crate::external::records::{Record, Run, Sorter};
 
 /// The largest number of bytes of a value.
@@ -17,8 +18,8 @@ pub(super) const VALUE_BYTES_MAX: usize = 1 << 10;
 /// A key in memory, and its combined value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Group<V> {
-    /// The first bytes of the key.
-    pub(super) prefix: u64,
+    /// A word that sorting uses.
+    pub(super) word: u64,
     pub(super) chunk: u32,
     pub(super) at: u32,
     pub(super) len: u32,
@@ -91,30 +92,53 @@ impl Keys {
     }
 }
 
+impl<V> Indexed for Group<V> {
+    #[inline]
+    fn set_word(&mut self, word: u64) {
+        self.word = word;
+    }
+
+    #[inline]
+    fn order(&self) -> u128 {
+        u128::from(self.word) << 32
+    }
+}
+
 /// What an adder left in memory, with a buffer for writing it.
 pub(super) struct Left<V> {
     pub(super) table: Table<Group<V>>,
     pub(super) keys: Keys,
     pub(super) buffer: Array<u8>,
+    /// Whether the groups are at the first slots, in the order of their keys: no key can be looked up
+    /// any more, and none added.
+    pub(super) is_sorted: bool,
+}
+
+impl<V: Copy> Left<V> {
+    /// Sorts the groups by their keys.
+    pub(super) fn sort(&mut self) {
+        if !self.is_sorted {
+            sort(&mut self.table, &self.keys);
+            self.is_sorted = true;
+        }
+    }
 }
 
 /// Sorts the groups of a table by their keys.
-pub(super) fn sort<'t, V: Copy>(table: &'t mut Table<Group<V>>, keys: &Keys) -> &'t mut [Group<V>] {
+fn sort<'t, V: Copy>(table: &'t mut Table<Group<V>>, keys: &Keys) -> &'t mut [Group<V>] {
     let groups = table.compact();
-    groups.sort_unstable_by(|a, b| {
-        let by_prefix = a.prefix.cmp(&b.prefix);
-        by_prefix.then_with(|| keys.of(a).cmp(keys.of(b)))
-    });
+    words::sort(groups, &|group| keys.of(group));
     groups
 }
 
-/// Writes the groups of a table to a run; the table has to be cleared afterwards.
-pub(super) fn write_run<V: GroupValue>(
-    sorter: &Sorter,
-    table: &mut Table<Group<V>>,
-    keys: &Keys,
-    buffer: &mut [u8],
-) -> Result<Option<Run>> {
+/// Writes the groups of an adder to a run; its table has to be cleared afterwards.
+pub(super) fn write_run<V: GroupValue>(sorter: &Sorter, left: &mut Left<V>) -> Result<Option<Run>> {
+    let Left {
+        table,
+        keys,
+        buffer,
+        is_sorted,
+    } = left;
     if table.len() == 0 {
         return Ok(None);
     }
@@ -122,7 +146,11 @@ pub(super) fn write_run<V: GroupValue>(
     let bytes = keys
         .bytes
         .saturating_add((table.len() as u64).saturating_mul(each as u64));
-    let groups = sort(table, keys);
+    let groups = if *is_sorted {
+        table.compact()
+    } else {
+        sort(table, keys)
+    };
     let mut run = sorter.begin_run(bytes, buffer)?;
     let mut value = Vec::new();
     for group in groups {

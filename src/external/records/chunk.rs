@@ -176,7 +176,7 @@ impl Chunk {
         let key = |at: u32| key_at(bytes, at);
         let index = self.index.get_mut(..self.count).unwrap_or_default();
         if order.has_codes() {
-            words::sort(index, &key);
+            words::sort(index, &|(_, (at, _))| key(*at));
             let mut last: Option<&[u8]> = None;
             for (word, (at, depth)) in index.iter_mut() {
                 let key = key(*at);

@@ -18,7 +18,7 @@ mod parts;
 mod reserve;
 mod run;
 mod sorted;
-mod words;
+pub(super) mod words;
 mod writer;
 
 pub(super) use self::chunk::Record;
