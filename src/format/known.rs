@@ -97,6 +97,7 @@ impl Known {
 
     /// Returns how many places there are for groups and pages.
     #[cfg(test)]
+    #[cfg(not(any(miri, memory_backend, loom, shuttle)))]
     pub(super) fn places(&self) -> usize {
         let groups = self.groups.iter().filter_map(OnceLock::get);
         self.groups.len() + groups.map(|group| group.len()).sum::<usize>()
