@@ -188,7 +188,7 @@
 //! * No file becomes shorter while it is mapped: [`DiskVec::shrink_to_fit`] keeps the disk space of what
 //!   was pushed, and uses it again. Space in the middle of a file stays claimed.
 //! * In a compressed directory nothing can be claimed, and growth is refused.
-//! * An [`ArenaMap`](arena::ArenaMap) shows what the arena's files had when it was made.
+//! * An [`ArenaMap`] shows what the arena's files had when it was made.
 //! * If the system refuses a mapping after it has taken away what was there before, the process ends.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
