@@ -185,8 +185,8 @@ fn an_arena_that_many_threads_filled_becomes_a_file_too() {
     check_sealed(&arena, &path, &items);
 }
 
-/// The first bytes of the file are no item's, also before it is sealed: whoever forges their location
-/// finds zeros or an error.
+/// The first bytes of the file belong to no item, also before it is sealed: a forged location of them
+/// leads to zeros or to an error.
 #[test]
 fn the_space_for_the_head_holds_nothing() {
     let dir = new_dir();

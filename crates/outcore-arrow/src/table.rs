@@ -359,8 +359,8 @@ impl Default for BatchOptions {
 /// The rows of a [`Table`] in batches; made by [`Table::batches`].
 ///
 /// Arrow's own reader of batches, so it goes to whatever takes one. An error is
-/// [`ArrowError::ExternalError`] with an [`Error`] in it; the batch is the next one again then, so that
-/// a caller who has removed the cause can go on.
+/// [`ArrowError::ExternalError`] with an [`Error`] in it. The same batch is then the next one, so the
+/// caller can go on once the cause is removed.
 #[derive(Clone, Debug)]
 pub struct Batches {
     table: Table,
