@@ -19,17 +19,18 @@
 )]
 
 use hashbrown::HashMap;
-use outcore::{Advice, Arena, DiskAlloc, DiskVec, Location};
-use std::cmp::Reverse;
-use std::collections::binary_heap::{BinaryHeap, PeekMut};
+use outcore::external::Aggregator;
+use outcore::{Advice, Arena, DiskAlloc, DiskVec, Location, MemoryBudget, StrVec};
 use std::error::Error;
-use std::hash::{BuildHasher, RandomState};
-use std::ops::Range;
 use std::time::Instant;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-const MODES: &str = "get-one, get-advised, get-many, sort-whole, sort-runs, map-whole, map-parts";
+const MODES: &str =
+    "get-one, get-advised, get-many, get-index, sort-whole, sort-external, map-whole, aggregate";
+
+/// For a memory group of 64 MiB: the page cache needs some of it too.
+const BUDGET: u64 = 32 << 20;
 
 fn main() -> Outcome {
     let mut args = std::env::args().skip(1);
@@ -43,10 +44,11 @@ fn run(mode: &str, count: usize) -> Outcome {
         "get-one" => get_one(count, None),
         "get-advised" => get_one(count, Some(Advice::Random)),
         "get-many" => get_many(count),
+        "get-index" => get_index(count),
         "sort-whole" => sort_whole(count),
-        "sort-runs" => sort_runs(count),
+        "sort-external" => sort_external(count),
         "map-whole" => map_whole(count),
-        "map-parts" => map_parts(count),
+        "aggregate" => aggregate(count),
         _ => Err(format!("past_memory MODE [COUNT], where MODE is one of {MODES}").into()),
     }
 }
@@ -57,10 +59,14 @@ fn strings(count: usize) -> outcore::Result<(Arena, DiskVec<Location>)> {
     let mut writer = arena.writer()?;
     let mut index = DiskVec::new();
     for n in 0..count {
-        index.push(writer.push(format!("a string with the number {n:024}"))?)?;
+        index.push(writer.push(string(n))?)?;
     }
     writer.finish()?;
     Ok((arena, index))
+}
+
+fn string(n: usize) -> String {
+    format!("a string with the number {n:024}")
 }
 
 /// Reads random strings one by one: each read waits for the device twice, for the location and for
@@ -87,10 +93,7 @@ fn get_one(count: usize, advice: Option<Advice>) -> Outcome {
 /// Reads random strings in batches: many reads are in flight, and neighbours are one read.
 fn get_many(count: usize) -> Outcome {
     let (arena, index) = strings(count)?;
-    let mut random = Random(1);
-    let wanted: Vec<usize> = (0..count.min(1_000_000))
-        .map(|_| random.below(count))
-        .collect();
+    let wanted = wanted(count);
     let started = Instant::now();
     let locations = index.gather(&wanted)?;
     let mut right = 0;
@@ -101,6 +104,29 @@ fn get_many(count: usize) -> Outcome {
     report(started, wanted.len(), "gets");
     assert_eq!(right, wanted.len());
     Ok(())
+}
+
+/// The same with strings by index: a `StrVec` keeps their places itself.
+fn get_index(count: usize) -> Outcome {
+    let mut strings = StrVec::new();
+    for n in 0..count {
+        strings.push(string(n))?;
+    }
+    let wanted = wanted(count);
+    let started = Instant::now();
+    let mut right = 0;
+    strings.get_many(&wanted, |at, text| {
+        right += usize::from(text[25..].parse() == Ok(wanted[at]));
+    })?;
+    report(started, wanted.len(), "gets");
+    assert_eq!(right, wanted.len());
+    Ok(())
+}
+
+fn wanted(count: usize) -> Vec<usize> {
+    let mut random = Random(1);
+    let gets = count.min(1_000_000);
+    (0..gets).map(|_| random.below(count)).collect()
 }
 
 /// Sorts numbers in place: every pass of the sort goes through the whole file.
@@ -115,83 +141,17 @@ fn sort_whole(count: usize) -> Outcome {
     Ok(())
 }
 
-/// Sorts numbers in runs that fit into memory, and merges the runs, reading each in large pieces:
-/// the numbers are read and written twice.
-fn sort_runs(count: usize) -> Outcome {
-    /// Numbers of a run: 32 MiB.
-    const RUN: usize = 4 << 20;
+/// Sorts numbers in runs that fit into the budget, and merges the runs: the numbers are read and
+/// written twice.
+fn sort_external(count: usize) -> Outcome {
     let mut random = Random(2);
     let mut numbers = DiskVec::new();
     numbers.try_extend((0..count).map(|_| random.next()))?;
-
     let started = Instant::now();
-    let mut runs = DiskVec::new();
-    let mut run = Vec::with_capacity(RUN);
-    let mut chunks = numbers.scan().peekable();
-    let mut ends = Vec::new();
-    while let Some(chunk) = chunks.next() {
-        run.extend_from_slice(chunk);
-        if chunks
-            .peek()
-            .is_none_or(|next| run.len() + next.len() > RUN)
-        {
-            run.sort_unstable();
-            runs.extend_from_slice(&run)?;
-            ends.push(runs.len());
-            run.clear();
-        }
-    }
-    drop((chunks, run));
-    drop(numbers);
-
-    // Read-ahead for all runs would exceed the memory: read only the requested pages.
-    runs.advise(Advice::Random)?;
-    let starts = [0].into_iter().chain(ends.iter().copied());
-    let mut cursors: Vec<_> = starts
-        .zip(&ends)
-        .map(|(start, end)| Cursor {
-            runs: &runs,
-            rest: start..*end,
-            piece: Vec::new(),
-        })
-        .collect();
-    let mut heap = BinaryHeap::new();
-    for (at, cursor) in cursors.iter_mut().enumerate() {
-        heap.extend(cursor.next()?.map(|number| Reverse((number, at))));
-    }
-    let mut sorted = DiskVec::new();
-    while let Some(mut least) = heap.peek_mut() {
-        let Reverse((number, at)) = *least;
-        sorted.push(number)?;
-        match cursors[at].next()? {
-            Some(next) => *least = Reverse((next, at)),
-            None => drop(PeekMut::pop(least)),
-        }
-    }
+    numbers.sort_external(&MemoryBudget::new(BUDGET))?;
     report(started, count, "numbers sorted");
-    assert!(sorted.len() == count && sorted.is_sorted());
+    assert!(numbers.is_sorted());
     Ok(())
-}
-
-/// Reads a run in order, 1 MiB at a time.
-struct Cursor<'a> {
-    runs: &'a DiskVec<u64>,
-    rest: Range<usize>,
-    /// The piece that was read last, in reverse order.
-    piece: Vec<u64>,
-}
-
-impl Cursor<'_> {
-    fn next(&mut self) -> outcore::Result<Option<u64>> {
-        if self.piece.is_empty() {
-            let end = self.rest.end.min(self.rest.start + (128 << 10));
-            self.runs.prefetch(self.rest.start..end)?;
-            self.piece
-                .extend(self.runs[self.rest.start..end].iter().rev());
-            self.rest.start = end;
-        }
-        Ok(self.piece.pop())
-    }
 }
 
 /// Counts `count` numbers, half of them distinct, in one map on disk: the page of nearly every
@@ -211,26 +171,19 @@ fn map_whole(count: usize) -> Outcome {
     Ok(())
 }
 
-/// Splits the numbers by their hash into parts, so that equal numbers are in the same part and each
-/// part fits into memory, and counts one part after the other.
-fn map_parts(count: usize) -> Outcome {
-    const PARTS: usize = 16;
+/// Counts them in one map as long as it fits into the budget, and then in parts that do: equal
+/// numbers are in the same part.
+fn aggregate(count: usize) -> Outcome {
     let mut random = Random(3);
-    let hasher = RandomState::new();
     let started = Instant::now();
-    let mut parts: Vec<DiskVec<usize>> = (0..PARTS).map(|_| DiskVec::new()).collect();
+    let budget = MemoryBudget::new(BUDGET);
+    let mut counts = Aggregator::new(&budget, |sum: &mut u64, more: u64| *sum += more);
     for _ in 0..count {
-        let number = random.below(count / 2);
-        // The map uses other bits, of another hash.
-        parts[hasher.hash_one(number) as usize % PARTS].push(number)?;
+        counts.add(random.below(count / 2), 1)?;
     }
     let mut total = 0;
-    for part in parts {
-        let mut counts: HashMap<usize, u64> = HashMap::new();
-        for number in part.scan().flatten() {
-            *counts.entry(*number).or_insert(0) += 1;
-        }
-        total += counts.values().sum::<u64>();
+    for group in counts.finish()? {
+        total += group?.1;
     }
     report(started, count, "numbers counted");
     assert_eq!(total, count as u64);

@@ -50,10 +50,10 @@
 //!
 //! | job, memory limit | do | don't |
 //! |---|---|---|
-//! | read at random, 20 M strings in 128 MiB | [`DiskVec::gather`], then [`Arena::get_many`]: 1.6 us each | `arena.get_into(vec[i])` in a loop: 4.3 ms each |
-//! | index at random anyway | [`DiskVec::advise`] with [`Advice::Random`] first: 69 us each | leave the read-ahead on |
-//! | sort 1 GiB of `u64` in 128 MiB | [`DiskVec::sort_external`]; runs merged by hand took 16 s | `sort_unstable`: 30 s |
-//! | count 20 M numbers in 64 MiB | [`external::Aggregator`]; a map for each part of a split by hand took 0.1 us each | one map over [`DiskAlloc`]: 16 us each |
+//! | read at random, 20 M strings in 128 MiB | [`StrVec::get_many`], or [`DiskVec::gather`] and [`Arena::get_many`]: 1.1 and 1.4 us each | `arena.get_into(vec[i])` in a loop: 4.2 ms each |
+//! | index at random anyway | [`DiskVec::advise`] with [`Advice::Random`] first: 75 us each | leave the read-ahead on |
+//! | sort 1 GiB of `u64` in 128 MiB | [`DiskVec::sort_external`]: 7.7 s | `sort_unstable`: 27 s |
+//! | count 20 M numbers in 64 MiB | [`external::Aggregator`]: 0.1 us each | one map over [`DiskAlloc`]: 10 us each and rising |
 //!
 //! `examples/past_memory.rs` has both versions of each job; `docs/records/past-memory-2026-11.md`
 //! has the figures and how they were measured. The pages of the types say more.

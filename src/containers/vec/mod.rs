@@ -70,10 +70,10 @@ use crate::read::idle::Idle;
 ///
 /// | to | do | don't |
 /// |---|---|---|
-/// | read many elements at random | [`gather`](Self::gather), or [`prefetch_many`](Self::prefetch_many) before the loop: 1.6 us each, with the items of an [`Arena`](crate::Arena) | `vec[i]` in a loop: 4.3 ms each |
-/// | index at random all the same | [`advise(Advice::Random)`](Self::advise) first: 69 us each | leave the read-ahead on |
+/// | read many elements at random | [`gather`](Self::gather), or [`prefetch_many`](Self::prefetch_many) before the loop: 1.4 us each, and the items of an [`Arena`](crate::Arena) | `vec[i]` in a loop: 4.2 ms each |
+/// | index at random all the same | [`advise(Advice::Random)`](Self::advise) first: 75 us each | leave the read-ahead on |
 /// | read everything | [`scan`](Self::scan), or iterate | go through it many times |
-/// | sort | [`sort_external`](Self::sort_external); runs merged by hand took 16 s for 1 GiB of `u64` in 128 MiB | `sort_unstable`: 30 s |
+/// | sort | [`sort_external`](Self::sort_external): 7.7 s for 1 GiB of `u64` in 128 MiB | `sort_unstable`: 27 s |
 /// | group or join | split into a `DiskVec` for each part of the keys, take one part after the other | jump between elements |
 ///
 /// Both ways of each row are in `examples/past_memory.rs`; the figures and the method are in
