@@ -98,15 +98,32 @@ fn part(name: &str, number: usize) -> &str {
     name.split('/').nth(number).unwrap_or_default()
 }
 
+/// Returns a column for each workload, named after a part of its name.
+fn columns_of(all: &Found, name: impl Fn(&str) -> String) -> Vec<String> {
+    all.iter().map(|(all, _)| name(part(all, 1))).collect()
+}
+
 /// A line for each candidate, with the workloads as columns.
 fn lines_of(all: &Found, value: impl Fn(&Results, &str) -> Option<f64>) -> Vec<Line> {
     let line = |name: String| {
-        let points =
-            numbered(all).filter_map(|(x, (_, results))| Some((x, value(results, &name)?)));
-        let points = points.collect();
-        let ends = numbered(all).filter(|(_, (_, results))| results.is_killed(&name));
-        let ends = ends.map(|(x, _)| x).collect();
-        Line { name, points, ends }
+        let value =
+            |(x, (_, results)): (f64, &(String, Results))| Some((x, value(results, &name)?));
+        let killed = numbered(all).filter(|(_, (_, results))| results.is_killed(&name));
+        Line {
+            points: numbered(all).filter_map(value).collect(),
+            ends: killed.map(|(x, _)| x).collect(),
+            name,
+        }
+    };
+    candidates(all).into_iter().map(line).collect()
+}
+
+/// A line for each candidate of one workload, whose points are as `points` says.
+fn lines_by<P: Iterator<Item = (f64, f64)>>(all: &Found, points: impl Fn(&str) -> P) -> Vec<Line> {
+    let line = |name: String| Line {
+        points: points(&name).collect(),
+        ends: Vec::new(),
+        name,
     };
     candidates(all).into_iter().map(line).collect()
 }
@@ -118,17 +135,15 @@ fn throughput(record: &Record) -> Option<Vec<Panel>> {
     all.sort_by_key(|(name, _)| bytes(part(name, 1)).unwrap_or(u64::MAX));
     let limits = workloads(record, physical::WRITE.0);
     let limit = limits.first()?.1.median(physical::WRITE.1, "rate");
+    let label = |size: &str| {
+        let apart = size.replace('B', " B");
+        apart.replace("Ki B", " KiB").replace("Mi B", " MiB")
+    };
     (all.len() > 1).then(|| {
-        let label = |name: &str| {
-            part(name, 1)
-                .replace('B', " B")
-                .replace("Ki B", " KiB")
-                .replace("Mi B", " MiB")
-        };
         vec![Panel {
             title: "GiB/s into the page cache (log)".to_owned(),
             x: "length of an item",
-            columns: all.iter().map(|(name, _)| label(name)).collect(),
+            columns: columns_of(&all, label),
             lines: lines_of(&all, |results, name| results.median(name, "rate")),
             limit: limit.map(|limit| (limit, "the machine: pwrite of 1 MiB".to_owned())),
             is_log: true,
@@ -147,14 +162,10 @@ fn past_limit(record: &Record) -> Option<Vec<Panel>> {
         if all.len() < 2 {
             return None;
         }
-        let columns: Vec<String> = all
-            .iter()
-            .map(|(name, _)| part(name, 1).replace('x', " x"))
-            .collect();
         let panel = |what: &str, metric, scale: f64| Panel {
             title: format!("{kind}: {what}"),
             x: "data, in memory limits",
-            columns: columns.clone(),
+            columns: columns_of(&all, |factor| factor.replace('x', " x")),
             lines: lines_of(&all, |results, name| {
                 Some(results.median(name, metric)? / scale)
             }),
@@ -175,10 +186,7 @@ fn external_sort(record: &Record) -> Option<Vec<Panel>> {
         vec![Panel {
             title: "GiB/s sorted (log)".to_owned(),
             x: "data over budget",
-            columns: all
-                .iter()
-                .map(|(name, _)| part(name, 1).to_owned())
-                .collect(),
+            columns: columns_of(&all, str::to_owned),
             lines: lines_of(&all, |results, name| results.median(name, "rate")),
             limit: None,
             is_log: true,
@@ -195,27 +203,18 @@ fn past_memory(record: &Record) -> Option<Vec<Panel>> {
     });
     let (name, results) = all.first()?;
     let gib = bytes(part(name, 1)).ok()? as f64 / f64::from(1 << 30);
-    let panel = |metric, title: &str| {
-        let line = |name: String| {
-            let medians =
-                (0..).map_while(|step| results.median(&name, &format!("step_{step}_{metric}")));
-            let medians: Vec<f64> = medians.collect();
+    let panel = |metric, title: &str| Panel {
+        title: title.to_owned(),
+        x: "GiB written",
+        columns: Vec::new(),
+        lines: lines_by(&all, |name| {
+            let median = |step| results.median(name, &format!("step_{step}_{metric}"));
+            let medians: Vec<f64> = (0..).map_while(median).collect();
             let step = gib / medians.len() as f64;
-            let points = numbered(medians).map(|(place, median)| (step * (place + 0.5), median));
-            Line {
-                points: points.collect(),
-                name,
-                ends: Vec::new(),
-            }
-        };
-        Panel {
-            title: title.to_owned(),
-            x: "GiB written",
-            columns: Vec::new(),
-            lines: candidates(&all).into_iter().map(line).collect(),
-            limit: None,
-            is_log: false,
-        }
+            numbered(medians).map(move |(place, median)| (step * (place + 0.5), median))
+        }),
+        limit: None,
+        is_log: false,
     };
     Some(vec![
         panel("rate", "GiB/s"),
@@ -227,37 +226,30 @@ fn past_memory(record: &Record) -> Option<Vec<Panel>> {
 fn latency(record: &Record) -> Option<Vec<Panel>> {
     let quantiles = ["p50", "p90", "p99", "p999", "p9999", "longest"];
     let labels = ["50", "90", "99", "99.9", "99.99", "max"];
-    let mut panels = Vec::new();
-    for (prefix, metric, what) in [
-        (
-            "push_u64_each/",
-            "single_push",
-            "a push of 8 bytes, growth included",
-        ),
-        ("blobs_512/", "cold_read", "a cold read of 512 bytes"),
-    ] {
+    let panel = |prefix, metric: &str, what| {
         let all = workloads(record, prefix);
         let results = &all.first()?.1;
-        let line = |name: String| {
-            let points = numbered(quantiles).filter_map(|(x, quantile)| {
-                Some((
-                    x,
-                    results.median(&name, &format!("{quantile}_{metric}"))? / 1e3,
-                ))
-            });
-            let (points, ends) = (points.collect(), Vec::new());
-            Line { name, points, ends }
+        let quantile = |name: &str, quantile| {
+            Some(results.median(name, &format!("{quantile}_{metric}"))? / 1e3)
         };
-        panels.push(Panel {
+        Some(Panel {
             title: format!("{what}, us (log)"),
             x: "percentile",
             columns: labels.map(str::to_owned).into(),
-            lines: candidates(&all).into_iter().map(line).collect(),
+            lines: lines_by(&all, |name| {
+                let values = quantiles.map(|one| quantile(name, one));
+                numbered(values).filter_map(|(x, value)| Some((x, value?)))
+            }),
             limit: None,
             is_log: true,
-        });
-    }
-    Some(panels)
+        })
+    };
+    let push = "a push of 8 bytes, growth included";
+    let read = "a cold read of 512 bytes";
+    Some(vec![
+        panel("push_u64_each/", "single_push", push)?,
+        panel("blobs_512/", "cold_read", read)?,
+    ])
 }
 
 /// Items per second against the number of reads under way, a line for each way to read.
