@@ -28,7 +28,7 @@ static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
     program::main(&Program {
-        workloads: |options, dir| scenario::workloads(options, dir, &peers::all()),
+        workloads: |options| scenario::workloads(options, &peers::all()),
         lock: include_str!("../../../Cargo.lock"),
         crates: &[
             "outcore",

@@ -12,7 +12,7 @@ static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
     program::main(&Program {
-        workloads: |options, dir| scenario::workloads(options, dir, &Peers::default()),
+        workloads: |options| scenario::workloads(options, &Peers::default()),
         lock: include_str!("../../../Cargo.lock"),
         crates: &["outcore", "rustix"],
         documents: |_records| bail!("bench-compare writes the documents"),

@@ -1,6 +1,6 @@
 //! The command line of both measuring programs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
@@ -81,6 +81,16 @@ pub struct Options {
 }
 
 impl Options {
+    /// Keeps the options for as long as the program runs: all workloads look into them.
+    pub fn kept(self) -> &'static Self {
+        Box::leak(Box::new(self))
+    }
+
+    /// Returns the directory for all files.
+    pub fn dir(&self) -> &Path {
+        self.dir.as_deref().unwrap_or(Path::new("."))
+    }
+
     /// Tells whether a workload of this name is to be measured.
     pub fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
@@ -181,6 +191,11 @@ pub fn text_of_bytes(bytes: u64) -> String {
         }
     }
     format!("{bytes}B")
+}
+
+/// Returns the name of a workload with this size of its data.
+pub fn sized(name: &str, data_bytes: u64) -> String {
+    format!("{name}/{}", text_of_bytes(data_bytes))
 }
 
 /// Returns the cap on the memory of rows under a limit: a sixteenth of the data, and at least 64

@@ -3,8 +3,9 @@
 
 use std::cell::RefCell;
 use std::env;
+use std::fs;
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{ExitStatusExt, parent_id};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -64,21 +65,28 @@ pub fn named_folder(dir: &Path, parent: u32) -> PathBuf {
     dir.join(format!("outcore-bench-{parent}"))
 }
 
+/// Makes the folder for files with names of this process, which is a child, and returns it.
+pub fn own_folder(dir: &Path) -> Result<PathBuf> {
+    let folder = named_folder(dir, parent_id());
+    fs::create_dir_all(&folder).context("make a folder")?;
+    Ok(folder)
+}
+
 /// What the parent needs for all workloads.
-pub struct Parent<'a> {
-    options: &'a Options,
+pub struct Parent {
+    options: &'static Options,
     /// What children are called with: an earlier build need not know that there is one.
     arguments: Vec<String>,
-    dir: &'a Path,
     memory: RefCell<Bringer>,
     guard: RefCell<Guard>,
     /// This program, and an earlier build if there is one; and how the names of their rows end.
     programs: Vec<(PathBuf, &'static str)>,
 }
 
-impl<'a> Parent<'a> {
-    /// Gets ready to measure in `dir`.
-    pub fn new(options: &'a Options, arguments: &[String], dir: &'a Path) -> Result<Self> {
+impl Parent {
+    /// Gets ready to measure.
+    pub fn new(options: &'static Options, arguments: &[String]) -> Result<Self> {
+        let dir = options.dir();
         let mut guard = Guard::start()?;
         // Followed backwards: the children's files first.
         guard.remove_group(&limit::group_folder())?;
@@ -87,7 +95,6 @@ impl<'a> Parent<'a> {
         Ok(Self {
             options,
             arguments: options::without_before(arguments),
-            dir,
             memory: RefCell::new(Bringer::new(dir, options.full, options.time())?),
             guard: RefCell::new(guard),
             programs: [(env::current_exe()?, "")]
@@ -105,7 +112,7 @@ impl<'a> Parent<'a> {
             Share::Within(time) => Some(time),
             Share::Unlimited => None,
         };
-        machine::settle(self.dir);
+        machine::settle(self.options.dir());
         let results = if workload.is_isolated {
             self.isolated(workload, within)
         } else {
@@ -155,7 +162,7 @@ impl<'a> Parent<'a> {
     /// round.
     fn shared(&self, workload: &Workload, within: Option<Duration>) -> Result<Results> {
         eprintln!("{}: preparing", workload.name);
-        let set = |kb| ReadAhead::set(self.dir, kb, &mut self.guard.borrow_mut());
+        let set = |kb| ReadAhead::set(self.options.dir(), kb, &mut self.guard.borrow_mut());
         // Held until all runs are over; its drop puts the old value back.
         let _read_ahead = workload.read_ahead_kb.map(set).transpose()?;
         let mut results = Results::default();
@@ -204,7 +211,7 @@ impl<'a> Parent<'a> {
             return Ok(None);
         }
         let mut memory = self.memory.borrow_mut();
-        memory.bring(workload.memory, self.dir)
+        memory.bring(workload.memory, self.options.dir())
     }
 
     fn run_max(&self, workload: &Workload) -> Duration {
@@ -214,13 +221,13 @@ impl<'a> Parent<'a> {
 
     /// Removes what children have left in their folder, and waits for the device.
     fn clean_up(&self) {
-        let folder = named_folder(self.dir, process::id());
+        let folder = named_folder(self.options.dir(), process::id());
         if folder.exists() {
-            if let Err(error) = std::fs::remove_dir_all(&folder) {
+            if let Err(error) = fs::remove_dir_all(&folder) {
                 eprintln!("files stay behind: {error}");
             }
         }
-        machine::settle(self.dir);
+        machine::settle(self.options.dir());
     }
 
     /// Has a child measure a candidate, and returns what it told. It gets the arguments of the
@@ -341,7 +348,7 @@ fn of_all(error: Error) -> Run {
 }
 
 /// Does what the parent asked this process for: one run of a candidate, or all runs of a workload.
-pub fn be_child(workload: &Workload, candidate: &str, options: &Options, dir: &Path) -> Result<()> {
+pub fn be_child(workload: &Workload, candidate: &str, options: &Options) -> Result<()> {
     let mut prepared = match (workload.candidates)() {
         Ok(prepared) => prepared,
         Err(error) => {
@@ -371,7 +378,7 @@ pub fn be_child(workload: &Workload, candidate: &str, options: &Options, dir: &P
         }
     });
     let mut announced: Vec<Candidate<'_>> = announced.collect();
-    machine::settle(dir);
+    machine::settle(options.dir());
     let within = options.millis.map(Duration::from_millis);
     let plan = plan(workload, options, within);
     interleave(&mut announced, plan, &mut |run| {

@@ -25,8 +25,8 @@ const BUSY: f32 = 0.2;
 
 /// What one measuring program has that others have not.
 pub struct Program {
-    /// Makes the workloads for a directory, the most important first.
-    pub workloads: fn(&Options, &Path) -> Result<Vec<Workload>>,
+    /// Makes the workloads, the most important first.
+    pub workloads: fn(&'static Options) -> Result<Vec<Workload>>,
     /// The text of `Cargo.lock`.
     pub lock: &'static str,
     /// The crates whose versions are recorded.
@@ -38,7 +38,7 @@ pub struct Program {
 /// Does what the command line asks for. Ends with an error if a candidate failed.
 pub fn main(program: &Program) -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    match run(program, &Options::parse(), &arguments) {
+    match run(program, Options::parse(), &arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -48,7 +48,7 @@ pub fn main(program: &Program) -> ExitCode {
     }
 }
 
-fn run(program: &Program, options: &Options, arguments: &[String]) -> Result<bool> {
+fn run(program: &Program, mut options: Options, arguments: &[String]) -> Result<bool> {
     if !options.child.is_empty() {
         process::die_with_parent()?;
     }
@@ -57,7 +57,7 @@ fn run(program: &Program, options: &Options, arguments: &[String]) -> Result<boo
         limit::enter(folder)?;
     }
     if options.documents {
-        (program.documents)(&records(options))?;
+        (program.documents)(&records(&options))?;
         return Ok(true);
     }
     if let Some(file) = &options.report {
@@ -67,11 +67,11 @@ fn run(program: &Program, options: &Options, arguments: &[String]) -> Result<boo
     if let Some(time) = options.time() {
         machine::limit_settling(time);
     }
-    let dir = directory(options, arguments)?;
-    let mut workloads = (program.workloads)(options, &dir)?;
+    options.dir = Some(directory(&options, arguments)?);
+    let options = options.kept();
+    let mut workloads = (program.workloads)(options)?;
     for workload in &mut workloads {
         let all = std::mem::replace(&mut workload.candidates, Box::new(|| Ok(Vec::new())));
-        let options = options.clone();
         workload.candidates = Box::new(move || {
             let mut candidates = all()?;
             candidates.retain(|one| options.wants_row(&one.name));
@@ -81,7 +81,7 @@ fn run(program: &Program, options: &Options, arguments: &[String]) -> Result<boo
     if let [workload, candidate] = options.child.as_slice() {
         let named = workloads.iter().find(|one| one.name == *workload);
         let named = named.with_context(|| format!("no workload {workload}"))?;
-        process::be_child(named, candidate, options, &dir)?;
+        process::be_child(named, candidate, options)?;
         return Ok(true);
     }
     let is_quick = !options.full && options.only.is_empty();
@@ -99,7 +99,7 @@ fn run(program: &Program, options: &Options, arguments: &[String]) -> Result<boo
     for build in builds {
         build();
     }
-    measure_all(program, options, arguments, &dir, &workloads)
+    measure_all(program, options, arguments, &workloads)
 }
 
 /// Returns the directory for all files. If it is not the one that every candidate would choose,
@@ -137,13 +137,12 @@ fn list(workloads: &[Workload]) -> Result<()> {
 
 fn measure_all(
     program: &Program,
-    options: &Options,
+    options: &'static Options,
     arguments: &[String],
-    dir: &Path,
     workloads: &[Workload],
 ) -> Result<bool> {
     let command = options::without_paths(arguments);
-    let facts = environment::facts(dir, program.lock, program.crates, &command);
+    let facts = environment::facts(options.dir(), program.lock, program.crates, &command);
     for (name, value) in &facts {
         println!("{name}: {value}");
     }
@@ -155,7 +154,7 @@ fn measure_all(
     let mut record = Record::new(&facts);
     let mut path: Option<PathBuf> = None;
     let mut is_sound = true;
-    let parent = Parent::new(options, arguments, dir)?;
+    let parent = Parent::new(options, arguments)?;
     let started = Instant::now();
     let mut budget = Budget::new(options.time(), workloads.len(), started);
     for workload in workloads {
@@ -177,7 +176,7 @@ fn measure_all(
         // After each workload, so that little is lost if a later one takes us down.
         match &path {
             Some(path) => record.write(path)?,
-            None => path = Some(save(&record, options, dir)?),
+            None => path = Some(save(&record, options)?),
         }
     }
     if let Some(path) = path {
@@ -192,7 +191,7 @@ fn print_report(program: &Program, file: &Path) -> Result<()> {
     let record = Record::read(file)?;
     let command = record.fact("command").split_whitespace();
     let options = Options::try_parse_from(["bench"].into_iter().chain(command))?;
-    let workloads = (program.workloads)(&options, Path::new("."))?;
+    let workloads = (program.workloads)(options.kept())?;
     for name in record.workloads() {
         let results = record.results(name);
         match workloads.iter().find(|one| one.name == name) {
@@ -216,8 +215,8 @@ fn records(options: &Options) -> PathBuf {
     options.record.clone().unwrap_or_else(usual)
 }
 
-fn save(record: &Record, options: &Options, dir: &Path) -> Result<PathBuf> {
-    let machine = environment::machine_name(dir);
+fn save(record: &Record, options: &Options) -> Result<PathBuf> {
+    let machine = environment::machine_name(options.dir());
     let name = format!("{}-{}", environment::date(), options.name());
     record.save(&records(options), &machine, &name)
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 
-use crate::error::{Context, Result, ensure};
-use crate::pool::{CHUNK, Pool, index};
+use crate::error::{Context, Error, Result, ensure};
+use crate::pool::{CHUNK, Pool, index, sum_words, try_sum};
 
 /// What direct transfers are aligned to.
 pub const BLOCK: usize = 4096;
@@ -59,6 +59,14 @@ pub fn write_stream(file: &File, pool: &Pool, from: u64, to: u64, base: u64) -> 
     Ok(())
 }
 
+/// Creates an unnamed file with the first `len` bytes of the stream in preallocated blocks.
+pub fn filled(dir: &Path, pool: &Pool, len: u64) -> Result<File> {
+    let file = create(dir)?;
+    preallocate(&file, len)?;
+    write_stream(&file, pool, 0, len, 0)?;
+    Ok(file)
+}
+
 pub fn write_all(file: &File, mut bytes: &[u8], mut offset: u64) -> Result<()> {
     while !bytes.is_empty() {
         let written = rustix::io::pwrite(file, bytes, offset)?;
@@ -74,6 +82,18 @@ pub fn read_exact(file: &File, buffer: &mut [u8], offset: u64) -> Result<()> {
     let len = rustix::io::pread(file, &mut *buffer, offset)?;
     ensure!(len == buffer.len(), "a short read");
     Ok(())
+}
+
+/// Fills `buffer` from each of these offsets in turn, and returns the sum of all words.
+pub fn sum_at(
+    file: &File,
+    offsets: impl IntoIterator<Item = u64>,
+    buffer: &mut [u8],
+) -> Result<u64> {
+    try_sum(offsets.into_iter().map(|offset| {
+        read_exact(file, buffer, offset)?;
+        Ok::<_, Error>(sum_words(buffer))
+    }))
 }
 
 /// Lists every regular file that this process has open: the path of a descriptor, and its facts. So

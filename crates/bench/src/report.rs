@@ -29,10 +29,41 @@ pub fn physical_of(workload: &Workload, record: &Record) -> Option<Physical> {
     })
 }
 
+/// The document that says what each workload times.
+const README: &str = include_str!("../../bench-compare/README.md");
+
+/// Finds what a workload times: in the table of the README, where names have capital letters in the
+/// place of sizes and the like.
+pub fn timed(workload: &str) -> Option<&'static str> {
+    let fits = |pattern: &&str| {
+        let mut parts = workload.split('/');
+        pattern.split('/').all(|fixed| {
+            let part = parts.next().unwrap_or_default();
+            match fixed.find(|letter: char| letter.is_ascii_uppercase()) {
+                Some(end) => part.starts_with(&fixed[..end]),
+                None => part == fixed,
+            }
+        })
+    };
+    let rows = README.lines().filter_map(|line| line.strip_prefix("| `"));
+    let fitting = rows.filter_map(|row| {
+        let (names, rest) = row.split_once(" | ")?;
+        let names = names.split([',', ' ', '`']).filter(|name| !name.is_empty());
+        // Of several rows, the one that says most counts.
+        let len = names.filter(fits).map(str::len).max()?;
+        Some((len, rest.split(" | ").next()?))
+    });
+    let (_, found) = fitting.max_by_key(|(len, _)| *len)?;
+    Some(found)
+}
+
 /// Returns the report of a workload as text, with a column for the limit of the machine if it is
 /// known, and one for an earlier build if that was measured too.
 pub fn report(workload: &Workload, results: &Results, physical: Option<&Physical>) -> String {
-    let mut text = format!("## {}\n\n{}\n\n", workload.name, workload.title);
+    let mut text = format!("## {}\n\n", workload.name);
+    if let Some(timed) = timed(&workload.name) {
+        text.extend(["Timed: ", timed, ".\n\n"]);
+    }
     if let Some((name, value)) = physical {
         let (digits, unit) = (digits(*value), workload.headline.unit);
         text.extend([format!("The machine, {name}: {value:.digits$} {unit}.\n\n")]);
@@ -144,12 +175,11 @@ mod tests {
     #[test]
     fn a_report_shows_ratios_columns_notes_failures_and_the_limit_of_the_machine() {
         let row = Row::<()>::new("ours", "", |()| Ok(Sample::default()));
-        let title = ("Pushes.", RATE);
         let workload = Workload {
             columns: vec![PEAK],
             baselines: vec!["raw"],
             physical: Some(("physical_write/", "pwrite")),
-            ..Workload::isolated("push/1GiB".into(), title, &[row], || (), |()| 0)
+            ..Workload::isolated("push/1GiB".into(), RATE, &[row], || (), |()| 0)
         };
         let measured = |rate| {
             let sample = Sample::default().with("rate", rate, "GiB/s");

@@ -1,11 +1,14 @@
 //! What is measured together: candidates that do the same work on the same bytes.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::error::Result;
 use crate::interleave::Candidate;
 use crate::machine::memory::Memory;
+use crate::options::text_of_bytes;
 use crate::sample::{Headline, Sample};
+use crate::stage::timed;
 
 /// Bytes that were moved per second.
 pub const RATE: Headline = Headline::more("rate", "GiB/s");
@@ -67,6 +70,9 @@ pub const ALLOCATIONS: Column = Column::new("allocations", "allocations", 1.0, 0
 /// What a run in a process of its own costs the machine.
 pub const USAGE: [Column; 5] = [PEAK, CPU[0], CPU[1], FAULTS, DROP];
 
+/// One run of the work that a `J` describes.
+type Run<J> = Rc<dyn Fn(&J) -> Result<Sample>>;
+
 /// A way to do the work that a `J` describes; in which workloads it takes part say its tags.
 pub struct Row<J> {
     /// The name in tables and records.
@@ -74,26 +80,52 @@ pub struct Row<J> {
     /// What is not equal to the other candidates; empty if nothing.
     pub note: &'static str,
     /// Does one run.
-    pub run: fn(&J) -> Result<Sample>,
-    pub tags: u16,
+    run: Run<J>,
+    tags: u16,
 }
 
 impl<J> Clone for Row<J> {
     fn clone(&self) -> Self {
-        *self
+        let run = Rc::clone(&self.run);
+        Self { run, ..*self }
     }
 }
 
-impl<J> Copy for Row<J> {}
+/// Work that is timed from its first byte to its last.
+pub trait Work {
+    /// Adds the number that the workload is about, if that is not the time.
+    fn add_to(&self, sample: &mut Sample);
+}
 
 impl<J> Row<J> {
-    pub fn new(name: &'static str, note: &'static str, run: fn(&J) -> Result<Sample>) -> Self {
+    pub fn new(
+        name: &'static str,
+        note: &'static str,
+        run: impl Fn(&J) -> Result<Sample> + 'static,
+    ) -> Self {
+        let run = Rc::new(run);
         Self {
             name,
             note,
             run,
             tags: 0,
         }
+    }
+
+    /// Makes a row that does all of the work while the clock runs, and returns its checksum.
+    pub fn timed(
+        name: &'static str,
+        note: &'static str,
+        work: impl Fn(&J) -> Result<u64> + 'static,
+    ) -> Self
+    where
+        J: Work,
+    {
+        Self::new(name, note, move |job| {
+            let mut sample = timed(|| work(job))?;
+            job.add_to(&mut sample);
+            Ok(sample)
+        })
     }
 
     #[must_use]
@@ -112,10 +144,9 @@ pub type Prepare<J> = fn(&J) -> Result<Vec<Candidate<'static>>>;
 
 /// Candidates that do the same work on the same bytes.
 pub struct Workload {
-    /// The name: action, size, state of the cache, limit.
+    /// The name: action, size, state of the cache, limit. What is timed is in the README of
+    /// bench-compare.
     pub name: String,
-    /// What is done and what is timed, in a sentence or two.
-    pub title: &'static str,
     /// The number that the ratios are made of.
     pub headline: Headline,
     /// Other numbers for the table.
@@ -151,7 +182,7 @@ impl Workload {
     /// own job.
     pub fn isolated<J: 'static>(
         name: String,
-        (title, headline): (&'static str, Headline),
+        headline: Headline,
         rows: &[Row<J>],
         job: impl Fn() -> J + Clone + 'static,
         expected: fn(&J) -> u64,
@@ -159,21 +190,21 @@ impl Workload {
         let (rows, own) = (rows.to_vec(), job.clone());
         let candidates = move || {
             let candidate = |row: &Row<J>| {
-                let (job, run) = (own.clone(), row.run);
+                let (job, run) = (own.clone(), Rc::clone(&row.run));
                 Candidate::new(row.name, row.note, move || run(&job()))
             };
             Ok(rows.iter().map(candidate).collect())
         };
         Self {
             is_isolated: true,
-            ..Self::new(name, title, headline, candidates, move || expected(&job()))
+            ..Self::new(name, headline, candidates, move || expected(&job()))
         }
     }
 
     /// Makes a workload whose runs share a process and its job.
     pub fn shared<J: 'static>(
         name: String,
-        (title, headline): (&'static str, Headline),
+        headline: Headline,
         prepare: Vec<Prepare<J>>,
         job: impl Fn() -> J + Clone + 'static,
         expected: fn(&J) -> u64,
@@ -187,19 +218,43 @@ impl Workload {
             }
             Ok(all)
         };
-        Self::new(name, title, headline, candidates, move || expected(&job()))
+        Self::new(name, headline, candidates, move || expected(&job()))
+    }
+
+    /// Measures it in a memory group of so many bytes; its name says so.
+    #[must_use]
+    pub fn in_group(mut self, bytes: u64) -> Self {
+        self.name = format!("{}/limit_{}", self.name, text_of_bytes(bytes));
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Measures it with another read-ahead and an empty cache; its name says so.
+    #[must_use]
+    pub fn with_read_ahead(mut self, kb: u32) -> Self {
+        self.name = format!("{}/cold/read_ahead_{kb}", self.name);
+        self.read_ahead_kb = Some(kb);
+        self
+    }
+
+    /// Measures it in a state of memory; its name says so where that is not the usual one, and a
+    /// quick call leaves it out then.
+    #[must_use]
+    pub fn in_state(mut self, memory: Memory) -> Self {
+        self.name += memory.suffix();
+        self.is_slow = memory != Memory::Reused;
+        self.memory = memory;
+        self
     }
 
     fn new(
         name: String,
-        title: &'static str,
         headline: Headline,
         candidates: impl Fn() -> Result<Vec<Candidate<'static>>> + 'static,
         expected: impl Fn() -> u64 + 'static,
     ) -> Self {
         Self {
             name,
-            title,
             headline,
             columns: Vec::new(),
             baselines: Vec::new(),

@@ -5,10 +5,8 @@
     reason = "memmap2 cannot know that the file is not shortened; we do"
 )]
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use memmap2::{Advice, Mmap, MmapMut};
 
@@ -44,7 +42,7 @@ impl Store for Buffered {
     type Key = Key;
 
     fn create(job: &Job) -> Result<Self> {
-        let file = tempfile::tempfile_in(&job.dir)?;
+        let file = tempfile::tempfile_in(job.dir)?;
         Ok(Self {
             writer: Some(BufWriter::new(file.try_clone()?)),
             file,
@@ -107,7 +105,7 @@ impl<const NUMBERS: bool> Store for Mapped<NUMBERS> {
     const NUMBERS: bool = NUMBERS;
 
     fn create(job: &Job) -> Result<Self> {
-        let file = raw::create(&job.dir)?;
+        let file = raw::create(job.dir)?;
         file.set_len(FIRST)?;
         let map = Some(map_of(&file)?);
         Ok(Self { file, map, len: 0 })
@@ -128,10 +126,6 @@ impl<const NUMBERS: bool> Store for Mapped<NUMBERS> {
         map[index(start)..index(end)].copy_from_slice(item);
         self.len = end;
         Ok((start, u32::try_from(item.len())?))
-    }
-
-    fn get(&self, key: Key, buffer: &mut Vec<u8>) -> Result<()> {
-        self.see(key, &mut |bytes| buffer.extend_from_slice(bytes))
     }
 
     const SEES: bool = !NUMBERS;

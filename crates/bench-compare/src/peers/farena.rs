@@ -3,18 +3,16 @@
 //! A file of farena ends at 4 GiB: the last item has to start below that, so the full size of
 //! 16,777,216 items of 256 bytes just fits into one.
 
-use std::fs::File;
 use std::sync::{Mutex, PoisonError};
 
 use farena::{FileArena, FileArenaWriter, Location};
 
-use outcore_bench::pool::CHUNK;
 use outcore_bench::prelude::*;
 use outcore_bench::scenario::get::FARENA;
 use outcore_bench::scenario::get_job::GetJob;
 use outcore_bench::scenario::past::{self, PastJob};
 use outcore_bench::scenario::store::{
-    Items, Job, PUSH, PUSH_LIMITED, Part, STORE, Store, THREADS, on_threads, row,
+    Items, Job, PUSH, PUSH_LIMITED, Part, STORE, Store, THREADS, on_threads, push_all, row, row_on,
 };
 
 /// The buffer that its README uses, and that of the raw loop.
@@ -30,10 +28,7 @@ pub(super) fn stores() -> Vec<Row<Job>> {
     vec![
         row::<OfFarena<DEFAULT>>("farena", note, everywhere),
         row::<OfFarena<MIB>>("farena_1MiB_buffer", "tuned by its public option", PUSH),
-        Row::new("farena_2_writers", two, |job: &Job| {
-            job.run_on::<OfFarena<DEFAULT>>(2)
-        })
-        .with(PUSH),
+        row_on::<OfFarena<DEFAULT>>(2, "farena_2_writers", two),
     ]
 }
 
@@ -55,23 +50,13 @@ impl<const BUFFER: usize> Store for OfFarena<BUFFER> {
     fn fill(&mut self, items: &Items, parts: &mut [Part<Location>]) -> Result<()> {
         let files = Mutex::new(Vec::new());
         let filled = on_threads(parts, |part| {
-            let mut writer = if BUFFER == DEFAULT {
+            let writer = if BUFFER == DEFAULT {
                 FileArenaWriter::new(part.number)?
             } else {
                 FileArenaWriter::with_capacity(part.number, BUFFER)?
             };
-            let mut failed = Ok(());
-            for index in part.range.clone() {
-                match writer.push(items.get(index)) {
-                    Ok(location) => part.put(index, location),
-                    Err(error) => {
-                        failed = Err(Error::from(error));
-                        break;
-                    }
-                }
-            }
-            let file = writer.finish();
-            let file = failed.and(file.map_err(Error::from))?;
+            let push = |writer: &mut FileArenaWriter, item: &[u8]| Ok(writer.push(item)?);
+            let file = push_all(part, items, writer, push, |writer| Ok(writer.finish()?))?;
             let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
             files.push((part.number, file));
             Ok(())
@@ -98,28 +83,22 @@ impl<const BUFFER: usize> Store for OfFarena<BUFFER> {
 
 /// Returns farena with more data than memory, which its file has to have room for.
 pub(super) fn past() -> Row<PastJob> {
-    Row::new("farena", "items of 256 bytes; at most 4 GiB", |job| {
-        if job.len > 4 << 30 {
-            return Err(skip("a file of farena ends at 4 GiB"));
-        }
-        let make = || Ok((FileArenaWriter::new(0)?, Vec::new()));
-        let write = |(writer, firsts): &mut (FileArenaWriter, Vec<Location>), range| {
-            for (_, piece) in job.pieces(range) {
-                let mut items = piece.chunks_exact(past::ITEM_LEN);
-                firsts.extend(items.next().map(|item| writer.push(item)).transpose()?);
-                for item in items {
-                    writer.push(item)?;
-                }
+    Row::new(
+        "farena",
+        "items of 256 bytes; at most 4 GiB",
+        |job: &PastJob| {
+            if job.len > 4 << 30 {
+                return Err(skip("a file of farena ends at 4 GiB"));
             }
-            Ok(())
-        };
-        let seal = |(writer, firsts): (FileArenaWriter, _)| Ok((writer.into_arena()?, firsts));
-        job.measure(make, write, seal, |(arena, firsts), offset| {
-            let mut item = Vec::new();
-            arena.get_into(firsts[index(offset) / CHUNK], &mut item)?;
-            Ok(sum_words(&item[..8]))
-        })
-    })
+            past::items(
+                job,
+                || Ok(FileArenaWriter::new(0)?),
+                |writer, item| Ok(writer.push(item)?),
+                |writer| Ok(writer.into_arena()?),
+                |arena, location, item| Ok(arena.get_into(location, item)?),
+            )
+        },
+    )
 }
 
 /// Returns farena's reads into a buffer.

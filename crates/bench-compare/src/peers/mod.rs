@@ -5,6 +5,8 @@ mod farena;
 #[cfg(feature = "stores")]
 mod fjall;
 #[cfg(feature = "stores")]
+mod folder;
+#[cfg(feature = "stores")]
 mod lmdb;
 mod mmap_vec;
 #[cfg(feature = "nightly")]
@@ -19,16 +21,6 @@ mod swapvec;
 mod vecdb;
 
 use outcore_bench::scenario::{Peers, strings};
-
-/// Makes a folder of a store's own, for those whose files have names. It is removed on drop; if the
-/// process is killed before, its parent removes it.
-#[cfg(feature = "stores")]
-fn folder_in(dir: &std::path::Path) -> outcore_bench::error::Result<tempfile::TempDir> {
-    let parent = std::os::unix::process::parent_id();
-    let all = outcore_bench::process::named_folder(dir, parent);
-    std::fs::create_dir_all(&all)?;
-    Ok(tempfile::TempDir::new_in(all)?)
-}
 
 /// Returns all peers, by the work that they do.
 pub(crate) fn all() -> Peers {

@@ -14,12 +14,12 @@ pub(super) fn pushers() -> [Row<VecJob>; 2] {
         Row::new("diskallocator", note, |job: &VecJob| {
             push(job, || {
                 // As diskallocator makes its own file, but in the directory of all others.
-                let file = tempfile::tempfile_in(&job.dir)?;
+                let file = tempfile::tempfile_in(job.dir)?;
                 Ok(diskallocator::DiskAlloc::on_file(file)?)
             })
         }),
         Row::new("outcore_nightly", "std's vector", |job: &VecJob| {
-            push(job, || Ok(DiskAlloc::new_in(&ScratchDir::new(&job.dir)?)?))
+            push(job, || Ok(DiskAlloc::new_in(&ScratchDir::new(job.dir)?)?))
         }),
     ]
 }
@@ -27,7 +27,7 @@ pub(super) fn pushers() -> [Row<VecJob>; 2] {
 fn push<A: Allocator>(job: &VecJob, alloc: impl FnOnce() -> Result<A>) -> Result<Sample> {
     let push = |vec: &mut Vec<u64, A>, number| {
         vec.push(number);
-        Ok::<(), Error>(())
+        Ok(())
     };
     job.measure(|| alloc().map(Vec::new_in), push, Vec::as_slice)
 }

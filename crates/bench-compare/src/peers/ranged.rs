@@ -5,7 +5,7 @@
     reason = "calls the unsafe functions of ranged-mmap, as its README does"
 )]
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
@@ -22,6 +22,13 @@ use outcore_bench::scenario::ranged::{AllocateJob, FillJob, OverwriteJob, RANGED
 
 fn not_zero(number: u64) -> Result<NonZeroU64> {
     NonZeroU64::new(number).context("a length of zero")
+}
+
+/// A mapped file, and what hands its ranges out.
+type Mapped = (MmapFile, concurrent::Allocator);
+
+fn mapped(path: &Path, len: u64) -> Result<Mapped> {
+    MmapFile::create::<concurrent::Allocator>(path, not_zero(len)?).context("create")
 }
 
 /// Returns the ways to fill a fresh file.
@@ -45,32 +52,24 @@ pub(super) fn fillers() -> [Row<FillJob>; 3] {
 
 fn mapped_fill(job: &FillJob) -> Result<Sample> {
     let piece = not_zero(job.piece as u64)?;
-    let make = || {
-        let made = MmapFile::create::<concurrent::Allocator>(&job.path, not_zero(job.len)?);
-        made.context("create")
-    };
-    let fill = |(file, allocator): &(MmapFile, concurrent::Allocator)| {
+    let fill = |(file, allocator): &Mapped| {
         while let Some(range) = allocator.allocate(piece) {
             file.write_range(range, job.source(range.start()));
         }
         Ok(())
     };
-    job.measure(make, fill, |_file| job.published())
+    job.measure(|| mapped(&job.path, job.len), fill, |_file| job.published())
 }
 
 fn locked_fill(job: &FillJob) -> Result<Sample> {
     let next = AtomicU64::new(0);
     let make = || Ok(Mutex::new(created(job)?));
     let fill = |file: &Mutex<File>| {
-        loop {
-            let offset = next.fetch_add(job.piece as u64, Relaxed);
-            if offset >= job.len {
-                return Ok(());
-            }
+        job.each_range(&next, |offset, source| {
             let mut file = file.lock().map_err(|_panic| anyhow!("a thread panicked"))?;
             file.seek(SeekFrom::Start(offset))?;
-            file.write_all(job.source(offset))?;
-        }
+            Ok(file.write_all(source)?)
+        })
     };
     job.measure(make, fill, |_file| job.published())
 }
@@ -78,17 +77,14 @@ fn locked_fill(job: &FillJob) -> Result<Sample> {
 /// Returns the way to fill a file that is larger than memory.
 pub(super) fn past() -> Row<PastJob> {
     let note = "2 threads, ranges of 64 KiB; a sparse file: a full disk is a signal";
-    Row::new(RANGED_MMAP, note, |job| {
+    Row::new(RANGED_MMAP, note, |job: &PastJob| {
         let (path, piece) = (job.path()?, not_zero(past::RANGE_LEN as u64)?);
-        let make = || {
-            let made = MmapFile::create::<concurrent::Allocator>(&path, not_zero(job.len)?);
-            made.context("create")
-        };
-        let fill = |(file, allocator): &(MmapFile, concurrent::Allocator)| {
+        let fill = |(file, allocator): &Mapped| {
             let range = allocator.allocate(piece);
             let filled = range.map(|range| file.write_range(range, job.source(range.start())));
             Ok(filled.is_some())
         };
+        let make = || mapped(&path, job.len);
         past::ranges(job, make, fill, |_file| raw::open(&path))
     })
 }
@@ -181,8 +177,7 @@ pub(super) fn allocators(job: &AllocateJob) -> Result<Vec<Candidate<'static>>> {
     Ok(vec![Candidate::new(RANGED_MMAP, note, move || {
         let path = job.fill.path.with_file_name("ranged-mmap-allocate");
         drop(std::fs::remove_file(&path));
-        let made = MmapFile::create::<concurrent::Allocator>(&path, not_zero(job.fill.len)?);
-        let (_file, allocator) = made.context("create")?;
+        let (_file, allocator) = mapped(&path, job.fill.len)?;
         job.measure(
             || allocator.allocate(block),
             ranged_mmap::AllocatedRange::start,

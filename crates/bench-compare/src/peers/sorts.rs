@@ -3,7 +3,6 @@
 
 use std::io::{self, Read, Write};
 use std::iter;
-use std::path::Path;
 
 use ext_sort::buffer::LimitedBufferBuilder;
 use ext_sort::{ExternalSorter, ExternalSorterBuilder};
@@ -17,65 +16,46 @@ use outcore_bench::scenario::strings::{LEN, StringJob, check_sorted};
 
 pub(super) fn all() -> Others {
     let buffer = "half of the budget as items, the rest for buffers of its files";
+    let numbers = |name, note, sort: fn(&SortJob) -> Result<u64>| {
+        let work = move |job: &SortJob| {
+            let work = |sum: &mut u64| {
+                *sum = sort(job)?;
+                Ok(())
+            };
+            job.measure(|| Ok(0), work, Ok)
+        };
+        Row::new(name, note, work).with(FEW)
+    };
     Others {
         sort: vec![
             Row::new("rdst", "all threads", |job: &SortJob| {
-                let work = |vec: &mut Vec<u64>| {
-                    vec.radix_sort_unstable();
-                    Ok(())
-                };
-                let make = || Ok(job.numbers().collect::<Vec<u64>>());
-                job.measure(make, work, |vec| job.check(vec.into_iter().map(Ok)))
+                job.in_memory(RadixSort::radix_sort_unstable)
             })
             .with(MEMORY),
-            Row::new("spillsort", "from and to an iterator", |job| {
-                numbers(job, |job| {
-                    job.check(by_spillsort(job.numbers(), &job.dir, job.budget_bytes)?)
-                })
-            })
-            .with(FEW),
-            Row::new("extsort", buffer, |job| {
-                numbers(job, |job| {
-                    job.check(by_extsort(job.numbers(), &job.dir, job.budget_bytes)?)
-                })
-            })
-            .with(FEW),
-            Row::new("ext_sort", buffer, |job| {
-                numbers(job, |job| {
-                    by_ext_sort(job.numbers(), &job.dir, job.budget_bytes, |all| {
-                        job.check(all)
-                    })
-                })
-            })
-            .with(FEW),
+            numbers("spillsort", "from and to an iterator", |job| {
+                job.check(by_spillsort(job.numbers(), job.dir, job.budget_bytes)?)
+            }),
+            numbers("extsort", buffer, |job| {
+                job.check(by_extsort(job.numbers(), job.dir, job.budget_bytes)?)
+            }),
+            numbers("ext_sort", buffer, |job| {
+                let buffer = items_in::<u64>(job.budget_bytes);
+                by_ext_sort(job.numbers(), job.dir, buffer, |all| job.check(all))
+            }),
         ],
         records: vec![
-            Row::new("spillsort", "", |job: &RecordJob| {
-                job.measure(|job| {
-                    job.check(by_spillsort(job.records(), &job.dir, job.budget_bytes)?)
-                })
+            Row::timed("spillsort", "", |job: &RecordJob| {
+                job.check(by_spillsort(job.records(), job.dir, job.budget_bytes)?)
             }),
-            Row::new("extsort", buffer, |job| {
-                job.measure(|job| job.check(by_extsort(job.records(), &job.dir, job.budget_bytes)?))
+            Row::timed("extsort", buffer, |job: &RecordJob| {
+                job.check(by_extsort(job.records(), job.dir, job.budget_bytes)?)
             }),
-            Row::new("ext_sort", buffer, |job| {
-                job.measure(|job| {
-                    by_ext_sort(job.records(), &job.dir, job.budget_bytes, |all| {
-                        job.check(all)
-                    })
-                })
+            Row::timed("ext_sort", buffer, |job: &RecordJob| {
+                let buffer = items_in::<Wide>(job.budget_bytes);
+                by_ext_sort(job.records(), job.dir, buffer, |all| job.check(all))
             }),
         ],
     }
-}
-
-/// Times `sort`, which has the numbers put in and taken out.
-fn numbers(job: &SortJob, sort: impl FnOnce(&SortJob) -> Result<u64>) -> Result<Sample> {
-    let work = |sum: &mut u64| {
-        *sum = sort(job)?;
-        Ok(())
-    };
-    job.measure(|| Ok(0), work, Ok)
 }
 
 /// What is sorted: a key whose bytes compare as it does, and a value.
@@ -116,13 +96,17 @@ impl Element for Wide {
     }
 }
 
+fn spill_sorter(dir: &Path, budget_bytes: u64) -> Result<spillsort::Sorter> {
+    let config = spillsort::Config::default().max_bytes(index(budget_bytes));
+    Ok(spillsort::Sorter::new(config.tmp_dir(dir).threads(1))?)
+}
+
 fn by_spillsort<T: Element>(
     items: impl Iterator<Item = T>,
     dir: &Path,
     budget_bytes: u64,
 ) -> Result<impl Iterator<Item = Result<T>>> {
-    let config = spillsort::Config::default().max_bytes(index(budget_bytes));
-    let mut sorter = spillsort::Sorter::new(config.tmp_dir(dir).threads(1))?;
+    let mut sorter = spill_sorter(dir, budget_bytes)?;
     let mut bytes = [0; 80];
     for item in items {
         item.put(&mut bytes);
@@ -172,16 +156,16 @@ fn by_extsort<T: Element>(
     Ok(items.map(|item| Ok(item?.0)))
 }
 
-fn by_ext_sort<T: Element>(
+/// Sorts with so many items in memory, and has `see` look at them.
+fn by_ext_sort<T: Ord + Send + Serialize + DeserializeOwned>(
     items: impl Iterator<Item = T>,
     dir: &Path,
-    budget_bytes: u64,
+    buffer: usize,
     see: impl FnOnce(&mut dyn Iterator<Item = Result<T>>) -> Result<u64>,
 ) -> Result<u64> {
-    let buffer = LimitedBufferBuilder::new(items_in::<T>(budget_bytes), true);
-    let builder = ExternalSorterBuilder::new()
-        .with_tmp_dir(dir)
-        .with_buffer(buffer);
+    let buffer = LimitedBufferBuilder::new(buffer, true);
+    let builder = ExternalSorterBuilder::new();
+    let builder = builder.with_tmp_dir(dir).with_buffer(buffer);
     let sorter: ExternalSorter<T, io::Error, LimitedBufferBuilder> =
         builder.with_threads_number(1).build()?;
     let items = sorter.sort(items.map(Ok))?;
@@ -191,33 +175,26 @@ fn by_ext_sort<T: Element>(
 /// Crates that sort strings.
 pub(super) fn strings() -> Vec<Row<StringJob>> {
     vec![
-        Row::new("spillsort", "one thread", |job: &StringJob| {
-            job.in_order(|job| {
-                let config = spillsort::Config::default().max_bytes(index(job.budget_bytes));
-                let mut sorter = spillsort::Sorter::new(config.tmp_dir(&job.dir).threads(1))?;
-                for text in job.strings() {
-                    sorter.push(&text, &[])?;
-                }
-                let mut merged = sorter.finish()?;
-                check_sorted(iter::from_fn(|| {
-                    let next = merged.next_record().map_err(Error::from);
-                    next.map(|next| next.map(|(text, _)| text.to_vec()))
-                        .transpose()
-                }))
-            })
+        Row::timed("spillsort", "one thread", |job: &StringJob| {
+            let mut sorter = spill_sorter(job.dir, job.budget_bytes)?;
+            for text in job.strings() {
+                sorter.push(&text, &[])?;
+            }
+            let mut merged = sorter.finish()?;
+            check_sorted(iter::from_fn(|| {
+                let next = merged.next_record().map_err(Error::from);
+                next.map(|next| next.map(|(text, _)| text.to_vec()))
+                    .transpose()
+            }))
         }),
-        Row::new("ext_sort", "half of the budget as strings", |job| {
-            job.in_order(|job| {
-                let buffer =
-                    LimitedBufferBuilder::new(index(job.budget_bytes) / 2 / (LEN + 24), true);
-                let builder = ExternalSorterBuilder::new()
-                    .with_tmp_dir(&job.dir)
-                    .with_buffer(buffer);
-                let sorter: ExternalSorter<Vec<u8>, io::Error, LimitedBufferBuilder> =
-                    builder.with_threads_number(1).build()?;
-                let items = sorter.sort(job.strings().map(|text| Ok(text.to_vec())))?;
-                check_sorted(items.map(|item| Ok(item?)))
-            })
-        }),
+        Row::timed(
+            "ext_sort",
+            "half of the budget as strings",
+            |job: &StringJob| {
+                let buffer = index(job.budget_bytes) / 2 / (LEN + 24);
+                let strings = job.strings().map(|text| text.to_vec());
+                by_ext_sort(strings, job.dir, buffer, |sorted| check_sorted(sorted))
+            },
+        ),
     ]
 }

@@ -17,17 +17,21 @@ pub(super) fn collector() -> Row<VecJob> {
     Row::new("swapvec", note, collect)
 }
 
+/// Its error can only be shown for debugging.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn failure(error: SwapVecError) -> Error {
+    anyhow!("{error:?}")
+}
+
 fn collect(job: &VecJob) -> Result<Sample> {
     // Its file goes to the current directory.
-    env::set_current_dir(&job.dir)?;
+    env::set_current_dir(job.dir)?;
     let make = || {
         Ok(SwapVec::with_config(SwapVecConfig {
             swap_after: SWAP_AFTER,
             ..SwapVecConfig::default()
         }))
     };
-    // Its error can only be shown for debugging.
-    let failure = |error: SwapVecError| -> Error { anyhow!("{error:?}") };
     let push = |vec: &mut SwapVec<u64>, number| vec.push(number).map_err(failure);
     job.collect(make, push, |vec| {
         pool::try_sum(vec.into_iter().map(|number| number.map_err(failure)))
@@ -36,23 +40,17 @@ fn collect(job: &VecJob) -> Result<Sample> {
 
 /// The same with values of several fields, and its LZ4.
 pub(super) fn spool() -> Row<StringJob> {
-    Row::new("swapvec", "bincode, lz4", |job: &StringJob| {
-        env::set_current_dir(&job.dir)?;
-        job.in_order(|job| {
-            // Its error can only be shown for debugging.
-            let failure = |error: SwapVecError| -> Error { anyhow!("{error:?}") };
-            let mut values: SwapVec<Small> = SwapVec::with_config(SwapVecConfig {
-                swap_after: index(job.budget_bytes) / size_of::<Small>(),
-                compression: Some(Compression::Lz4),
-                ..SwapVecConfig::default()
-            });
-            for number in 0..job.count {
-                values.push(StringJob::small(number)).map_err(failure)?;
-            }
-            let sums = values
-                .into_iter()
-                .map(|value| value.map(StringJob::sum_small));
-            pool::try_sum(sums.map(|sum| sum.map_err(failure)))
-        })
+    Row::timed("swapvec", "bincode, lz4", |job: &StringJob| {
+        env::set_current_dir(job.dir)?;
+        let mut values: SwapVec<Small> = SwapVec::with_config(SwapVecConfig {
+            swap_after: index(job.budget_bytes) / size_of::<Small>(),
+            compression: Some(Compression::Lz4),
+            ..SwapVecConfig::default()
+        });
+        for number in 0..job.count {
+            values.push(StringJob::small(number)).map_err(failure)?;
+        }
+        let values = values.into_iter().map(|value| value.map_err(failure));
+        pool::try_sum(values.map(|value| value.map(StringJob::sum_small)))
     })
 }

@@ -6,7 +6,7 @@ use outcore_bench::prelude::*;
 use outcore_bench::scenario::store::{Job, STORE, Store, number_of, row};
 use tempfile::TempDir;
 
-use super::folder_in;
+use super::folder::folder_in;
 
 /// It keeps what is pushed in memory until it is told to write.
 const BATCH: u64 = 1 << 20;
@@ -29,7 +29,7 @@ impl Store for OfVecdb {
     const NUMBERS: bool = true;
 
     fn create(job: &Job) -> Result<Self> {
-        let folder = folder_in(&job.dir)?;
+        let folder = folder_in(job.dir)?;
         let database = Database::open(folder.path()).context("open a database")?;
         let numbers = BytesVec::import(&database, "numbers", Version::ONE);
         Ok(Self {

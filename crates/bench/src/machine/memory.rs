@@ -31,16 +31,15 @@ pub enum Memory {
 }
 
 impl Memory {
-    /// All states: with the end of the names of their workloads, and the length of the data there.
-    pub fn states(len: u64) -> [(Self, &'static str, u64); 3] {
+    /// All states, with the length of the data there.
+    pub fn states(len: u64) -> [(Self, u64); 3] {
         let total = Meminfo::current().map_or(u64::MAX / 4, |memory| memory.mem_total);
         let past = (total / 4 * 5).next_multiple_of(1 << 30);
-        let states = [
+        [
             (Self::Reused, len),
             (Self::Free, len),
             (Self::Past(past), past),
-        ];
-        states.map(|(state, len)| (state, state.suffix(), len))
+        ]
     }
 
     /// Returns how the names of workloads end that begin in this state.
@@ -224,7 +223,7 @@ mod tests {
 
     #[test]
     fn data_past_memory_are_larger_than_it_and_need_a_disk() {
-        let [.., (state, _, len)] = Memory::states(1 << 30);
+        let [.., (state, len)] = Memory::states(1 << 30);
         assert!(state == Memory::Past(len) && len > Meminfo::current().unwrap().mem_total);
         let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
         assert!(room_for(dir, 1).is_ok() && room_for(dir, u64::MAX).is_err());

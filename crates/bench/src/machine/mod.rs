@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use procfs::{Current, CurrentSI};
 use rustix::thread::CpuSet;
 
-use crate::error::{Context, Result, skip};
+use crate::error::{Context, Result, anyhow, skip};
 use guard::Guard;
 
 /// How long [`settle`] waits at most for an idle device.
@@ -163,6 +163,22 @@ pub fn stolen_seconds() -> f64 {
 
 pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Runs `work` on every item, each in a thread of its own; returns the first error.
+pub fn on_threads<T: Send>(
+    items: impl IntoIterator<Item = T>,
+    work: impl Fn(T) -> Result<()> + Sync,
+) -> Result<()> {
+    let work = &work;
+    thread::scope(|scope| {
+        let start = |item| scope.spawn(move || work(item));
+        let threads: Vec<_> = items.into_iter().map(start).collect();
+        threads.into_iter().try_for_each(|thread| {
+            let joined = thread.join();
+            joined.unwrap_or_else(|_panic| Err(anyhow!("a thread panicked")))
+        })
+    })
 }
 
 /// Keeps the calling thread on one core until dropped; threads that it starts meanwhile stay there

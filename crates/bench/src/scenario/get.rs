@@ -2,17 +2,11 @@
 //! from the device, beside plain reads and an `io_uring` that reads whole blocks past the page
 //! cache.
 
-use std::fs::File;
-use std::path::Path;
-use std::rc::Rc;
-
-use outcore::{Advice, ReadOptions};
-use rustix::fs::OFlags;
+use outcore::{Advice, ArenaMap, Location, ReadOptions};
 
 use crate::prelude::*;
 use crate::ring::{self, Blocks};
-use crate::scenario::get_job::{BATCH, GetJob, ITEM_LEN, Shape, Way};
-use crate::scenario::physical;
+use crate::scenario::get_job::{BATCH, Filled, GetJob, ITEM_LEN, Shape, Way};
 
 /// The raw loop that the others are compared with.
 const RAW: &str = "raw_pread";
@@ -30,151 +24,136 @@ const RINGS: [&str; 3] = [
 const DEPTHS: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 192];
 
 /// Returns the workloads, with the candidates of others behind our own.
-pub(super) fn workloads(
-    options: &Options,
-    dir: &Path,
-    others: &[Prepare<GetJob>],
-) -> Vec<Workload> {
+pub(super) fn workloads(options: &'static Options, others: &[Prepare<GetJob>]) -> Vec<Workload> {
     let warm = options.bytes(128 << 20, 1 << 30);
     let cold = options.bytes(256 << 20, 4 << 30);
     let many = options.either(100_000, 400_000);
     let few = options.either(4096, 16_384);
-    let all = [
-        ("get_512", warm, many, Way::Single, false),
-        ("get_many_512/random", warm, many, Way::Random, false),
-        ("get_many_512/sorted", warm, many, Way::Sorted, true),
-        ("get_many_512/adjacent", warm, many, Way::Adjacent, true),
-        ("get_many_512/dense", warm, many, Way::Dense, false),
-        ("get_many_512/random", cold, few, Way::Random, true),
-    ];
-    let mut workloads: Vec<Workload> = Vec::new();
-    for (number, (name, len, reads, way, is_slow)) in all.into_iter().enumerate() {
-        let is_cold = number + 1 == all.len();
-        let state = if is_cold { "cold" } else { "warm" };
-        let shape = Shape {
-            len,
-            reads,
-            seed: options.seed,
-            way,
-            warm: !is_cold,
-        };
-        let name = format!("{name}/{}/{state}", text_of_bytes(len));
-        let title = if way == Way::Single {
-            TITLE
-        } else {
-            TITLE_MANY
-        };
+    let shape = |warm, len, reads, way| Shape {
+        len,
+        reads,
+        way,
+        warm,
+    };
+    let mut workloads = Vec::new();
+    for (name, shape, is_slow) in [
+        ("get_512", shape(true, warm, many, Way::Single), false),
+        (
+            "get_many_512/random",
+            shape(true, warm, many, Way::Random),
+            false,
+        ),
+        (
+            "get_many_512/sorted",
+            shape(true, warm, many, Way::Sorted),
+            true,
+        ),
+        (
+            "get_many_512/adjacent",
+            shape(true, warm, many, Way::Adjacent),
+            true,
+        ),
+        (
+            "get_many_512/dense",
+            shape(true, warm, many, Way::Dense),
+            false,
+        ),
+        (
+            "get_many_512/random",
+            shape(false, cold, few, Way::Random),
+            true,
+        ),
+    ] {
+        let state = if shape.warm { "/warm" } else { "/cold" };
         workloads.push(Workload {
+            name: sized(name, shape.len) + state,
             columns: vec![ALLOCATIONS, FAULTS],
             baselines: vec![RAW, FARENA],
             rounds: options.rounds(7, 31),
-            physical: is_cold.then_some(physical::READ_MANY),
+            physical: (!shape.warm).then_some(physical::READ_MANY),
             is_slow,
-            ..workload(name, title, dir, shape, &[own], others)
+            ..workload(
+                options,
+                name,
+                shape,
+                &[&[own as Prepare<GetJob>], others].concat(),
+            )
         });
     }
-    workloads.extend(cold_workloads(options, dir, others));
+    workloads.extend(cold_workloads(options, others));
     workloads
 }
 
 fn workload(
-    name: String,
-    title: &'static str,
-    dir: &Path,
+    options: &'static Options,
+    name: &str,
     shape: Shape,
-    own: &[Prepare<GetJob>],
-    others: &[Prepare<GetJob>],
+    prepare: &[Prepare<GetJob>],
 ) -> Workload {
-    let dir = dir.to_owned();
-    let job = move || GetJob::new(&dir, shape);
-    let prepare = [own, others].concat();
-    Workload::shared(name, (title, TIME_PER_READ), prepare, job, GetJob::expected)
+    Workload::shared(
+        sized(name, shape.len),
+        TIME_PER_READ,
+        prepare.to_vec(),
+        move || GetJob::new(options, shape),
+        GetJob::expected,
+    )
 }
 
 /// Many items that are not in memory, in one call, in a memory group of a sixteenth of the data.
-fn cold_workloads(options: &Options, dir: &Path, others: &[Prepare<GetJob>]) -> Vec<Workload> {
-    let len = options.bytes(512 << 20, 4 << 30);
-    let reads = options.either(8_000, 100_000);
-    let cold = |name: &str, title, kb, reads, own: Prepare<GetJob>, others: &[_]| {
-        let shape = Shape {
-            len,
-            reads,
-            seed: options.seed,
-            way: Way::Random,
-            warm: false,
-        };
-        limited(name, title, dir, shape, kb, (own, others))
+fn cold_workloads(options: &'static Options, others: &[Prepare<GetJob>]) -> [Workload; 3] {
+    let shape = Shape {
+        len: options.bytes(512 << 20, 4 << 30),
+        reads: options.either(8_000, 100_000),
+        way: Way::Random,
+        warm: false,
     };
-    let batches = [128, 8192].map(|kb| Workload {
+    let limit = limit_for(shape.len);
+    let batches = [&[batch_getters as Prepare<GetJob>], others].concat();
+    let batches = |kb| Workload {
         columns: vec![CPU[0], CPU[1], PEAK],
         baselines: [&RINGS[..], &[FARENA]].concat(),
         rounds: options.rounds(5, 5),
         physical: Some(physical::READ_MANY),
-        ..cold("get_many_512", TITLE_COLD, kb, reads, batch_getters, others)
-    });
+        ..workload(options, "get_many_512", shape, &batches)
+            .in_group(limit)
+            .with_read_ahead(kb)
+    };
+    let fewer = Shape {
+        reads: shape.reads / 4,
+        ..shape
+    };
+    let by_depth = workload(options, "reads_by_depth_512", fewer, &[depth_getters]);
     let depths = Workload {
         columns: CPU.to_vec(),
         rounds: options.rounds(3, 5),
-        ..cold(
-            "reads_by_depth_512",
-            TITLE_DEPTH,
-            128,
-            reads / 4,
-            depth_getters,
-            &[],
-        )
+        ..by_depth.in_group(limit).with_read_ahead(128)
     };
-    batches.into_iter().chain([depths]).collect()
-}
-
-fn limited(
-    prefix: &str,
-    title: &'static str,
-    dir: &Path,
-    shape: Shape,
-    read_ahead_kb: u32,
-    (own, others): (Prepare<GetJob>, &[Prepare<GetJob>]),
-) -> Workload {
-    let limit = limit_for(shape.len);
-    let [len, limited] = [shape.len, limit].map(text_of_bytes);
-    let name = format!("{prefix}/{len}/limit_{limited}/cold/read_ahead_{read_ahead_kb}");
-    Workload {
-        memory_limit: Some(limit),
-        read_ahead_kb: Some(read_ahead_kb),
-        ..workload(name, title, dir, shape, &[own], others)
-    }
+    [batches(128), batches(8192), depths]
 }
 
 /// Reads of items of which few are popular, with less memory than items: what the page cache keeps
 /// by itself.
 pub(super) fn zipf_workloads(
-    options: &Options,
-    dir: &Path,
+    options: &'static Options,
     others: &[Prepare<GetJob>],
-) -> Vec<Workload> {
+) -> [Workload; 2] {
     let shape = Shape {
         len: options.bytes(256 << 20, 4 << 30),
         reads: options.either(5_000, 50_000),
-        seed: options.seed,
         way: Way::Zipf,
         warm: false,
     };
-    let workload = |kb| Workload {
+    let prepare = [&[zipf_getters as Prepare<GetJob>], others].concat();
+    [128, 8192].map(|kb| Workload {
         columns: vec![PEAK],
         baselines: vec![RAW],
         rounds: options.rounds(3, 5),
         physical: Some(physical::READ_ONE),
         is_slow: kb == 8192,
-        ..limited(
-            "zipf_512",
-            TITLE_ZIPF,
-            dir,
-            shape,
-            kb,
-            (zipf_getters, others),
-        )
-    };
-    [128, 8192].map(workload).into()
+        ..workload(options, "zipf_512", shape, &prepare)
+            .in_group(limit_for(shape.len))
+            .with_read_ahead(kb)
+    })
 }
 
 /// A loop of plain reads.
@@ -187,85 +166,69 @@ fn raw_getter(
     let offsets = job.offsets();
     let mut buffer = vec![0; ITEM_LEN];
     job.candidate(name, note, move || {
-        pool::try_sum(offsets.iter().map(|offset| {
-            raw::read_exact(&file, &mut buffer, *offset)?;
-            Ok::<_, Error>(sum_words(&buffer))
-        }))
+        raw::sum_at(&file, offsets.iter().copied(), &mut buffer)
     })
 }
 
 fn get_into(job: &GetJob) -> Result<Candidate<'static>> {
-    let filled = job.filled()?;
-    let (arena, locations) = (filled.arena.clone(), Rc::clone(&filled.locations));
-    Ok(
-        job.one_by_one("outcore_get_into", locations, move |location, buffer| {
-            arena.get_into(location, buffer)
-        }),
-    )
+    let Filled {
+        arena, locations, ..
+    } = job.filled()?;
+    let get = move |location, buffer: &mut Vec<u8>| arena.get_into(location, buffer);
+    Ok(job.one_by_one("outcore_get_into", locations, get))
+}
+
+fn sum_mapped(map: &ArenaMap, locations: &[Location]) -> Result<u64> {
+    let items = locations.iter().map(|location| map.get(*location));
+    pool::try_sum(items.map(|item| item.map(sum_words)))
 }
 
 /// Plain reads of the arena's own file, and of one that was written by 1 MiB, which shows how much
 /// the file itself matters; then outcore.
 fn own(job: &GetJob) -> Result<Vec<Candidate<'static>>> {
-    let filled = job.filled()?;
-    let (arena, locations) = (filled.arena.clone(), Rc::clone(&filled.locations));
     let note = "another file with the same items, written by 1 MiB";
-    let other = Rc::new(job.raw_file()?);
+    let other = Rc::new(raw::filled(job.dir, &job.pool, job.len())?);
     let mut all = vec![
-        raw_getter(job, RAW, "", Rc::clone(&filled.file)),
+        raw_getter(job, RAW, "", job.arena_file()?),
         raw_getter(job, "raw_pread_other_file", note, other),
         get_into(job)?,
     ];
     if job.wants_maps() {
-        let (map, locations) = (arena.map()?, Rc::clone(&locations));
-        all.push(job.candidate("outcore_map_get", "", move || {
-            pool::try_sum(
-                locations
-                    .iter()
-                    .map(|location| map.get(*location).map(sum_words)),
-            )
-        }));
+        let (map, locations) = (job.filled()?.arena.map()?, job.filled()?.locations);
+        let run = move || sum_mapped(&map, &locations);
+        all.push(job.candidate("outcore_map_get", "", run));
     }
     if job.way != Way::Single {
-        all.push(job.candidate("outcore_get_many", "", move || {
-            let mut sum = 0u64;
-            for batch in locations.chunks(BATCH) {
-                arena.get_many(batch, |_index, bytes| {
-                    sum = sum.wrapping_add(sum_words(bytes));
-                })?;
-            }
-            Ok(sum)
-        }));
+        let plain = ReadOptions::new();
+        all.push(get_many(job, ("outcore_get_many", ""), BATCH, plain)?);
     }
     Ok(all)
 }
 
-/// Reads everything in one call.
+/// Reads so many items in a call.
 fn get_many(
     job: &GetJob,
-    name: impl Into<String>,
-    note: &'static str,
+    (name, note): (&str, &'static str),
+    count: usize,
     options: ReadOptions,
 ) -> Result<Candidate<'static>> {
-    let filled = job.filled()?;
-    let (arena, locations) = (filled.arena.clone(), Rc::clone(&filled.locations));
+    let Filled {
+        arena, locations, ..
+    } = job.filled()?;
     Ok(job.candidate(name, note, move || {
         let mut sum = 0u64;
-        arena.get_many_with(&options, &locations, |_index, bytes| {
-            sum = sum.wrapping_add(sum_words(bytes));
-        })?;
+        for batch in locations.chunks(count) {
+            arena.get_many_with(&options, batch, |_index, bytes| {
+                sum = sum.wrapping_add(sum_words(bytes));
+            })?;
+        }
         Ok(sum)
     }))
 }
 
 /// The physical limit: an `io_uring` over the arena's own file, sorted, and nothing in between.
 /// Direct files are read by whole blocks; no item crosses one.
-fn raw_ring(
-    job: &GetJob,
-    name: impl Into<String>,
-    depth: usize,
-    direct: bool,
-) -> Result<Candidate<'static>> {
+fn raw_ring(job: &GetJob, name: &str, depth: usize, direct: bool) -> Result<Candidate<'static>> {
     let mut file = job.arena_file()?;
     let mut len = ITEM_LEN;
     if direct {
@@ -289,21 +252,14 @@ fn raw_ring(
 }
 
 fn batch_getters(job: &GetJob) -> Result<Vec<Candidate<'static>>> {
+    let many = |name, note, options| get_many(job, (name, note), usize::MAX, options);
     let plain = ReadOptions::new();
+    let threads = plain.clone().threads(true);
+    let direct = plain.clone().direct(true);
     let mut all = vec![
-        get_many(job, "outcore_get_many", "", plain.clone())?,
-        get_many(
-            job,
-            "outcore_get_many_threads",
-            "no io_uring",
-            plain.clone().threads(true),
-        )?,
-        get_many(
-            job,
-            "outcore_get_many_direct",
-            "O_DIRECT",
-            plain.direct(true),
-        )?,
+        many("outcore_get_many", "", plain)?,
+        many("outcore_get_many_threads", "no io_uring", threads)?,
+        many("outcore_get_many_direct", "O_DIRECT", direct)?,
         raw_ring(job, "raw_ring_128", 128, false)?,
     ];
     for (name, depth) in RINGS.into_iter().zip([64, 128, 256]) {
@@ -319,59 +275,31 @@ fn depth_getters(job: &GetJob) -> Result<Vec<Candidate<'static>>> {
     for depth in DEPTHS {
         let plain = ReadOptions::new().in_flight(depth);
         let threads = plain.clone().threads(true);
-        all.push(get_many(job, format!("outcore_ring_{depth}"), "", plain)?);
-        all.push(get_many(
-            job,
-            format!("outcore_threads_{depth}"),
-            "",
-            threads,
-        )?);
-        all.push(raw_ring(
-            job,
-            format!("raw_ring_direct_{depth}"),
-            depth,
-            true,
-        )?);
+        for (way, options) in [("ring", plain), ("threads", threads)] {
+            let name = format!("outcore_{way}_{depth}");
+            all.push(get_many(job, (&name, ""), usize::MAX, options)?);
+        }
+        let name = format!("raw_ring_direct_{depth}");
+        all.push(raw_ring(job, &name, depth, true)?);
     }
     Ok(all)
 }
 
 fn zipf_getters(job: &GetJob) -> Result<Vec<Candidate<'static>>> {
-    let filled = job.filled()?;
-    let (arena, locations) = (filled.arena.clone(), Rc::clone(&filled.locations));
+    let Filled {
+        arena,
+        locations,
+        file,
+    } = job.filled()?;
     let note = "Advice::Random; mapped within the clock";
     Ok(vec![
-        raw_getter(job, RAW, "", job.arena_file()?),
+        raw_getter(job, RAW, "", file),
         get_into(job)?,
         // Mapped in each run anew: what is mapped could not be dropped before the next one.
         job.candidate("outcore_map_get", note, move || {
             let map = arena.map()?;
             map.advise(Advice::Random)?;
-            pool::try_sum(
-                locations
-                    .iter()
-                    .map(|location| map.get(*location).map(sum_words)),
-            )
+            sum_mapped(&map, &locations)
         }),
     ])
 }
-
-const TITLE: &str = "\
-Items of 512 bytes read one by one in the same random order, everything in the page cache, one\n\
-thread on one core. Every byte is added up.";
-
-const TITLE_MANY: &str = "\
-Items of 512 bytes read in the order and the state of the cache that the name says; get_many gets\n\
-1,024 locations a call. Every byte is added up.";
-
-const TITLE_COLD: &str = "\
-Items of 512 bytes at random from an arena sixteen times as large as its memory group, all in one\n\
-call by one thread; the cache is empty at the start (cachestat says 0 pages), the read-ahead of\n\
-the device as the name says. The raw rings read the same file by 4 KiB, sorted.";
-
-const TITLE_DEPTH: &str = "The same with so many reads under way as the row says.";
-
-const TITLE_ZIPF: &str = "\
-Items of 512 bytes read one by one from an arena larger than its memory group; which of them\n\
-follows Zipf's law with an exponent of 0.99. The cache is empty at the start, the read-ahead of\n\
-the device as the name says.";

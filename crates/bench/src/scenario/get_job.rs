@@ -5,16 +5,13 @@
 //! got, so that no candidate avoids touching the bytes.
 
 use std::cell::OnceCell;
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use outcore::{Arena, Location};
 use rand_distr::{Distribution, Zipf};
 
 use crate::machine::Pinned;
 use crate::prelude::*;
-use crate::random::{Source, mix};
+use crate::random::Source;
 
 /// The length of an item.
 pub(super) const ITEM_LEN: usize = 512;
@@ -44,7 +41,6 @@ pub enum Way {
 pub(super) struct Shape {
     pub(super) len: u64,
     pub(super) reads: usize,
-    pub(super) seed: u64,
     pub(super) way: Way,
     /// Whether the bytes are in the page cache.
     pub(super) warm: bool,
@@ -52,7 +48,7 @@ pub(super) struct Shape {
 
 /// What is to be read, and from where.
 pub struct GetJob {
-    pub dir: PathBuf,
+    pub dir: &'static Path,
     pub pool: Pool,
     pub item_count: u64,
     /// The indices of the items to read, in order.
@@ -64,6 +60,7 @@ pub struct GetJob {
 }
 
 /// An arena with all items, the locations of the sequence, and its file.
+#[derive(Clone)]
 pub(super) struct Filled {
     pub(super) arena: Arena,
     pub(super) locations: Rc<[Location]>,
@@ -71,27 +68,27 @@ pub(super) struct Filled {
 }
 
 impl GetJob {
-    pub(super) fn new(dir: &Path, shape: Shape) -> Self {
+    pub(super) fn new(options: &'static Options, shape: Shape) -> Self {
         let item_count = (shape.len / ITEM_LEN as u64).max(1);
         Self {
-            dir: dir.to_owned(),
-            pool: Pool::new(ITEM_LEN, shape.seed),
+            dir: options.dir(),
+            pool: Pool::new(ITEM_LEN, options.seed),
             item_count,
-            sequence: sequence(shape, item_count),
+            sequence: sequence(shape, item_count, options.seed),
             way: shape.way,
             warm: shape.warm,
             filled: OnceCell::new(),
         }
     }
 
-    fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.item_count * ITEM_LEN as u64
     }
 
     /// Returns outcore's arena with all items.
-    pub(super) fn filled(&self) -> Result<&Filled> {
+    pub(super) fn filled(&self) -> Result<Filled> {
         if let Some(filled) = self.filled.get() {
-            return Ok(filled);
+            return Ok(filled.clone());
         }
         let before = OpenFiles::now()?;
         let arena = Arena::new()?;
@@ -100,16 +97,18 @@ impl GetJob {
         writer.finish()?;
         let file = before.find(self.len(), |file| self.is_stream(file))?;
         let file = file.context("the arena's file does not hold the items in order")?;
-        Ok(self.filled.get_or_init(|| Filled {
+        let file = Rc::new(file);
+        let made = || Filled {
             arena,
             locations,
-            file: Rc::new(file),
-        }))
+            file,
+        };
+        Ok(self.filled.get_or_init(made).clone())
     }
 
     /// Returns the arena's own file, so that in a comparison nothing differs but the library.
     pub fn arena_file(&self) -> Result<Rc<File>> {
-        Ok(Rc::clone(&self.filled()?.file))
+        Ok(self.filled()?.file)
     }
 
     /// Tells whether a file holds the items in order from its first byte on: a thousand of them.
@@ -121,14 +120,6 @@ impl GetJob {
             let read = raw::read_exact(file, &mut buffer, index * ITEM_LEN as u64);
             read.is_ok() && buffer == self.pool.item(index)
         })
-    }
-
-    /// Makes a file with all items, for loops of plain system calls.
-    pub(super) fn raw_file(&self) -> Result<File> {
-        let file = raw::create(&self.dir)?;
-        raw::preallocate(&file, self.len())?;
-        raw::write_stream(&file, &self.pool, 0, self.len(), 0)?;
-        Ok(file)
     }
 
     /// Returns the offsets of the sequence in such files.
@@ -164,10 +155,10 @@ impl GetJob {
         mut read: impl FnMut() -> Result<u64> + 'static,
     ) -> Candidate<'static> {
         let reads = self.sequence.len() as u64;
-        let (warm, is_single, dir) = (self.warm, self.way == Way::Single, self.dir.clone());
+        let (warm, is_single, dir) = (self.warm, self.way == Way::Single, self.dir);
         Candidate::new(name, note, move || {
             if !warm {
-                cache::expect_cold(cache::drop_open_files(&dir)?)?;
+                cache::expect_cold(cache::drop_open_files(dir)?)?;
             }
             // Where the library may use threads of its own, they need the other cores.
             let pinned = is_single.then(Pinned::to_last_core).transpose()?;
@@ -203,8 +194,8 @@ impl GetJob {
     }
 }
 
-fn sequence(shape: Shape, item_count: u64) -> Vec<u64> {
-    let mut random = Random::new(shape.seed ^ 0x5EED);
+fn sequence(shape: Shape, item_count: u64, seed: u64) -> Vec<u64> {
+    let mut random = Random::new(seed ^ 0x5EED);
     let count = shape.reads as u64;
     let stretch = |random: &mut Random| -> Vec<u64> {
         let first = random.below_u64(item_count.saturating_sub(count) + 1);
@@ -241,11 +232,10 @@ mod tests {
         let shape = Shape {
             len: 4 << 20,
             reads: 3000,
-            seed: 1,
             way,
             warm: true,
         };
-        GetJob::new(Path::new("."), shape).sequence
+        sequence(shape, shape.len / ITEM_LEN as u64, 1)
     }
 
     #[test]

@@ -18,15 +18,18 @@ pub mod vec_read;
 pub mod vec_update;
 
 use std::os::unix::process::parent_id;
-use std::path::Path;
-use std::time::Duration;
 
 use clap::Parser;
+use outcore::ScratchDir;
 
 use crate::machine;
 use crate::prelude::*;
-use crate::process;
 use crate::sample::Outcome;
+
+/// Returns a place for files that may be in memory: a small disk is.
+fn scratch(dir: &Path) -> Result<ScratchDir> {
+    Ok(ScratchDir::builder(dir).allow_ram(true).build()?)
+}
 
 /// The candidates of others, by the work that they do.
 #[derive(Default)]
@@ -47,29 +50,29 @@ pub struct Peers {
 }
 
 /// Returns all workloads, the most important first: what the machine can do, and what outcore does.
-pub fn workloads(options: &Options, dir: &Path, peers: &Peers) -> Result<Vec<Workload>> {
+pub fn workloads(options: &'static Options, peers: &Peers) -> Result<Vec<Workload>> {
     let len = options.bytes(4 << 20, 4 << 20);
     ensure!(
         len > 0 && len % (2 << 20) == 0,
         "--size: a multiple of 2MiB"
     );
-    let mut all = physical::workloads(options, dir);
-    all.extend(vec_push::workloads(options, dir, &peers.vec_push));
-    all.extend(store::push_workloads(options, dir, &peers.store));
-    all.extend(get::workloads(options, dir, &peers.get));
-    all.extend(vec_read::workloads(options, dir, &peers.vec_sum));
-    all.push(vec_update::workload(options, dir, &peers.vec_update));
-    all.extend(alloc::workloads(options, dir, &peers.alloc_push));
+    let mut all = physical::workloads(options);
+    all.extend(vec_push::workloads(options, &peers.vec_push));
+    all.extend(store::push_workloads(options, &peers.store));
+    all.extend(get::workloads(options, &peers.get));
+    all.extend(vec_read::workloads(options, &peers.vec_sum));
+    all.push(vec_update::workload(options, &peers.vec_update));
+    all.extend(alloc::workloads(options, &peers.alloc_push));
     let ranged = (&peers.fill[..], &peers.overwrite[..], &peers.allocate[..]);
-    all.extend(ranged::workloads(options, dir, ranged));
-    all.extend(store::workloads(options, dir, &peers.store));
-    all.extend(get::zipf_workloads(options, dir, &peers.get));
-    all.push(vec_push::collecting(options, dir, &peers.vec_collect));
-    all.extend(past::workloads(options, dir, &peers.past));
-    all.extend(external::workloads(options, dir, &peers.external));
-    all.extend(strings::workloads(options, dir, &peers.strings));
-    all.extend(sealed::workloads(options, dir));
-    all.push(vec_push::pushing_each(options, dir, &peers.vec_push));
+    all.extend(ranged::workloads(options, ranged));
+    all.extend(store::workloads(options, &peers.store));
+    all.extend(get::zipf_workloads(options, &peers.get));
+    all.push(vec_push::collecting(options, &peers.vec_collect));
+    all.extend(past::workloads(options, &peers.past));
+    all.extend(external::workloads(options, &peers.external));
+    all.extend(strings::workloads(options, &peers.strings));
+    all.extend(sealed::workloads(options));
+    all.push(vec_push::pushing_each(options, &peers.vec_push));
     Ok(all)
 }
 
@@ -81,8 +84,9 @@ pub fn workloads(options: &Options, dir: &Path, peers: &Peers) -> Result<Vec<Wor
 /// A candidate fails.
 pub fn check_all(peers: &Peers, is_left_out: impl Fn(&str) -> bool) -> Vec<String> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
-    let options = Options::parse_from(["bench", "--size", "2MiB"]);
-    let all = workloads(&options, &dir, peers);
+    let mut options = Options::parse_from(["bench", "--size", "2MiB"]);
+    options.dir = Some(dir.clone());
+    let all = workloads(options.kept(), peers);
     // Others use the device meanwhile.
     machine::limit_settling(Duration::from_millis(100));
     let mut measured = Vec::new();
@@ -117,6 +121,7 @@ pub fn check_all(peers: &Peers, is_left_out: impl Fn(&str) -> bool) -> Vec<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::timed;
 
     #[test]
     fn every_candidate_returns_the_expected_checksum() {
@@ -124,13 +129,16 @@ mod tests {
     }
 
     #[test]
-    fn names_of_workloads_are_unique() {
+    fn names_of_workloads_are_unique_and_the_readme_says_what_is_timed() {
         for call in ["--quick", "--full"] {
-            let options = Options::parse_from(["bench", call]);
-            let all = workloads(&options, Path::new("."), &Peers::default()).unwrap();
+            let options = Options::parse_from(["bench", call]).kept();
+            let all = workloads(options, &Peers::default()).unwrap();
             let mut names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
             names.sort_unstable();
             assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+            for name in names {
+                assert!(timed(name).is_some(), "{name}");
+            }
         }
     }
 }

@@ -1,22 +1,15 @@
 //! More data than memory: containers beside the ways that system calls have to write a file, the
 //! cached file of another program meanwhile, and how it goes gigabyte by gigabyte.
 
-use std::fs::{self, File};
-use std::ops::Range;
-use std::os::unix::process::parent_id;
-use std::path::{Path, PathBuf};
+use std::fs;
 use std::process::{Child, Command};
-use std::time::Instant;
 
-use outcore::{Arena, ArenaWriter, DiskVec, Location, RangeFile, ScratchDir};
-use rustix::fs::OFlags;
+use outcore::{Arena, ArenaWriter, DiskVec, RangeFile, ScratchDir};
 
-use crate::pool::CHUNK;
 use crate::prelude::*;
-use crate::process;
 use crate::ring::Blocks;
-use crate::scenario::ranged::{RANGED_MMAP, on_threads};
-use crate::scenario::vec_push::MMAP_VEC;
+use crate::scenario::ranged::RANGED_MMAP;
+use crate::scenario::vec_push::{MMAP_VEC, Numbers};
 use crate::stage;
 
 /// The length of an item of an arena.
@@ -41,7 +34,7 @@ pub const FITS: u16 = 1;
 /// A stream of bytes that is to be put somewhere: as items, as numbers, or as ranges.
 #[derive(Clone)]
 pub struct PastJob {
-    pub dir: PathBuf,
+    pub dir: &'static Path,
     pub len: u64,
     pool: Pool,
     /// In so many steps.
@@ -51,9 +44,9 @@ pub struct PastJob {
 }
 
 impl PastJob {
-    fn new(dir: &Path, len: u64, options: &Options) -> Self {
+    fn new(options: &'static Options, len: u64) -> Self {
         Self {
-            dir: dir.to_owned(),
+            dir: options.dir(),
             len,
             pool: Pool::new(ITEM_LEN, options.seed),
             steps: 1,
@@ -63,9 +56,7 @@ impl PastJob {
 
     /// Returns the path that a file may have.
     pub fn path(&self) -> Result<PathBuf> {
-        let folder = process::named_folder(&self.dir, parent_id());
-        fs::create_dir_all(&folder).context("make a folder")?;
-        let path = folder.join("past");
+        let path = process::own_folder(self.dir)?.join("past");
         drop(fs::remove_file(&path));
         Ok(path)
     }
@@ -187,7 +178,7 @@ enum Way {
 /// Writes the stream into a preallocated file, `len` bytes a call.
 fn raw_write(job: &PastJob, way: Way, len: usize) -> Result<Sample> {
     let make = || {
-        let file = raw::create(&job.dir)?;
+        let file = raw::create(job.dir)?;
         raw::preallocate(&file, job.len)?;
         let direct = raw::reopened(&file, OFlags::WRONLY | OFlags::DIRECT)?;
         let file = if matches!(way, Way::Direct) {
@@ -233,48 +224,60 @@ pub fn read_word(file: &File, offset: u64) -> Result<u64> {
     Ok(u64::from_le_bytes(word))
 }
 
-fn arena(job: &PastJob) -> Result<Sample> {
-    type Filling = (Arena, ArenaWriter, Vec<Location>);
-    let make = || {
-        let arena = Arena::new_in(&ScratchDir::new(&job.dir)?)?;
-        let writer = arena.writer()?;
-        Ok((arena, writer, Vec::new()))
-    };
-    let write = |(_, writer, firsts): &mut Filling, range: Range<u64>| {
+/// Pushes the stream in items of [`ITEM_LEN`] bytes, and reads the first of some pieces back.
+pub fn items<W, R, L: Copy>(
+    job: &PastJob,
+    make: impl FnOnce() -> Result<W>,
+    push: impl Fn(&mut W, &[u8]) -> Result<L>,
+    seal: impl FnOnce(W) -> Result<R>,
+    get: impl Fn(&R, L, &mut Vec<u8>) -> Result<()>,
+) -> Result<Sample> {
+    let write = |(writer, firsts): &mut (W, Vec<L>), range: Range<u64>| {
         for (_, piece) in job.pieces(range) {
             let mut items = piece.chunks_exact(ITEM_LEN);
-            firsts.extend(items.next().map(|item| writer.push(item)).transpose()?);
-            for item in items {
-                writer.push(item)?;
-            }
+            let first = items.next().map(|item| push(writer, item));
+            firsts.extend(first.transpose()?);
+            items.try_for_each(|item| push(writer, item).map(drop))?;
         }
         Ok(())
     };
-    let seal = |(arena, writer, firsts): Filling| {
-        writer.finish().map_err(outcore::Error::from)?;
-        Ok((arena, firsts))
-    };
-    job.measure(make, write, seal, |(arena, firsts), offset| {
+    let make = || Ok((make()?, Vec::new()));
+    let seal = |(writer, firsts): (W, Vec<L>)| Ok((seal(writer)?, firsts));
+    job.measure(make, write, seal, |(store, firsts), offset| {
         let mut item = Vec::new();
-        arena.get_into(firsts[index(offset) / CHUNK], &mut item)?;
+        get(store, firsts[index(offset) / CHUNK], &mut item)?;
         Ok(sum_words(&item[..8]))
     })
 }
 
+fn arena(job: &PastJob) -> Result<Sample> {
+    let make = || {
+        let arena = Arena::new_in(&ScratchDir::new(job.dir)?)?;
+        let writer = arena.writer()?;
+        Ok((arena, writer))
+    };
+    let push = |(_, writer): &mut (Arena, ArenaWriter), item: &[u8]| Ok(writer.push(item)?);
+    let seal = |(arena, writer): (Arena, ArenaWriter)| {
+        writer.finish().map_err(outcore::Error::from)?;
+        Ok(arena)
+    };
+    items(job, make, push, seal, |arena, location, item| {
+        Ok(arena.get_into(location, item)?)
+    })
+}
+
 /// Pushes the words of the stream into a vector.
-pub fn numbers<V>(
-    job: &PastJob,
-    make: impl FnOnce() -> Result<V>,
-    push: impl Fn(&mut V, u64) -> Result<()>,
-    get: impl Fn(&V, usize) -> u64,
-) -> Result<Sample> {
+pub fn numbers<V: Numbers>(job: &PastJob) -> Result<Sample> {
     let write = |vec: &mut V, range: Range<u64>| {
         let mut words = job.pieces(range).flat_map(|(_, piece)| pool::words(piece));
-        words.try_for_each(|word| push(vec, word))
+        words.try_for_each(|word| vec.add(word))
     };
-    job.measure(make, write, Ok, |vec, offset| {
-        Ok(get(vec, index(offset / 8)))
-    })
+    job.measure(
+        || V::make(job.dir),
+        write,
+        Ok,
+        |vec, offset| Ok(vec.all()[index(offset / 8)]),
+    )
 }
 
 /// Has two threads fill ranges until a step is full: `fill` takes the next range, and returns
@@ -288,7 +291,7 @@ pub fn ranges<F: Sync>(
     let write = |shared: &mut F, range: Range<u64>| {
         let shared = &*shared;
         let count = (range.end - range.start) / RANGE_LEN as u64;
-        on_threads(THREADS, |thread| {
+        on_threads(0..THREADS, |thread| {
             for _ in (thread as u64..count).step_by(THREADS) {
                 ensure!(fill(shared)?, "there are too few ranges");
             }
@@ -335,35 +338,21 @@ fn rows() -> Vec<Row<PastJob>> {
             raw_write(job, Way::Direct, CHUNK)
         }),
         Row::new("outcore_arena", "items of 256 bytes", arena),
-        Row::new("outcore_vec", "numbers of 8 bytes", |job| {
-            let make = || Ok(DiskVec::new_in(&ScratchDir::new(&job.dir)?));
-            numbers(
-                job,
-                make,
-                |vec, word| Ok(vec.push(word)?),
-                |vec, at| vec[at],
-            )
-        }),
+        Row::new("outcore_vec", "numbers of 8 bytes", numbers::<DiskVec<u64>>),
         Row::new(
             "outcore_range_file",
             "2 threads, ranges of 64 KiB",
             range_file,
         ),
-        Row::new("std_vec", "in memory only", |job| {
-            let push = |vec: &mut Vec<u64>, word| {
-                vec.push(word);
-                Ok(())
-            };
-            numbers(job, || Ok(Vec::new()), push, |vec, at| vec[at])
-        })
-        .with(FITS),
+        Row::new("std_vec", "in memory only", numbers::<Vec<u64>>).with(FITS),
     ]
 }
 
 /// Returns the workloads, with the ways of others behind our own.
-pub(super) fn workloads(options: &Options, dir: &Path, others: &[Row<PastJob>]) -> Vec<Workload> {
+pub(super) fn workloads(options: &'static Options, others: &[Row<PastJob>]) -> Vec<Workload> {
     let rows = [&rows(), others].concat();
-    let past: Vec<Row<PastJob>> = rows.iter().copied().filter(|row| !row.has(FITS)).collect();
+    let mut past = rows.clone();
+    past.retain(|row| !row.has(FITS));
     let writing = |name: String, headline, rows: &[Row<PastJob>], job: PastJob| Workload {
         columns: [CPU[0], CPU[1], PEAK, DROP].into(),
         baselines: vec![
@@ -374,58 +363,34 @@ pub(super) fn workloads(options: &Options, dir: &Path, others: &[Row<PastJob>]) 
         ],
         rounds: options.rounds(2, 3),
         is_slow: true,
-        ..Workload::isolated(
-            name,
-            (TITLE, headline),
-            rows,
-            move || job.clone(),
-            PastJob::expected,
-        )
+        ..Workload::isolated(name, headline, rows, move || job.clone(), PastJob::expected)
     };
     let mut all = Vec::new();
     let limit = options.bytes(64 << 20, 1 << 30);
     for (halves, factor) in HALVES {
-        let name = format!("past_write/{factor}/limit_{}", text_of_bytes(limit));
-        let job = PastJob::new(dir, limit / 2 * halves, options);
+        let job = PastJob::new(options, limit / 2 * halves);
         all.push(Workload {
             columns: [CPU[0], CPU[1], GROUP_PEAK, DROP].into(),
-            memory_limit: Some(limit),
             is_slow: factor != "0.5x",
-            ..writing(name, RATE, &rows, job)
+            ..writing(format!("past_write/{factor}"), RATE, &rows, job).in_group(limit)
         });
     }
-    let len = options.bytes(1 << 30, 20 << 30);
-    let size = text_of_bytes(len);
-    let job = PastJob::new(dir, len, options);
-    let on_machine = |name: String, headline, job: PastJob| Workload {
+    let on_machine = |name, headline, job: PastJob| Workload {
         memory: Memory::Past(job.len),
-        ..writing(name, headline, &past, job)
+        ..writing(sized(name, job.len), headline, &past, job)
     };
-    all.push(on_machine(format!("past_write/{size}"), RATE, job.clone()));
+    let job = PastJob::new(options, options.bytes(1 << 30, 20 << 30));
+    all.push(on_machine("past_write", RATE, job.clone()));
     let still = Headline::more("still_cached", "% still cached");
-    let neighbour = Some(len / 5);
+    let neighbour = Some(job.len / 5);
     all.push(Workload {
         columns: [Column::new("GiB/s", "rate", 1.0, 2), CPU[1]].into(),
-        ..on_machine(
-            format!("past_neighbour/{size}"),
-            still,
-            PastJob { neighbour, ..job },
-        )
+        ..on_machine("past_neighbour", still, PastJob { neighbour, ..job })
     });
-    let len = options.bytes(2 << 30, 32 << 30);
     let job = PastJob {
         steps: 32,
-        ..PastJob::new(dir, len, options)
+        ..PastJob::new(options, options.bytes(2 << 30, 32 << 30))
     };
-    all.push(on_machine(
-        format!("past_steps/{}", text_of_bytes(len)),
-        RATE,
-        job,
-    ));
+    all.push(on_machine("past_steps", RATE, job));
     all
 }
-
-const TITLE: &str = "\
-The same bytes put into a file as items, numbers or ranges, a process for each run, until all have\n\
-left buffers of the process. No row syncs. The data are as large as the name says: in halves of a\n\
-memory group, or more than the machine has.";

@@ -1,18 +1,9 @@
 //! What the machine can do at all, measured in the same run: the numbers that everything else is
 //! divided by.
 
-use std::fs::File;
-use std::hint::black_box;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::thread;
-use std::time::Instant;
 
-use rustix::fs::OFlags;
-
-use crate::histogram::Histogram;
 use crate::machine;
-use crate::pool::CHUNK;
 use crate::prelude::*;
 use crate::ring::{self, Blocks};
 
@@ -32,109 +23,79 @@ const TIME_PER_CALL: Headline = Headline::less("time_per_call", "ns");
 /// How many reads are under way.
 const DEPTHS: [usize; 7] = [2, 4, 8, 16, 32, 64, 128];
 
-pub(super) fn workloads(options: &Options, dir: &Path) -> Vec<Workload> {
+pub(super) fn workloads(options: &'static Options) -> Vec<Workload> {
     let memory_len = options.bytes(256 << 20, 1 << 30).min(1 << 30);
-    let mut all = vec![Workload {
+    let memory = Workload {
         columns: vec![FAULTS],
         rounds: options.rounds(5, 9),
         ..Workload::shared(
-            format!("physical_memory/{}", text_of_bytes(memory_len)),
-            (TITLE_MEMORY, RATE),
+            sized("physical_memory", memory_len),
+            RATE,
             vec![in_memory],
             move || memory_len,
             |_len| 0,
         )
-    }];
-    let job = |len, reads| {
-        let (dir, seed) = (dir.to_owned(), options.seed);
-        move || DiskJob::new(&dir, len, reads, seed)
     };
-    for (state, suffix, len) in Memory::states(options.bytes(128 << 20, 4 << 30)) {
-        all.push(Workload {
-            columns: CPU.to_vec(),
-            rounds: options.rounds(5, 5),
-            memory: state,
-            is_slow: state != Memory::Reused,
-            ..Workload::isolated(
-                format!("physical_write/{}{suffix}", text_of_bytes(len)),
-                (TITLE_WRITE, RATE),
-                &writers(),
-                job(len, 0),
-                |_job| 0,
-            )
-        });
-    }
-    all.extend(reading(options, dir));
-    all
-}
-
-/// Reading the device, and single calls.
-fn reading(options: &Options, dir: &Path) -> [Workload; 3] {
-    let job = |len, reads| {
-        let (dir, seed) = (dir.to_owned(), options.seed);
-        move || DiskJob::new(&dir, len, reads, seed)
-    };
-    let len = options.bytes(256 << 20, 4 << 30);
-    let in_order = Workload {
+    let states = Memory::states(options.bytes(128 << 20, 4 << 30));
+    let writing = states.map(|(state, len)| Workload {
         columns: CPU.to_vec(),
         rounds: options.rounds(5, 5),
+        ..Workload::isolated(
+            sized("physical_write", len),
+            RATE,
+            &writers(),
+            move || DiskJob::new(options, len),
+            |_job| 0,
+        )
+        .in_state(state)
+    });
+    let len = options.bytes(256 << 20, 4 << 30);
+    let reading = |name: String, headline, read: Prepare<DiskJob>| Workload {
+        rounds: options.rounds(5, 9),
         ..Workload::shared(
-            format!("physical_read_in_order/{}/cold", text_of_bytes(len)),
-            (TITLE_IN_ORDER, RATE),
-            vec![reads_in_order],
-            job(len, 0),
+            name,
+            headline,
+            vec![read],
+            move || DiskJob::new(options, len),
             |_job| 0,
         )
     };
+    let name = sized("physical_read_in_order", len) + "/cold";
+    let in_order = Workload {
+        columns: CPU.to_vec(),
+        rounds: options.rounds(5, 5),
+        ..reading(name, RATE, reads_in_order)
+    };
+    let name = sized("physical_read_at_random", len) + "/cold";
     let at_random = Workload {
         columns: vec![
             Column::new("p50 us", "p50_read", 1e3, 0),
             Column::new("p99 us", "p99_read", 1e3, 0),
         ],
-        rounds: options.rounds(5, 9),
-        ..Workload::shared(
-            format!("physical_read_at_random/{}/cold", text_of_bytes(len)),
-            (TITLE_AT_RANDOM, TIME_PER_READ),
-            vec![reads_at_random],
-            job(len, options.either(2000, 20_000)),
-            |_job| 0,
-        )
+        ..reading(name, TIME_PER_READ, reads_at_random)
     };
     let calls = Workload {
         columns: vec![
             Column::new("p50 ns", "p50_call", 1.0, 0),
             Column::new("p99 ns", "p99_call", 1.0, 0),
         ],
-        rounds: options.rounds(5, 9),
-        ..Workload::shared(
-            "physical_calls".to_owned(),
-            (TITLE_CALLS, TIME_PER_CALL),
-            vec![calls_one_by_one],
-            job(0, options.either(200, 2000)),
-            |_job| 0,
-        )
+        ..reading("physical_calls".to_owned(), TIME_PER_CALL, calls_one_by_one)
     };
-    [in_order, at_random, calls]
+    let first = [memory].into_iter().chain(writing);
+    first.chain([in_order, at_random, calls]).collect()
 }
 
 /// A file to write or to read.
 struct DiskJob {
-    dir: PathBuf,
+    options: &'static Options,
     len: u64,
-    count: usize,
-    seed: u64,
     pool: Pool,
 }
 
 impl DiskJob {
-    fn new(dir: &Path, len: u64, count: usize, seed: u64) -> Self {
-        Self {
-            dir: dir.to_owned(),
-            len,
-            count,
-            seed,
-            pool: Pool::new(256, seed),
-        }
+    fn new(options: &'static Options, len: u64) -> Self {
+        let pool = Pool::new(256, options.seed);
+        Self { options, len, pool }
     }
 }
 
@@ -151,45 +112,45 @@ fn moved(len: u64, work: impl FnOnce() -> Result<()>) -> Result<Sample> {
     reason = "the type of all preparations"
 )]
 fn in_memory(len: &u64) -> Result<Vec<Candidate<'static>>> {
+    fn row(
+        name: &str,
+        note: &'static str,
+        len: u64,
+        mut work: impl FnMut() + 'static,
+    ) -> Candidate<'static> {
+        Candidate::new(name, note, move || {
+            moved(len, || {
+                work();
+                Ok(())
+            })
+        })
+    }
     let (len, bytes) = (*len, index(*len));
     let from: &'static [u8] = Box::leak(vec![7; bytes].into_boxed_slice());
     let (mut to, mut to_many) = (vec![1; bytes], vec![1; bytes]);
     let share = bytes.div_ceil(machine::cores()).max(1);
     Ok(vec![
-        Candidate::new("copy_1_thread", "", move || {
-            moved(len, || {
-                black_box(&mut to).copy_from_slice(black_box(from));
-                Ok(())
-            })
+        row("copy_1_thread", "", len, move || {
+            black_box(&mut to).copy_from_slice(black_box(from));
         }),
-        Candidate::new("copy_all_cores", "", move || {
-            moved(len, || {
-                thread::scope(|scope| {
-                    let parts = black_box(&mut to_many).chunks_mut(share);
-                    for (to, from) in parts.zip(black_box(from).chunks(share)) {
-                        scope.spawn(move || to.copy_from_slice(from));
-                    }
-                });
-                Ok(())
-            })
+        row("copy_all_cores", "", len, move || {
+            thread::scope(|scope| {
+                let parts = black_box(&mut to_many).chunks_mut(share);
+                for (to, from) in parts.zip(black_box(from).chunks(share)) {
+                    scope.spawn(move || to.copy_from_slice(from));
+                }
+            });
         }),
-        Candidate::new("read_1_thread", "adds up words", move || {
-            moved(len, || {
-                black_box(sum_words(black_box(from)));
-                Ok(())
-            })
+        row("read_1_thread", "adds up words", len, move || {
+            black_box(sum_words(black_box(from)));
         }),
-        Candidate::new("first_touch", "fresh pages of the kernel", move || {
-            moved(len, || {
-                let mut fresh: Vec<u8> = Vec::new();
-                fresh.try_reserve_exact(bytes)?;
-                let pages = fresh.spare_capacity_mut().iter_mut().step_by(BLOCK);
-                pages.for_each(|byte| {
-                    byte.write(1);
-                });
-                black_box(&mut fresh);
-                Ok(())
-            })
+        row("first_touch", "fresh pages of the kernel", len, move || {
+            let mut fresh: Vec<u8> = Vec::with_capacity(bytes);
+            let pages = fresh.spare_capacity_mut().iter_mut().step_by(BLOCK);
+            pages.for_each(|byte| {
+                byte.write(1);
+            });
+            black_box(&mut fresh);
         }),
     ])
 }
@@ -222,7 +183,7 @@ fn written(
     preallocates: bool,
     write: impl FnOnce(&DiskJob, &File) -> Result<()>,
 ) -> Result<Sample> {
-    let file = raw::create(&job.dir)?;
+    let file = raw::create(job.options.dir())?;
     if preallocates {
         raw::preallocate(&file, job.len)?;
     }
@@ -251,9 +212,7 @@ struct Source {
 
 impl Source {
     fn new(job: &DiskJob) -> Result<Rc<Self>> {
-        let file = raw::create(&job.dir)?;
-        raw::preallocate(&file, job.len)?;
-        raw::write_stream(&file, &job.pool, 0, job.len, 0)?;
+        let file = raw::filled(job.options.dir(), &job.pool, job.len)?;
         let direct = raw::reopened(&file, OFlags::DIRECT)?;
         let pool = job.pool.clone();
         Ok(Rc::new(Self { file, direct, pool }))
@@ -314,12 +273,12 @@ fn reads_in_order(job: &DiskJob) -> Result<Vec<Candidate<'static>>> {
 }
 
 fn reads_at_random(job: &DiskJob) -> Result<Vec<Candidate<'static>>> {
-    let mut random = Random::new(job.seed ^ 0xD1EC);
+    let mut random = Random::new(job.options.seed ^ 0xD1EC);
     let blocks = job.len / BLOCK as u64;
-    let offsets = (0..job.count).map(|_| random.below_u64(blocks) * BLOCK as u64);
+    let reads: u64 = job.options.either(2000, 20_000);
+    let offsets = (0..reads).map(|_| random.below_u64(blocks) * BLOCK as u64);
     let offsets: Rc<[u64]> = offsets.collect();
     let source = Source::new(job)?;
-    let reads = job.count as u64;
     let one_by_one = {
         let (source, offsets) = (Rc::clone(&source), Rc::clone(&offsets));
         let mut memory = Blocks::new(1, BLOCK);
@@ -349,9 +308,9 @@ fn reads_at_random(job: &DiskJob) -> Result<Vec<Candidate<'static>>> {
 }
 
 fn calls_one_by_one(job: &DiskJob) -> Result<Vec<Candidate<'static>>> {
-    let file = raw::create(&job.dir)?;
+    let file = raw::create(job.options.dir())?;
     raw::preallocate(&file, 1 << 20)?;
-    let syncs = job.count;
+    let syncs = job.options.either(200, 2000);
     Ok(vec![
         Candidate::new("empty_system_call", "getppid", || {
             each(200_000, || {
@@ -395,19 +354,3 @@ fn each(count: usize, mut call: impl FnMut() -> Result<()>) -> Result<Sample> {
     times.report("call", &mut sample);
     Ok(sample)
 }
-
-const TITLE_MEMORY: &str = "\
-What memory gives: a copy, a sum of all words, and the first touch of fresh pages.";
-
-const TITLE_WRITE: &str = "\
-Writing a fresh file by 1 MiB: into the page cache, into blocks that were preallocated before the\n\
-clock started, the same until the device has it, and past the page cache. A process for each run.";
-
-const TITLE_IN_ORDER: &str = "\
-Reading a file by 1 MiB from its first byte to its last, the cache empty at the start.";
-
-const TITLE_AT_RANDOM: &str = "\
-Reading blocks of 4 KiB at random past the page cache, with so many under way.";
-
-const TITLE_CALLS: &str = "\
-One call each, with one reading of the clock (some 20 to 40 ns) in it.";

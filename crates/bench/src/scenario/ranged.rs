@@ -2,21 +2,16 @@
 //! one, handing out ranges.
 
 use std::cell::RefCell;
-use std::fs::{self, File};
+use std::fs;
 use std::mem::MaybeUninit;
 use std::os::unix::process::parent_id;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::thread;
 
 use outcore::{FileRangeMut, RangeFile};
 
 use crate::machine;
 use crate::prelude::*;
-use crate::process;
-use crate::scenario::physical;
 
 /// The row of ranged-mmap, where it takes part.
 pub const RANGED_MMAP: &str = "ranged_mmap";
@@ -48,14 +43,14 @@ pub struct FillJob {
 }
 
 impl FillJob {
-    fn new(dir: &Path, len: u64, piece: usize, seed: u64) -> Self {
+    fn new(options: &Options, len: u64, piece: usize) -> Self {
         let len = len - len % piece as u64;
         Self {
-            path: process::named_folder(dir, parent_id()).join("filled"),
+            path: process::named_folder(options.dir(), parent_id()).join("filled"),
             len,
             piece,
             timed: len,
-            pool: Pool::new(BLOCK, seed),
+            pool: Pool::new(BLOCK, options.seed),
         }
     }
 
@@ -84,7 +79,7 @@ impl FillJob {
         drop(fs::remove_file(&self.path));
         let stage = Stage::start()?;
         let file = make()?;
-        on_threads(FILLERS, |_number| work(&file))?;
+        on_threads(0..FILLERS, |_number| work(&file))?;
         let mut sample = stage.stop()?;
         sample.add_rate(self.timed);
         let file = end(file)?;
@@ -98,7 +93,7 @@ impl FillJob {
         let mut sum = 0u64;
         for offset in (0..self.len).step_by(BLOCK * CHECK) {
             read(offset, &mut block)?;
-            sum = sum.wrapping_add(pool::fingerprint(offset, &block));
+            sum = sum.wrapping_add(fingerprint(offset, &block));
         }
         Ok(sum)
     }
@@ -113,23 +108,25 @@ impl FillJob {
         sum.unwrap_or(0)
     }
 
+    /// Has this thread write the next range until none is left.
+    pub fn each_range(
+        &self,
+        next: &AtomicU64,
+        mut write: impl FnMut(u64, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        loop {
+            let offset = next.fetch_add(self.piece as u64, Relaxed);
+            if offset >= self.len {
+                return Ok(());
+            }
+            write(offset, self.source(offset))?;
+        }
+    }
+
     /// Opens the file that has the path now.
     pub fn published(&self) -> Result<File> {
         raw::open(&self.path)
     }
-}
-
-/// Runs `work` on so many threads, or on this one; returns the first error.
-pub fn on_threads(count: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
-    thread::scope(|scope| {
-        let work = &work;
-        let start = |number| scope.spawn(move || work(number));
-        let threads: Vec<_> = (0..count).map(start).collect();
-        let mut answers = threads.into_iter().map(thread::ScopedJoinHandle::join);
-        answers.try_for_each(|answer| {
-            answer.unwrap_or_else(|_panic| Err(anyhow!("a thread panicked")))
-        })
-    })
 }
 
 fn fillers() -> [Row<FillJob>; 3] {
@@ -145,13 +142,7 @@ fn fillers() -> [Row<FillJob>; 3] {
                     Ok(file)
                 };
                 let fill = |file: &File| {
-                    loop {
-                        let offset = next.fetch_add(job.piece as u64, Relaxed);
-                        if offset >= job.len {
-                            return Ok(());
-                        }
-                        raw::write_all(file, job.source(offset), offset)?;
-                    }
+                    job.each_range(&next, |at, source| raw::write_all(file, source, at))
                 };
                 job.measure(make, fill, Ok)
             },
@@ -200,13 +191,12 @@ pub struct OverwriteJob {
 }
 
 impl OverwriteJob {
-    fn new(fill: FillJob, seed: u64) -> Self {
+    fn new(options: &Options, len: u64) -> Self {
+        let fill = FillJob::new(options, len, BLOCK);
         let mut order: Vec<u64> = (0..fill.len / BLOCK as u64).collect();
-        Random::new(seed).shuffle(&mut order);
-        Self {
-            fill,
-            order: order.into(),
-        }
+        Random::new(options.seed).shuffle(&mut order);
+        let order = order.into();
+        Self { fill, order }
     }
 
     /// Returns the bytes that block `number` gets.
@@ -269,6 +259,7 @@ fn overwriters(job: &OverwriteJob) -> Result<Vec<Candidate<'static>>> {
     let folder = job.fill.folder()?;
     let file = raw::create(folder)?;
     raw::preallocate(&file, job.fill.len)?;
+    // In blocks, as it is overwritten: by larger pieces, it would lie in larger folios.
     for offset in (0..job.fill.len).step_by(BLOCK) {
         raw::write_all(&file, job.fill.source(offset), offset)?;
     }
@@ -333,7 +324,7 @@ impl AllocateJob {
         let kept: Vec<_> = (0..self.threads).map(|_| empty()).collect();
         let poisoned = || anyhow!("a thread panicked");
         let stage = Stage::start()?;
-        on_threads(self.threads, |number| {
+        on_threads(0..self.threads, |number| {
             let mut kept = kept[number].lock().map_err(|_panic| poisoned())?;
             while let Some(range) = allocate() {
                 kept.push(range);
@@ -385,76 +376,54 @@ type Others<'a> = (
 
 /// Returns the workloads, with the candidates of others behind our own.
 pub(super) fn workloads(
-    options: &Options,
-    dir: &Path,
+    options: &'static Options,
     (fill, overwrite, allocate): Others<'_>,
 ) -> Vec<Workload> {
-    let (dir, seed) = (dir.to_owned(), options.seed);
     let len = options.bytes(256 << 20, 4 << 30);
-    let filling = |piece: usize| {
-        let dir = dir.clone();
-        let [size, pieces] = [len, piece as u64].map(text_of_bytes);
-        Workload {
-            columns: vec![CPU[0], CPU[1], FAULTS],
-            baselines: vec![RAW, RANGED_MMAP],
-            rounds: options.rounds(3, 7),
-            physical: Some(physical::WRITE),
-            is_slow: piece == 1 << 20,
-            ..Workload::isolated(
-                format!("fill_{pieces}/{size}/2_threads"),
-                (TITLE_FILL, RATE),
-                &[&fillers(), fill].concat(),
-                move || FillJob::new(&dir, len, piece, seed),
-                FillJob::expected,
-            )
-        }
+    let filling = |piece: usize| Workload {
+        columns: vec![CPU[0], CPU[1], FAULTS],
+        baselines: vec![RAW, RANGED_MMAP],
+        rounds: options.rounds(3, 7),
+        physical: Some(physical::WRITE),
+        is_slow: piece == 1 << 20,
+        ..Workload::isolated(
+            sized(&format!("fill_{}", text_of_bytes(piece as u64)), len) + "/2_threads",
+            RATE,
+            &[&fillers(), fill].concat(),
+            move || FillJob::new(options, len, piece),
+            FillJob::expected,
+        )
     };
-    let allocating = |threads: usize| {
-        let dir = dir.clone();
-        Workload {
-            columns: vec![ALLOCATIONS],
-            baselines: vec![FETCH_ADD, RANGED_MMAP],
-            rounds: options.rounds(9, 15),
-            is_slow: threads > 2,
-            ..Workload::shared(
-                format!("allocate_4KiB/{threads}_threads"),
-                (TITLE_ALLOCATE, Headline::less("time_per_range", "ns")),
-                [&[allocators as Prepare<AllocateJob>], allocate].concat(),
-                move || AllocateJob {
-                    fill: FillJob::new(&dir, len, BLOCK, seed),
-                    threads,
-                },
-                AllocateJob::expected,
-            )
-        }
+    let allocating = |threads: usize| Workload {
+        columns: vec![ALLOCATIONS],
+        baselines: vec![FETCH_ADD, RANGED_MMAP],
+        rounds: options.rounds(9, 15),
+        is_slow: threads > 2,
+        ..Workload::shared(
+            format!("allocate_4KiB/{threads}_threads"),
+            Headline::less("time_per_range", "ns"),
+            [&[allocators as Prepare<AllocateJob>], allocate].concat(),
+            move || AllocateJob {
+                fill: FillJob::new(options, len, BLOCK),
+                threads,
+            },
+            AllocateJob::expected,
+        )
     };
     let warm = options.bytes(128 << 20, 1 << 30);
-    let own = dir.clone();
     let overwriting = Workload {
         columns: vec![FAULTS],
         baselines: vec![RAW_WARM, MEMORY, RANGED_MMAP],
         rounds: options.rounds(5, 9),
         ..Workload::shared(
-            format!("overwrite_4KiB/{}/warm", text_of_bytes(warm)),
-            (TITLE_OVERWRITE, Headline::less("time_per_write", "ns")),
+            sized("overwrite_4KiB", warm) + "/warm",
+            Headline::less("time_per_write", "ns"),
             [&[overwriters as Prepare<OverwriteJob>], overwrite].concat(),
-            move || OverwriteJob::new(FillJob::new(&own, warm, BLOCK, seed), seed),
+            move || OverwriteJob::new(options, warm),
             OverwriteJob::expected,
         )
     };
-    let mut all: Vec<Workload> = [4 << 10, 64 << 10, 1 << 20].map(filling).into();
-    all.extend([1, 2, 4, 8].map(allocating));
-    all.push(overwriting);
-    all
+    let filling = [4 << 10, 64 << 10, 1 << 20].map(filling).into_iter();
+    let all = filling.chain([1, 2, 4, 8].map(allocating));
+    all.chain([overwriting]).collect()
 }
-
-const TITLE_FILL: &str = "\
-One fresh file filled by two threads in ranges of one length, a process for each run. Timed from\n\
-before the file exists until all bytes are in the page cache.";
-
-const TITLE_OVERWRITE: &str = "\
-Every block of a file in memory overwritten once, in scattered order, by one thread.";
-
-const TITLE_ALLOCATE: &str = "\
-Ranges of 4 KiB handed out until a preallocated file is used up; they are kept until the clock\n\
-has stopped. The time of one, over all threads.";

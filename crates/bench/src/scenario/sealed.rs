@@ -1,22 +1,13 @@
 //! Sealed files: an arena written and sealed, opened, read at random with and without checks, and
 //! verified as a whole.
 
-use std::fs::File;
-use std::hint::black_box;
-use std::os::unix::process::parent_id;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use outcore::sealed::SealedFile;
 use outcore::{Arena, Location, ScratchDir};
 use rustix::fs::Advice;
 
-use crate::pool::fingerprint;
 use crate::prelude::*;
-use crate::process;
-use crate::scenario::physical;
 
 /// The length of an item.
 const ITEM_LEN: usize = 512;
@@ -41,7 +32,7 @@ const CAT: &str = "raw_read_128KiB";
 /// What is written, and what is read of it.
 #[derive(Clone)]
 pub struct SealedJob {
-    dir: PathBuf,
+    dir: &'static Path,
     pool: Pool,
     /// How many items.
     count: u64,
@@ -56,12 +47,9 @@ struct Named(PathBuf);
 impl Named {
     fn new(dir: &Path) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let folder = process::named_folder(dir, parent_id());
-        std::fs::create_dir_all(&folder)?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Self(
-            folder.join(format!("sealed-{}-{number}", std::process::id())),
-        ))
+        let name = format!("sealed-{}-{number}", std::process::id());
+        Ok(Self(process::own_folder(dir)?.join(name)))
     }
 }
 
@@ -81,9 +69,9 @@ struct Made {
 }
 
 impl SealedJob {
-    fn new(options: &Options, dir: &Path, len: u64, reads: u64, warm: bool) -> Self {
+    fn new(options: &'static Options, len: u64, reads: u64, warm: bool) -> Self {
         Self {
-            dir: dir.to_owned(),
+            dir: options.dir(),
             pool: Pool::new(ITEM_LEN, options.seed),
             count: (len / ITEM_LEN as u64).max(1),
             reads,
@@ -97,7 +85,7 @@ impl SealedJob {
     }
 
     fn scratch(&self) -> Result<ScratchDir> {
-        Ok(ScratchDir::new(&self.dir)?)
+        Ok(ScratchDir::new(self.dir)?)
     }
 
     /// Pushes all items, and returns the locations of each `step`-th one.
@@ -135,7 +123,7 @@ impl SealedJob {
         arena: Arena,
         seal: impl FnOnce(Arena, &Path) -> Result<Arena>,
     ) -> Result<Sample> {
-        let named = Named::new(&self.dir)?;
+        let named = Named::new(self.dir)?;
         let stage = Stage::start()?;
         let started = Instant::now();
         let locations = self.fill(&arena, self.check_step())?;
@@ -156,7 +144,7 @@ impl SealedJob {
 
     /// Seals an arena with all items.
     fn make(&self) -> Result<Made> {
-        let named = Named::new(&self.dir)?;
+        let named = Named::new(self.dir)?;
         let arena = Arena::sealable_in(&self.scratch()?)?;
         let first = self.fill(&arena, self.count)?;
         let sealed = arena.into_sealed(&named.0).map_err(outcore::Error::from)?;
@@ -189,16 +177,10 @@ impl SealedJob {
 /// Returns the location of an item that begins so many bytes behind the first one, of the same length:
 /// docs/format.md says how.
 fn moved(mut first: [u8; 12], ahead: u64) -> Location {
-    let half = |at: usize, bytes: &[u8; 12]| {
-        u64::from(u32::from_le_bytes([
-            bytes[at],
-            bytes[at + 1],
-            bytes[at + 2],
-            bytes[at + 3],
-        ]))
-    };
-    let position = (half(0, &first) & 0xFFFF) << 32 | half(4, &first);
-    let bytes = (position + ahead).to_le_bytes();
+    let mut bytes = [0; 8];
+    bytes[..4].copy_from_slice(&first[4..8]);
+    bytes[4..6].copy_from_slice(&first[..2]);
+    let bytes = (u64::from_le_bytes(bytes) + ahead).to_le_bytes();
     first[4..8].copy_from_slice(&bytes[..4]);
     first[..2].copy_from_slice(&bytes[4..6]);
     Location::from_bytes(first)
@@ -215,26 +197,34 @@ fn written_rows() -> Vec<Row<SealedJob>> {
                 })
             },
         ),
-        Row::new("outcore_copied", "Arena::new_in, seal", |job| {
-            job.written(Arena::new_in(&job.scratch()?)?, |arena, path| {
-                arena.seal(path)?;
-                Ok(Arena::open(path)?)
-            })
-        }),
-        Row::new(WRITTEN, "Arena::new_in and fsync: no file", |job| {
-            let before = OpenFiles::now()?;
-            job.written(Arena::new_in(&job.scratch()?)?, |arena, _path| {
-                let file = before.find(job.len(), |_file| true)?;
-                file.context("no file of the arena")?.sync_all()?;
-                Ok(arena)
-            })
-        }),
+        Row::new(
+            "outcore_copied",
+            "Arena::new_in, seal",
+            |job: &SealedJob| {
+                job.written(Arena::new_in(&job.scratch()?)?, |arena, path| {
+                    arena.seal(path)?;
+                    Ok(Arena::open(path)?)
+                })
+            },
+        ),
+        Row::new(
+            WRITTEN,
+            "Arena::new_in and fsync: no file",
+            |job: &SealedJob| {
+                let before = OpenFiles::now()?;
+                job.written(Arena::new_in(&job.scratch()?)?, |arena, _path| {
+                    let file = before.find(job.len(), |_file| true)?;
+                    file.context("no file of the arena")?.sync_all()?;
+                    Ok(arena)
+                })
+            },
+        ),
         Row::new(
             "raw_pwrite_1MiB_fsync",
             "whole MiB from the pool, no checksums",
-            |job| {
+            |job: &SealedJob| {
                 let stage = Stage::start()?;
-                let file = raw::create(&job.dir)?;
+                let file = raw::create(job.dir)?;
                 raw::preallocate(&file, job.len())?;
                 raw::write_stream(&file, &job.pool, 0, job.len(), 0)?;
                 file.sync_all()?;
@@ -340,6 +330,7 @@ fn getters(job: &SealedJob) -> Result<Vec<Candidate<'static>>> {
         black_box(get_all(&open, &made)?);
     }
     let mut buffer = vec![0; ITEM_LEN];
+    let same = "the same file, no checksums";
     Ok(vec![
         getter("outcore", "Arena::get_into", job, &made, move |made| {
             if warm {
@@ -347,18 +338,9 @@ fn getters(job: &SealedJob) -> Result<Vec<Candidate<'static>>> {
             }
             get_all(&Arena::open(&made.named.0)?, made)
         }),
-        getter(
-            RAW,
-            "the same file, no checksums",
-            job,
-            &made,
-            move |made| {
-                pool::try_sum(made.offsets.iter().map(|offset| {
-                    raw::read_exact(&made.file, &mut buffer, *offset)?;
-                    Ok::<_, Error>(sum_words(&buffer))
-                }))
-            },
-        ),
+        getter(RAW, same, job, &made, move |made| {
+            raw::sum_at(&made.file, made.offsets.iter().copied(), &mut buffer)
+        }),
     ])
 }
 
@@ -389,9 +371,12 @@ fn verifiers(job: &SealedJob) -> Result<Vec<Candidate<'static>>> {
     ])
 }
 
-fn writing(options: &Options, job: SealedJob) -> Workload {
-    let name = format!("sealed_write/{}", text_of_bytes(job.len()));
-    Workload {
+/// Returns the workloads.
+pub(super) fn workloads(options: &'static Options) -> Vec<Workload> {
+    let len = options.bytes(64 << 20, 4 << 30);
+    let small = options.bytes(32 << 20, 128 << 20);
+    let large = options.bytes(64 << 20, 16 << 30);
+    let writing = Workload {
         columns: vec![
             Column::new("s to write", "time_to_write", 1.0, 2),
             Column::new("s to seal", "time_to_seal", 1.0, 2),
@@ -403,83 +388,59 @@ fn writing(options: &Options, job: SealedJob) -> Workload {
         rounds: options.rounds(3, 5),
         physical: Some(physical::WRITE),
         ..Workload::isolated(
-            name,
-            (TITLE_WRITE, RATE),
+            sized("sealed_write", len),
+            RATE,
             &written_rows(),
-            move || job.clone(),
+            move || SealedJob::new(options, len, 0, true),
             SealedJob::expected_written,
         )
-    }
-}
-
-/// Returns the workloads.
-pub(super) fn workloads(options: &Options, dir: &Path) -> Vec<Workload> {
-    let job = |len, reads, warm| SealedJob::new(options, dir, len, reads, warm);
-    let len = options.bytes(64 << 20, 4 << 30);
-    let small = options.bytes(32 << 20, 128 << 20);
-    let large = options.bytes(64 << 20, 16 << 30);
-    let mut all = vec![writing(options, job(len, 0, true))];
-    let per_open = Headline::less("time_per_open", "ns");
-    for (is_warm, state) in [(true, "warm"), (false, "cold")] {
-        let opens = job(large, if is_warm { 1000 } else { 10 }, is_warm);
-        let name = format!("sealed_open/{}/{state}", text_of_bytes(large));
-        all.push(Workload {
+    };
+    let mut all = vec![writing];
+    let reading = |name: &str,
+                   headline,
+                   prepare: Prepare<SealedJob>,
+                   (len, reads, warm): (u64, u64, bool),
+                   expected: fn(&SealedJob) -> u64| {
+        let state = if warm { "warm" } else { "cold" };
+        Workload {
             baselines: vec![RAW],
             rounds: options.rounds(3, 5),
-            is_slow: true,
             ..Workload::shared(
-                name,
-                (TITLE_OPEN, per_open),
-                vec![openers],
-                move || opens.clone(),
-                SealedJob::len,
+                format!("{name}/{}/{state}", text_of_bytes(len)),
+                headline,
+                vec![prepare],
+                move || SealedJob::new(options, len, reads, warm),
+                expected,
             )
-        });
-        let (len, reads) = if is_warm {
-            (small, options.either(50_000, 1_000_000))
-        } else {
-            (len, options.either(500, 20_000))
-        };
-        let gets = job(len, reads, is_warm);
-        let name = format!("sealed_get_512/{}/{state}", text_of_bytes(len));
+        }
+    };
+    let opens = Headline::less("time_per_open", "ns");
+    for (warm, open_count, len, get_count) in [
+        (true, 1000, small, options.either(50_000, 1_000_000)),
+        (false, 10, len, options.either(500, 20_000)),
+    ] {
+        let size = (large, open_count, warm);
         all.push(Workload {
-            baselines: vec![RAW],
+            is_slow: true,
+            ..reading("sealed_open", opens, openers, size, SealedJob::len)
+        });
+        let size = (len, get_count, warm);
+        all.push(Workload {
             rounds: options.rounds(5, 7),
-            physical: (!is_warm).then_some(physical::READ_ONE),
-            ..Workload::shared(
-                name,
-                (TITLE_GET, TIME_PER_READ),
-                vec![getters],
-                move || gets.clone(),
+            physical: (!warm).then_some(physical::READ_ONE),
+            ..reading(
+                "sealed_get_512",
+                TIME_PER_READ,
+                getters,
+                size,
                 SealedJob::expected_read,
             )
         });
     }
-    let verified = job(len, 0, false);
+    let size = (len, 0, false);
     all.push(Workload {
         baselines: vec![CAT],
-        rounds: options.rounds(3, 5),
-        ..Workload::shared(
-            format!("sealed_verify/{}/cold", text_of_bytes(len)),
-            (TITLE_VERIFY, RATE),
-            vec![verifiers],
-            move || verified.clone(),
-            SealedJob::len,
-        )
+        ..reading("sealed_verify", RATE, verifiers, size, SealedJob::len)
     });
     all
 }
-
-const TITLE_WRITE: &str = "\
-Items of 512 bytes pushed into an arena, which is then sealed: timed until file and name are on the\n\
-device. A process for each run.";
-
-const TITLE_OPEN: &str = "\
-A sealed arena opened again and again, or its end read by plain calls.";
-
-const TITLE_GET: &str = "\
-Items of 512 bytes of a sealed arena read at random, one by one: verified, or not. Warm, each block was\n\
-verified before.";
-
-const TITLE_VERIFY: &str = "\
-All of a sealed file verified, or read and not looked at, from an empty cache.";

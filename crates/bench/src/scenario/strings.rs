@@ -1,22 +1,18 @@
 //! Strings by index, and small values in order: pushed, read at random, sorted, and put aside.
 
-use std::hint::black_box;
-use std::path::{Path, PathBuf};
-
 use outcore::spool::SpoolBuilder;
 use outcore::{Arena, BytesVec, Location, MemoryBudget, ScratchDir, Spool};
 
-use crate::pool::CHUNK;
 use crate::prelude::*;
-use crate::random::mix;
+use crate::scenario::vec_push::TIME_PER_PUSH;
 
 /// The length of a string.
 pub const LEN: usize = 20;
 
 /// Strings of [`LEN`] bytes, each with its number.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub struct StringJob {
-    pub dir: PathBuf,
+    pub dir: &'static Path,
     pub count: u64,
     pub budget_bytes: u64,
 }
@@ -82,13 +78,6 @@ impl StringJob {
         Ok(sample)
     }
 
-    /// Times `work`, which puts values in, takes them out, and returns their checksum.
-    pub fn in_order(&self, work: impl FnOnce(&Self) -> Result<u64>) -> Result<Sample> {
-        let mut sample = timed(|| work(self))?;
-        sample.add_time("time_per_value", self.count);
-        Ok(sample)
-    }
-
     /// Returns which items are read at random: one in twenty.
     fn wanted(&self) -> Vec<usize> {
         let count = self.count;
@@ -124,8 +113,14 @@ impl StringJob {
     }
 }
 
+impl Work for StringJob {
+    fn add_to(&self, sample: &mut Sample) {
+        sample.add_time("time_per_value", self.count);
+    }
+}
+
 fn vec_of(job: &StringJob) -> Result<BytesVec> {
-    let mut vec = BytesVec::new_in(&ScratchDir::new(&job.dir)?);
+    let mut vec = BytesVec::new_in(&ScratchDir::new(job.dir)?);
     for text in job.strings() {
         vec.push(text)?;
     }
@@ -136,11 +131,11 @@ fn push_rows() -> Vec<Row<StringJob>> {
     let offsets = "the same bytes: 8 for each string's place";
     vec![
         Row::new("outcore", "BytesVec", |job: &StringJob| {
-            let vec = BytesVec::new_in(&ScratchDir::new(&job.dir)?);
+            let vec = BytesVec::new_in(&ScratchDir::new(job.dir)?);
             let push = |vec: &mut BytesVec, text: &[u8]| Ok(vec.push(text)?);
             job.push(vec, push, |vec| pool::sum(vec.iter().map(StringJob::sum)))
         }),
-        Row::new("std_vec_string", "in memory only", |job| {
+        Row::new("std_vec_string", "in memory only", |job: &StringJob| {
             let push = |vec: &mut Vec<String>, text: &[u8]| {
                 vec.push(std::str::from_utf8(text)?.to_owned());
                 Ok(())
@@ -150,25 +145,18 @@ fn push_rows() -> Vec<Row<StringJob>> {
             };
             job.push(Vec::new(), push, texts)
         }),
-        Row::new("raw_pwrite_256KiB", offsets, |job| {
-            let file = raw::create(&job.dir)?;
+        Row::new("raw_pwrite_256KiB", offsets, |job: &StringJob| {
+            let file = raw::create(job.dir)?;
             raw::preallocate(&file, job.count * (LEN as u64 + 8))?;
-            let (mut bytes, mut at) = (Vec::with_capacity(CHUNK), 0);
             let mut sum = 0_u64;
-            let mut sample = timed(|| {
-                for (text, number) in job.strings().zip(0_u64..) {
-                    bytes.extend(text);
-                    bytes.extend(number.to_le_bytes());
-                    sum = sum.wrapping_add(StringJob::sum(&text));
-                    if bytes.len() > CHUNK / 4 {
-                        raw::write_all(&file, &bytes, at)?;
-                        at += bytes.len() as u64;
-                        bytes.clear();
-                    }
-                }
-                raw::write_all(&file, &bytes, at)?;
-                Ok(0)
-            })?;
+            let items = job.strings().zip(0_u64..).map(|(text, number)| {
+                sum = sum.wrapping_add(StringJob::sum(&text));
+                let mut bytes = [0; LEN + 8];
+                bytes[..LEN].copy_from_slice(&text);
+                bytes[LEN..].copy_from_slice(&number.to_le_bytes());
+                bytes
+            });
+            let mut sample = timed(|| write_pieces(&file, items, CHUNK / 4 + 1).map(|()| 0))?;
             sample.checksum = sum;
             sample.add_time("time_per_push", job.count);
             Ok(sample)
@@ -181,19 +169,19 @@ fn read_rows() -> Vec<Row<StringJob>> {
         Row::new("outcore", "BytesVec::get_many", |job: &StringJob| {
             let vec = vec_of(job)?;
             vec.evict(..)?;
-            cache::drop_open_files(&job.dir)?;
+            cache::drop_open_files(job.dir)?;
             job.batches(|batch, see| Ok(vec.get_many(batch, |_at, text| see(text))?))
         }),
         Row::new(
             "outcore_arena",
             "Arena::get_many, locations in memory",
-            |job| {
-                let arena = Arena::new_in(&ScratchDir::new(&job.dir)?)?;
+            |job: &StringJob| {
+                let arena = Arena::new_in(&ScratchDir::new(job.dir)?)?;
                 let mut writer = arena.writer()?;
                 let all = job.strings().map(|text| writer.push(text));
                 let all = all.collect::<outcore::Result<Vec<Location>>>()?;
                 writer.finish().map_err(outcore::Error::from)?;
-                cache::drop_open_files(&job.dir)?;
+                cache::drop_open_files(job.dir)?;
                 job.batches(|batch, see| {
                     let chosen: Vec<Location> = batch.iter().map(|at| all[*at]).collect();
                     arena.get_many(&chosen, |_at, text| see(text))?;
@@ -202,20 +190,6 @@ fn read_rows() -> Vec<Row<StringJob>> {
             },
         ),
     ]
-}
-
-fn sort_rows() -> Vec<Row<StringJob>> {
-    vec![Row::new(
-        "outcore",
-        "BytesVec::sort_external",
-        |job: &StringJob| {
-            job.in_order(|job| {
-                let mut vec = vec_of(job)?;
-                vec.sort_external(&MemoryBudget::new(job.budget_bytes))?;
-                check_sorted(vec.iter().map(|text| Ok(text.to_vec())))
-            })
-        },
-    )]
 }
 
 /// Fails unless strings are in order, and returns their checksum.
@@ -230,58 +204,33 @@ pub fn check_sorted(sorted: impl Iterator<Item = Result<Vec<u8>>>) -> Result<u64
     }))
 }
 
-fn spool_rows() -> Vec<Row<StringJob>> {
-    vec![
-        Row::new("outcore", "postcard", |job: &StringJob| {
-            through_spool(job, false)
-        }),
-        Row::new("outcore_lz4", "postcard, lz4", |job| {
-            through_spool(job, true)
-        }),
-        Row::new(
-            "raw_write_read",
-            "14 bytes each as they are, 224 KiB",
-            |job| job.in_order(raw_values),
-        ),
-    ]
-}
-
-fn through_spool(job: &StringJob, is_compressed: bool) -> Result<Sample> {
-    job.in_order(|job| {
-        let budget = MemoryBudget::new(job.budget_bytes);
-        let builder = SpoolBuilder::new(&budget).dir(&ScratchDir::new(&job.dir)?);
-        let builder = if is_compressed {
-            builder.lz4()
-        } else {
-            builder
-        };
-        let mut spool: Spool<Small> = builder.build();
-        for number in 0..job.count {
-            spool.push(&StringJob::small(number))?;
-        }
-        let values = spool.iter()?;
-        pool::try_sum(values.map(|value| Ok::<_, Error>(StringJob::sum_small(value?))))
-    })
+fn through_spool(job: &StringJob, is_compressed: bool) -> Result<u64> {
+    let budget = MemoryBudget::new(job.budget_bytes);
+    let mut builder = SpoolBuilder::new(&budget).dir(&ScratchDir::new(job.dir)?);
+    if is_compressed {
+        builder = builder.lz4();
+    }
+    let mut spool: Spool<Small> = builder.build();
+    for number in 0..job.count {
+        spool.push(&StringJob::small(number))?;
+    }
+    let values = spool.iter()?;
+    pool::try_sum(values.map(|value| Ok::<_, Error>(StringJob::sum_small(value?))))
 }
 
 /// Writes values as they are, and reads them: what the device and the copies take.
 fn raw_values(job: &StringJob) -> Result<u64> {
-    let file = raw::create(&job.dir)?;
+    let values = (0..job.count).map(|number| {
+        let ((a, b, c), mut bytes) = (StringJob::small(number), [0; SMALL_LEN]);
+        bytes[..4].copy_from_slice(&a.to_le_bytes());
+        bytes[4..12].copy_from_slice(&b.to_le_bytes());
+        bytes[12..].copy_from_slice(&c.to_le_bytes());
+        bytes
+    });
+    let file = raw::create(job.dir)?;
     raw::preallocate(&file, job.count * SMALL_LEN as u64)?;
-    let mut bytes = Vec::with_capacity(CHUNK);
-    let mut at = 0;
-    for number in 0..job.count {
-        let (a, b, c) = StringJob::small(number);
-        bytes.extend(a.to_le_bytes());
-        bytes.extend(b.to_le_bytes());
-        bytes.extend(c.to_le_bytes());
-        if bytes.len() >= SMALL_LEN << 14 {
-            raw::write_all(&file, &bytes, at)?;
-            at += bytes.len() as u64;
-            bytes.clear();
-        }
-    }
-    raw::write_all(&file, &bytes, at)?;
+    write_pieces(&file, values, SMALL_LEN << 14)?;
+    let mut bytes = Vec::new();
     let (mut at, mut sum) = (0, 0_u64);
     let end = job.count * SMALL_LEN as u64;
     while at < end {
@@ -298,6 +247,24 @@ fn raw_values(job: &StringJob) -> Result<u64> {
     Ok(sum)
 }
 
+/// Writes items of one length into a file, so many bytes a call.
+fn write_pieces<const N: usize>(
+    file: &File,
+    items: impl Iterator<Item = [u8; N]>,
+    len: usize,
+) -> Result<()> {
+    let (mut bytes, mut at) = (Vec::with_capacity(CHUNK), 0);
+    for item in items {
+        bytes.extend(item);
+        if bytes.len() >= len {
+            raw::write_all(file, &bytes, at)?;
+            at += bytes.len() as u64;
+            bytes.clear();
+        }
+    }
+    raw::write_all(file, &bytes, at)
+}
+
 /// The bytes of a [`Small`].
 const SMALL_LEN: usize = 14;
 
@@ -309,59 +276,50 @@ pub struct Others {
 }
 
 /// Returns the workloads, with the rows of others behind our own.
-pub(super) fn workloads(options: &Options, dir: &Path, others: &Others) -> Vec<Workload> {
-    let count = options.bytes(20 << 20, 20_000_000 * LEN as u64) / LEN as u64;
-    let budget_bytes = options.either(16 << 20, 128 << 20);
+pub(super) fn workloads(options: &'static Options, others: &Others) -> Vec<Workload> {
     let job = StringJob {
-        dir: dir.to_owned(),
-        count,
-        budget_bytes,
+        dir: options.dir(),
+        count: options.bytes(20 << 20, 20_000_000 * LEN as u64) / LEN as u64,
+        budget_bytes: options.either(16 << 20, 128 << 20),
     };
-    let workload = |name: &str, headline, rows: &[Row<StringJob>], expected| {
-        let job = job.clone();
-        let titled = (TITLE, headline);
-        Workload {
-            columns: vec![PEAK, CPU[0], CPU[1], DROP],
-            baselines: vec!["outcore"],
-            rounds: options.rounds(3, 5),
-            ..Workload::isolated(
-                format!("{name}/{count}"),
-                titled,
-                rows,
-                move || job.clone(),
-                expected,
-            )
-        }
+    let workload = |name: &str, headline, rows: &[Row<StringJob>], expected| Workload {
+        columns: vec![PEAK, CPU[0], CPU[1], DROP],
+        baselines: vec!["outcore"],
+        rounds: options.rounds(3, 5),
+        ..Workload::isolated(
+            format!("{name}/{}", job.count),
+            headline,
+            rows,
+            move || job,
+            expected,
+        )
     };
     let value = Headline::less("time_per_value", "ns");
+    let in_order = "BytesVec::sort_external";
+    let sort = Row::timed("outcore", in_order, |job: &StringJob| {
+        let mut vec = vec_of(job)?;
+        vec.sort_external(&MemoryBudget::new(job.budget_bytes))?;
+        check_sorted(vec.iter().map(|text| Ok(text.to_vec())))
+    });
+    let plain = "14 bytes each as they are, 224 KiB";
+    let spool = [
+        Row::timed("outcore", "postcard", |job| through_spool(job, false)),
+        Row::timed("outcore_lz4", "postcard, lz4", |job| {
+            through_spool(job, true)
+        }),
+        Row::timed("raw_write_read", plain, raw_values),
+    ];
+    let (push, sum) = (push_rows(), StringJob::expected);
+    let (read, read_sum) = (read_rows(), StringJob::expected_wanted);
+    let sort = [&[sort], &others.sort[..]].concat();
+    let (spool, spool_sum) = (
+        [&spool, &others.spool[..]].concat(),
+        StringJob::expected_small,
+    );
     vec![
-        workload(
-            "strings_push",
-            Headline::less("time_per_push", "ns"),
-            &push_rows(),
-            StringJob::expected,
-        ),
-        workload(
-            "strings_get_many/cold",
-            TIME_PER_READ,
-            &read_rows(),
-            StringJob::expected_wanted,
-        ),
-        workload(
-            "strings_sort",
-            value,
-            &[&sort_rows(), &others.sort[..]].concat(),
-            StringJob::expected,
-        ),
-        workload(
-            "spool",
-            value,
-            &[&spool_rows(), &others.spool[..]].concat(),
-            StringJob::expected_small,
-        ),
+        workload("strings_push", TIME_PER_PUSH, &push, sum),
+        workload("strings_get_many/cold", TIME_PER_READ, &read, read_sum),
+        workload("strings_sort", value, &sort, sum),
+        workload("spool", value, &spool, spool_sum),
     ]
 }
-
-const TITLE: &str = "\
-Strings of 20 bytes pushed, read 1,024 at a time at random, or pushed and sorted within a budget; or\n\
-small values put in and taken out in order, with most of them on disk.";

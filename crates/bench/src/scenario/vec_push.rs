@@ -1,16 +1,11 @@
 //! Pushing 8-byte numbers into a vector until gigabytes are there: how fast, in how much memory,
 //! and how long the slowest single push takes; and collecting numbers to go through them once.
 
-use std::hint::black_box;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use outcore::{Advice, DiskVec};
 
-use outcore::DiskVec;
-
-use crate::histogram::Histogram;
 use crate::machine::limit;
-use crate::pool::fingerprint;
 use crate::prelude::*;
+use crate::scenario::scratch;
 
 /// The row of std's vector.
 const STD: &str = "std_vec";
@@ -25,12 +20,62 @@ const LIMITED: u16 = 2;
 /// One number in so many is read back. A prime, larger than a page.
 const CHECK: usize = 65_521;
 
-const TIME_PER_PUSH: Headline = Headline::less("time_per_push", "ns");
+pub(super) const TIME_PER_PUSH: Headline = Headline::less("time_per_push", "ns");
+
+/// A vector of numbers.
+pub trait Numbers: Sized + 'static {
+    /// Makes an empty one, with its files in `dir` if it has any.
+    fn make(dir: &Path) -> Result<Self>;
+
+    fn add(&mut self, number: u64) -> Result<()>;
+
+    fn all(&self) -> &[u64];
+
+    /// Says that reads will be at random, where that can be said.
+    fn advise_random(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Numbers for Vec<u64> {
+    fn make(_dir: &Path) -> Result<Self> {
+        Ok(Self::new())
+    }
+
+    #[inline]
+    fn add(&mut self, number: u64) -> Result<()> {
+        self.push(number);
+        Ok(())
+    }
+
+    fn all(&self) -> &[u64] {
+        self
+    }
+}
+
+impl Numbers for DiskVec<u64> {
+    fn make(dir: &Path) -> Result<Self> {
+        Ok(Self::new_in(&scratch(dir)?))
+    }
+
+    #[inline]
+    fn add(&mut self, number: u64) -> Result<()> {
+        Ok(self.push(number)?)
+    }
+
+    fn all(&self) -> &[u64] {
+        self
+    }
+
+    fn advise_random(&mut self) -> Result<()> {
+        Ok(self.advise(Advice::Random)?)
+    }
+}
 
 /// How many numbers are to be pushed.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub struct VecJob {
-    pub dir: PathBuf,
+    pub dir: &'static Path,
     pub count: u64,
     /// Whether every single push is timed.
     pub times_each: bool,
@@ -42,38 +87,55 @@ pub fn number(index: u64) -> u64 {
     index ^ 0x5DEE_CE66_D1CE_4E5B
 }
 
+/// Returns the sum of all numbers of a vector, each of them looked at.
+#[inline(never)]
+pub fn sum_of(numbers: &[u64]) -> u64 {
+    pool::sum(black_box(numbers).iter().copied())
+}
+
 impl VecJob {
-    pub(super) fn new(dir: &Path, len: u64, times_each: bool) -> impl Fn() -> Self + Clone + use<> {
-        let job = Self {
-            dir: dir.to_owned(),
+    pub(super) fn new(options: &'static Options, len: u64) -> Self {
+        Self {
+            dir: options.dir(),
             count: len / 8,
-            times_each,
-        };
-        move || job.clone()
+            times_each: false,
+        }
+    }
+
+    /// Returns a vector with all numbers.
+    pub fn filled<V: Numbers>(self) -> Result<V> {
+        let mut vec = V::make(self.dir)?;
+        (0..self.count).try_for_each(|index| vec.add(number(index)))?;
+        Ok(vec)
+    }
+
+    /// Pushes all numbers into an empty vector.
+    pub fn push<V: Numbers>(&self) -> Result<Sample> {
+        self.measure(|| V::make(self.dir), V::add, V::all)
     }
 
     /// Pushes all numbers into what `make` returns, reads some back through `slice`, and drops it.
     #[inline]
-    pub fn measure<V, E: Into<Error>>(
+    pub fn measure<V>(
         &self,
-        make: impl FnOnce() -> Result<V, E>,
-        mut push: impl FnMut(&mut V, u64) -> Result<(), E>,
+        make: impl FnOnce() -> Result<V>,
+        mut push: impl FnMut(&mut V, u64) -> Result<()>,
         slice: impl FnOnce(&V) -> &[u64],
     ) -> Result<Sample> {
         let mut times = Histogram::default();
         let stage = Stage::start()?;
-        let mut vec = make().map_err(Into::into)?;
+        let mut vec = make()?;
         if self.times_each {
             let mut before = Instant::now();
             for index in 0..self.count {
-                push(&mut vec, number(index)).map_err(Into::into)?;
+                push(&mut vec, number(index))?;
                 let now = Instant::now();
                 times.add(now.duration_since(before));
                 before = now;
             }
         } else {
             for index in 0..self.count {
-                push(&mut vec, number(index)).map_err(Into::into)?;
+                push(&mut vec, number(index))?;
             }
         }
         black_box(&mut vec);
@@ -92,21 +154,26 @@ impl VecJob {
 
     /// Pushes all numbers into what `make` returns, and adds them up by `sum`.
     #[inline]
-    pub fn collect<V, E: Into<Error>>(
+    pub fn collect<V>(
         &self,
         make: impl FnOnce() -> Result<V>,
-        mut push: impl FnMut(&mut V, u64) -> Result<(), E>,
+        mut push: impl FnMut(&mut V, u64) -> Result<()>,
         sum: impl FnOnce(V) -> Result<u64>,
     ) -> Result<Sample> {
         let mut sample = timed(|| {
             let mut all = make()?;
             for index in 0..self.count {
-                push(&mut all, number(index)).map_err(Into::into)?;
+                push(&mut all, number(index))?;
             }
             sum(all)
         })?;
         sample.add_time("time_per_item", self.count);
         Ok(sample)
+    }
+
+    /// The same with a vector whose numbers are added up where they are.
+    pub fn collect_in<V: Numbers>(&self) -> Result<Sample> {
+        self.collect(|| V::make(self.dir), V::add, |vec| Ok(sum_of(vec.all())))
     }
 
     /// Runs `sum` of all numbers with the clock on.
@@ -136,118 +203,92 @@ impl VecJob {
     }
 }
 
-/// std's vector, in memory.
-pub(super) fn push_std(job: &VecJob) -> Result<Sample> {
-    let push = |vec: &mut Vec<u64>, number| {
-        vec.push(number);
-        Ok::<(), Error>(())
-    };
-    job.measure(|| Ok(Vec::new()), push, Vec::as_slice)
-}
-
 fn own() -> Vec<Row<VecJob>> {
     let swaps = "in memory, and in swap when the group is full";
     vec![
-        Row::new(STD, "in memory only", push_std),
-        Row::new("outcore", "", |job: &VecJob| {
-            let make = || Ok::<_, outcore::Error>(DiskVec::new());
-            job.measure(make, DiskVec::push, DiskVec::as_slice)
-        })
-        .with(EACH),
+        Row::new(STD, "in memory only", VecJob::push::<Vec<u64>>),
+        Row::new("outcore", "", VecJob::push::<DiskVec<u64>>).with(EACH),
         Row::new("std_vec_with_swap", swaps, |job: &VecJob| {
             limit::expect_swap()?;
-            push_std(job)
+            job.push::<Vec<u64>>()
         })
         .with(LIMITED),
     ]
 }
 
 fn rows(others: &[Row<VecJob>], takes_part: impl Fn(&Row<VecJob>) -> bool) -> Vec<Row<VecJob>> {
-    let all = own().into_iter().chain(others.iter().copied());
-    all.filter(takes_part).collect()
+    let mut all = [&own(), others].concat();
+    all.retain(takes_part);
+    all
 }
 
 /// Returns the workloads of pushes, with the vectors of others behind our own.
-pub(super) fn workloads(options: &Options, dir: &Path, others: &[Row<VecJob>]) -> Vec<Workload> {
-    let pushing = |name: String, title, rows: &[Row<VecJob>], len| Workload {
+pub(super) fn workloads(options: &'static Options, others: &[Row<VecJob>]) -> Vec<Workload> {
+    let pushing = |rows: &[Row<VecJob>], len| Workload {
         columns: USAGE.to_vec(),
         baselines: vec![STD, MMAP_VEC],
         ..Workload::isolated(
-            name,
-            (title, TIME_PER_PUSH),
+            sized("push_u64", len),
+            TIME_PER_PUSH,
             rows,
-            VecJob::new(dir, len, false),
+            move || VecJob::new(options, len),
             VecJob::expected,
         )
     };
     let free = rows(others, |row| !row.has(LIMITED));
     let disk = rows(others, |row| row.has(EACH));
-    let mut all = Vec::new();
-    for (state, suffix, len) in Memory::states(options.bytes(128 << 20, 1 << 30)) {
+    let states = Memory::states(options.bytes(128 << 20, 1 << 30));
+    let in_states = states.map(|(state, len)| {
         let is_past = matches!(state, Memory::Past(_));
-        let name = format!("push_u64/{}{suffix}", text_of_bytes(len));
-        all.push(Workload {
+        let rows = if is_past { &disk } else { &free };
+        Workload {
             rounds: options.rounds(5, 7),
-            memory: state,
-            is_slow: state != Memory::Reused,
-            ..pushing(name, TITLE, if is_past { &disk } else { &free }, len)
-        });
-    }
+            ..pushing(rows, len).in_state(state)
+        }
+    });
     let len = options.bytes(256 << 20, 4 << 30);
-    let limit = limit_for(len);
-    let [size, limited] = [len, limit].map(text_of_bytes);
-    let name = format!("push_u64/{size}/limit_{limited}");
-    all.push(Workload {
+    let limited = Workload {
         rounds: options.rounds(5, 5),
         columns: [&USAGE[..], &[GROUP_PEAK]].concat(),
-        memory_limit: Some(limit),
-        ..pushing(name, TITLE_LIMITED, &rows(others, |_row| true), len)
-    });
-    all
+        ..pushing(&rows(others, |_row| true), len).in_group(limit_for(len))
+    };
+    in_states.into_iter().chain([limited]).collect()
 }
 
 /// Returns the workload of single pushes.
-pub(super) fn pushing_each(options: &Options, dir: &Path, others: &[Row<VecJob>]) -> Workload {
+pub(super) fn pushing_each(options: &'static Options, others: &[Row<VecJob>]) -> Workload {
     let len = options.bytes(128 << 20, 16 << 30);
     let times = [
         Column::new("p99.99 us", "p9999_push", 1.0, 1),
         Column::new("p50 ns", "p50_push", 1.0, 0),
         Column::new("total s", "seconds", 1.0, 1),
     ];
+    let job = VecJob {
+        times_each: true,
+        ..VecJob::new(options, len)
+    };
     Workload {
         columns: [&times[..], &USAGE].concat(),
         // The worst of all pushes counts, and there are two thousand million of them.
         rounds: options.rounds(5, 1),
         ..Workload::isolated(
-            format!("push_u64_each/{}", text_of_bytes(len)),
-            (TITLE_EACH, Headline::less("longest_push", "ms")),
+            sized("push_u64_each", len),
+            Headline::less("longest_push", "ms"),
             &rows(others, |row| row.has(EACH)),
-            VecJob::new(dir, len, true),
+            move || job,
             VecJob::expected,
         )
     }
 }
 
-/// Adds up numbers, each of them looked at.
-#[inline(never)]
-pub fn sum_of(numbers: &[u64]) -> u64 {
-    pool::sum(black_box(numbers).iter().copied())
-}
-
 /// Returns the workload of collecting: what containers that only go forward can do too.
-pub(super) fn collecting(options: &Options, dir: &Path, others: &[Row<VecJob>]) -> Workload {
+pub(super) fn collecting(options: &'static Options, others: &[Row<VecJob>]) -> Workload {
     let len = options.bytes(64 << 20, 1 << 30);
     let own = [
-        Row::new(STD, "in memory only", |job: &VecJob| {
-            let push = |vec: &mut Vec<u64>, number| {
-                vec.push(number);
-                Ok::<(), Error>(())
-            };
-            job.collect(|| Ok(Vec::new()), push, |vec| Ok(sum_of(&vec)))
-        }),
+        Row::new(STD, "in memory only", VecJob::collect_in::<Vec<u64>>),
         Row::new("outcore_scan", "", |job: &VecJob| {
             let sum = |vec: DiskVec<u64>| Ok(pool::sum(vec.scan().map(sum_of)));
-            job.collect(|| Ok(DiskVec::new()), DiskVec::push, sum)
+            job.collect(|| DiskVec::make(job.dir), DiskVec::add, sum)
         }),
     ];
     Workload {
@@ -255,41 +296,11 @@ pub(super) fn collecting(options: &Options, dir: &Path, others: &[Row<VecJob>]) 
         baselines: vec![STD, "outcore_scan"],
         rounds: options.rounds(5, 5),
         ..Workload::isolated(
-            format!("collect_u64/{}", text_of_bytes(len)),
-            (TITLE_COLLECT, Headline::less("time_per_item", "ns an item")),
+            sized("collect_u64", len),
+            Headline::less("time_per_item", "ns an item"),
             &[&own, others].concat(),
-            VecJob::new(dir, len, false),
+            move || VecJob::new(options, len),
             VecJob::expected_sum,
         )
-    }
-}
-
-const TITLE: &str = "\
-Numbers of 8 bytes pushed one by one into an empty vector, a process for each run. The time of\n\
-one push, growth included.";
-
-const TITLE_LIMITED: &str = "\
-The same inside a memory group of a sixteenth of the data, page cache included.";
-
-const TITLE_EACH: &str = "\
-The longest of all pushes of 8 bytes, each timed by itself; reading the clock is included.";
-
-const TITLE_COLLECT: &str = "\
-Numbers of 8 bytes pushed one by one, then all of them added up once from first to last.";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lost_or_wrong_number_changes_the_checksum() {
-        let job = VecJob::new(Path::new("."), 800_000, false)();
-        let mut numbers: Vec<u64> = (0..job.count).map(number).collect();
-        assert_eq!(job.checksum(&numbers), job.expected());
-        numbers[CHECK] += 1;
-        assert_ne!(job.checksum(&numbers), job.expected());
-        numbers[CHECK] -= 1;
-        numbers.pop();
-        assert_ne!(job.checksum(&numbers), job.expected());
     }
 }

@@ -1,14 +1,10 @@
 //! Updating 8 bytes here and there in a vector, and how much that writes to the device.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-
 use outcore::{Advice, DiskVec};
-use rustix::fs::OFlags;
 
 use crate::machine::Device;
 use crate::prelude::*;
-use crate::scenario::vec_push::number;
+use crate::scenario::vec_push::{VecJob, number};
 use crate::scenario::vec_read::{WINDOW, file_of};
 
 const HEADLINE: Headline = Headline::less("device_bytes_per_update", "bytes at the device");
@@ -16,21 +12,20 @@ const HEADLINE: Headline = Headline::less("device_bytes_per_update", "bytes at t
 /// What is to be updated.
 #[derive(Clone)]
 pub struct UpdateJob {
-    pub dir: PathBuf,
-    /// How many numbers the vector has.
-    pub count: u64,
+    /// What the vector holds.
+    pub numbers: VecJob,
     /// The indices to update, in order.
     sequence: Vec<u64>,
 }
 
 impl UpdateJob {
-    fn new(dir: &Path, len: u64, updates: usize, seed: u64) -> Self {
+    fn new(options: &'static Options, len: u64) -> Self {
         let in_file = len.saturating_sub(WINDOW).max(8) / 8;
-        let mut random = Random::new(seed ^ 0xDA7E);
+        let mut random = Random::new(options.seed ^ 0xDA7E);
+        let updates = 0..options.either(4000, 10_000);
         Self {
-            dir: dir.to_owned(),
-            count: len / 8,
-            sequence: (0..updates).map(|_| random.below_u64(in_file)).collect(),
+            numbers: VecJob::new(options, len),
+            sequence: updates.map(|_| random.below_u64(in_file)).collect(),
         }
     }
 
@@ -42,7 +37,7 @@ impl UpdateJob {
         mut update: impl FnMut(u64, u64) -> Result<()>,
     ) -> Result<Sample> {
         let written = || {
-            let device = Device::of(&self.dir);
+            let device = Device::of(self.numbers.dir);
             let written = device.as_ref().and_then(Device::written_bytes);
             written.context("the device of the directory does not count its bytes")
         };
@@ -61,7 +56,7 @@ impl UpdateJob {
         let mut buffer = [0; 8];
         for index in &self.sequence {
             raw::read_exact(file, &mut buffer, index * 8)?;
-            let print = pool::fingerprint(*index, &buffer);
+            let print = fingerprint(*index, &buffer);
             sample.checksum = sample.checksum.wrapping_add(print);
         }
         Ok(sample)
@@ -69,10 +64,11 @@ impl UpdateJob {
 
     /// Makes a file with all numbers, for loops without a vector.
     pub fn raw_file(&self) -> Result<File> {
-        let file = raw::create(&self.dir)?;
-        raw::preallocate(&file, self.count * 8)?;
-        for first in (0..self.count).step_by(1 << 17) {
-            let numbers = (first..self.count.min(first + (1 << 17))).map(number);
+        let VecJob { dir, count, .. } = self.numbers;
+        let file = raw::create(dir)?;
+        raw::preallocate(&file, count * 8)?;
+        for first in (0..count).step_by(1 << 17) {
+            let numbers = (first..count.min(first + (1 << 17))).map(number);
             let piece: Vec<u8> = numbers.flat_map(u64::to_le_bytes).collect();
             raw::write_all(&file, &piece, first * 8)?;
         }
@@ -81,7 +77,7 @@ impl UpdateJob {
 
     fn expected(&self) -> u64 {
         let all = self.sequence.iter();
-        pool::sum(all.map(|index| pool::fingerprint(*index, &updated(*index).to_le_bytes())))
+        pool::sum(all.map(|index| fingerprint(*index, &updated(*index).to_le_bytes())))
     }
 }
 
@@ -90,10 +86,8 @@ fn updated(index: u64) -> u64 {
 }
 
 /// Returns the workload, with the candidates of others behind our own.
-pub(super) fn workload(options: &Options, dir: &Path, others: &[Prepare<UpdateJob>]) -> Workload {
+pub(super) fn workload(options: &'static Options, others: &[Prepare<UpdateJob>]) -> Workload {
     let len = options.bytes(128 << 20, 1 << 30);
-    let updates = options.either(4000, 10_000);
-    let (dir, seed) = (dir.to_owned(), options.seed);
     Workload {
         columns: vec![
             Column::new("ns an update", "time_per_update", 1.0, 0),
@@ -102,10 +96,10 @@ pub(super) fn workload(options: &Options, dir: &Path, others: &[Prepare<UpdateJo
         baselines: vec!["raw_pwrite_8B"],
         rounds: options.rounds(5, 5),
         ..Workload::shared(
-            format!("update_u64/{}/cold/synced", text_of_bytes(len)),
-            (TITLE, HEADLINE),
+            sized("update_u64", len) + "/cold/synced",
+            HEADLINE,
             [&[own as Prepare<UpdateJob>], others].concat(),
-            move || UpdateJob::new(&dir, len, updates, seed),
+            move || UpdateJob::new(options, len),
             UpdateJob::expected,
         )
     }
@@ -137,10 +131,10 @@ fn stores(
 ) -> Result<Candidate<'static>> {
     let job = job.clone();
     let before = OpenFiles::now()?;
-    let mut vec = DiskVec::new();
-    vec.try_extend((0..job.count).map(number))?;
+    let mut vec: DiskVec<u64> = job.numbers.filled()?;
     vec.advise(advice)?;
-    let file = file_of(&before, job.count * 8, |index| number(index).to_le_bytes())?;
+    let len = job.numbers.count * 8;
+    let file = file_of(&before, len, |index| number(index).to_le_bytes())?;
     let file = raw::reopened(&file, OFlags::RDWR)?;
     Ok(Candidate::new(name, note, move || {
         vec.evict(..)?;
@@ -151,7 +145,3 @@ fn stores(
         })
     }))
 }
-
-const TITLE: &str = "\
-Numbers of 8 bytes updated at random, one fdatasync at the end, the cache empty before. The bytes\n\
-that reached the device for each; what other processes write meanwhile is counted too.";

@@ -1,14 +1,11 @@
 //! A hash table of pairs of numbers: insert all, then look all up in another order.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
-
-use allocator_api2::alloc::{Allocator, System};
+use allocator_api2::alloc::System;
 use hashbrown::{DefaultHashBuilder, HashMap};
+use outcore::DiskAlloc;
 
 use crate::prelude::*;
-use crate::random::mix;
-use crate::scenario::alloc::{OUTCORE, SYSTEM, disk};
+use crate::scenario::alloc::{Alloc, OUTCORE, SYSTEM};
 use crate::scenario::vec_push::VecJob;
 
 /// The distance of two lookups: a prime.
@@ -20,27 +17,25 @@ const PAIR_BYTES: u64 = 16;
 /// Under a limit nearly every step waits for the device, a few ten million times.
 const LIMITED_MAX: Duration = Duration::from_secs(2 * 3600);
 
-pub(super) fn workloads(options: &Options, dir: &Path) -> [Workload; 2] {
+pub(super) fn workloads(options: &'static Options) -> [Workload; 2] {
     let free = options.bytes(2_000_000 * PAIR_BYTES, 20_000_000 * PAIR_BYTES);
     let tight = options.bytes(6_000_000 * PAIR_BYTES, 20_000_000 * PAIR_BYTES);
     let limit = options.either(limit_for(tight), 256 << 20);
-    let limited = text_of_bytes(limit);
     [
         Workload {
             rounds: options.rounds(5, 5),
-            ..workload("", free / PAIR_BYTES, dir)
+            ..workload(options, free / PAIR_BYTES)
         },
         Workload {
             rounds: options.rounds(1, 1),
-            memory_limit: Some(limit),
             is_slow: true,
             time_max: options.full.then_some(LIMITED_MAX),
-            ..workload(&format!("/limit_{limited}"), tight / PAIR_BYTES, dir)
+            ..workload(options, tight / PAIR_BYTES).in_group(limit)
         },
     ]
 }
 
-fn workload(limited: &str, count: u64, dir: &Path) -> Workload {
+fn workload(options: &'static Options, count: u64) -> Workload {
     let times = [
         Column::new("insert s", "insert", 1.0, 2),
         Column::new("lookup s", "lookup", 1.0, 2),
@@ -49,21 +44,21 @@ fn workload(limited: &str, count: u64, dir: &Path) -> Workload {
         columns: [&times[..], &USAGE].concat(),
         baselines: vec![SYSTEM],
         ..Workload::isolated(
-            format!("alloc_map_u64/{count}{limited}"),
-            (TITLE, Headline::less("time_per_pair", "ns")),
+            format!("alloc_map_u64/{count}"),
+            Headline::less("time_per_pair", "ns"),
             &[
-                Row::new(SYSTEM, "", |job: &VecJob| measure(job, Ok(System))),
-                Row::new(OUTCORE, "", |job| measure(job, disk(&job.dir))),
+                Row::new(SYSTEM, "", measure::<System>),
+                Row::new(OUTCORE, "", measure::<DiskAlloc>),
             ],
-            VecJob::new(dir, count * 8, false),
+            move || VecJob::new(options, count * 8),
             |job| pool::sum((0..job.count).map(pair)),
         )
     }
 }
 
-fn measure<A: Allocator>(job: &VecJob, alloc: Result<A>) -> Result<Sample> {
+fn measure<A: Alloc>(job: &VecJob) -> Result<Sample> {
     let stage = Stage::start()?;
-    let mut map = HashMap::with_hasher_in(DefaultHashBuilder::default(), alloc?);
+    let mut map = HashMap::with_hasher_in(DefaultHashBuilder::default(), A::make(job.dir)?);
     let started = Instant::now();
     for index in 0..job.count {
         map.insert(mix(index), index);
@@ -90,7 +85,3 @@ fn measure<A: Allocator>(job: &VecJob, alloc: Result<A>) -> Result<Sample> {
 fn pair(index: u64) -> u64 {
     mix(index ^ 0x5DEE_CE66_D1CE_4E5B)
 }
-
-const TITLE: &str = "\
-Pairs of 8-byte numbers inserted into an empty hashbrown table that grows, and looked up in\n\
-another order. The time of a pair, both together.";

@@ -6,8 +6,7 @@ mod ordinary;
 mod push;
 mod small;
 
-use std::path::Path;
-
+use allocator_api2::alloc::{Allocator, System};
 use outcore::{DiskAlloc, ScratchDir};
 
 use crate::prelude::*;
@@ -17,14 +16,28 @@ use crate::scenario::vec_push::VecJob;
 const SYSTEM: &str = "system";
 const OUTCORE: &str = "outcore";
 
-pub(super) fn workloads(options: &Options, dir: &Path, others: &[Row<VecJob>]) -> Vec<Workload> {
-    let mut all = push::workloads(options, dir, others);
-    all.extend(map::workloads(options, dir));
-    all.extend(small::workloads(options, dir));
+pub(super) fn workloads(options: &'static Options, others: &[Row<VecJob>]) -> Vec<Workload> {
+    let mut all = push::workloads(options, others);
+    all.extend(map::workloads(options));
+    all.extend(small::workloads(options));
     all.push(ordinary::workload(options));
     all
 }
 
-fn disk(dir: &Path) -> Result<DiskAlloc> {
-    Ok(DiskAlloc::new_in(&ScratchDir::new(dir)?)?)
+/// An allocator that is measured.
+trait Alloc: Allocator + Sized + Sync {
+    /// Makes one, with its files in `dir` if it has any.
+    fn make(dir: &Path) -> Result<Self>;
+}
+
+impl Alloc for System {
+    fn make(_dir: &Path) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
+impl Alloc for DiskAlloc {
+    fn make(dir: &Path) -> Result<Self> {
+        Ok(Self::new_in(&ScratchDir::new(dir)?)?)
+    }
 }

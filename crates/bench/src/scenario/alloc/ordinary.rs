@@ -14,9 +14,9 @@ pub(super) fn workload(options: &Options) -> Workload {
         build: Some(build),
         ..Workload::isolated(
             "spill_nothing".to_owned(),
-            (TITLE, Headline::less("seconds", "s")),
+            Headline::less("seconds", "s"),
             &[
-                Row::new(SYSTEM, "", |()| measure("outcore-bench-plain")),
+                Row::new(SYSTEM, "", |(): &()| measure("outcore-bench-plain")),
                 Row::new(OUTCORE, "", |()| measure("outcore-bench-spill")),
             ],
             || (),
@@ -66,7 +66,3 @@ fn measure(program: &str) -> Result<Sample> {
     sample.checksum = u64::from_str_radix(checksum, 16).context("its checksum")?;
     Ok(sample)
 }
-
-const TITLE: &str = "\
-A program that makes words, trees and tables of a source text, in blocks too small to spill: the\n\
-same code in two programs, one with `SpillAlloc` as its global allocator.";

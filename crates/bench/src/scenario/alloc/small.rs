@@ -1,15 +1,13 @@
 //! Small blocks, taken and freed at random by one thread or several.
 
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use allocator_api2::alloc::{Allocator, System};
 use allocator_api2::vec::Vec as Vector;
+use outcore::DiskAlloc;
 
 use crate::prelude::*;
-use crate::random::mix;
-use crate::scenario::alloc::{OUTCORE, SYSTEM, disk};
-use crate::scenario::ranged::on_threads;
+use crate::scenario::alloc::{Alloc, OUTCORE, SYSTEM};
 
 /// Places for blocks that a thread has, of which half are taken.
 const PLACES: usize = 20_000;
@@ -18,18 +16,18 @@ const PLACES: usize = 20_000;
 const SIZES: std::ops::RangeInclusive<u64> = 16..=512;
 
 /// How many steps each thread does, and where files go.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct SmallJob {
-    dir: PathBuf,
+    dir: &'static Path,
     steps: u64,
     threads: usize,
 }
 
 /// Returns the workloads of small blocks: for 1, 2, 4 and 8 threads.
-pub(super) fn workloads(options: &Options, dir: &Path) -> [Workload; 4] {
+pub(super) fn workloads(options: &'static Options) -> [Workload; 4] {
     [1, 2, 4, 8].map(|threads| {
         let job = SmallJob {
-            dir: dir.to_owned(),
+            dir: options.dir(),
             steps: options.bytes(4_000_000, 20_000_000),
             threads,
         };
@@ -40,23 +38,23 @@ pub(super) fn workloads(options: &Options, dir: &Path) -> [Workload; 4] {
             is_slow: threads > 2,
             ..Workload::isolated(
                 format!("alloc_small_16_512/threads_{threads}"),
-                (TITLE, Headline::less("time_per_step", "ns")),
+                Headline::less("time_per_step", "ns"),
                 &[
-                    Row::new(SYSTEM, "", |job: &SmallJob| measure(job, Ok(System))),
-                    Row::new(OUTCORE, "", |job| measure(job, disk(&job.dir))),
+                    Row::new(SYSTEM, "", measure::<System>),
+                    Row::new(OUTCORE, "", measure::<DiskAlloc>),
                 ],
-                move || job.clone(),
+                move || job,
                 SmallJob::expected,
             )
         }
     })
 }
 
-fn measure<A: Allocator + Sync>(job: &SmallJob, alloc: Result<A>) -> Result<Sample> {
+fn measure<A: Alloc>(job: &SmallJob) -> Result<Sample> {
     let sum = AtomicU64::new(0);
     let stage = Stage::start()?;
-    let alloc = &alloc?;
-    on_threads(job.threads, |number| {
+    let alloc = &A::make(job.dir)?;
+    on_threads(0..job.threads, |number| {
         let own = replay(alloc, number as u64, job.steps);
         sum.fetch_add(own, Ordering::Relaxed);
         Ok(())
@@ -124,7 +122,3 @@ impl SmallJob {
         (0..self.threads).map(of_thread).fold(0, u64::wrapping_add)
     }
 }
-
-const TITLE: &str = "\
-Blocks of 16 to 512 bytes, each step takes one or frees one at random; two bytes of each are\n\
-written and read. The time of a step; each thread does all of them, with blocks of its own.";

@@ -1,15 +1,11 @@
 //! What the device takes for the same bytes, what one writes without a library, and programs.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
-use std::path::Path;
 use std::process::Command;
-
-use rustix::fs::OFlags;
+use std::str::FromStr;
 
 use crate::machine::limit;
-use crate::pool::CHUNK;
 use crate::prelude::*;
 use crate::ring::Blocks;
 use crate::scenario::external::{GroupJob, SortJob, TextJob};
@@ -17,7 +13,7 @@ use crate::scenario::external::{GroupJob, SortJob, TextJob};
 /// Reads all bytes past the page cache and writes them to another file, so many times.
 pub(super) fn copies(job: &SortJob, times: u32) -> Result<Sample> {
     let create = || {
-        let file = raw::create(&job.dir)?;
+        let file = raw::create(job.dir)?;
         raw::preallocate(&file, len_of(job))?;
         raw::reopened(&file, OFlags::RDWR | OFlags::DIRECT)
     };
@@ -53,7 +49,7 @@ fn len_of(job: &SortJob) -> u64 {
 /// many it has left.
 pub(super) fn shuffle(job: &SortJob) -> Result<Sample> {
     let write = |numbers: &mut dyn Iterator<Item = u64>| {
-        let mut file = BufWriter::with_capacity(1 << 18, raw::create(&job.dir)?);
+        let mut file = BufWriter::with_capacity(1 << 18, raw::create(job.dir)?);
         for number in numbers {
             file.write_all(&number.to_le_bytes())?;
         }
@@ -74,7 +70,7 @@ pub(super) fn shuffle(job: &SortJob) -> Result<Sample> {
             let file = write(&mut numbers.into_iter())?;
             pieces.push((count, BufReader::with_capacity(1 << 18, file)));
         }
-        let mut merged = BufWriter::with_capacity(1 << 18, raw::create(&job.dir)?);
+        let mut merged = BufWriter::with_capacity(1 << 18, raw::create(job.dir)?);
         for left in (1..=job.count).rev() {
             let mut drawn = random.below_u64(left);
             let piece = pieces.iter_mut().find(|(count, _)| {
@@ -108,23 +104,21 @@ fn next_number(from: &mut impl Read) -> Result<u64> {
 }
 
 /// Puts pairs into 32 files by their keys, and then groups each in memory.
-pub(super) fn groups(job: &GroupJob) -> Result<Sample> {
-    job.measure(|job| {
-        let files = (0..32).map(|_| Ok(BufWriter::with_capacity(1 << 16, raw::create(&job.dir)?)));
-        let mut files = files.collect::<Result<Vec<_>>>()?;
-        for (key, value) in job.pairs(0).chain(job.pairs(1)) {
-            let file = &mut files[index(key % 32)];
-            file.write_all([key, value].map(u64::to_le_bytes).as_flattened())?;
-        }
-        let sums = files.into_iter().map(|file| {
-            let mut file = file.into_inner().context("flush")?;
-            let pairs = file.stream_position()? / 16;
-            file.rewind()?;
-            let mut file = BufReader::with_capacity(1 << 18, file);
-            sums_of((0..pairs).map(|_| Ok((next_number(&mut file)?, next_number(&mut file)?))))
-        });
-        pool::try_sum(sums)
-    })
+pub(super) fn groups(job: &GroupJob) -> Result<u64> {
+    let files = (0..32).map(|_| Ok(BufWriter::with_capacity(1 << 16, raw::create(job.dir)?)));
+    let mut files = files.collect::<Result<Vec<_>>>()?;
+    for (key, value) in job.pairs(0).chain(job.pairs(1)) {
+        let file = &mut files[index(key % 32)];
+        file.write_all([key, value].map(u64::to_le_bytes).as_flattened())?;
+    }
+    let sums = files.into_iter().map(|file| {
+        let mut file = file.into_inner().context("flush")?;
+        let pairs = file.stream_position()? / 16;
+        file.rewind()?;
+        let mut file = BufReader::with_capacity(1 << 18, file);
+        sums_of((0..pairs).map(|_| Ok((next_number(&mut file)?, next_number(&mut file)?))))
+    });
+    pool::try_sum(sums)
 }
 
 /// Adds pairs up in memory, and returns the checksum of the sums.
@@ -147,18 +141,19 @@ pub(super) fn words(job: &TextJob) -> Result<Sample> {
             .args(["-c", script])
             .arg(path)
             .arg(format!("{}b", job.budget_bytes))
-            .arg(&job.dir);
-        let output = shell.env("LC_ALL", "C").output().context("start a shell")?;
-        ensure!(
-            output.status.success(),
-            "sh: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8_lossy(&output.stdout)
-            .trim()
-            .parse()
-            .context("a count")
+            .arg(job.dir);
+        said(shell.env("LC_ALL", "C"))
     })
+}
+
+/// Runs a program, and returns what it prints.
+fn said<T: FromStr>(command: &mut Command) -> Result<T> {
+    let output = command.output().context("start a program")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let last = errors.lines().last().unwrap_or("killed");
+    ensure!(output.status.success(), "{last}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().ok().context("it printed no number")
 }
 
 /// Prints the seconds that a statement takes, with its own data made before.
@@ -185,8 +180,7 @@ fn duckdb(dir: &Path, budget_bytes: u64, [make, work, check]: [&str; 3]) -> Resu
             "no duckdb: python3 -m pip install duckdb; $PYTHON names another python3",
         ));
     }
-    let parent = std::os::unix::process::parent_id();
-    let folder = crate::process::named_folder(dir, parent).join("database");
+    let folder = process::own_folder(dir)?.join("database");
     std::fs::create_dir_all(&folder).context("make a folder")?;
     // It knows only its own limit, and is killed in a group that has little more.
     let mut command = Command::new("sh");
@@ -198,21 +192,9 @@ fn duckdb(dir: &Path, budget_bytes: u64, [make, work, check]: [&str; 3]) -> Resu
         .args(["-c", DUCKDB])
         .arg(&folder);
     command.arg(budget_bytes.to_string());
-    let output = command
-        .args([make, work, check])
-        .output()
-        .context("start python")?;
+    let seconds = said(command.args([make, work, check]));
     drop(std::fs::remove_dir_all(&folder));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "duckdb: {}",
-        errors.lines().last().unwrap_or("killed")
-    );
-    String::from_utf8_lossy(&output.stdout)
-        .trim()
-        .parse()
-        .context("its seconds")
+    seconds.context("duckdb")
 }
 
 pub(super) fn duckdb_sort(job: &SortJob) -> Result<Sample> {
@@ -222,7 +204,7 @@ pub(super) fn duckdb_sort(job: &SortJob) -> Result<Sample> {
     );
     let work = "CREATE TABLE sorted AS SELECT x FROM numbers ORDER BY x";
     let check = "SELECT (SELECT sum(x) FROM sorted) = (SELECT sum(x) FROM numbers)";
-    let seconds = duckdb(&job.dir, job.budget_bytes, [&make, work, check])?;
+    let seconds = duckdb(job.dir, job.budget_bytes, [&make, work, check])?;
     let mut sample = Sample::default().with("seconds", seconds, "s");
     sample.add_rate(8 * job.count);
     sample.checksum = job.expected();
@@ -236,7 +218,7 @@ pub(super) fn duckdb_groups(job: &GroupJob) -> Result<Sample> {
     );
     let work = "CREATE TABLE sums AS SELECT k, sum(v) AS s FROM pairs GROUP BY k";
     let check = "SELECT (SELECT sum(s) FROM sums) = (SELECT sum(v) FROM pairs)";
-    let seconds = duckdb(&job.dir, job.budget_bytes, [&make, work, check])?;
+    let seconds = duckdb(job.dir, job.budget_bytes, [&make, work, check])?;
     let checksum = job.expected();
     Ok(Sample {
         checksum,

@@ -1,13 +1,8 @@
 //! The data of external work: made from a number, so that nothing has to be kept to check it.
 
-use std::fs;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::unix::process::parent_id;
-use std::path::{Path, PathBuf};
 
 use crate::prelude::*;
-use crate::process;
-use crate::random::mix;
 
 /// In which order numbers are put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +17,9 @@ pub enum Order {
 }
 
 /// Numbers that are to be sorted or shuffled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct SortJob {
-    pub dir: PathBuf,
+    pub dir: &'static Path,
     pub count: u64,
     pub budget_bytes: u64,
     pub order: Order,
@@ -56,6 +51,16 @@ impl SortJob {
         sample.add_rate(8 * self.count);
         sample.checksum = check(data)?;
         Ok(sample)
+    }
+
+    /// Times `sort` of all numbers in memory.
+    pub fn in_memory(&self, sort: impl FnOnce(&mut [u64])) -> Result<Sample> {
+        let work = |vec: &mut Vec<u64>| {
+            sort(vec);
+            Ok(())
+        };
+        let make = || Ok(self.numbers().collect());
+        self.measure(make, work, |vec| self.check(vec.into_iter().map(Ok)))
     }
 
     /// Fails unless numbers are in order, or out of order where they are to be shuffled; returns
@@ -90,9 +95,9 @@ impl SortJob {
 pub type Wide = (u128, [u64; 8]);
 
 /// Records that are to be sorted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct RecordJob {
-    pub dir: PathBuf,
+    pub dir: &'static Path,
     pub count: u64,
     pub budget_bytes: u64,
 }
@@ -103,13 +108,6 @@ impl RecordJob {
             let key = u128::from(mix(index)) << 64 | u128::from(index);
             (key, [index; 8])
         })
-    }
-
-    /// Times `work`, which puts all in, takes all out and returns their checksum.
-    pub fn measure(&self, work: impl FnOnce(&Self) -> Result<u64>) -> Result<Sample> {
-        let mut sample = timed(|| work(self))?;
-        sample.add_rate(80 * self.count);
-        Ok(sample)
     }
 
     /// Fails unless records are in order, and returns their checksum.
@@ -131,6 +129,12 @@ impl RecordJob {
     }
 }
 
+impl Work for RecordJob {
+    fn add_to(&self, sample: &mut Sample) {
+        sample.add_rate(80 * self.count);
+    }
+}
+
 /// Makes a record of its bytes.
 pub fn wide((key, value): (&[u8], &[u8])) -> Wide {
     let mut words = pool::words(value);
@@ -142,9 +146,9 @@ pub fn wide((key, value): (&[u8], &[u8])) -> Wide {
 }
 
 /// Pairs that are to be added up by key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct GroupJob {
-    pub dir: PathBuf,
+    pub dir: &'static Path,
     pub count: u64,
     pub keys: u64,
     pub budget_bytes: u64,
@@ -158,10 +162,6 @@ impl GroupJob {
         indices.map(move |index| (mix(index) % keys, index))
     }
 
-    pub(super) fn measure(&self, work: impl FnOnce(&Self) -> Result<u64>) -> Result<Sample> {
-        timed(|| work(self))
-    }
-
     /// Returns the checksum of groups.
     pub(super) fn checksum(groups: impl Iterator<Item = Result<(u64, u64)>>) -> Result<u64> {
         pool::try_sum(groups.map(|group| group.map(|(_, sum)| sum.wrapping_add(mix(1)))))
@@ -172,6 +172,10 @@ impl GroupJob {
         let keys = self.pairs(0).chain(self.pairs(1)).map(|(key, _)| key);
         values.wrapping_add(mix(1).wrapping_mul(distinct(keys, self.keys)))
     }
+}
+
+impl Work for GroupJob {
+    fn add_to(&self, _sample: &mut Sample) {}
 }
 
 /// Counts different numbers below `limit`.
@@ -187,9 +191,9 @@ fn distinct(numbers: impl Iterator<Item = u64>, limit: u64) -> u64 {
 }
 
 /// A text whose words are to be counted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct TextJob {
-    pub dir: PathBuf,
+    pub dir: &'static Path,
     /// About how long it is.
     pub len: u64,
     pub budget_bytes: u64,
@@ -211,25 +215,14 @@ impl TextJob {
 
     /// Makes the text, and times `work`, which returns how many different words there are.
     pub(super) fn measure(&self, work: impl FnOnce(&Self, &Path) -> Result<u64>) -> Result<Sample> {
-        let folder = process::named_folder(&self.dir, parent_id());
-        fs::create_dir_all(&folder).context("make a folder")?;
-        let path = folder.join("words");
+        let path = process::own_folder(self.dir)?.join("words");
         let mut text = BufWriter::with_capacity(1 << 18, raw::create_named(&path)?);
         for number in self.numbers() {
             // Eight letters that only this number has.
             let code = u32::try_from(number)?.wrapping_mul(0x9E37_79B9);
-            let [a, b, c, d] = code.to_be_bytes();
-            let halves = [
-                a >> 4,
-                a & 15,
-                b >> 4,
-                b & 15,
-                c >> 4,
-                c & 15,
-                d >> 4,
-                d & 15,
-            ];
-            text.write_all(&halves.map(|half| b'a' + half))?;
+            let letters = code.to_be_bytes().map(|byte| [byte >> 4, byte & 15]);
+            let letters = letters.map(|pair| pair.map(|half| b'a' + half));
+            text.write_all(letters.as_flattened())?;
             text.write_all(b" ")?;
         }
         let file = text.into_inner().context("flush")?;
@@ -247,11 +240,7 @@ impl TextJob {
         mut see: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let count = self.len / WORD;
-        let (from, to) = if thread == 0 {
-            (0, count / 2)
-        } else {
-            (count / 2, count)
-        };
+        let (from, to) = [(0, count / 2), (count / 2, count)][thread];
         let mut file = raw::open(path)?;
         file.seek(SeekFrom::Start(from * WORD))?;
         let mut rest = file.take((to - from) * WORD);

@@ -7,15 +7,11 @@
 mod by_hand;
 mod jobs;
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
 use outcore::external::{Aggregator, BytesAggregator, Options as Allowed, Sorter};
 use outcore::{DiskVec, MemoryBudget, ScratchDir};
 
 pub use self::jobs::{GroupJob, Order, RecordJob, SortJob, TextJob, Wide, wide};
 use crate::prelude::*;
-use crate::scenario::ranged::on_threads;
 
 /// The row that all others are compared with.
 const OUTCORE: &str = "outcore";
@@ -51,21 +47,14 @@ fn allowed(budget: &MemoryBudget, dir: &Path, threads: usize) -> Result<Allowed>
 }
 
 fn sort_rows() -> Vec<Row<SortJob>> {
+    let sort_own = |job: &SortJob| sort(job, |vec, allowed| Ok(vec.sort_external(allowed)?));
     vec![
-        Row::new(OUTCORE, "", |job: &SortJob| {
-            sort(job, |vec, allowed| Ok(vec.sort_external(allowed)?))
-        })
-        .with(MEMORY),
+        Row::new(OUTCORE, "", sort_own).with(MEMORY),
         Row::new(TWICE, "O_DIRECT, 1 MiB", |job| by_hand::copies(job, 2)),
         Row::new(ONCE, "O_DIRECT, 1 MiB", |job| by_hand::copies(job, 1)),
         Row::new("duckdb", OWN_DATA, by_hand::duckdb_sort).with(FEW),
         Row::new("std_sort_unstable", "one thread", |job: &SortJob| {
-            let make = || Ok(job.numbers().collect::<Vec<u64>>());
-            let work = |vec: &mut Vec<u64>| {
-                vec.sort_unstable();
-                Ok(())
-            };
-            job.measure(make, work, |vec| job.check(vec.into_iter().map(Ok)))
+            job.in_memory(<[u64]>::sort_unstable)
         })
         .with(MEMORY),
     ]
@@ -78,11 +67,11 @@ fn sort(
 ) -> Result<Sample> {
     let budget = MemoryBudget::new(job.budget_bytes);
     let make = || {
-        let mut vec = DiskVec::new_in(&ScratchDir::new(&job.dir)?);
+        let mut vec = DiskVec::new_in(&ScratchDir::new(job.dir)?);
         vec.try_extend(job.numbers())?;
         Ok(vec)
     };
-    let allowed = allowed(&budget, &job.dir, 0)?;
+    let allowed = allowed(&budget, job.dir, 0)?;
     let mut sample = job.measure(
         make,
         |vec| work(vec, allowed),
@@ -92,164 +81,116 @@ fn sort(
     Ok(sample)
 }
 
-fn sort_workload(
-    options: &Options,
-    (name, limit): (String, Option<u64>),
-    rows: &[Row<SortJob>],
-    job: SortJob,
-) -> Workload {
-    let budget = Column::new("budget MiB", "budget_peak", MIB, 0).peak();
-    Workload {
-        columns: vec![budget, PEAK, GROUP_PEAK, CPU[0], CPU[1]],
-        baselines: vec![TWICE, ONCE, "std_sort_unstable"],
-        rounds: options.rounds(2, 3),
-        memory_limit: limit,
-        is_slow: true,
-        time_max: options.full.then_some(TIME_MAX),
-        ..Workload::isolated(
-            name,
-            (TITLE_SORT, RATE),
-            rows,
-            move || job.clone(),
-            SortJob::expected,
-        )
-    }
-}
-
-fn sorts(options: &Options, dir: &Path, others: &[Row<SortJob>]) -> Vec<Workload> {
+fn sorts(options: &'static Options, others: &[Row<SortJob>]) -> Vec<Workload> {
     let rows = [&sort_rows(), others].concat();
-    let having = |takes_part: fn(&Row<SortJob>) -> bool| -> Vec<Row<SortJob>> {
-        rows.iter().copied().filter(takes_part).collect()
+    let having = |takes_part: fn(&Row<SortJob>) -> bool| {
+        let mut rows = rows.clone();
+        rows.retain(takes_part);
+        rows
     };
-    let few = having(|row| !row.has(MEMORY) || row.name == OUTCORE);
-    let many = having(|row| !row.has(FEW) && (!row.has(MEMORY) || row.name == OUTCORE));
-    let workload = |name: &str, rows: &[_], order, len: u64, limit: u64| {
+    let few = &having(|row| !row.has(MEMORY) || row.name == OUTCORE);
+    let many = &having(|row| !row.has(FEW) && (!row.has(MEMORY) || row.name == OUTCORE));
+    let budget = Column::new("budget MiB", "budget_peak", MIB, 0).peak();
+    let sorting = |name: String, rows: &[_], order, len: u64, budget_bytes| {
         let job = SortJob {
-            dir: dir.to_owned(),
+            dir: options.dir(),
             count: len / 8,
-            budget_bytes: limit / 4 * 3,
+            budget_bytes,
             order,
         };
-        let name = format!("ext_sort_u64{name}/limit_{}", text_of_bytes(limit));
-        sort_workload(options, (name, Some(limit)), rows, job)
+        Workload {
+            columns: vec![budget, PEAK, GROUP_PEAK, CPU[0], CPU[1]],
+            baselines: vec![TWICE, ONCE, "std_sort_unstable"],
+            rounds: options.rounds(2, 3),
+            is_slow: true,
+            time_max: options.full.then_some(TIME_MAX),
+            ..Workload::isolated(name, RATE, rows, move || job, SortJob::expected)
+        }
+    };
+    let in_group = |name, rows: &[_], order, len, limit: u64| {
+        sorting(name, rows, order, len, limit / 4 * 3).in_group(limit)
     };
     let mut all = Vec::new();
     let limit = options.either(64 << 20, 256 << 20);
     for halves in HALVES {
-        let name = format!("/{}x", halves as f64 / 2.0);
+        let name = format!("ext_sort_u64/{}x", halves as f64 / 2.0);
         let len = options.size.unwrap_or(limit / 4 * 3 / 2 * halves);
-        let rows = if halves <= 16 { &few } else { &many };
+        let rows = if halves <= 16 { few } else { many };
         all.push(Workload {
             is_slow: halves != 4,
-            ..workload(&name, rows, Order::Random, len, limit)
+            ..in_group(name, rows, Order::Random, len, limit)
         });
     }
-    for (len, limit) in [
-        (1 << 30, 256 << 20),
-        (4 << 30, 512 << 20),
-        (16 << 30, 1 << 30),
+    for (rows, len, limit) in [
+        (few, 1 << 30, 256 << 20),
+        (many, 4 << 30, 512 << 20),
+        (many, 16 << 30, 1 << 30),
     ] {
-        let rows = if len > 1 << 30 { &many } else { &few };
         let len = options.bytes(len / 16, len);
-        let name = format!("/{}", text_of_bytes(len));
-        all.push(workload(&name, rows, Order::Random, len, limit));
+        let name = sized("ext_sort_u64", len);
+        all.push(in_group(name, rows, Order::Random, len, limit));
     }
-    let (len, limit) = (
-        options.bytes(256 << 20, 4 << 30),
-        options.either(64 << 20, 512 << 20),
-    );
-    let orders = [
-        (Order::Sorted, "sorted"),
-        (Order::Reversed, "reversed"),
-        (Order::Few, "few_distinct"),
-    ];
-    for (order, kind) in orders {
-        let name = format!("_{kind}/{}", text_of_bytes(len));
-        all.push(workload(&name, &many, order, len, limit));
+    let len = options.bytes(256 << 20, 4 << 30);
+    let limit = options.either(64 << 20, 512 << 20);
+    for (order, name) in [
+        (Order::Sorted, "ext_sort_u64_sorted"),
+        (Order::Reversed, "ext_sort_u64_reversed"),
+        (Order::Few, "ext_sort_u64_few_distinct"),
+    ] {
+        all.push(in_group(sized(name, len), many, order, len, limit));
     }
     let len = options.bytes(64 << 20, 1 << 30);
-    let job = SortJob {
-        dir: dir.to_owned(),
-        count: len / 8,
-        budget_bytes: 3 * len,
-        order: Order::Random,
-    };
-    let name = format!("ext_sort_u64/{}/in_memory", text_of_bytes(len));
-    all.push(sort_workload(
-        options,
-        (name, None),
-        &having(|row| row.has(MEMORY)),
-        job,
-    ));
+    let name = sized("ext_sort_u64", len) + "/in_memory";
+    let rows = having(|row| row.has(MEMORY));
+    all.push(sorting(name, &rows, Order::Random, len, 3 * len));
     all
 }
 
-fn record_rows() -> Vec<Row<RecordJob>> {
-    vec![
-        Row::new(
-            "outcore_vec",
-            "DiskVec::sort_external_by_key",
-            |job: &RecordJob| {
-                job.measure(|job| {
-                    let budget = MemoryBudget::new(job.budget_bytes);
-                    let mut vec = DiskVec::new_in(&ScratchDir::new(&job.dir)?);
-                    vec.try_extend(job.records())?;
-                    vec.sort_external_by_key(allowed(&budget, &job.dir, 1)?, |record: &Wide| {
-                        record.0
-                    })?;
-                    job.check(vec.scan().flatten().map(|record| Ok(*record)))
-                })
-            },
-        ),
-        Row::new(OUTCORE, "Sorter", |job| {
-            job.measure(|job| {
-                let budget = MemoryBudget::new(job.budget_bytes);
-                let sorter = Sorter::new(allowed(&budget, &job.dir, 1)?)?;
-                let mut writer = sorter.writer()?;
-                for (key, value) in job.records() {
-                    writer.push(
-                        key.to_be_bytes(),
-                        value.map(u64::to_le_bytes).as_flattened(),
-                    )?;
-                }
-                writer.finish()?;
-                let mut records = sorter.sorted()?;
-                let next = || {
-                    records
-                        .next()
-                        .map(|next| next.map(wide))
-                        .map_err(Error::from)
-                        .transpose()
-                };
-                job.check(std::iter::from_fn(next))
-            })
-        }),
-    ]
+fn sorted_vec(job: &RecordJob) -> Result<u64> {
+    let budget = MemoryBudget::new(job.budget_bytes);
+    let mut vec = DiskVec::new_in(&ScratchDir::new(job.dir)?);
+    vec.try_extend(job.records())?;
+    vec.sort_external_by_key(allowed(&budget, job.dir, 1)?, |record: &Wide| record.0)?;
+    job.check(vec.scan().flatten().map(|record| Ok(*record)))
 }
 
-fn groups(job: &GroupJob) -> Result<Sample> {
-    job.measure(|job| {
-        let budget = MemoryBudget::new(job.budget_bytes);
-        let allowed = allowed(&budget, &job.dir, 2)?;
-        let sums = Aggregator::new(allowed, |sum: &mut u64, more: u64| {
-            *sum = sum.wrapping_add(more);
-        });
-        on_threads(2, |thread| {
-            let mut adder = sums.adder()?;
-            job.pairs(thread)
-                .try_for_each(|(key, value)| adder.add(key, value))?;
-            Ok(adder.finish()?)
-        })?;
-        GroupJob::checksum(sums.finish()?.map(|group| Ok(group?)))
-    })
+fn sorted_records(job: &RecordJob) -> Result<u64> {
+    let budget = MemoryBudget::new(job.budget_bytes);
+    let sorter = Sorter::new(allowed(&budget, job.dir, 1)?)?;
+    let mut writer = sorter.writer()?;
+    for (key, value) in job.records() {
+        let value = value.map(u64::to_le_bytes);
+        writer.push(key.to_be_bytes(), value.as_flattened())?;
+    }
+    writer.finish()?;
+    let mut records = sorter.sorted()?;
+    job.check(std::iter::from_fn(|| {
+        let next = records.next().map(|next| next.map(wide));
+        next.map_err(Error::from).transpose()
+    }))
+}
+
+fn groups(job: &GroupJob) -> Result<u64> {
+    let budget = MemoryBudget::new(job.budget_bytes);
+    let allowed = allowed(&budget, job.dir, 2)?;
+    let sums = Aggregator::new(allowed, |sum: &mut u64, more: u64| {
+        *sum = sum.wrapping_add(more);
+    });
+    on_threads(0..2, |thread| {
+        let mut adder = sums.adder()?;
+        let mut pairs = job.pairs(thread);
+        pairs.try_for_each(|(key, value)| adder.add(key, value))?;
+        Ok(adder.finish()?)
+    })?;
+    GroupJob::checksum(sums.finish()?.map(|group| Ok(group?)))
 }
 
 fn words(job: &TextJob) -> Result<Sample> {
     job.measure(|job, path| {
         let budget = MemoryBudget::new(job.budget_bytes);
-        let allowed = allowed(&budget, &job.dir, 2)?;
+        let allowed = allowed(&budget, job.dir, 2)?;
         let counts = BytesAggregator::new(allowed, |count: &mut u64, more: u64| *count += more);
-        on_threads(2, |thread| {
+        on_threads(0..2, |thread| {
             let mut adder = counts.adder()?;
             job.words(path, thread, |word| Ok(adder.add(word, 1)?))?;
             Ok(adder.finish()?)
@@ -266,83 +207,79 @@ fn words(job: &TextJob) -> Result<Sample> {
 }
 
 /// Returns the workloads, with the rows of others behind our own.
-pub(super) fn workloads(options: &Options, dir: &Path, others: &Others) -> Vec<Workload> {
+pub(super) fn workloads(options: &'static Options, others: &Others) -> Vec<Workload> {
     let limit = options.either(64 << 20, 256 << 20);
-    let place = (dir.to_owned(), limit / 4 * 3);
-    let mut all = sorts(options, dir, &others.sort);
+    let budget_bytes = limit / 4 * 3;
+    let mut all = sorts(options, &others.sort);
     let single = [
-        records(options, place.clone(), &others.records),
-        grouping(options, place.clone()),
-        counting(options, place.clone()),
-        shuffling(options, place),
+        records(options, budget_bytes, &others.records),
+        grouping(options, budget_bytes),
+        counting(options, budget_bytes),
+        shuffling(options, budget_bytes),
     ];
     all.extend(single.map(|workload| Workload {
-        name: format!("{}/limit_{}", workload.name, text_of_bytes(limit)),
         columns: vec![PEAK, GROUP_PEAK, CPU[0], CPU[1]],
         baselines: vec![OUTCORE],
         rounds: options.rounds(2, 3),
-        memory_limit: Some(limit),
         time_max: options.full.then_some(TIME_MAX),
-        ..workload
+        ..workload.in_group(limit)
     }));
     all
 }
 
-/// Where files go, and the budget in bytes.
-type Place = (PathBuf, u64);
-
 const SECONDS: Headline = Headline::less("seconds", "s");
 
-fn records(options: &Options, (dir, budget_bytes): Place, others: &[Row<RecordJob>]) -> Workload {
-    let count = options.bytes(300_000 * 80, 10_000_000 * 80) / 80;
+fn records(options: &'static Options, budget_bytes: u64, others: &[Row<RecordJob>]) -> Workload {
     let job = RecordJob {
-        dir,
-        count,
+        dir: options.dir(),
+        count: options.bytes(300_000 * 80, 10_000_000 * 80) / 80,
         budget_bytes,
     };
+    let in_place = "DiskVec::sort_external_by_key";
+    let own = [
+        Row::timed("outcore_vec", in_place, sorted_vec),
+        Row::timed(OUTCORE, "Sorter", sorted_records),
+    ];
     Workload::isolated(
-        format!("ext_sort_records/{count}"),
-        (TITLE_RECORDS, SECONDS),
-        &[&record_rows(), others].concat(),
-        move || job.clone(),
+        format!("ext_sort_records/{}", job.count),
+        SECONDS,
+        &[&own, others].concat(),
+        move || job,
         RecordJob::expected,
     )
 }
 
-fn grouping(options: &Options, (dir, budget_bytes): Place) -> Workload {
+fn grouping(options: &'static Options, budget_bytes: u64) -> Workload {
     let count = options.bytes(2_000_000 * 16, 100_000_000 * 16) / 16;
     let job = GroupJob {
-        dir,
+        dir: options.dir(),
         count,
         keys: count / 2,
         budget_bytes,
     };
     let partitions = "a file and then a HashMap for each";
     let rows = [
-        Row::new(OUTCORE, "2 threads", groups),
-        Row::new("by_hand_32_partitions", partitions, by_hand::groups),
-        Row::new("std_hash_map", "in memory only", |job| {
-            job.measure(|job| {
-                let all = job.pairs(0).chain(job.pairs(1));
-                by_hand::sums_of(all.map(Ok))
-            })
+        Row::timed(OUTCORE, "2 threads", groups),
+        Row::timed("by_hand_32_partitions", partitions, by_hand::groups),
+        Row::timed("std_hash_map", "in memory only", |job: &GroupJob| {
+            let all = job.pairs(0).chain(job.pairs(1));
+            by_hand::sums_of(all.map(Ok))
         }),
         Row::new("duckdb", OWN_DATA, by_hand::duckdb_groups),
     ];
     Workload::isolated(
         format!("ext_group_u64/{count}"),
-        (TITLE_GROUP, SECONDS),
+        SECONDS,
         &rows,
-        move || job.clone(),
+        move || job,
         GroupJob::expected,
     )
 }
 
-fn counting(options: &Options, (dir, budget_bytes): Place) -> Workload {
-    let len = options.bytes(64 << 20, 8 << 30);
+fn counting(options: &'static Options, budget_bytes: u64) -> Workload {
     let job = TextJob {
-        dir,
-        len,
+        dir: options.dir(),
+        len: options.bytes(64 << 20, 8 << 30),
         budget_bytes,
     };
     let rows = [
@@ -350,51 +287,35 @@ fn counting(options: &Options, (dir, budget_bytes): Place) -> Workload {
         Row::new("tr_sort_uniq", "tr | sort -S | uniq -c", by_hand::words),
     ];
     Workload::isolated(
-        format!("ext_words/{}", text_of_bytes(len)),
-        (TITLE_WORDS, RATE),
+        sized("ext_words", job.len),
+        RATE,
         &rows,
-        move || job.clone(),
+        move || job,
         TextJob::expected,
     )
 }
 
-fn shuffling(options: &Options, (dir, budget_bytes): Place) -> Workload {
+fn shuffling(options: &'static Options, budget_bytes: u64) -> Workload {
     let len = options.bytes(64 << 20, 4 << 30);
     let job = SortJob {
-        dir,
+        dir: options.dir(),
         count: len / 8,
         budget_bytes,
         order: Order::Shuffled,
     };
     let terashuf = "its method: shuffled pieces, merged at random";
     let rows = [
-        Row::new(OUTCORE, "", |job| {
+        Row::new(OUTCORE, "", |job: &SortJob| {
             sort(job, |vec, allowed| Ok(vec.shuffle_external(allowed, 7)?))
         }),
         Row::new("by_hand_terashuf", terashuf, by_hand::shuffle),
         Row::new(TWICE, "O_DIRECT, 1 MiB", |job| by_hand::copies(job, 2)),
     ];
     Workload::isolated(
-        format!("ext_shuffle_u64/{}", text_of_bytes(len)),
-        (TITLE_SHUFFLE, RATE),
+        sized("ext_shuffle_u64", len),
+        RATE,
         &rows,
-        move || job.clone(),
+        move || job,
         SortJob::expected,
     )
 }
-
-const TITLE_SORT: &str = "\
-Numbers of 8 bytes brought into order, in a memory group as the name says, page cache included; the\n\
-budget is three quarters of it. Raw rows only move as many bytes.";
-
-const TITLE_RECORDS: &str = "\
-Records of a 16-byte key and 64 bytes put in and taken out in order of their keys, one thread.";
-
-const TITLE_GROUP: &str = "\
-Pairs of numbers added up by key, with about half as many keys as pairs.";
-
-const TITLE_WORDS: &str = "\
-The words of a text counted: how many there are of each.";
-
-const TITLE_SHUFFLE: &str = "\
-Numbers of 8 bytes brought into a random order.";

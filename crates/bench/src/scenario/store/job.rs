@@ -1,12 +1,6 @@
 //! One run of one store: fill, read warm, read cold, drop, and what each of them took.
 
-use std::hint::black_box;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
-
-use crate::histogram::Histogram;
 use crate::machine::{Device, limit};
-use crate::pool::fingerprint;
 use crate::prelude::*;
 use crate::scenario::store::{Items, Part, Store, small_disk};
 use crate::scenario::vec_push::number;
@@ -18,7 +12,7 @@ const CHECKED_LIMITED: u64 = 24;
 /// What a run does.
 #[derive(Clone, Debug)]
 pub struct Job {
-    pub dir: PathBuf,
+    pub dir: &'static Path,
     /// The items; of a vector, they are numbers.
     pub items: Items,
     /// How many of them.
@@ -101,7 +95,7 @@ impl Job {
             // Makes the bytes before the clock starts.
             black_box(self.items.get(0));
         }
-        let device = Device::of(&self.dir);
+        let device = Device::of(self.dir);
         let written = || device.as_ref().and_then(Device::written_bytes);
         let written_before = written();
         let ready = S::IS_READY.then(|| S::create(self)).transpose()?;
@@ -152,7 +146,7 @@ impl Job {
         if self.cold_reads == 0 {
             return Ok(store);
         }
-        let store = store.make_cold(&self.dir)?;
+        let store = store.make_cold(self.dir)?;
         let times = self.times(self.cold_reads, 2, |index, buffer| {
             store.get(self.key::<S>(parts, index), buffer)
         })?;
@@ -240,7 +234,7 @@ impl Job {
 
     /// Fills a small disk up, and looks what is left of what was put in.
     fn until_full<S: Store>(&self, bytes: u64) -> Result<Sample> {
-        small_disk::enter(&self.dir, bytes)?;
+        small_disk::enter(self.dir, bytes)?;
         let mut parts = self.parts::<S>();
         let mut store = S::create(self).context("at the start")?;
         let sealed = match store.fill(&self.items, &mut parts) {

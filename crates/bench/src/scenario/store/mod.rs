@@ -10,13 +10,12 @@ mod raw_files;
 mod small_disk;
 mod workloads;
 
-use std::ops::Range;
-use std::path::Path;
-
 pub use self::items::Items;
 pub use self::job::Job;
+pub use self::own::OfVec;
 pub(super) use self::workloads::{push_workloads, workloads};
 
+use crate::machine;
 use crate::prelude::*;
 use crate::scenario::vec_push::number;
 
@@ -38,7 +37,7 @@ pub const TUNED: u16 = 128;
 pub const SEALED: u16 = 256;
 
 /// A store that is filled once and then read.
-pub trait Store: Sized {
+pub trait Store: Sized + 'static {
     /// What finds an item again.
     type Key: Copy + Send + Default;
 
@@ -89,12 +88,14 @@ pub trait Store: Sized {
     }
 
     /// Appends the bytes of an item to an empty buffer.
-    fn get(&self, key: Self::Key, buffer: &mut Vec<u8>) -> Result<()>;
+    fn get(&self, key: Self::Key, buffer: &mut Vec<u8>) -> Result<()> {
+        self.see(key, &mut |bytes| buffer.extend_from_slice(bytes))
+    }
 
-    /// Whether [`see`](Self::see) works.
+    /// Whether [`see`](Self::see) shows items where they are, without a copy.
     const SEES: bool = false;
 
-    /// Shows the bytes of an item where they are.
+    /// Shows the bytes of an item; each store has this or [`get`](Self::get).
     fn see(&self, _key: Self::Key, _see: &mut dyn FnMut(&[u8])) -> Result<()> {
         bail!("always copies")
     }
@@ -108,8 +109,22 @@ pub trait Store: Sized {
 
 /// Makes a row of a store.
 pub fn row<S: Store>(name: &'static str, note: &'static str, tags: u16) -> Row<Job> {
+    row_by::<S>(name, note, tags, Job::run::<S>)
+}
+
+/// Makes a row of a store that so many threads fill.
+pub fn row_on<S: Store>(threads: u16, name: &'static str, note: &'static str) -> Row<Job> {
+    row_by::<S>(name, note, PUSH, move |job| job.run_on::<S>(threads))
+}
+
+fn row_by<S: Store>(
+    name: &'static str,
+    note: &'static str,
+    tags: u16,
+    run: impl Fn(&Job) -> Result<Sample> + 'static,
+) -> Row<Job> {
     let numbers = if S::NUMBERS { NUMBERS } else { 0 };
-    Row::new(name, note, Job::run::<S>).with(tags | numbers)
+    Row::new(name, note, run).with(tags | numbers)
 }
 
 /// The items of one thread, and the keys that are kept.
@@ -134,6 +149,36 @@ impl<K: Copy> Part<K> {
             self.next = index.saturating_add(self.keep);
         }
     }
+
+    /// Tells whether items are left to be put.
+    pub fn has_more(&self) -> bool {
+        self.range.start + self.stored < self.range.end
+    }
+}
+
+impl Part<u64> {
+    /// Returns the next items with their indices, about `bytes` of them together. An item is in
+    /// when the one after it is asked for.
+    pub fn batch<'a>(
+        &'a mut self,
+        items: &'a Items,
+        bytes: u64,
+    ) -> impl Iterator<Item = (u64, &'a [u8])> {
+        let (mut under_way, mut left) = (None, bytes);
+        std::iter::from_fn(move || {
+            if let Some(index) = under_way.take() {
+                self.put(index, index);
+            }
+            if !self.has_more() || left == 0 {
+                return None;
+            }
+            let index = self.range.start + self.stored;
+            let item = items.get(index);
+            left = left.saturating_sub(item.len() as u64);
+            under_way = Some(index);
+            Some((index, item))
+        })
+    }
 }
 
 /// Runs `work` on every part, each in a thread of its own; a single part in this thread.
@@ -144,15 +189,23 @@ pub fn on_threads<K: Send>(
     if let [only] = parts {
         return work(only);
     }
-    let work = &work;
-    std::thread::scope(|scope| {
-        let start = |part| scope.spawn(move || work(part));
-        let threads: Vec<_> = parts.iter_mut().map(start).collect();
-        threads.into_iter().try_for_each(|thread| {
-            let joined = thread.join();
-            joined.unwrap_or_else(|_panic| Err(anyhow!("a thread panicked")))
-        })
-    })
+    machine::on_threads(parts, work)
+}
+
+/// Pushes all items of a part, and calls `finish`, also after a failure: what is in stays in.
+pub fn push_all<W, K: Copy, T>(
+    part: &mut Part<K>,
+    items: &Items,
+    mut writer: W,
+    push: impl Fn(&mut W, &[u8]) -> Result<K>,
+    finish: impl FnOnce(W) -> Result<T>,
+) -> Result<T> {
+    let pushed = part.range.clone().try_for_each(|index| {
+        part.put(index, push(&mut writer, items.get(index))?);
+        Ok(())
+    });
+    let finished = finish(writer);
+    pushed.and(finished)
 }
 
 /// Returns the number that an item of a vector is.

@@ -1,19 +1,18 @@
 //! The raw loops, outcore's arena and vector as stores, and what std keeps in memory.
 
 use std::collections::HashMap;
-use std::os::unix::process::parent_id;
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use outcore::{Advice, Arena, ArenaMap, ArenaWriter, DiskVec, Location, ScratchDir};
+use outcore::{Arena, ArenaMap, ArenaWriter, DiskVec, Location};
 
 use crate::prelude::*;
-use crate::process;
+use crate::scenario::scratch;
 use crate::scenario::store::raw_files::RawFiles;
 use crate::scenario::store::{
     Items, Job, MEMORY, PUSH, PUSH_LIMITED, PUSH_PAST, Part, SEALED, STORE, Store, THREADS, TUNED,
-    number_of, on_threads, row,
+    number_of, on_threads, push_all, row, row_by, row_on,
 };
+use crate::scenario::vec_push::Numbers;
 
 type Table = HashMap<u64, Vec<u8>>;
 
@@ -23,42 +22,32 @@ pub(super) fn rows() -> Vec<Row<Job>> {
     let reserved = "space for all preallocated before the clock starts, as for the raw loop";
     let sealed = "Arena::into_sealed; keys are kept in memory: 12 bytes an item";
     let memory = "in memory only";
-    let swaps = "in memory, and in swap when the group is full";
-    let two = |name, note, run| Row::new(name, note, run).with(PUSH);
     let everywhere = PUSH | PUSH_LIMITED | PUSH_PAST;
     vec![
         row::<RawFiles<1, true>>("raw_pwrite_1MiB_prealloc", whole, everywhere),
         row::<RawFiles<1, false>>("raw_pwrite_1MiB_with_fallocate", whole, PUSH),
-        two("raw_2_threads_1_file", whole, |job: &Job| {
-            job.run_on::<RawFiles<1, true>>(2)
-        }),
-        two("raw_2_threads_2_files", whole, |job: &Job| {
-            job.run_on::<RawFiles<2, true>>(2)
-        }),
+        row_on::<RawFiles<1, true>>(2, "raw_2_threads_1_file", whole),
+        row_on::<RawFiles<2, true>>(2, "raw_2_threads_2_files", whole),
         row::<OfArena<false>>("outcore", keys, everywhere | STORE | THREADS),
         row::<OfArena<true>>("outcore_reserved", reserved, PUSH),
         row::<OfSealed>("outcore", sealed, SEALED),
-        two("outcore_2_writers", "", |job: &Job| {
-            job.run_on::<OfArena<false>>(2)
-        }),
+        row_on::<OfArena<false>>(2, "outcore_2_writers", ""),
         row::<Table>("std_hash_map", memory, STORE | MEMORY),
-        row::<OfVec<false>>("outcore", "", STORE),
-        row::<OfVec<true>>("outcore_random", "Advice::Random before the reads", STORE),
-        row::<Vec<u64>>("std_vec", memory, STORE | MEMORY),
-        Row {
-            run: Job::run_swapping::<Table>,
-            ..row::<Table>("std_hash_map_with_swap", swaps, STORE | MEMORY | TUNED)
-        },
-        Row {
-            run: Job::run_swapping::<Vec<u64>>,
-            ..row::<Vec<u64>>("std_vec_with_swap", swaps, STORE | MEMORY | TUNED)
-        },
+        row::<OfVec<DiskVec<u64>>>("outcore", "", STORE),
+        row::<OfVec<DiskVec<u64>, true>>(
+            "outcore_random",
+            "Advice::Random before the reads",
+            STORE,
+        ),
+        row::<OfVec<Vec<u64>>>("std_vec", memory, STORE | MEMORY),
+        swapping::<Table>("std_hash_map_with_swap"),
+        swapping::<OfVec<Vec<u64>>>("std_vec_with_swap"),
     ]
 }
 
-/// A directory that may be in memory: a small disk is.
-fn scratch(dir: &Path) -> Result<ScratchDir> {
-    Ok(ScratchDir::builder(dir).allow_ram(true).build()?)
+fn swapping<S: Store>(name: &'static str) -> Row<Job> {
+    let swaps = "in memory, and in swap when the group is full";
+    row_by::<S>(name, swaps, STORE | MEMORY | TUNED, Job::run_swapping::<S>)
 }
 
 /// An arena; its writers are made and have reserved their space before the clock starts, if so.
@@ -74,7 +63,7 @@ impl<const RESERVED: bool> Store for OfArena<RESERVED> {
     const IS_READY: bool = RESERVED;
 
     fn create(job: &Job) -> Result<Self> {
-        let arena = Arena::new_in(&scratch(&job.dir)?)?;
+        let arena = Arena::new_in(&scratch(job.dir)?)?;
         let mut ready = Vec::new();
         if RESERVED {
             for _ in 0..job.threads {
@@ -95,23 +84,8 @@ impl<const RESERVED: bool> Store for OfArena<RESERVED> {
         let ready = Mutex::new(std::mem::take(&mut self.ready));
         on_threads(parts, |part| {
             let taken = ready.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut writer = match taken {
-                Some(writer) => writer,
-                None => arena.writer()?,
-            };
-            let mut failed = Ok(());
-            for index in part.range.clone() {
-                match writer.push(items.get(index)) {
-                    Ok(location) => part.put(index, location),
-                    Err(error) => {
-                        failed = Err(Error::from(error));
-                        break;
-                    }
-                }
-            }
-            // Also after a failure: what is in stays in.
-            let finished = writer.finish().map_err(outcore::Error::from);
-            failed.and(finished.map(drop).map_err(Error::from))
+            let writer = taken.map_or_else(|| arena.writer(), Ok)?;
+            push_arena(part, items, writer)
         })
     }
 
@@ -139,6 +113,14 @@ impl<const RESERVED: bool> Store for OfArena<RESERVED> {
     }
 }
 
+fn push_arena(part: &mut Part<Location>, items: &Items, writer: ArenaWriter) -> Result<()> {
+    let push = |writer: &mut ArenaWriter, item: &[u8]| Ok(writer.push(item)?);
+    push_all(part, items, writer, push, |writer| {
+        writer.finish().map_err(outcore::Error::from)?;
+        Ok(())
+    })
+}
+
 /// An arena that becomes a sealed file.
 struct OfSealed {
     /// `None` for a moment, while it is turned into a file or opened again.
@@ -156,23 +138,16 @@ impl Store for OfSealed {
     type Key = Location;
 
     fn create(job: &Job) -> Result<Self> {
-        let folder = process::named_folder(&job.dir, parent_id());
-        std::fs::create_dir_all(&folder)?;
+        let name = format!("store-{}", std::process::id());
         Ok(Self {
-            arena: Some(Arena::sealable_in(&scratch(&job.dir)?)?),
-            path: folder.join(format!("store-{}", std::process::id())),
+            arena: Some(Arena::sealable_in(&scratch(job.dir)?)?),
+            path: process::own_folder(job.dir)?.join(name),
         })
     }
 
     fn fill(&mut self, items: &Items, parts: &mut [Part<Location>]) -> Result<()> {
-        for part in parts {
-            let mut writer = self.arena()?.writer()?;
-            for index in part.range.clone() {
-                part.put(index, writer.push(items.get(index))?);
-            }
-            writer.finish().map_err(outcore::Error::from)?;
-        }
-        Ok(())
+        let arena = self.arena()?;
+        on_threads(parts, |part| push_arena(part, items, arena.writer()?))
     }
 
     fn seal(mut self) -> Result<Self> {
@@ -216,10 +191,6 @@ impl Store for Table {
         Ok(index)
     }
 
-    fn get(&self, key: u64, buffer: &mut Vec<u8>) -> Result<()> {
-        self.see(key, &mut |bytes| buffer.extend_from_slice(bytes))
-    }
-
     const SEES: bool = true;
 
     fn see(&self, key: u64, see: &mut dyn FnMut(&[u8])) -> Result<()> {
@@ -233,9 +204,9 @@ impl Store for Table {
 }
 
 /// A vector, advised before the reads if so.
-struct OfVec<const RANDOM: bool>(DiskVec<u64>);
+pub struct OfVec<V, const RANDOM: bool = false>(V);
 
-impl<const RANDOM: bool> Store for OfVec<RANDOM> {
+impl<V: Numbers, const RANDOM: bool> Store for OfVec<V, RANDOM> {
     type Key = u64;
 
     const NUMBERS: bool = true;
@@ -245,49 +216,24 @@ impl<const RANDOM: bool> Store for OfVec<RANDOM> {
     }
 
     fn create(job: &Job) -> Result<Self> {
-        Ok(Self(DiskVec::new_in(&scratch(&job.dir)?)))
+        V::make(job.dir).map(Self)
     }
 
     #[inline]
     fn put(&mut self, index: u64, item: &[u8]) -> Result<u64> {
-        self.0.push(number_of(item)?)?;
+        self.0.add(number_of(item)?)?;
         Ok(index)
     }
 
     fn seal(mut self) -> Result<Self> {
         if RANDOM {
-            self.0.advise(Advice::Random)?;
+            self.0.advise_random()?;
         }
         Ok(self)
     }
 
     fn get(&self, key: u64, buffer: &mut Vec<u8>) -> Result<()> {
-        buffer.extend_from_slice(&self.0[index(key)].to_le_bytes());
-        Ok(())
-    }
-}
-
-impl Store for Vec<u64> {
-    type Key = u64;
-
-    const NUMBERS: bool = true;
-
-    fn key_of(index: u64) -> Option<u64> {
-        Some(index)
-    }
-
-    fn create(_job: &Job) -> Result<Self> {
-        Ok(Self::new())
-    }
-
-    #[inline]
-    fn put(&mut self, index: u64, item: &[u8]) -> Result<u64> {
-        self.push(number_of(item)?);
-        Ok(index)
-    }
-
-    fn get(&self, key: u64, buffer: &mut Vec<u8>) -> Result<()> {
-        buffer.extend_from_slice(&self[index(key)].to_le_bytes());
+        buffer.extend_from_slice(&self.0.all()[index(key)].to_le_bytes());
         Ok(())
     }
 }

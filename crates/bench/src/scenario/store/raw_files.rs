@@ -1,8 +1,6 @@
 //! The raw loops that pushes are compared with: whole MiB from the pool, without items and
 //! locations.
 
-use std::fs::File;
-
 use crate::prelude::*;
 use crate::scenario::store::{Items, Job, Part, Store, on_threads};
 
@@ -31,7 +29,7 @@ impl<const FILES: u64, const READY: bool> Store for RawFiles<FILES, READY> {
     fn create(job: &Job) -> Result<Self> {
         let share = job.items.total(job.count) / FILES;
         let file = |_number| {
-            let file = raw::create(&job.dir)?;
+            let file = raw::create(job.dir)?;
             raw::preallocate(&file, share)?;
             Ok(file)
         };

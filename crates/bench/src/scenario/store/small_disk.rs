@@ -2,7 +2,6 @@
 #![expect(unsafe_code, reason = "leaving a namespace has no safe wrapper")]
 
 use std::fs;
-use std::path::Path;
 
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::UnshareFlags;
