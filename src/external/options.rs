@@ -96,6 +96,18 @@ impl Options {
         &self.progress
     }
 
+    /// Returns how many threads can work for the caller's, of which each keeps a core busy.
+    pub(super) fn helpers(&self) -> usize {
+        let threads = self.threads_for(self.budget.limit()).saturating_sub(1);
+        if self.threads.is_some() {
+            return threads;
+        }
+        match thread::available_parallelism().map_or(1, NonZeroUsize::get) {
+            1 => 0,
+            cores => threads.min(cores),
+        }
+    }
+
     /// Returns how many threads can share `bytes` of memory.
     pub(super) fn threads_for(&self, bytes: usize) -> usize {
         let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);

@@ -1,5 +1,5 @@
 //! Plans of [`super::fault`] in unit tests: which calls of a thread fail, and how; and the number
-//! of open objects of the thread.
+//! of open objects of the thread. A thread that works for another one shares its plan.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -7,7 +7,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 #[cfg(shuttle)]
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The outcome of the chosen call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(crate) struct Seen {
 }
 
 #[derive(Debug, Default)]
-struct Plan {
+pub(crate) struct Plan {
     first: Option<Fault>,
     second: Option<Fault>,
     seen: Seen,
@@ -71,7 +71,7 @@ pub(crate) enum Leak {
 }
 
 thread_local! {
-    static PLAN: RefCell<Plan> = RefCell::default();
+    static PLAN: RefCell<Arc<Mutex<Plan>>> = RefCell::default();
     static WATCH: RefCell<Option<Watch>> = const { RefCell::new(None) };
     static LEAK: Cell<Option<Leak>> = const { Cell::new(None) };
     #[cfg(shuttle)]
@@ -85,13 +85,29 @@ pub(crate) fn arm(fault: Fault) {
 
 /// Plans a fault, and another that counts its calls from the first that failed.
 pub(crate) fn arm_both(first: Fault, second: Option<Fault>) {
-    PLAN.with_borrow_mut(|plan| {
+    with_plan(|plan| {
         *plan = Plan {
             first: Some(first),
             second,
             ..Plan::default()
         }
     });
+}
+
+/// Returns the plan of this thread, for another one to [`join`].
+pub(crate) fn share() -> Arc<Mutex<Plan>> {
+    PLAN.with_borrow(Arc::clone)
+}
+
+/// Makes the calls of this thread count, and fail, as those of the thread that shares its plan.
+pub(crate) fn join(plan: Arc<Mutex<Plan>>) {
+    PLAN.set(plan);
+}
+
+fn with_plan<R>(work: impl FnOnce(&mut Plan) -> R) -> R {
+    let plan = share();
+    let mut locked = plan.lock().unwrap_or_else(PoisonError::into_inner);
+    work(&mut locked)
 }
 
 /// Ends the plan; returns the number of calls, and how many of them met the fault.
@@ -102,12 +118,12 @@ pub(crate) fn disarm() -> (usize, usize) {
 
 /// Ends the plan.
 pub(crate) fn disarm_both() -> Seen {
-    PLAN.with_borrow_mut(|plan| std::mem::take(plan).seen)
+    with_plan(|plan| std::mem::take(plan).seen)
 }
 
 /// Returns the results of the plan so far.
 pub(crate) fn seen() -> Seen {
-    PLAN.with_borrow(|plan| plan.seen)
+    with_plan(|plan| plan.seen)
 }
 
 /// Runs outside of the plan: calls and opened objects neither count nor fail.
@@ -132,7 +148,7 @@ pub(super) fn next(can_lie: bool) -> Option<Outcome> {
     if let Some(work) = BEFORE.with_borrow(Option::clone) {
         work();
     }
-    PLAN.with_borrow_mut(|plan| {
+    with_plan(|plan| {
         let first = plan.first?;
         if first.outcome == Outcome::Lie && !can_lie {
             return None;

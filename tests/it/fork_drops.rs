@@ -325,3 +325,47 @@ fn a_child_uses_and_drops_what_its_parent_put_aside() {
     };
     child.run();
 }
+
+/// A child has no copies of the threads that merge for its parent: it would wait for them for ever.
+#[test]
+fn a_child_is_refused_what_threads_of_its_parent_merge() {
+    let Some(child) = child(test_name!()) else {
+        let budget = MemoryBudget::new(8 << 20);
+        let count = 200_000_u64;
+        let sorter = Sorter::new(Options::from(&budget).dir(&disk()).threads(3)).unwrap();
+        let mut writer = sorter.writer().unwrap();
+        for number in 0..count {
+            let key = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            writer.push(key.to_be_bytes(), [7; 90]).unwrap();
+        }
+        writer.finish().unwrap();
+        let mut records = Some(sorter.sorted().unwrap());
+        let mut found = 0;
+        // At its begin, and where some is consumed.
+        for taken in [0, 1, 50_000] {
+            for _ in 0..taken {
+                let next = records.as_mut().unwrap().next().unwrap();
+                assert_eq!(next.map(|(_key, value)| value), Some(&[7; 90][..]));
+                found += 1;
+            }
+            let ended = in_forked_child(|| {
+                let mut inherited = records.take().unwrap();
+                let refused = (0..count).find_map(|_| inherited.next().err()).unwrap();
+                assert_eq!(refused.kind(), ErrorKind::Forked, "{refused}");
+                drop(inherited);
+            });
+            assert!(ended.success(), "behind {taken} more: {ended}");
+            let ended = in_forked_child(|| drop(records.take()));
+            assert!(ended.success(), "dropped behind {taken} more: {ended}");
+        }
+        let mut records = records.take().unwrap();
+        while records.next().unwrap().is_some() {
+            found += 1;
+        }
+        assert_eq!(found, count);
+        drop(records);
+        assert_eq!(budget.used_bytes(), 0);
+        return;
+    };
+    child.run();
+}

@@ -32,6 +32,8 @@ mod external_parts;
 mod external_records;
 mod external_shuffle;
 mod external_shuffler;
+#[cfg(not(any(miri, memory_backend)))]
+mod external_threads;
 mod external_unwind;
 mod external_vec;
 #[cfg(all(not(any(miri, memory_backend)), feature = "allocator-api2"))]

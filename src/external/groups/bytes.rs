@@ -146,6 +146,11 @@ impl<V: GroupValue + 'static> BytesAggregator<V> {
     /// # Errors
     ///
     /// Those of [`add`](Self::add), and of [`Sorter::sorted`].
+    ///
+    /// # Cost
+    ///
+    /// Sorts what the adder of the aggregator itself has, and writes it if anything was written before.
+    /// What is on disk is merged by threads as [`Sorter::sorted`] says, which call `combine` too.
     pub fn finish(mut self) -> Result<BytesGroups<V>> {
         if let Some(own) = self.own.take() {
             own.finish()?;

@@ -100,6 +100,8 @@ impl KeyOrder {
 pub(super) struct Chunk {
     bytes: Array<u8>,
     used: usize,
+    /// The length of the longest record.
+    longest: usize,
     /// For each record its start. Once they are sorted by bytes, also the code of its key relative to
     /// that of the record before.
     index: Array<Entry>,
@@ -148,6 +150,7 @@ impl Chunk {
         Ok(Self {
             bytes: Array::new(budget, layout.bytes, ACTION)?,
             used: 0,
+            longest: 0,
             index: Array::new(budget, layout.records, ACTION)?,
             count: 0,
             is_sorted: true,
@@ -161,7 +164,9 @@ impl Chunk {
         let at = u32::try_from(self.used).ok()?;
         record.store(self.bytes.get_mut(self.used..)?)?;
         *entry = (0, (at, 0));
-        self.used = self.used.saturating_add(record.len());
+        let len = record.len();
+        self.used = self.used.saturating_add(len);
+        self.longest = self.longest.max(len);
         self.count = self.count.saturating_add(1);
         self.is_sorted = false;
         Some(())
@@ -277,6 +282,11 @@ impl Chunk {
         self.used
     }
 
+    /// Returns the length of the longest record.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
+    }
+
     /// Returns the length of the longest record that fits into the empty chunk.
     pub(super) fn room(&self) -> usize {
         self.bytes.len()
@@ -289,7 +299,7 @@ impl Chunk {
     }
 
     pub(super) fn clear(&mut self) {
-        (self.used, self.count, self.is_sorted) = (0, 0, true);
+        (self.used, self.longest, self.count, self.is_sorted) = (0, 0, 0, true);
     }
 }
 

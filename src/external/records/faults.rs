@@ -11,7 +11,16 @@ use crate::testing::{Campaign, Life};
 
 #[test]
 fn records_are_all_there_whatever_call_fails() {
-    Campaign::new("external, records", 40, live)
+    Campaign::new("external, records", 40, |life| live(life, 1))
+        .plants("another record", "the records differ")
+        .run();
+}
+
+/// The same where two threads merge: their reads fail too.
+#[test]
+fn records_that_threads_merge_are_all_there_whatever_call_fails() {
+    Campaign::new("external, records of threads", 40, |life| live(life, 3))
+        .inexact()
         .plants("another record", "the records differ")
         .run();
 }
@@ -45,21 +54,23 @@ fn a_block_that_is_not_what_was_written_is_an_error() {
     );
 }
 
-fn live(life: &mut Life) {
+fn live(life: &mut Life, threads: usize) {
     let dir = life.scratch_dir();
     // The campaign leaks a range of addresses to check that this is detected, and nothing else here
     // has one.
     life.attempt("map", || Ok(Buffer::several(1, 1, true).map(drop).ok()));
-    let budget = MemoryBudget::new(MIN as u64);
+    // Threads need memory of their own, and more records than fit into it.
+    let scale = threads.min(2) as u64;
+    let budget = MemoryBudget::new(scale * MIN as u64);
     for joins in [false, true] {
-        let mut builder = Sorter::builder(Options::from(&budget).dir(&dir));
+        let mut builder = Sorter::builder(Options::from(&budget).dir(&dir).threads(threads));
         if joins {
             builder = builder.combine(|value, more| value[0] = value[0].wrapping_add(more[0]));
         }
         let sorter = builder.build().unwrap();
         let mut writer = sorter.writer().unwrap();
         let mut model: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();
-        for n in 0..4_000_u64 {
+        for n in 0..scale * 4_000 {
             let key = (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 52).to_be_bytes();
             // Where nothing is joined, a value that is put aside.
             let long = if joins { 3000 } else { 6000 };
@@ -77,6 +88,8 @@ fn live(life: &mut Life) {
             .sorted()
             .map_err(|refused| life.refused("sorted", &refused));
         let Ok(mut records) = records else { continue };
+        let helpers = records.streams();
+        assert_eq!(helpers + 1, threads, "{}: threads help", life.name());
         let mut expected = model.into_iter().flat_map(|(key, values)| {
             let sum = values
                 .iter()

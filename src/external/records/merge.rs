@@ -5,12 +5,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::budget::{Lease, MemoryBudget};
+use crate::bug::bug;
 use crate::error::{Error, ErrorKind, Result};
 use crate::external::records::chunk::{Chunk, KeyOrder, Record};
 use crate::external::records::code;
 use crate::external::records::code::{Code, ENDED, EQUAL, UNKNOWN};
 use crate::external::records::reserve::{Loan, Reserve};
 use crate::external::records::run::RunReader;
+use crate::external::records::streams::Stream;
 use crate::external::tree::Tree;
 
 /// A function that joins values of equal keys.
@@ -32,6 +34,8 @@ pub(super) enum Input {
     /// A sorted chunk, and the numbers of its records that are left.
     Chunk(Arc<Chunk>, Range<usize>),
     Run(RunReader),
+    /// What another thread merges.
+    Stream(Stream),
 }
 
 impl Input {
@@ -45,6 +49,16 @@ impl Input {
         match self {
             Self::Chunk(chunk, left) => chunk.get(left.clone().next()?),
             Self::Run(run) => run.get(),
+            Self::Stream(stream) => stream.get(),
+        }
+    }
+
+    /// Returns how many bytes the records have, about.
+    fn weight(&self) -> u64 {
+        match self {
+            Self::Chunk(chunk, _left) => chunk.used() as u64,
+            Self::Run(run) => run.weight(),
+            Self::Stream(stream) => stream.weight(),
         }
     }
 
@@ -56,6 +70,7 @@ impl Input {
                 code.unwrap_or(ENDED)
             }
             Self::Run(run) => run.code(),
+            Self::Stream(stream) => stream.code(),
         }
     }
 
@@ -76,6 +91,7 @@ impl Input {
                 Ok(())
             }
             Self::Run(run) => run.advance(order),
+            Self::Stream(stream) => stream.advance(),
         }
     }
 }
@@ -86,6 +102,8 @@ struct Joined {
     key: Vec<u8>,
     value: Vec<u8>,
     stored: Vec<u8>,
+    /// The code of the key relative to that of the record before.
+    code: Code,
     /// The lease of the three buffers, together with what is borrowed.
     lease: Lease,
     /// Lends memory where the budget has none left.
@@ -161,7 +179,8 @@ impl Merger {
         let order = &rules.order;
         let mut heads: Vec<_> = inputs.iter().map(|input| input.first_code(order)).collect();
         let play = |a, b| less(&inputs, &mut heads, order, a, b);
-        let tree = (!inputs.is_empty()).then(|| Tree::new(inputs.len(), play));
+        let weights: Vec<_> = inputs.iter().map(Input::weight).collect();
+        let tree = (!inputs.is_empty()).then(|| Tree::weighted(&weights, play));
         Ok(Self {
             inputs,
             heads,
@@ -171,6 +190,7 @@ impl Merger {
                 key: Vec::new(),
                 value: Vec::new(),
                 stored: Vec::new(),
+                code: UNKNOWN,
                 lease,
                 reserve: reserve.cloned(),
                 loan: None,
@@ -182,17 +202,52 @@ impl Merger {
         })
     }
 
+    /// Returns the streams among the inputs.
+    #[cfg(test)]
+    pub(super) fn streams(&self) -> impl Iterator<Item = &Stream> {
+        self.inputs.iter().filter_map(|input| match input {
+            Input::Stream(stream) => Some(stream),
+            Input::Chunk(..) | Input::Run(_) => None,
+        })
+    }
+
     /// Advances to the next record; returns it, and its bytes as stored.
     pub(super) fn next(&mut self) -> Result<Option<(Record<'_>, &[u8])>> {
-        if self.rules.combine.is_some() || self.rules.is_unique {
-            self.next_joined()?;
-        } else {
-            self.next_plain()?;
-        }
+        self.advance()?;
         Ok(self.present())
     }
 
-    fn present(&self) -> Option<(Record<'_>, &[u8])> {
+    /// Advances to the next record.
+    pub(super) fn advance(&mut self) -> Result<()> {
+        if self.rules.combine.is_some() || self.rules.is_unique {
+            self.next_joined()
+        } else {
+            self.next_plain()
+        }
+    }
+
+    /// Returns the code of the current record relative to the one before, or relative to none if it is
+    /// the first.
+    pub(super) fn code(&self) -> Code {
+        if self.joined.is_present {
+            return self.joined.code;
+        }
+        self.head_code()
+    }
+
+    /// Takes the bytes of the current record, if it was joined. They stay charged to the merge, which
+    /// must not advance before it has them [back](Self::put_back).
+    pub(super) fn take_joined(&mut self) -> Option<Vec<u8>> {
+        let joined = &mut self.joined;
+        (joined.is_present).then(|| std::mem::take(&mut joined.stored))
+    }
+
+    pub(super) fn put_back(&mut self, stored: Vec<u8>) {
+        self.joined.stored = stored;
+    }
+
+    /// Returns the current record, and its bytes as stored.
+    pub(super) fn present(&self) -> Option<(Record<'_>, &[u8])> {
         if self.joined.is_present {
             let (record, _len) = Record::parse(&self.joined.stored)?;
             return Some((record, &self.joined.stored));
@@ -204,6 +259,12 @@ impl Merger {
     fn head(&self) -> Option<(Record<'_>, &[u8])> {
         let winner = self.tree.as_ref()?.winner();
         self.inputs.get(winner)?.get()
+    }
+
+    /// Returns its code, relative to the one that was removed last.
+    fn head_code(&self) -> Code {
+        let winner = self.tree.as_ref().map_or(0, Tree::winner);
+        self.heads.get(winner).copied().unwrap_or(ENDED)
     }
 
     /// Removes the least record.
@@ -233,61 +294,54 @@ impl Merger {
     /// Removes all records of the next key, and joins them into one.
     fn next_joined(&mut self) -> Result<()> {
         self.joined.is_present = false;
-        let Some((record, stored)) = self.head() else {
+        let code = self.head_code();
+        let winner = self.tree.as_ref().map_or(0, Tree::winner);
+        let Some((_record, stored)) = self.inputs.get(winner).and_then(Input::get) else {
             return Ok(());
         };
-        let (key_len, value_len, len) = (record.key.len(), record.value.len(), stored.len());
-        self.joined.reserve(key_len, value_len, len)?;
-        let Self {
-            tree,
-            inputs,
-            joined,
-            ..
-        } = self;
-        let winner = tree.as_ref().map_or(0, Tree::winner);
-        if let Some((record, _stored)) = inputs.get(winner).and_then(Input::get) {
-            joined.key.clear();
-            joined.key.extend_from_slice(record.key);
-            joined.value.clear();
-            joined.value.extend_from_slice(record.value);
-            joined.is_long = record.is_long;
-        }
+        self.joined.begin(stored, code)?;
         self.drop_head()?;
+        let mut is_changed = false;
         loop {
+            let code = self.head_code();
+            if code != EQUAL && code != UNKNOWN {
+                break;
+            }
             let Self {
                 tree,
                 inputs,
-                heads,
                 joined,
                 rules,
                 ..
             } = self;
             let winner = tree.as_ref().map_or(0, Tree::winner);
-            // It is relative to the record that was removed last.
-            let code = heads.get(winner).copied().unwrap_or(ENDED);
-            if code != EQUAL && code != UNKNOWN {
-                break;
-            }
-            let head = inputs.get(winner).and_then(Input::get);
-            let Some((record, _stored)) = head else {
+            let Some((record, _stored)) = inputs.get(winner).and_then(Input::get) else {
                 break;
             };
-            if code == UNKNOWN && rules.order.compare(record.key, &joined.key).is_ne() {
+            if code == UNKNOWN && rules.order.compare(record.key, joined.first_key()).is_ne() {
                 break;
             }
             if let Some(combine) = &rules.combine {
+                if !is_changed {
+                    joined.split()?;
+                    is_changed = true;
+                }
                 combine(&mut joined.value, record.value);
+                let len = joined.record().len();
+                if len > self.record_bytes_max {
+                    return Err(too_long("it", len, self.record_bytes_max));
+                }
+                // A vector that grows has up to twice what it needs.
+                joined.value.shrink_to(self.record_bytes_max);
+                joined.pay(0)?;
             }
-            let len = joined.record().len();
-            if len > self.record_bytes_max {
-                return Err(too_long("it", len, self.record_bytes_max));
-            }
-            // A vector that grows has up to twice what it needs.
-            joined.value.shrink_to(self.record_bytes_max);
-            joined.pay(0)?;
             self.drop_head()?;
         }
-        self.joined.store()
+        if is_changed {
+            self.joined.store()?;
+        }
+        self.joined.is_present = true;
+        Ok(())
     }
 }
 
@@ -300,28 +354,40 @@ impl Joined {
         }
     }
 
-    /// Makes room for a record of these lengths.
-    fn reserve(&mut self, key_len: usize, value_len: usize, len: usize) -> Result<()> {
-        self.key.clear();
-        self.value.clear();
-        self.stored.clear();
-        let missing = [
-            (&self.key, key_len),
-            (&self.value, value_len),
-            (&self.stored, len),
-        ];
+    /// Begins with the first of the records that are joined.
+    fn begin(&mut self, stored: &[u8], code: Code) -> Result<()> {
+        (self.is_long, self.code) = (false, code);
+        for buffer in [&mut self.key, &mut self.value, &mut self.stored] {
+            buffer.clear();
+        }
+        let missing = stored.len().saturating_sub(self.stored.capacity());
+        self.pay(missing)?;
+        make_room(&mut self.stored, stored.len())?;
+        self.stored.extend_from_slice(stored);
+        self.pay(0)
+    }
+
+    /// Returns the key of that record.
+    fn first_key(&self) -> &[u8] {
+        let first = Record::parse(&self.stored);
+        first.map_or(&[][..], |(first, _len)| first.key)
+    }
+
+    /// Prepares for a change of the value.
+    fn split(&mut self) -> Result<()> {
+        let Some((first, _len)) = Record::parse(&self.stored) else {
+            bug!("{} bytes that are no record", self.stored.len());
+        };
+        let (key_len, value_len) = (first.key.len(), first.value.len());
+        let missing = [(&self.key, key_len), (&self.value, value_len)];
         let missing = missing.map(|(buffer, wanted)| wanted.saturating_sub(buffer.capacity()));
         self.pay(missing.into_iter().fold(0, usize::saturating_add))?;
-        let wanted = [
-            (&mut self.key, key_len),
-            (&mut self.value, value_len),
-            (&mut self.stored, len),
-        ];
-        for (buffer, wanted) in wanted {
-            buffer.try_reserve_exact(wanted).map_err(|_full| {
-                let reason = format!("there is no memory for {wanted} bytes");
-                Error::refused(ErrorKind::OutOfMemory, "join records", reason)
-            })?;
+        make_room(&mut self.key, key_len)?;
+        make_room(&mut self.value, value_len)?;
+        if let Some((first, _len)) = Record::parse(&self.stored) {
+            self.key.extend_from_slice(first.key);
+            self.value.extend_from_slice(first.value);
+            self.is_long = first.is_long;
         }
         self.pay(0)
     }
@@ -333,7 +399,7 @@ impl Joined {
         let need = has.saturating_add(more);
         let borrowed = self.loan.as_ref().map_or(0, Loan::bytes);
         let paid = self.lease.bytes().saturating_add(borrowed);
-        if self.lease.grow(need.saturating_sub(paid)) {
+        if need <= paid || self.lease.grow(need.saturating_sub(paid)) {
             return Ok(());
         }
         // A writer that has the reserve waits for no other one, so this ends.
@@ -352,11 +418,8 @@ impl Joined {
     fn store(&mut self) -> Result<()> {
         let len = self.record().len();
         self.pay(len.saturating_sub(self.stored.capacity()))?;
-        self.stored.try_reserve_exact(len).map_err(|_full| {
-            let reason = format!("there is no memory for {len} bytes");
-            Error::refused(ErrorKind::OutOfMemory, "join records", reason)
-        })?;
         self.stored.clear();
+        make_room(&mut self.stored, len)?;
         self.stored.resize(len, 0);
         let record = Record {
             key: &self.key,
@@ -366,9 +429,16 @@ impl Joined {
         record
             .store(&mut self.stored)
             .ok_or_else(|| too_long("it", len, u32::MAX as usize))?;
-        self.is_present = true;
         self.pay(0)
     }
+}
+
+/// Makes room for `len` bytes in an empty buffer.
+fn make_room(buffer: &mut Vec<u8>, len: usize) -> Result<()> {
+    buffer.try_reserve_exact(len).map_err(|_full| {
+        let reason = format!("there is no memory for {len} bytes");
+        Error::refused(ErrorKind::OutOfMemory, "join records", reason)
+    })
 }
 
 #[cold]

@@ -4,8 +4,8 @@
 //! up, it merges its chunks into a sorted `run` on disk and continues. At the end `merge` merges
 //! runs and chunks, once or, if there are more than memory has buffers for, several times. Values
 //! that take too much memory for that are written at once, by `long`. A `code` says how a key compares
-//! with the one before it, so that merges compare numbers; `parts` divides what is merged among
-//! threads.
+//! with the one before it, so that merges compare numbers. Threads take what is in memory in `parts`;
+//! `streams` come from threads that each merge a share of what is on disk.
 
 mod chunk;
 mod code;
@@ -18,6 +18,7 @@ mod parts;
 mod reserve;
 mod run;
 mod sorted;
+mod streams;
 pub(super) mod words;
 mod writer;
 
@@ -150,12 +151,12 @@ impl Shared {
     /// Returns the memory that joining records may need while a run is written. The reserve has it
     /// for one writer at a time.
     fn joining_bytes(&self) -> usize {
-        let joins = self.rules.is_unique || self.rules.combine.is_some();
-        if joins {
-            self.short_bytes_max.saturating_mul(3)
-        } else {
-            0
-        }
+        let buffers = match (&self.rules.combine, self.rules.is_unique) {
+            (Some(_), _) => 3,
+            (None, true) => 1,
+            (None, false) => 0,
+        };
+        self.short_bytes_max.saturating_mul(buffers)
     }
 
     fn key_bytes_max(&self) -> usize {
@@ -231,6 +232,12 @@ impl Sorter {
     ///
     /// Records in memory are merged directly. If there are more runs than memory has buffers for,
     /// some are merged to longer ones first.
+    ///
+    /// Where records are on disk and have 16 MiB or more in all, up to four threads each merge a share
+    /// of them, and end with the result: one for each core, or one less than
+    /// [`Options::threads`] says, as far as the budget has memory. Each copies its records once more, into
+    /// three batches of at most 128 KiB, or of a 256th of the budget, or of the longest record. Functions
+    /// of the sorter are called in those threads too.
     pub fn sorted(self) -> Result<Sorted> {
         Sorted::new(&self.shared)
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::budget::{Array, MemoryBudget};
 use crate::bug::bug;
 use crate::error::{Error, ErrorKind, Result};
-use crate::external::records::chunk::{KeyOrder, Record};
+use crate::external::records::chunk::{HEAD_BYTES, KeyOrder, Record};
 use crate::external::records::code;
 use crate::external::records::code::{Code, ENDED, UNKNOWN};
 use crate::external::records::pack::{block_len, pack, unpack};
@@ -40,7 +40,8 @@ pub(in crate::external) struct Run {
     /// Bytes of the longest block without its head, as it is and as it is packed.
     block_bytes_max: usize,
     packed_bytes_max: usize,
-    /// Bytes of all records.
+    /// Bytes of the longest record, and of all.
+    longest: usize,
     bytes: u64,
     /// Where the next block is.
     at: u64,
@@ -76,6 +77,11 @@ impl Run {
     /// Returns how many bytes the records had when they were written.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Returns the length of the longest record.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
     }
 
     /// Returns where the blocks behind the next one's start end.
@@ -139,6 +145,7 @@ impl<'b> RunWriter<'b> {
                 blocks: 0,
                 block_bytes_max: 0,
                 packed_bytes_max: 0,
+                longest: 0,
                 bytes: 0,
                 at: extent.start,
                 parts: VecDeque::from([Part::new(extent)]),
@@ -152,6 +159,7 @@ impl<'b> RunWriter<'b> {
 
     /// Appends a record as it is stored.
     pub(super) fn push(&mut self, stored: &[u8]) -> Result<()> {
+        self.run.longest = self.run.longest.max(stored.len());
         if self.fill.saturating_add(stored.len()) > self.buffer.len() {
             self.write_block()?;
             if stored.len() > self.buffer.len().saturating_sub(BLOCK_HEAD_BYTES) {
@@ -171,6 +179,7 @@ impl<'b> RunWriter<'b> {
     /// Appends a record that is not longer than a block.
     pub(in crate::external) fn push_record(&mut self, record: Record<'_>) -> Result<()> {
         let len = record.len();
+        self.run.longest = self.run.longest.max(len);
         if self.fill.saturating_add(len) > self.buffer.len() {
             self.write_block()?;
         }
@@ -304,8 +313,9 @@ pub(super) struct RunReader {
     end: usize,
     records: u32,
     blocks: u64,
-    /// The current record in the buffer, and the code of its key relative to the one before.
+    /// The current record in the buffer, its key, and the code of that relative to the one before.
     record: Range<usize>,
+    key: Range<usize>,
     code: Code,
 }
 
@@ -313,6 +323,11 @@ impl RunReader {
     /// Returns how much memory the reader of a run takes.
     pub(super) fn bytes(run: &Run) -> usize {
         run.block_bytes_max.saturating_add(run.packed_bytes_max)
+    }
+
+    /// Returns how many bytes the records have.
+    pub(super) fn weight(&self) -> u64 {
+        self.run.bytes
     }
 
     /// Starts reading, and advances to the first record.
@@ -325,6 +340,7 @@ impl RunReader {
             records: 0,
             blocks: 0,
             record: 0..0,
+            key: 0..0,
             code: ENDED,
         };
         reader.will_need();
@@ -362,11 +378,13 @@ impl RunReader {
             return Err(self.run.spool.damaged("a record"));
         };
         // The last record of the block before is not there any more.
-        self.code = match self.get() {
-            Some((before, _)) if order.has_codes() => code::compare(before.key, record.key).1,
-            _ => UNKNOWN,
-        };
+        let has_code = order.has_codes() && !self.record.is_empty();
+        let before = self.buffer.get(self.key.clone()).filter(|_| has_code);
+        let code = before.map(|before| code::compare(before, record.key).1);
+        let key = start.saturating_add(HEAD_BYTES);
+        self.key = key..key.saturating_add(record.key.len());
         self.record = start..start.saturating_add(len);
+        self.code = code.unwrap_or(UNKNOWN);
         self.records = self.records.saturating_sub(1);
         Ok(())
     }

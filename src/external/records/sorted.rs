@@ -10,6 +10,8 @@ use crate::external::records::chunk::Chunk;
 use crate::external::records::long::Long;
 use crate::external::records::merge::{Input, Merger, too_little};
 use crate::external::records::run::{Run, RunReader};
+use crate::external::records::streams;
+use crate::external::records::streams::{batch_bytes, stream_bytes};
 use crate::external::records::writer::{write_chunks, write_inputs};
 use crate::external::records::{Part, Shared};
 
@@ -31,6 +33,17 @@ pub struct Sorted {
 /// other.
 pub(super) const REPORT_BYTES: usize = 64 << 10;
 
+/// What a merge has in all, at least, for threads to take part in it.
+const DIVIDED_BYTES_MIN: u64 = if cfg!(test) { 64 << 10 } else { 16 << 20 };
+
+/// Threads that take part in a merge besides that of the caller, at most: it would not keep up with
+/// more.
+const HELPERS_MAX: usize = 4;
+
+/// Bytes of a batch of records, at most, and which part of the budget they are.
+const BATCH_BYTES_MAX: usize = 128 << 10;
+const BATCHES_DIVISOR: usize = 256;
+
 /// The inputs of the merge, in order: for each writer the runs, and then the chunks.
 #[derive(Debug)]
 pub(super) enum Pending {
@@ -44,6 +57,14 @@ impl Pending {
         match self {
             Self::Chunk(_) => 0,
             Self::Run(run) => RunReader::bytes(run),
+        }
+    }
+
+    /// Returns the length of the longest record.
+    fn longest(&self) -> usize {
+        match self {
+            Self::Chunk(chunk) => chunk.longest(),
+            Self::Run(run) => run.longest(),
         }
     }
 
@@ -81,12 +102,13 @@ impl Sorted {
     }
 
     pub(super) fn of(shared: &Arc<Shared>, pending: Vec<Pending>) -> Result<Self> {
-        let inputs: Result<Vec<_>> = pending
-            .into_iter()
-            .map(|input| input.open(shared))
-            .collect();
+        let division = Division::of(shared, &pending);
+        let inputs = match division {
+            Some(division) => division.open(shared, pending)?,
+            None => open_all(shared, pending)?,
+        };
         let (budget, max) = (shared.budget(), shared.short_bytes_max);
-        let merger = Merger::new(inputs?, &shared.rules, budget, max, None)?;
+        let merger = Merger::new(inputs, &shared.rules, budget, max, None)?;
         Self::of_merger(shared, merger, shared.long_bytes.load(Relaxed))
     }
 
@@ -100,22 +122,38 @@ impl Sorted {
         })
     }
 
+    /// Returns how many threads help.
+    #[cfg(test)]
+    pub(super) fn streams(&self) -> usize {
+        self.merger.streams().count()
+    }
+
+    /// Returns how many of them are not told to end.
+    #[cfg(test)]
+    pub(super) fn streams_at_work(&self) -> usize {
+        let streams = self.merger.streams();
+        streams.filter(|stream| stream.is_at_work()).count()
+    }
+
     /// Returns the next record, key and value, or `None` at the end.
     ///
     /// # Errors
     ///
-    /// Any error is final: later calls may omit records.
+    /// Any error is final: later calls may omit records, or fail.
     ///
     /// * [`Io`](crate::ErrorKind::Io): the scratch file cannot be read, or its content has changed.
     /// * [`ItemTooLarge`](crate::ErrorKind::ItemTooLarge): joined values are longer than
     ///   [`record_bytes_max`](super::Sorter::record_bytes_max).
     /// * [`OverBudget`](crate::ErrorKind::OverBudget): other operations have taken the memory for
     ///   joining.
-    /// * [`Cancelled`](crate::ErrorKind::Cancelled): the progress of the options was cancelled.
+    /// * [`Forked`](crate::ErrorKind::Forked): this is a copy of the process that has the threads that
+    ///   merge.
+    /// * [`Cancelled`](crate::ErrorKind::Cancelled): the progress of the options was cancelled, or an
+    ///   error or a panic has ended the merge before.
     ///
     /// # Panics
     ///
-    /// If a function of the sorter panics.
+    /// If a function of the sorter panics, also in a thread that helps: the panic is the same.
     #[expect(
         clippy::should_implement_trait,
         reason = "what it returns is lent, which an iterator cannot"
@@ -141,6 +179,93 @@ impl Sorted {
         let value = long.take(spool, &mut self.long)?;
         self.shared.options.progress_handle().add(value.len())?;
         Ok(Some((record.key, value)))
+    }
+}
+
+fn open_all(shared: &Shared, pending: Vec<Pending>) -> Result<Vec<Input>> {
+    let inputs = pending.into_iter().map(|input| input.open(shared));
+    inputs.collect()
+}
+
+/// How a merge is divided among threads.
+struct Division {
+    /// Threads besides that of the caller.
+    helpers: usize,
+    batch_bytes: usize,
+    /// Bytes of all inputs.
+    bytes: u64,
+}
+
+impl Division {
+    /// Returns how to divide a merge, if that is worth it: with less than [`DIVIDED_BYTES_MIN`], or where
+    /// nothing is on disk, threads gain nothing. Records that are joined need memory in each thread.
+    fn of(shared: &Shared, pending: &[Pending]) -> Option<Self> {
+        let bytes = pending.iter().map(Pending::bytes).sum::<u64>();
+        let is_run = |input: &Pending| matches!(input, Pending::Run(_));
+        if bytes < DIVIDED_BYTES_MIN || !pending.iter().any(is_run) {
+            return None;
+        }
+        let (budget, long) = (shared.budget(), shared.long_bytes.load(Relaxed));
+        let reading = pending.iter().map(Pending::reading_bytes);
+        let taken = reading.fold(long, usize::saturating_add);
+        let left = budget.free().saturating_sub(taken);
+        let longest = pending.iter().map(Pending::longest).max().unwrap_or(0);
+        let usual = budget.limit().div_euclid(BATCHES_DIVISOR);
+        let batch_bytes = batch_bytes(usual.min(BATCH_BYTES_MAX), longest);
+        let most = shared.options.helpers().min(HELPERS_MAX);
+        let fits = |helpers: &usize| {
+            let joining = shared
+                .joining_bytes()
+                .saturating_mul(helpers.saturating_add(1));
+            let batches = stream_bytes(batch_bytes).saturating_mul(*helpers);
+            batches <= left.saturating_sub(joining).div_euclid(2)
+        };
+        let helpers = (1..=most.min(pending.len().div_euclid(2)))
+            .rev()
+            .find(fits)?;
+        Some(Self {
+            helpers,
+            batch_bytes,
+            bytes,
+        })
+    }
+
+    /// Opens all inputs: neighbours that threads merge as streams, and what the caller's thread has to
+    /// merge with those.
+    fn open(&self, shared: &Arc<Shared>, pending: Vec<Pending>) -> Result<Vec<Input>> {
+        // The caller's thread merges the streams, so it takes no share of the runs, or a smaller one.
+        let parts = if self.helpers == 1 { 3 } else { self.helpers };
+        let each = self.bytes.div_ceil(parts as u64).max(1);
+        let mut helped = Vec::<(Vec<Input>, u64)>::new();
+        let mut own = Vec::new();
+        let mut before = 0_u64;
+        for input in pending {
+            let bytes = input.bytes();
+            let middle = before.saturating_add(bytes.div_euclid(2));
+            before = before.saturating_add(bytes);
+            let share = usize::try_from(middle.div_euclid(each)).unwrap_or(usize::MAX);
+            let share = if self.helpers == 1 {
+                share.div_euclid(2)
+            } else {
+                share
+            };
+            let input = input.open(shared)?;
+            if share >= self.helpers {
+                own.push(input);
+                continue;
+            }
+            if helped.len() <= share {
+                helped.resize_with(share.saturating_add(1), Default::default);
+            }
+            if let Some((inputs, weight)) = helped.get_mut(share) {
+                inputs.push(input);
+                *weight = weight.saturating_add(bytes);
+            }
+        }
+        helped.retain(|(inputs, _weight)| !inputs.is_empty());
+        let mut inputs = streams::start(shared, helped, self.batch_bytes)?;
+        inputs.extend(own);
+        Ok(inputs)
     }
 }
 
