@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::budget::{Array, MemoryBudget};
+use crate::bug::bug;
 use crate::error::Result;
 use crate::external::records::code;
 use crate::external::records::code::{Code, UNKNOWN};
@@ -209,19 +210,24 @@ impl Chunk {
         if !self.is_sorted || other.len() < self.bytes.len() {
             return;
         }
-        let index = self.index.get_mut(..self.count).unwrap_or_default();
+        let Some(index) = self.index.get_mut(..self.count) else {
+            bug!("{} records in an index of {}", self.count, self.index.len());
+        };
         let mut end = 0_usize;
         for (_, (at, _)) in index {
-            let stored = usize::try_from(*at)
-                .ok()
-                .and_then(|at| self.bytes.get(at..));
-            let len = stored.and_then(Record::parse).map_or(0, |(_, len)| len);
-            let source = stored.and_then(|stored| stored.get(..len));
+            let stored = self.bytes.get(*at as usize..);
+            let source = stored.and_then(|stored| {
+                let (_record, len) = Record::parse(stored)?;
+                stored.get(..len)
+            });
+            let len = source.map_or(0, <[u8]>::len);
             let target = other.get_mut(end..end.saturating_add(len));
-            if let (Some(source), Some(target), Ok(start)) = (source, target, u32::try_from(end)) {
-                target.copy_from_slice(source);
-                *at = start;
-            }
+            let (Some(source), Some(target), Ok(start)) = (source, target, u32::try_from(end))
+            else {
+                bug!("no record at {at}, or no room for it at {end}");
+            };
+            target.copy_from_slice(source);
+            *at = start;
             end = end.saturating_add(len);
         }
         std::mem::swap(&mut self.bytes, other);
