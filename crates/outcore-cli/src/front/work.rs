@@ -52,6 +52,12 @@ pub(crate) fn threads(common: &Common, available: u64, each_bytes: u64) -> u64 {
     threads.min(memory::threads_max()).max(1)
 }
 
+/// Returns the threads with which the library merges, so that `threads` of them work for the one that takes
+/// the records; one is enough for all.
+pub(crate) fn merging_threads(threads: usize) -> usize {
+    if threads > 1 { threads + 1 } else { 1 }
+}
+
 /// Returns the length of a cell: about `wanted` bytes, unless a test has asked for another one.
 pub(crate) fn cell_len(wanted: u64, most: u64, of_test: Option<u64>) -> u64 {
     let len = wanted.clamp(CELL_LEN_MIN, most) & !0xfff;

@@ -84,7 +84,8 @@ fn count<V: Tally>(args: &CountArgs, session: Session) -> Result<()> {
     check_space(args, total, &output, shape.groups_bytes, &scratch)?;
     let bar = work::bar(&args.common, total, &output);
     let memory = MemoryBudget::new(shape.groups_bytes);
-    let options = work::options(&memory, shape.threads, &scratch);
+    let threads = work::merging_threads(shape.threads);
+    let options = work::options(&memory, threads, &scratch);
     let groups = BytesAggregator::new(&options, V::add);
     let longs = Longs::new(&inputs, &budget);
     let feed = Feed {
@@ -115,6 +116,7 @@ fn count<V: Tally>(args: &CountArgs, session: Session) -> Result<()> {
         is_by_key: args.by_key,
         top: args.top,
         min: args.min,
+        threads,
         rank_bytes: shape.rank_bytes,
         classes: shape.classes,
     };

@@ -28,6 +28,8 @@ pub(crate) struct Groups<'a> {
     pub(crate) is_by_key: bool,
     pub(crate) top: Option<u64>,
     pub(crate) min: u64,
+    /// Threads with which the library merges.
+    pub(crate) threads: usize,
     pub(crate) rank_bytes: u64,
     /// Counts from one on whose groups are put aside as they are written.
     pub(crate) classes: usize,
@@ -70,7 +72,7 @@ impl Groups<'_> {
             return Ok(written);
         }
         let memory = MemoryBudget::new(self.rank_bytes);
-        let mut options = Options::from(&memory);
+        let mut options = Options::from(&memory).threads(self.threads);
         if let Ok(dir) = self.scratch.dir() {
             options = options.dir(dir);
         }

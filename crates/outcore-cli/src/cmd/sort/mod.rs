@@ -82,7 +82,8 @@ fn sort(args: &SortArgs, plan: &Plan, session: Session) -> Result<()> {
     let may_spill = check_space(args, &shape, &inputs, &output, &scratch)?;
     let bar = work::bar(&args.common, inputs.len_bytes(), &output);
     let memory = MemoryBudget::new(shape.sorter_bytes);
-    let mut options = Options::from(&memory);
+    let threads = work::merging_threads(shape.threads);
+    let mut options = Options::from(&memory).threads(threads);
     if may_spill {
         options = options.dir(scratch.dir()?);
     }
