@@ -76,6 +76,14 @@ pub trait ReadRanges: Send + Sync {
         ranges: &[Range<u64>],
         deliver: &mut dyn FnMut(usize, &[u8]),
     ) -> io::Result<()>;
+
+    /// Is called when bytes that were delivered did not match their checksum, also from within
+    /// `deliver`: a source that caches drops what it has of the range. The read returns an error.
+    ///
+    /// It does nothing by default.
+    fn forget(&self, range: Range<u64>) {
+        let _uncached = range;
+    }
 }
 
 /// A file of this machine, read by system calls.

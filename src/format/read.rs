@@ -64,7 +64,10 @@ impl Sealed {
             Err(Misread::Damaged) => {
                 let bytes = source.read(IN_HEAD..PAGE_BYTES)?;
                 let parsed = Description::parse(&bytes, file_bytes);
-                parsed.map_err(|misread| source.misread(misread))?
+                parsed.map_err(|misread| {
+                    source.forget(IN_HEAD..PAGE_BYTES);
+                    source.misread(misread)
+                })?
             }
             Err(misread) => return Err(source.misread(misread)),
         };
@@ -287,14 +290,15 @@ impl Sealed {
             }
             let sum = sum_of(&self.description.id, Part::Block, number, bytes);
             let Some(page) = page.filter(|page| page.sum(number) == Some(sum)) else {
+                let start = number
+                    .saturating_mul(block as u64)
+                    .saturating_add(DATA_START);
+                let len = bytes.len() as u64;
+                self.source.forget(start..start.saturating_add(len));
                 let reason = format!(
-                    "block {number} of {} is damaged: its {} bytes from {} do not match their \
-                     checksum",
+                    "block {number} of {} is damaged: its {len} bytes from {start} do not match \
+                     their checksum",
                     self.description.blocks(),
-                    bytes.len(),
-                    number
-                        .saturating_mul(block as u64)
-                        .saturating_add(DATA_START)
                 );
                 return Err(self.refused(ErrorKind::Corrupt, reason));
             };
@@ -322,13 +326,7 @@ impl Sealed {
             return Ok(());
         }
         self.load_index()?;
-        let table = self.description.table();
-        let page_bytes = PAGE_SUMS.saturating_mul(SUM_BYTES);
-        let mut reads = Vec::new();
-        for page in &missing {
-            let start = table.start.saturating_add(page.saturating_mul(page_bytes));
-            reads.push(start..start.saturating_add(page_bytes).min(table.end));
-        }
+        let reads: Vec<_> = missing.iter().map(|page| self.page_range(*page)).collect();
         let options = ReadOptions::new();
         self.source.read_all(&options, &reads, &mut |place, bytes| {
             let Some(number) = missing.get(place) else {
@@ -338,12 +336,23 @@ impl Sealed {
         })
     }
 
+    /// Returns where a page of the table is.
+    fn page_range(&self, number: u64) -> Range<u64> {
+        let table = self.description.table();
+        let page_bytes = PAGE_SUMS.saturating_mul(SUM_BYTES);
+        let start = table
+            .start
+            .saturating_add(number.saturating_mul(page_bytes));
+        start..start.saturating_add(page_bytes).min(table.end)
+    }
+
     /// Verifies and keeps a page of the table.
     pub(super) fn take_page(&self, number: u64, bytes: &[u8]) -> Result<()> {
         let place = usize::try_from(number).unwrap_or(usize::MAX);
         let expected = self.index.get().and_then(|index| index.get(place));
         let sum = sum_of(&self.description.id, Part::TablePage, number, bytes);
         if expected != Some(&sum) {
+            self.source.forget(self.page_range(number));
             let reason = format!("page {number} of its table of checksums is damaged");
             return Err(self.refused(ErrorKind::Corrupt, reason));
         }
@@ -364,11 +373,17 @@ impl Sealed {
     pub(super) fn take_index(&self, bytes: &[u8]) -> Result<()> {
         let sum = sum_of(&self.description.id, Part::Index, 0, bytes);
         if sum != self.description.index_sum {
+            self.source.forget(self.description.index());
             let reason = "the index of its checksums is damaged";
             return Err(self.refused(ErrorKind::Corrupt, reason));
         }
         self.index.get_or_init(|| words(bytes).collect());
         Ok(())
+    }
+
+    /// Tells the source that bytes which [`read_raw`](Self::read_raw) returned are wrong.
+    pub(super) fn forget(&self, range: Range<u64>) {
+        self.source.forget(range);
     }
 
     /// Returns some bytes of the file as they are.

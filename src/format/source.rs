@@ -83,6 +83,14 @@ impl Source {
         Ok(())
     }
 
+    /// Tells the source that what it delivered for a range is wrong.
+    #[cold]
+    pub(super) fn forget(&self, range: Range<u64>) {
+        if let Self::Other(source) = self {
+            source.forget(range);
+        }
+    }
+
     #[cold]
     fn misdelivered(&self) -> Error {
         let answer = io::Error::other("the source did not deliver what was asked for");

@@ -6,8 +6,8 @@ use std::io;
 use std::panic::catch_unwind;
 use std::path::Path;
 use std::slice::from_ref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::arrow::{Column, Layout};
@@ -346,6 +346,67 @@ fn an_object_that_is_replaced_between_two_reads_is_noticed() {
     assert_eq!(read().unwrap(), 3_u64.to_le_bytes());
     is_replaced.store(true, Relaxed);
     assert_eq!(read().unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+/// A source that has kept wrong bytes of a range, until it forgets them.
+struct Kept {
+    wrong: Mutex<Option<std::ops::Range<u64>>>,
+    bytes: MemoryRanges,
+}
+
+impl ReadRanges for Arc<Kept> {
+    fn read_tail(&self, len: usize) -> io::Result<(u64, Vec<u8>)> {
+        self.bytes.read_tail(len)
+    }
+
+    fn read_ranges(
+        &self,
+        ranges: &[std::ops::Range<u64>],
+        deliver: &mut dyn FnMut(usize, &[u8]),
+    ) -> io::Result<()> {
+        let wrong = self.wrong.lock().unwrap().clone();
+        self.bytes.read_ranges(ranges, &mut |number, bytes| {
+            let mut bytes = bytes.to_vec();
+            for (at, byte) in (ranges[number].start..).zip(&mut bytes) {
+                *byte ^= u8::from(wrong.as_ref().is_some_and(|wrong| wrong.contains(&at)));
+            }
+            deliver(number, &bytes);
+        })
+    }
+
+    fn forget(&self, range: std::ops::Range<u64>) {
+        let mut wrong = self.wrong.lock().unwrap();
+        if let Some(kept) = wrong.take() {
+            let is_in = range.start <= kept.start && kept.end <= range.end;
+            *wrong = Some(kept).filter(|_| !is_in);
+        }
+    }
+}
+
+/// A source with a cache kept a block that was damaged on the way, and no later read of it could work.
+#[test]
+fn a_source_is_told_which_bytes_were_wrong() {
+    let file = sealed_bytes(WORDS, ID);
+    let all = Description::parse(&file[file.len() - PAGE_BYTES as usize..], file.len() as u64);
+    let (table, index) = all.map(|all| (all.table(), all.index())).unwrap();
+    for wrong in [
+        DATA_START + u64::from(BLOCK_BYTES) + 77,
+        DATA_START + 8,
+        table.start + 3,
+        index.start + 3,
+        5,
+        file.len() as u64 - 9,
+    ] {
+        let source = Arc::new(Kept {
+            wrong: Mutex::new(Some(wrong..wrong + 1)),
+            bytes: MemoryRanges::new(file.clone()),
+        });
+        let sealed = Sealed::open_from(Box::new(Arc::clone(&source))).unwrap();
+        let verify = || sealed.verify(&mut |_bytes| {});
+        assert_eq!(verify().unwrap_err().kind(), ErrorKind::Corrupt, "{wrong}");
+        assert_eq!(*source.wrong.lock().unwrap(), None, "{wrong}");
+        verify().unwrap();
+    }
 }
 
 /// A file that is a hole, but for its last page.

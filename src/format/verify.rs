@@ -37,6 +37,8 @@ impl Sealed {
         let description = &self.description;
         let file_bytes = description.file_bytes();
         let damaged = |what: &str| {
+            self.forget(0..PAGE_BYTES);
+            self.forget(file_bytes.saturating_sub(PAGE_BYTES)..file_bytes);
             let reason = format!("{what} is damaged; the data do not depend on it");
             Err(self.refused(ErrorKind::Corrupt, reason))
         };
