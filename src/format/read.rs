@@ -96,6 +96,16 @@ impl Sealed {
         }
     }
 
+    /// Returns how many ranges to read by one call. They take memory, and each call to a source that is
+    /// elsewhere waits for its answers.
+    pub(crate) fn ranges_at_once(&self) -> usize {
+        if self.local().is_some() {
+            1 << 12
+        } else {
+            1 << 16
+        }
+    }
+
     pub(crate) fn description(&self) -> &Description {
         &self.description
     }

@@ -170,7 +170,7 @@ impl<T: Pod> SealedVec<T> {
         }
         let mut order: Vec<(usize, usize)> = indices.iter().copied().zip(0..).collect();
         order.sort_unstable();
-        for order in order.chunks(GATHERED_MAX) {
+        for order in order.chunks(self.sealed.ranges_at_once()) {
             let ranges: Vec<_> = order
                 .iter()
                 .map(|(index, _place)| bytes_of::<T>(*index..index.saturating_add(1)))
@@ -274,9 +274,6 @@ impl<T> SealedVec<T> {
         &self.sealed
     }
 }
-
-/// The elements that one call of the source gathers.
-const GATHERED_MAX: usize = 4096;
 
 /// Returns the bytes of a range of elements of which there are that many.
 fn bytes_of<T>(range: Range<usize>) -> Range<u64> {

@@ -43,9 +43,6 @@ const ENTRY_BYTES: usize = 16;
 
 const _: () = assert!(RUN_BYTES == ENTRY_BYTES as u64);
 
-/// The items that one call of the source reads.
-const TOGETHER_MAX: usize = 4096;
-
 impl Archive {
     /// Reads and checks the runs of an open file.
     pub(crate) fn of(sealed: Sealed) -> Result<Self> {
@@ -185,7 +182,7 @@ impl Archive {
         for (_place, index) in empty {
             deliver(index, &[]);
         }
-        for order in order.chunks(TOGETHER_MAX) {
+        for order in order.chunks(self.sealed.ranges_at_once()) {
             let places: Vec<_> = order.iter().map(|(place, _index)| place.clone()).collect();
             self.sealed
                 .read_with(options, &places, &mut |number, bytes| {

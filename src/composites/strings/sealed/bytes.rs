@@ -231,7 +231,7 @@ impl SealedBytesVec {
         }
         drop(order);
         pieces.sort_unstable_by_key(|(piece, _target)| piece.start);
-        for pieces in pieces.chunks(GATHERED_MAX) {
+        for pieces in pieces.chunks(self.sealed.ranges_at_once()) {
             let ranges: Vec<_> = pieces
                 .iter()
                 .map(|(piece, _target)| piece.clone())
@@ -250,10 +250,8 @@ impl SealedBytesVec {
     /// Returns which bytes the items of ascending indices have. They ascend too.
     fn gather_places(&self, order: &[(usize, usize)]) -> Result<Vec<Range<u64>>> {
         let mut parts: Vec<Range<u64>> = self.sealed.list_of(0..0, order.len())?;
-        for (order, parts) in order
-            .chunks(GATHERED_MAX)
-            .zip(parts.chunks_mut(GATHERED_MAX))
-        {
+        let at_once = self.sealed.ranges_at_once();
+        for (order, parts) in order.chunks(at_once).zip(parts.chunks_mut(at_once)) {
             let places: Vec<_> = order
                 .iter()
                 .map(|(index, _place)| self.layout.offsets_of(*index..index.saturating_add(1)))
@@ -430,9 +428,6 @@ impl SealedBytesVec {
         self.sealed.refused(ErrorKind::OutOfMemory, reason)
     }
 }
-
-/// The items that one call of the source gathers.
-const GATHERED_MAX: usize = 4096;
 
 /// Returns the number that eight bytes hold.
 pub(super) fn word(bytes: &[u8]) -> u64 {
