@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Documents that link to files of the repository.
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 16] = [
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
@@ -21,6 +21,7 @@ const DOCUMENTS: [&str; 15] = [
     "docs/safety.md",
     "crates/outcore-arrow/README.md",
     "crates/outcore-cli/README.md",
+    "crates/outcore-object-store/README.md",
 ];
 
 fn root() -> PathBuf {
