@@ -298,7 +298,7 @@ fn limit_text(limit: u64) -> String {
 mod tests {
     use super::*;
 
-    const ENOSPC: i32 = 28;
+    const ENOSPC: i32 = if cfg!(windows) { 112 } else { 28 };
 
     #[test]
     fn a_refusal_is_small() {
@@ -321,7 +321,7 @@ mod tests {
                 "claim space for data",
             ),
         ] {
-            let start = format!("cannot {what}: No space");
+            let start = format!("cannot {what}: {full}");
             assert!(error.to_string().starts_with(&start), "{error}");
             assert_eq!(error.kind(), ErrorKind::StorageFull);
             assert_eq!(io::Error::from(error).raw_os_error(), Some(ENOSPC));

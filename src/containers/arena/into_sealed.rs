@@ -267,7 +267,6 @@ impl From<IntoSealedError> for io::Error {
 #[cfg(not(any(miri, memory_backend, loom, shuttle)))]
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
     use std::path::PathBuf;
     use std::{fs, process};
 
@@ -325,6 +324,11 @@ mod tests {
         shard.file.sys().identity().unwrap().1
     }
 
+    fn number_of_name(path: &Path) -> u64 {
+        let named = fs::OpenOptions::new().read(true).open(path).unwrap();
+        sys::File::from_std(named).identity().unwrap().1
+    }
+
     #[test]
     fn the_file_of_the_arena_is_the_one_that_gets_the_name() {
         let dir = dir();
@@ -336,7 +340,7 @@ mod tests {
         arena.seal(&copy).unwrap();
         let number = number_of_file(&arena);
         let sealed = arena.into_sealed(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().ino(), number);
+        assert_eq!(number_of_name(&path), number);
         assert_eq!(dir.used_bytes(), 0, "it is no scratch file any more");
         check(&sealed, &items);
         assert!(sealed.writer().is_err());
@@ -371,7 +375,7 @@ mod tests {
         let number = number_of_file(&arena);
         let path = new_path(name);
         let sealed = arena.into_sealed(&path).unwrap();
-        assert_ne!(fs::metadata(&path).unwrap().ino(), number, "{name}");
+        assert_ne!(number_of_name(&path), number, "{name}");
         check(&sealed, &items);
         check_file(&path, &items);
         drop(kept);
@@ -426,7 +430,7 @@ mod tests {
             disarm();
             match sealed {
                 Ok(sealed) => {
-                    was_copied |= fs::metadata(&path).unwrap().ino() != number;
+                    was_copied |= number_of_name(&path) != number;
                     check(&sealed, &items);
                 }
                 Err(refused) => check(&refused.into_arena(), &items),
@@ -514,7 +518,7 @@ mod tests {
         }
         drop(fs::remove_file(&path));
         assert!(
-            refused_times > 60 && in_file > 5 && again > 40,
+            refused_times > 60 && (in_file > 5 || cfg!(windows)) && again > 40,
             "{refused_times} {in_file} {again}"
         );
         assert_eq!(dir.used_bytes(), 0);

@@ -252,6 +252,10 @@ impl<'life> Run<'life> {
         let mut rest = file.claim(ALIGNMENT..LEN).unwrap();
         self.fill(&mut rest, 2);
         drop(rest);
+        // Windows shows no bytes that the file did not have when it was opened.
+        if cfg!(windows) {
+            return self.publish(file);
+        }
         while let Err(refused) = file.grow(GROWN) {
             let few_addresses = refused.to_string().contains("addresses that were reserved");
             if few_addresses && !self.life.is_single() {
@@ -279,7 +283,8 @@ impl RangeFile {
 #[test]
 fn a_file_that_exists_is_not_filled_with_zeros() {
     let path = path("existing");
-    let file = RangeFile::create(&path, 5).unwrap();
+    // SAFETY: only the test knows the file.
+    let file = unsafe { RangeFile::create_in_place(&path, 5) }.unwrap();
     file.claim(0..5).unwrap().copy_from_slice(b"bytes");
     file.publish().unwrap();
     for after in 0.. {

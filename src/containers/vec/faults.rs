@@ -322,13 +322,13 @@ impl<T: Element> Run<'_, T> {
     }
 
     /// Like [`attempt`](Self::attempt), for operations that preallocate space: it is freed after an
-    /// error.
+    /// error. Windows does not let a file become shorter that is mapped.
     fn attempt_growth<R>(&mut self, what: &str, operation: impl Fn(&mut Self) -> Result<R>) -> R {
         self.attempt(what, |run| {
             let before = (run.vec.disk_bytes(), run.vec.capacity());
             let result = operation(run);
             let after = (run.vec.disk_bytes(), run.vec.capacity());
-            if result.is_err() && run.life.is_single() {
+            if result.is_err() && run.life.is_single() && !cfg!(windows) {
                 assert_eq!(after, before, "{}: {what}: it keeps space", run.name);
             }
             result

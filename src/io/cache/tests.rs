@@ -8,7 +8,6 @@
     )
 )]
 
-use std::io;
 use std::sync::Arc;
 
 use crate::error::ErrorKind;
@@ -20,6 +19,7 @@ use crate::io::dir::ScratchDir;
 use crate::io::scratch::ScratchFile;
 use crate::sys::buffer::Buffer;
 use crate::sys::fault::{Fault, Outcome, arm, disarm};
+use crate::sys::plan::answer;
 use crate::sys::{Hint, PAGES_ASKED_MAX};
 use crate::testing::{Campaign, Life};
 
@@ -28,6 +28,9 @@ const EPERM: i32 = 1;
 const EINVAL: i32 = 22;
 const ENOSYS: i32 = 38;
 const EOPNOTSUPP: i32 = 95;
+
+/// Whether the system tells what is in its page cache.
+pub(super) const IS_TOLD: bool = !cfg!(any(windows, memory_backend));
 
 /// How long the files are.
 pub(super) const LEN: u64 = 16 * CHUNK_BYTES;
@@ -175,7 +178,7 @@ fn what_is_dropped_does_not_take_a_share_and_little_of_it_is_left() {
         });
         let left = left.min().unwrap();
         assert!(
-            left <= DROP_SHARE_BYTES,
+            left <= DROP_SHARE_BYTES || !IS_TOLD,
             "{refusal:?}: {left} bytes are left"
         );
         check(&file);
@@ -217,7 +220,9 @@ fn bytes_count_once_until_they_are_cut_off_given_back_or_closed() {
     file.shrink(LEN, LEN - CHUNK_BYTES).unwrap();
     assert_eq!(world.account.cached_bytes(), LEN - CHUNK_BYTES);
     assert!(file.give_back_part(100, 2 * CHUNK_BYTES));
-    assert_eq!(world.account.cached_bytes(), LEN - 2 * CHUNK_BYTES);
+    // Windows gives nothing back in the middle of a file: zeros are written.
+    let gone = if cfg!(windows) { 1 } else { 2 };
+    assert_eq!(world.account.cached_bytes(), LEN - gone * CHUNK_BYTES);
     drop(file);
     assert_eq!(world.account.cached_bytes(), 0);
 }
@@ -329,7 +334,7 @@ fn write_errors_are_those_of_the_write() {
 
 #[test]
 fn answers_that_say_no_are_told_from_those_of_the_device() {
-    let is_unknown = |errno| super::is_unknown(&io::Error::from_raw_os_error(errno));
+    let is_unknown = |errno| super::is_unknown(&answer(errno));
     assert!([EOPNOTSUPP, EINVAL, ENOSYS, EPERM].map(is_unknown) == [true; 4]);
     assert!(![EIO, 28, 27].map(is_unknown).contains(&true));
 }
@@ -382,7 +387,7 @@ fn make_cold(file: &ScratchFile) {
     file.sync_data().unwrap();
     let is_cold = (0..1000).any(|_| {
         file.advise(0, LEN, Hint::DontNeed).unwrap();
-        sum(file) == 0
+        sum(file) == 0 || !IS_TOLD
     });
     assert!(is_cold, "{:?}", cached(file));
 }

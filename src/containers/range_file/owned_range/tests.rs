@@ -5,6 +5,7 @@ use crate::containers::range_file::{ALIGNMENT, RangeFile};
 use crate::io::place::Place;
 use crate::sys::fault::{Fault, Outcome, arm, disarm};
 use crate::testing::ENOSPC;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 
 /// Returns a path that no other test uses.
@@ -16,8 +17,44 @@ fn path(name: &str) -> PathBuf {
     dir.join(format!("part-{}-{name}", std::process::id()))
 }
 
-fn file(name: &str, blocks: u64) -> RangeFile {
-    RangeFile::create(path(name), blocks * ALIGNMENT).unwrap()
+/// A new file. Its name is removed when it is closed, if no range of it is alive then.
+struct TestFile {
+    file: RangeFile,
+    _name: Name,
+}
+
+struct Name(PathBuf);
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let place = Place::new("remove", &self.0);
+        let _removed = place.and_then(|place| place.remove(None));
+    }
+}
+
+impl Deref for TestFile {
+    type Target = RangeFile;
+
+    fn deref(&self) -> &RangeFile {
+        &self.file
+    }
+}
+
+impl DerefMut for TestFile {
+    fn deref_mut(&mut self) -> &mut RangeFile {
+        &mut self.file
+    }
+}
+
+/// Makes a file in the one way that each system has.
+fn file(name: &str, blocks: u64) -> TestFile {
+    let path = path(name);
+    // SAFETY: only this test knows the file.
+    let file = unsafe { RangeFile::create_in_place(&path, blocks * ALIGNMENT) }.unwrap();
+    TestFile {
+        file,
+        _name: Name(path),
+    }
 }
 
 /// No call on an empty range uses its pointer.
@@ -132,10 +169,9 @@ fn a_sync_asks_the_device_unless_it_is_of_no_bytes() {
 #[test]
 fn a_file_is_closed_by_the_last_who_has_it() {
     let path = path("closed");
-    RangeFile::create(&path, ALIGNMENT)
-        .unwrap()
-        .publish()
-        .unwrap();
+    // SAFETY: only this test knows the file.
+    let made = unsafe { RangeFile::create_in_place(&path, ALIGNMENT) };
+    made.unwrap().publish().unwrap();
     // SAFETY: only this test knows the file.
     let open = || unsafe { RangeFile::open(&path) };
     for last in ["handle", "part", "kept"] {
