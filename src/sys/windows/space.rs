@@ -92,9 +92,13 @@ impl SpaceCalls for Space {
         parts.open(&range)
     }
 
+    /// What a release that was refused has left there is taken away first.
     unsafe fn open(&self, range: Range<usize>) -> io::Result<()> {
         self.check(&range);
-        self.parts().open(&range)
+        let mut parts = self.parts();
+        // SAFETY: nothing uses the range, which the caller has given up.
+        unsafe { parts.clear(&range) }?;
+        parts.open(&range)
     }
 
     /// At other addresses: a view of all of a file that ends within a page fills no placeholder.
