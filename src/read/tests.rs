@@ -380,9 +380,11 @@ fn a_panic_in_the_middle_waits_for_what_is_under_way() {
     }
 }
 
-/// Counts the calls for pieces that are in memory.
+/// Reads pieces that are in memory, and compares the number of calls. Windows does not say that they are
+/// in memory, and threads read them.
 #[cfg(not(any(miri, memory_backend)))]
-fn calls_for(pieces: &[(u64, usize)]) -> usize {
+#[track_caller]
+fn check_calls(pieces: &[(u64, usize)], expected: usize) {
     let bytes = content();
     let dir = ScratchDir::new(env!("CARGO_MANIFEST_DIR")).unwrap();
     let file = ScratchFile::create(&dir).unwrap();
@@ -397,27 +399,28 @@ fn calls_for(pieces: &[(u64, usize)]) -> usize {
     let (calls, _met) = disarm();
     answer.unwrap();
     assert_eq!(count, pieces.len());
-    calls
+    assert!(calls == expected || cfg!(windows), "{calls} calls");
 }
 
 #[test]
 #[cfg(not(any(miri, memory_backend)))]
 fn neighbours_are_joined_and_strangers_are_not() {
-    assert_eq!(calls_for(&[]), 0);
-    assert_eq!(calls_for(&[(0, 10), (10, 10), (500, 10), (4000, 96)]), 1);
-    assert_eq!(calls_for(&[(0, 10), (100_000, 10), (200_000, 10)]), 3);
+    check_calls(&[], 0);
+    check_calls(&[(0, 10), (10, 10), (500, 10), (4000, 96)], 1);
+    check_calls(&[(0, 10), (100_000, 10), (200_000, 10)], 3);
 }
 
 #[test]
 #[cfg(not(any(miri, memory_backend)))]
 fn equal_and_overlapping_pieces_are_one_read() {
-    assert_eq!(calls_for(&[(5, 100), (5, 100), (5, 20), (50, 10)]), 1);
+    check_calls(&[(5, 100), (5, 100), (5, 20), (50, 10)], 1);
 }
 
 #[test]
 #[cfg(not(any(miri, memory_backend)))]
 fn a_run_is_bounded_and_a_long_piece_is_read_whole() {
     let dense: Vec<_> = (0..1024).map(|n| (n * 1024, 1024)).collect();
-    assert_eq!(calls_for(&dense), 16, "1 MiB in runs of 64 KiB");
-    assert_eq!(calls_for(&[(0, 3 << 20), (3 << 20, 10)]), 2);
+    // 1 MiB in runs of 64 KiB.
+    check_calls(&dense, 16);
+    check_calls(&[(0, 3 << 20), (3 << 20, 10)], 2);
 }
