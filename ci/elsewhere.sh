@@ -138,12 +138,13 @@ systems() {
   done
 }
 
-# Sealed files have the same bytes on a machine that orders them the other way.
+# Sealed files have the same bytes on a machine that orders them the other way. Fault campaigns are not
+# about the order of bytes, and take minutes there.
 big_endian() {
   "${quick[@]}" CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_LINKER=s390x-linux-gnu-gcc \
     CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_RUNNER="$1 -L /usr/s390x-linux-gnu" \
     cargo test "${library[@]}" "${std[@]}" --target s390x-unknown-linux-gnu --lib -- \
-    format:: sealed:: --skip every_byte_that_changes
+    format:: sealed:: --skip every_byte_that_changes --skip whatever_call_fails
 }
 
 # Weak memory order it is not, but the other numbers of system calls, flags and structures.
