@@ -184,8 +184,8 @@ pub(crate) fn answer(errno: i32) -> io::Error {
         4 => io::ErrorKind::Interrupted.into(),
         11 => io::ErrorKind::WouldBlock.into(),
         38 | 95 => io::ErrorKind::Unsupported.into(),
-        // Not found, which has the same number; not enough memory, invalid parameter, file too large, disk full, quota exceeded; and any
-        // other is an error of the device.
+        // Not found has the same number. Then not enough memory, invalid parameter, file too large, disk
+        // full, quota exceeded; and any other is an error of the device.
         12 => io::Error::from_raw_os_error(8),
         22 => io::Error::from_raw_os_error(87),
         27 => io::Error::from_raw_os_error(223),
