@@ -81,9 +81,7 @@ pub trait ReadRanges: Send + Sync {
     /// `deliver`: a source that caches drops what it has of the range. The read returns an error.
     ///
     /// It does nothing by default.
-    fn forget(&self, range: Range<u64>) {
-        let _uncached = range;
-    }
+    fn forget(&self, _range: Range<u64>) {}
 }
 
 /// A file of this machine, read by system calls.
