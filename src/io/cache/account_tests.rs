@@ -1,5 +1,9 @@
 //! The account of what is cached: under threads, as memory gets short and free, and what it leaves to
 //! the kernel.
+#![cfg_attr(
+    memory_backend,
+    expect(unused_imports, reason = "there is no page cache to look at")
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
