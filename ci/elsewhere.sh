@@ -201,8 +201,8 @@ not_on_windows=(
 )
 
 # The unit tests of the library, run by Wine. It maps the calls to Linux, so it proves calls, orders and
-# logic, and nothing of NTFS. Not among the parts that run unasked: the fault campaigns take minutes, and
-# not all of them were seen to pass.
+# logic, and nothing of NTFS. Not among the parts that run unasked: with the fault campaigns it takes a
+# quarter of an hour.
 windows() {
   local folder=$1 runner=$made/wine.sh log=$made/windows.log line skips=()
   mkdir -p "$folder$PWD"
