@@ -199,7 +199,7 @@ fn past_memory(record: &Record) -> Option<Vec<Panel>> {
     let mut all = workloads(record, "past_steps/");
     all.first_mut()?.1.candidates.retain(|(name, _)| {
         let is_raw = name.starts_with("raw_");
-        !is_raw || ["raw_pwrite_256KiB", "raw_direct_1MiB"].contains(&name.as_str())
+        !is_raw || ["raw_pwrite_256KiB", "raw_dontcache_256KiB"].contains(&name.as_str())
     });
     let (name, results) = all.first()?;
     let gib = bytes(part(name, 1)).ok()? as f64 / f64::from(1 << 30);
