@@ -354,6 +354,12 @@ struct Kept {
     bytes: MemoryRanges,
 }
 
+impl Kept {
+    fn wrong(&self) -> Option<std::ops::Range<u64>> {
+        self.wrong.lock().unwrap().clone()
+    }
+}
+
 impl ReadRanges for Arc<Kept> {
     fn read_tail(&self, len: usize) -> io::Result<(u64, Vec<u8>)> {
         self.bytes.read_tail(len)
@@ -364,7 +370,7 @@ impl ReadRanges for Arc<Kept> {
         ranges: &[std::ops::Range<u64>],
         deliver: &mut dyn FnMut(usize, &[u8]),
     ) -> io::Result<()> {
-        let wrong = self.wrong.lock().unwrap().clone();
+        let wrong = self.wrong();
         self.bytes.read_ranges(ranges, &mut |number, bytes| {
             let mut bytes = bytes.to_vec();
             for (at, byte) in (ranges[number].start..).zip(&mut bytes) {
