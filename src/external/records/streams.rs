@@ -211,35 +211,33 @@ impl fmt::Debug for Stream {
     }
 }
 
-/// Starts a thread for each share, with batches of `batch_bytes` bytes. Where the system refuses one,
-/// its share is returned as it was.
+/// Starts a thread for each share, with batches of `batch_bytes` bytes. Where the system refuses one, or
+/// the budget its batches, the share is returned as it was.
 pub(super) fn start(
     shared: &Arc<Shared>,
     divided: Vec<(Vec<Input>, u64)>,
     batch_bytes: usize,
 ) -> Result<Vec<Input>> {
+    let batch = |_number| -> Result<Batch> {
+        let bytes = Array::new(shared.budget(), batch_bytes, "merge records")?;
+        Ok(Batch { bytes, end: 0 })
+    };
     let mut weights = Vec::new();
-    let lanes: Result<Vec<_>> = divided
-        .into_iter()
-        .map(|(inputs, weight)| {
-            weights.push(weight);
-            let batch = |_number| -> Result<Batch> {
-                let bytes = Array::new(shared.budget(), batch_bytes, "merge records")?;
-                Ok(Batch { bytes, end: 0 })
-            };
-            let spare: Result<Vec<_>> = (0..BATCHES).map(batch).collect();
-            let state = State {
-                inputs: Some(inputs),
-                spare: spare?,
-                ..State::default()
-            };
-            Ok(Lane {
-                state: Mutex::new(state),
-                changed: Condvar::new(),
-            })
-        })
-        .collect();
-    let lanes = Arc::<[Lane]>::from(lanes?);
+    let lanes = divided.into_iter().map(|(inputs, weight)| {
+        weights.push(weight);
+        // Other operations may have taken the memory since it was found to be free.
+        let spare: Result<Vec<_>> = (0..BATCHES).map(batch).collect();
+        let state = State {
+            inputs: Some(inputs),
+            spare: spare.unwrap_or_default(),
+            ..State::default()
+        };
+        Lane {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
+    });
+    let lanes: Arc<[Lane]> = lanes.collect();
     let mut streams = Vec::new();
     for (number, weight) in weights.into_iter().enumerate() {
         if let Some(thread) = start_thread(shared, &lanes, number) {
@@ -274,6 +272,9 @@ fn start_thread(
 ) -> Option<JoinHandle<()>> {
     #[cfg(test)]
     if tests::IS_REFUSED.with_borrow_mut(|refused| refused.pop().unwrap_or(false)) {
+        return None;
+    }
+    if lanes.get(number)?.lock().spare.is_empty() {
         return None;
     }
     let (shared, lanes) = (Arc::clone(shared), Arc::clone(lanes));
@@ -571,6 +572,19 @@ mod tests {
             assert!(all(merged) == model);
         }
         assert!(IS_REFUSED.take().is_empty());
+    }
+
+    /// A merge failed where another operation took the memory of the batches after it was found to be
+    /// free.
+    #[test]
+    fn the_share_of_a_thread_without_memory_is_merged_by_the_caller_s() {
+        let budget = MemoryBudget::new(2 * MIN as u64);
+        let sorter = sorter(3, &budget).build().unwrap();
+        let batch_bytes = 2 * MIN;
+        let inputs = start(&sorter.shared, vec![(Vec::new(), 1)], batch_bytes);
+        assert!(inputs.unwrap().is_empty());
+        drop(sorter);
+        assert_eq!(budget.used_bytes(), 0);
     }
 
     #[test]
