@@ -93,7 +93,7 @@ const FILES_MAX: usize = 16;
 ///
 /// | to | do | don't |
 /// |---|---|---|
-/// | read many items | [`get_many`](Self::get_many), the more in one call the better: 1.4 us each, and their locations | [`get_into`](Self::get_into) in a loop: each waits for the device, some 70 us |
+/// | read many items | [`get_many`](Self::get_many), the more in one call the better: 1.4 us each, with the lookup of their locations | [`get_into`](Self::get_into) in a loop: each waits for the device, some 70 us |
 /// | find their locations in a [`DiskVec`](crate::DiskVec) | [`gather`](crate::DiskVec::gather), then `get_many` | `get_into(vec[i])` in a loop: 4.2 ms each |
 /// | read items in a given order | [`stream`](Self::stream) | `get_into` in a loop |
 /// | look items up in a [map](Self::map) | [`ArenaMap::advise`] with [`Advice::Random`](crate::Advice::Random), and [`prefetch_many`](ArenaMap::prefetch_many) | leave the read-ahead on |

@@ -70,7 +70,7 @@ use crate::read::idle::Idle;
 ///
 /// | to | do | don't |
 /// |---|---|---|
-/// | read many elements at random | [`gather`](Self::gather), or [`prefetch_many`](Self::prefetch_many) before the loop: 1.4 us each, and the items of an [`Arena`](crate::Arena) | `vec[i]` in a loop: 4.2 ms each |
+/// | read many elements at random | [`gather`](Self::gather), or [`prefetch_many`](Self::prefetch_many) before the loop: 1.4 us each, together with its item in an [`Arena`](crate::Arena) | `vec[i]` in a loop: 4.2 ms each |
 /// | index at random all the same | [`advise(Advice::Random)`](Self::advise) first: 75 us each | leave the read-ahead on |
 /// | read everything | [`scan`](Self::scan), or iterate | go through it many times |
 /// | sort | [`sort_external`](Self::sort_external): 7.7 s for 1 GiB of `u64` in 128 MiB | `sort_unstable`: 27 s |
